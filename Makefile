@@ -1,0 +1,72 @@
+# make help lists the targets. Two of them set a fresh machine up: make demo and make test.
+
+GO         ?= go
+MODULES    := . platform conformance
+BUILD      := build
+FUZZTIME   ?= 5s
+STATICCHECK := $(BUILD)/staticcheck
+DIVISI     := $(BUILD)/divisi
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short build install clean tidy tools
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: build ## start the example store as twelve processes, and stay
+	@DIVISI=$(DIVISI) ./scripts/demo.sh
+
+demo-check: build ## the same, without staying: what CI runs
+	@DIVISI=$(DIVISI) ./scripts/demo.sh --check
+
+test: tools ## everything that decides whether a change is good
+	@$(MAKE) --no-print-directory check unit fuzz-short demo-check
+
+check: lint cross ## format, vet, static analysis, fresh generated code, other systems
+
+lint: tools $(STATICCHECK)
+	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && echo "vet $$m" && $(GO) vet ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && echo "staticcheck $$m" && $(CURDIR)/$(STATICCHECK) ./...) || exit 1; done
+	@echo "generated code" && $(GO) run ./cmd/divisigen --check ./...
+
+unit: tools ## the tests of all modules, with the race detector
+	@for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
+
+cross: tools ## build what applications import for the other systems
+	@for os in darwin windows; do echo "vet for $$os"; \
+	  GOOS=$$os $(GO) vet . ./codegen ./metrics ./metadata ./divisitest ./examples/hello ./examples/shop/... || exit 1; done
+	@echo "build divisi for darwin"; cd platform && GOOS=darwin $(GO) build -o /dev/null ./cmd/divisi
+
+fuzz-short:
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
+
+fuzz: tools ## fuzz every decoder, each for FUZZTIME (default 5s)
+	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
+
+generate: tools ## write the generated code anew
+	@$(GO) run ./cmd/divisigen ./...
+
+build: tools ## build the command divisi into ./build
+	@mkdir -p $(BUILD) && cd platform && $(GO) build -trimpath -o ../$(DIVISI) ./cmd/divisi
+
+install: tools ## install the command divisi
+	@cd platform && $(GO) install -trimpath ./cmd/divisi
+
+$(STATICCHECK): tools/go.mod
+	@mkdir -p $(BUILD) && echo "build staticcheck" && cd tools && \
+	  GOWORK=off $(GO) build -o $(CURDIR)/$(STATICCHECK) honnef.co/go/tools/cmd/staticcheck
+
+tidy: ## tidy the go.mod files; the modules refer to each other by the work space only
+	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && \
+	  $(GO) mod edit -replace github.com/divisi-go/divisi=$(CURDIR) && \
+	  GOWORK=off $(GO) mod tidy; status=$$?; \
+	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi; exit $$status) || exit 1; done
+
+tools:
+	@GO="$(GO)" ./scripts/tools.sh
+
+clean: ## remove what was built
+	@rm -rf $(BUILD)

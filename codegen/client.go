@@ -1,0 +1,207 @@
+package codegen
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sync"
+)
+
+// Status is how a call ended, as it travels in a response.
+type Status uint16
+
+// The statuses that this package gives and reads; a transport has more, which it turns into
+// errors itself.
+const (
+	StatusOK       Status = 0
+	StatusFailed   Status = 1 // the method returned an error: its tree, then the results
+	StatusPanic    Status = 2 // the method panicked: the text of the panic
+	StatusBadInput Status = 7 // the arguments do not decode: the text of the error
+)
+
+// Request is one call on its way to another process.
+type Request struct {
+	Method *MethodInfo
+	Args   []byte // must not be kept after the call
+	Routed bool   // the shard chooses the replica
+	Shard  uint64
+}
+
+// A Target is where the calls of one component go. A transport implements it.
+type Target interface {
+	// Local returns the implementation if it lives in this process, waiting until that is
+	// known. It returns nil if it does not, or if ctx ends first.
+	Local(ctx context.Context) any
+
+	// Call executes a method elsewhere. The error is that of the way, ErrRemoteCall in it.
+	Call(ctx context.Context, r *Request) (Status, []byte, error)
+
+	// Stream opens a stream.
+	Stream(ctx context.Context, r *Request) (Receiver, error)
+
+	// Panicked is told of a panic that a local call caught.
+	Panicked(method *MethodInfo, thrown any, stack []byte)
+}
+
+// Receiver is the receiving end of a stream. Recv returns io.EOF at its end. Close may be called
+// at any time, and ends the other side when that has not ended.
+type Receiver interface {
+	Recv() ([]byte, error)
+	Close() error
+}
+
+// Client is one component as another one sees it: stubs are made of it.
+type Client struct {
+	component *Component
+	errors    *Errors
+	target    Target
+}
+
+// NewClient returns a client of a component whose calls go to target.
+func NewClient(component *Component, errors *Errors, target Target) *Client {
+	return &Client{component: component, errors: errors, target: target}
+}
+
+// Local returns the implementation if it lives in this process, else nil.
+func (c *Client) Local(ctx context.Context) any { return c.target.Local(ctx) }
+
+// Recover is deferred around a local call: it makes an error of a panic, as a remote call does.
+func (c *Client) Recover(method int, err *error) {
+	thrown := recover()
+	if thrown == nil {
+		return
+	}
+	*err = c.thrown(method, thrown)
+}
+
+func (c *Client) thrown(method int, thrown any) error {
+	m := &c.component.Methods[method]
+	name := c.component.Info.Name + "." + m.Name
+	if code, ok := thrown.(codeError); ok {
+		return fmt.Errorf("cannot encode a value for %s: %w", name, code.error)
+	}
+	c.target.Panicked(m, thrown, debug.Stack())
+	return &panicError{panicText(name, thrown)}
+}
+
+// panicError is what a caller gets for a panic of the callee.
+type panicError struct{ text string }
+
+func (e *panicError) Error() string { return ErrPanic.Error() + ": " + e.text }
+func (e *panicError) Unwrap() error { return ErrPanic }
+
+var calls = sync.Pool{New: func() any { return new(Call) }}
+
+// Call is one remote call of a stub.
+type Call struct {
+	Args    Encoder
+	Results Decoder
+	ctx     context.Context
+	client  *Client
+	request Request
+	err     error
+}
+
+// Call begins a remote call of the method with an index.
+func (c *Client) Call(ctx context.Context, method int) *Call {
+	call := calls.Get().(*Call)
+	call.ctx, call.client = ctx, c
+	call.Args.errors = c.errors
+	call.request.Method = &c.component.Methods[method]
+	return call
+}
+
+// Route makes the call go to the replica that a key belongs to.
+func (c *Call) Route(key any) {
+	c.request.Routed, c.request.Shard = true, shard(key)
+}
+
+// Do sends the arguments and waits for the results. It reports whether there are any.
+func (c *Call) Do() bool {
+	if err := c.Args.Err(); err != nil {
+		c.err = c.codeError("encode an argument of", err)
+		return false
+	}
+	c.request.Args = c.Args.Data()
+	status, body, err := c.client.target.Call(c.ctx, &c.request)
+	if err != nil {
+		c.err = err
+		return false
+	}
+	switch status {
+	case StatusOK:
+		c.Results = NewDecoder(body, c.client.errors)
+		return true
+	case StatusFailed:
+		c.Results = NewDecoder(body, c.client.errors)
+		c.err = c.client.errors.decode(&c.Results)
+		return c.Results.err == nil
+	default:
+		c.err = statusError(c.client.component, c.request.Method, status, string(body))
+		return false
+	}
+}
+
+// End returns the error of the call, which must not be used afterwards.
+func (c *Call) End() error {
+	err := c.err
+	if bad := c.Results.Done(); bad != nil {
+		err = c.codeError("decode the results of", bad)
+	}
+	buf := c.Args.buf[:0]
+	if cap(buf) > maxPooled {
+		buf = nil
+	}
+	*c = Call{Args: Encoder{buf: buf}}
+	calls.Put(c)
+	return err
+}
+
+// maxPooled bounds the buffers that are kept for later calls.
+const maxPooled = 64 << 10
+
+func (c *Call) codeError(what string, err error) error {
+	return fmt.Errorf("cannot %s %s.%s: %w",
+		what, c.client.component.Info.Name, c.request.Method.Name, err)
+}
+
+// statusError is the error of a call whose method did not return.
+func statusError(c *Component, m *MethodInfo, status Status, text string) error {
+	switch status {
+	case StatusPanic:
+		return &panicError{text}
+	case StatusBadInput:
+		return fmt.Errorf("%s.%s cannot decode its arguments: %s: %w",
+			c.Info.Name, m.Name, text, ErrRemoteCall)
+	default:
+		return fmt.Errorf("%s.%s ended with status %d: %w", c.Info.Name, m.Name, status, ErrRemoteCall)
+	}
+}
+
+// shard hashes a routing key: a string, a number, or a struct of those.
+func shard(key any) uint64 {
+	var e Encoder
+	encodeKey(&e, reflect.ValueOf(key))
+	sum := sha256.Sum256(e.buf)
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+func encodeKey(e *Encoder, v reflect.Value) {
+	switch {
+	case v.Kind() == reflect.String:
+		e.String(v.String())
+	case v.CanInt():
+		e.Int64(v.Int())
+	case v.CanUint():
+		e.Uint64(v.Uint())
+	case v.CanFloat():
+		e.Float64(v.Float())
+	case v.Kind() == reflect.Struct:
+		for _, field := range v.Fields() {
+			encodeKey(e, field)
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package codegen
+
+import (
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+var (
+	errShort    = errors.New("message ends in the middle of a value")
+	errTrailing = errors.New("message goes on after its last value")
+	errBool     = errors.New("a boolean is neither 0 nor 1")
+)
+
+// maxEmpty bounds slices of elements that take no bytes, whose count nothing else bounds.
+const maxEmpty = 1 << 20
+
+// Decoder reads values from a message that may be hostile. It never panics, and never allocates
+// more than a small multiple of the bytes that are really there: its first error sticks, and
+// all later reads return zero values.
+type Decoder struct {
+	buf    []byte
+	errors *Errors
+	depth  int
+	err    error
+	kept   *[]error // where errors come from that were not encoded, see CopyCoded
+}
+
+// NewDecoder returns a decoder of data, which must not change while it is in use. Decoded values
+// do not refer to it.
+func NewDecoder(data []byte, errors *Errors) Decoder { return Decoder{buf: data, errors: errors} }
+
+// Err returns the first error.
+func (d *Decoder) Err() error { return d.err }
+
+// Done returns the first error, and that of bytes that are left over.
+func (d *Decoder) Done() error {
+	if len(d.buf) > 0 {
+		d.Fail(errTrailing)
+	}
+	return d.err
+}
+
+// Fail makes err the decoder's error unless it is nil or there is one already.
+func (d *Decoder) Fail(err error) {
+	if d.err == nil && err != nil {
+		d.err = err
+		d.buf = nil
+	}
+}
+
+// Enter is called at the start of a value of a recursive type; it reports whether the value may
+// be decoded, and if so, Leave must follow.
+func (d *Decoder) Enter() bool {
+	if d.depth == maxDepth {
+		d.Fail(errDepth)
+	}
+	if d.err != nil {
+		return false
+	}
+	d.depth++
+	return true
+}
+
+// Leave ends what Enter began.
+func (d *Decoder) Leave() { d.depth-- }
+
+// take returns the next n bytes, or nil when they are not there.
+func (d *Decoder) take(n int) []byte {
+	if n > len(d.buf) {
+		d.Fail(errShort)
+		return nil
+	}
+	b := d.buf[:n:n]
+	d.buf = d.buf[n:]
+	return b
+}
+
+// Bool reads one byte.
+func (d *Decoder) Bool() bool {
+	b := d.Uint8()
+	if b > 1 {
+		d.Fail(errBool)
+	}
+	return b == 1
+}
+
+// Int reads eight bytes.
+func (d *Decoder) Int() int { return int(d.Uint64()) }
+
+// Int8 reads one byte.
+func (d *Decoder) Int8() int8 { return int8(d.Uint8()) }
+
+// Int16 reads two bytes.
+func (d *Decoder) Int16() int16 { return int16(d.Uint16()) }
+
+// Int32 reads four bytes.
+func (d *Decoder) Int32() int32 { return int32(d.Uint32()) }
+
+// Int64 reads eight bytes.
+func (d *Decoder) Int64() int64 { return int64(d.Uint64()) }
+
+// Uint reads eight bytes.
+func (d *Decoder) Uint() uint { return uint(d.Uint64()) }
+
+// Uint8 reads one byte.
+func (d *Decoder) Uint8() uint8 {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+// Uint16 reads two bytes.
+func (d *Decoder) Uint16() uint16 {
+	if b := d.take(2); b != nil {
+		return binary.LittleEndian.Uint16(b)
+	}
+	return 0
+}
+
+// Uint32 reads four bytes.
+func (d *Decoder) Uint32() uint32 {
+	if b := d.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+// Uint64 reads eight bytes.
+func (d *Decoder) Uint64() uint64 {
+	if b := d.take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+// Float32 reads four bytes.
+func (d *Decoder) Float32() float32 { return math.Float32frombits(d.Uint32()) }
+
+// Float64 reads eight bytes.
+func (d *Decoder) Float64() float64 { return math.Float64frombits(d.Uint64()) }
+
+// Complex64 reads the real and the imaginary part.
+func (d *Decoder) Complex64() complex64 {
+	re := d.Float32()
+	return complex(re, d.Float32())
+}
+
+// Complex128 reads the real and the imaginary part.
+func (d *Decoder) Complex128() complex128 {
+	re := d.Float64()
+	return complex(re, d.Float64())
+}
+
+// String reads a length and as many bytes.
+func (d *Decoder) String() string {
+	n, _ := d.Count(1)
+	return string(d.take(n))
+}
+
+// Bytes reads a length and as many bytes, into a slice of its own.
+func (d *Decoder) Bytes() []byte {
+	n, ok := d.Count(1)
+	if !ok {
+		return nil
+	}
+	return append(make([]byte, 0, n), d.take(n)...)
+}
+
+// Time reads what Encoder.Time wrote.
+func (d *Decoder) Time() time.Time {
+	sec, nsec, zone := d.Int64(), d.Uint32(), d.Int16()
+	if d.err != nil {
+		return time.Time{}
+	}
+	t := time.Unix(sec, int64(nsec))
+	if zone == utcZone {
+		return t.UTC()
+	}
+	if _, here := t.Zone(); here != int(zone)*60 {
+		return t.In(time.FixedZone("", int(zone)*60))
+	}
+	return t
+}
+
+// Count reads the number of elements of a slice or map, each of at least minSize bytes, and
+// reports false for nil. A count that cannot be true is an error.
+func (d *Decoder) Count(minSize int) (int, bool) {
+	n := d.Uint32()
+	if n == nilCount || d.err != nil {
+		return 0, false
+	}
+	if minSize > 0 && uint64(n)*uint64(minSize) > uint64(len(d.buf)) || minSize == 0 && n > maxEmpty {
+		d.Fail(fmt.Errorf("a count of %d is more than the message holds", n))
+		return 0, false
+	}
+	return int(n), true
+}
+
+// DecSlice reads a slice whose elements take at least minSize bytes each.
+func DecSlice[T any](d *Decoder, minSize int, dec func(*Decoder) T) []T {
+	n, ok := d.Count(minSize)
+	if !ok {
+		return nil
+	}
+	s := make([]T, 0, n)
+	for range n {
+		s = append(s, dec(d))
+		if d.err != nil {
+			return nil
+		}
+	}
+	return s
+}
+
+// DecArray reads the elements of an array into a slice of it.
+func DecArray[T any](d *Decoder, s []T, dec func(*Decoder) T) {
+	for i := range s {
+		s[i] = dec(d)
+	}
+}
+
+// DecMap reads a map whose pairs take at least minSize bytes each.
+func DecMap[K comparable, V any](
+	d *Decoder, minSize int, key func(*Decoder) K, value func(*Decoder) V) map[K]V {
+	n, ok := d.Count(minSize)
+	if !ok {
+		return nil
+	}
+	m := make(map[K]V, min(n, len(d.buf)))
+	for range n {
+		k := key(d)
+		v := value(d)
+		if d.err != nil {
+			return nil
+		}
+		m[k] = v
+	}
+	return m
+}
+
+// DecPtr reads what EncPtr wrote.
+func DecPtr[T any](d *Decoder, dec func(*Decoder) T) *T {
+	if !d.Bool() || !d.Enter() {
+		return nil
+	}
+	defer d.Leave()
+	v := dec(d)
+	return &v
+}
+
+// DecBinary reads a value by its own UnmarshalBinary.
+func DecBinary[T any, P interface {
+	*T
+	encoding.BinaryUnmarshaler
+}](d *Decoder) T {
+	var v T
+	n, _ := d.Count(1)
+	if b := d.take(n); d.err == nil {
+		d.Fail(P(&v).UnmarshalBinary(append([]byte{}, b...)))
+	}
+	return v
+}
+
+// DecText reads a value by its own UnmarshalText.
+func DecText[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](d *Decoder) T {
+	var v T
+	if text := d.String(); d.err == nil {
+		d.Fail(P(&v).UnmarshalText([]byte(text)))
+	}
+	return v
+}
+
+// DecMessage reads what EncMessage wrote.
+func DecMessage[T any](d *Decoder, unmarshal func([]byte, *T) error) *T {
+	if !d.Bool() {
+		return nil
+	}
+	text := d.String()
+	if d.err != nil {
+		return nil
+	}
+	v := new(T)
+	d.Fail(unmarshal([]byte(text), v))
+	return v
+}

@@ -1,0 +1,133 @@
+package codegen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+)
+
+// Info describes a component. Its text form stands in the generated code as a string constant,
+// so that tools read components, listeners and the call graph from a binary without running it.
+type Info struct {
+	Name      string   // full path of the interface, with #name for a named implementation
+	Impl      string   // full path of the struct
+	Refs      []string // names of the components it holds references to
+	Listeners []string // names of its network listeners
+	Methods   []string // names of its methods
+	Config    bool     // takes a section of the configuration
+	Routed    bool     // calls are routed by key
+	Singleton bool     // runs once in the whole application
+	Always    bool     // starts with the application, not with its first use
+	Main      bool     // the application's main component
+}
+
+// The markers are told apart from other text in a binary by the checksum before the end.
+const (
+	infoBegin = "\u27e6divisi1\n"
+	infoEnd   = "\u27e7"
+)
+
+// String returns the text form: a line for each property, then a checksum.
+func (i Info) String() string {
+	var b strings.Builder
+	line := func(key string, values ...string) {
+		for _, v := range values {
+			fmt.Fprintf(&b, "%s %s\n", key, v)
+		}
+	}
+	flag := func(key string, set bool) {
+		if set {
+			fmt.Fprintf(&b, "%s\n", key)
+		}
+	}
+	line("component", i.Name)
+	line("impl", i.Impl)
+	line("ref", i.Refs...)
+	line("listener", i.Listeners...)
+	line("method", i.Methods...)
+	flag("config", i.Config)
+	flag("routed", i.Routed)
+	flag("singleton", i.Singleton)
+	flag("always", i.Always)
+	flag("main", i.Main)
+	sum := crc32.ChecksumIEEE([]byte(b.String()))
+	return fmt.Sprintf("%s%ssum %08x\n%s", infoBegin, b.String(), sum, infoEnd)
+}
+
+// Variant returns the name of a named implementation, or "".
+func (i Info) Variant() string {
+	_, variant, _ := strings.Cut(i.Name, "#")
+	return variant
+}
+
+// ParseInfo reads the text form.
+func ParseInfo(text string) (Info, error) {
+	var i Info
+	body, ok := strings.CutPrefix(text, infoBegin)
+	body, ok2 := strings.CutSuffix(body, infoEnd)
+	at := strings.LastIndex(body, "sum ")
+	if !ok || !ok2 || at < 0 {
+		return i, errors.New("not a component description")
+	}
+	sum, err := strconv.ParseUint(strings.TrimSuffix(body[at+len("sum "):], "\n"), 16, 32)
+	if err != nil || uint32(sum) != crc32.ChecksumIEEE([]byte(body[:at])) {
+		return i, errors.New("the checksum of a component description is wrong")
+	}
+	for line := range strings.Lines(body[:at]) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch key {
+		case "component":
+			i.Name = value
+		case "impl":
+			i.Impl = value
+		case "ref":
+			i.Refs = append(i.Refs, value)
+		case "listener":
+			i.Listeners = append(i.Listeners, value)
+		case "method":
+			i.Methods = append(i.Methods, value)
+		case "config":
+			i.Config = true
+		case "routed":
+			i.Routed = true
+		case "singleton":
+			i.Singleton = true
+		case "always":
+			i.Always = true
+		case "main":
+			i.Main = true
+		default:
+			return i, fmt.Errorf("unknown property %q in a component description", key)
+		}
+	}
+	if i.Name == "" {
+		return i, errors.New("a component description without a name")
+	}
+	return i, nil
+}
+
+// maxInfo bounds one description in a binary.
+const maxInfo = 64 << 10
+
+// FindInfos returns the descriptions found in a piece of a binary. Text that looks like the
+// beginning of one but is none is passed over.
+func FindInfos(data []byte) []Info {
+	var found []Info
+	for {
+		at := bytes.Index(data, []byte(infoBegin))
+		if at < 0 {
+			return found
+		}
+		data = data[at:]
+		end := bytes.Index(data[:min(len(data), maxInfo)], []byte(infoEnd))
+		if end >= 0 {
+			if info, err := ParseInfo(string(data[:end+len(infoEnd)])); err == nil {
+				found = append(found, info)
+			}
+		}
+		data = data[len(infoBegin):]
+	}
+}

@@ -1,0 +1,87 @@
+package codegen
+
+import (
+	"context"
+	"iter"
+	"runtime/debug"
+)
+
+// Served is one call that a component answers.
+type Served struct {
+	Args    Decoder
+	Results Encoder
+	status  Status
+	body    []byte
+	ended   bool
+	send    func([]byte) error
+}
+
+// Ready reports whether the arguments could be decoded, to the last byte.
+func (s *Served) Ready() bool {
+	if err := s.Args.Done(); err != nil {
+		s.end(StatusBadInput, []byte(err.Error()))
+		return false
+	}
+	return true
+}
+
+// End gives the method's error, after its results.
+func (s *Served) End(err error) {
+	if bad := s.Results.Err(); bad != nil {
+		s.end(StatusBadInput, []byte("its results do not encode: "+bad.Error()))
+		return
+	}
+	if err == nil {
+		s.end(StatusOK, s.Results.buf)
+		return
+	}
+	tree := Encoder{errors: s.Results.errors}
+	tree.errors.encode(&tree, err)
+	s.end(StatusFailed, append(tree.buf, s.Results.buf...))
+}
+
+func (s *Served) end(status Status, body []byte) {
+	s.status, s.body, s.ended = status, body, true
+}
+
+// Serve executes a method and returns how it ended and the body of the answer. The elements of
+// a stream go through send. A panic is told to panicked and becomes a status.
+func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Errors, args []byte,
+	send func([]byte) error, panicked func(thrown any, stack []byte)) (Status, []byte) {
+	s := &Served{
+		Args:    NewDecoder(args, table),
+		Results: Encoder{errors: table},
+		send:    send,
+	}
+	func() {
+		defer func() {
+			if thrown := recover(); thrown != nil {
+				panicked(thrown, debug.Stack())
+				s.end(StatusPanic, []byte(panicText(c.Info.Name+"."+m.Name, thrown)))
+			}
+		}()
+		m.Serve(ctx, impl, s)
+	}()
+	if !s.ended { // the method ended its goroutine by runtime.Goexit
+		s.end(StatusPanic, []byte(panicText(c.Info.Name+"."+m.Name, "runtime.Goexit")))
+	}
+	return s.status, s.body
+}
+
+// ServeStream sends the elements of a stream, each with its error if it has one, until the
+// stream ends or its reader has gone.
+func ServeStream[T any](s *Served, stream iter.Seq2[T, error], enc func(*Encoder, T)) {
+	for v, err := range stream {
+		e := Encoder{errors: s.Results.errors}
+		e.Error(err)
+		enc(&e, v)
+		if bad := e.Err(); bad != nil {
+			s.end(StatusBadInput, []byte("an element does not encode: "+bad.Error()))
+			return
+		}
+		if s.send(e.buf) != nil {
+			break
+		}
+	}
+	s.end(StatusOK, nil)
+}

@@ -1,0 +1,125 @@
+package codegen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync/atomic"
+)
+
+// ErrStreamUsed is what a stream yields when it is read a second time.
+var ErrStreamUsed = errors.New("a stream can be read only once")
+
+// StreamOf tells how to read one stream of a component.
+type StreamOf[T any] struct {
+	Args  func(*Encoder)                     // encodes the arguments
+	Route func(*Call)                        // nil, or chooses the replica
+	Elem  func(*Decoder) T                   // decodes an element
+	Copy  func(T) T                          // copies an element of a local stream; nil if it needs none
+	Local func(impl any) iter.Seq2[T, error] // opens the stream of a local implementation
+}
+
+// Stream returns a stream that opens when it is first read, ends when the loop over it ends, and
+// can be read once. A failure to go on is its last element's error.
+func Stream[T any](ctx context.Context, c *Client, method int, s StreamOf[T]) iter.Seq2[T, error] {
+	var used atomic.Bool
+	return func(yield func(T, error) bool) {
+		var zero T
+		if used.Swap(true) {
+			yield(zero, ErrStreamUsed)
+			return
+		}
+		if impl := c.Local(ctx); impl != nil {
+			localStream(c, method, s, impl, yield)
+			return
+		}
+		if err := remoteStream(ctx, c, method, s, yield); err != nil {
+			yield(zero, err)
+		}
+	}
+}
+
+// localStream yields copies of the elements. A panic of the stream becomes an error, one of the
+// loop's body goes on.
+func localStream[T any](c *Client, method int, s StreamOf[T], impl any, yield func(T, error) bool) {
+	inBody, done := false, false
+	err := func() (err error) {
+		defer func() {
+			if inBody {
+				return
+			}
+			if thrown := recover(); thrown != nil {
+				err = c.thrown(method, thrown)
+			}
+		}()
+		for v, err := range s.Local(impl) {
+			if s.Copy != nil {
+				v = s.Copy(v)
+			}
+			inBody = true
+			more := yield(v, err)
+			inBody = false
+			if !more {
+				done = true
+				return nil
+			}
+		}
+		return nil
+	}()
+	if err != nil && !done {
+		var zero T
+		yield(zero, err)
+	}
+}
+
+// remoteStream returns the error that ended the stream, if the loop did not.
+func remoteStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T],
+	yield func(T, error) bool) error {
+	call := c.Call(ctx, method)
+	defer call.End()
+	s.Args(&call.Args)
+	if err := call.Args.Err(); err != nil {
+		return call.codeError("encode an argument of", err)
+	}
+	if s.Route != nil {
+		s.Route(call)
+	}
+	call.request.Args = call.Args.Data()
+	r, err := c.target.Stream(ctx, &call.request)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		data, err := r.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		var ended *StatusError
+		if errors.As(err, &ended) {
+			return statusError(c.component, call.request.Method, ended.Status, ended.Text)
+		}
+		if err != nil {
+			return err
+		}
+		d := NewDecoder(data, c.errors)
+		elemErr := d.Error()
+		v := s.Elem(&d)
+		if bad := d.Done(); bad != nil {
+			return call.codeError("decode an element of", bad)
+		}
+		if !yield(v, elemErr) {
+			return nil
+		}
+	}
+}
+
+// StatusError is the error of Receiver.Recv when the other side ended the stream abnormally.
+type StatusError struct {
+	Status Status
+	Text   string
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Text) }

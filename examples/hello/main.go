@@ -1,0 +1,51 @@
+// Hello is the smallest application: a web page, and a component that reverses names.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"slices"
+
+	"github.com/divisi-go/divisi"
+)
+
+// Reverser reverses strings.
+type Reverser interface {
+	Reverse(ctx context.Context, s string) (string, error)
+}
+
+type reverser struct {
+	divisi.Implements[Reverser]
+}
+
+func (*reverser) Reverse(_ context.Context, s string) (string, error) {
+	runes := []rune(s)
+	slices.Reverse(runes)
+	return string(runes), nil
+}
+
+type app struct {
+	divisi.Implements[divisi.Main]
+	reverser divisi.Ref[Reverser]
+	hello    divisi.Listener
+}
+
+func serve(ctx context.Context, a *app) error {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		name, err := a.reverser.Get().Reverse(r.Context(), r.FormValue("name"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		fmt.Fprintf(w, "Hello, %s!\n", name)
+	})
+	return http.Serve(a.hello, nil)
+}
+
+func main() {
+	if err := divisi.Run(context.Background(), serve); err != nil {
+		log.Fatal(err)
+	}
+}

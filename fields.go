@@ -1,0 +1,68 @@
+package divisi
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/weavelet"
+)
+
+// The fields of an implementation that a weavelet fills; all of them are this package's types.
+type (
+	hostField   interface{ setHost(*weavelet.Host) }
+	configField interface{ configPointer() any }
+	refField    interface {
+		isRef() (iface any, direct bool)
+		setRef(any)
+	}
+	listenerField interface{ setListener(net.Listener, string) }
+)
+
+// Inspect finds them in a pointer to an implementation. It is exported for package divisitest,
+// and of no use elsewhere.
+func Inspect(impl any) (weavelet.Fields, error) {
+	var fields weavelet.Fields
+	v := reflect.ValueOf(impl).Elem()
+	for i := range v.NumField() {
+		typ := v.Type().Field(i)
+		// Fields are mostly unexported, which only their address lets us set.
+		field := reflect.NewAt(typ.Type, v.Field(i).Addr().UnsafePointer()).Interface()
+		name := tagName(typ.Tag)
+		switch f := field.(type) {
+		case hostField:
+			fields.SetHost = f.setHost
+		case configField:
+			fields.Config = f.configPointer()
+		case refField:
+			iface, direct := f.isRef()
+			fields.Refs = append(fields.Refs, weavelet.RefField{
+				Iface:  reflect.TypeOf(iface).Elem(),
+				Name:   name,
+				Direct: direct,
+				Set:    f.setRef,
+			})
+		case listenerField:
+			if name == "" {
+				name = strings.ToLower(typ.Name[:1]) + typ.Name[1:]
+			}
+			fields.Listeners = append(fields.Listeners, weavelet.ListenerField{
+				Name: name,
+				Set:  f.setListener,
+			})
+		}
+	}
+	if fields.SetHost == nil {
+		return fields, fmt.Errorf("%T does not embed divisi.Implements", impl)
+	}
+	return fields, nil
+}
+
+// tagName returns the name in a field's tag; the key of Service Weaver is known as well.
+func tagName(tag reflect.StructTag) string {
+	if name, ok := tag.Lookup("divisi"); ok {
+		return name
+	}
+	return tag.Get("weaver")
+}

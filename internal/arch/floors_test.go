@@ -1,0 +1,238 @@
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/divisi-go/divisi"
+
+// floors lists every package of the repository by the floor it stands on, the lowest first. A
+// package imports only packages of lower floors and those in its own folder.
+var floors = [][]string{
+	{"internal/name"},
+	{"internal/wire", "internal/trace", "internal/config", "internal/lifecycle", "internal/place",
+		"metrics", "metadata", "envelope/protos", "envelope/colors", "envelope/metrics"},
+	{"codegen", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
+	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen"},
+	{"internal/weavelet", "envelope"},
+	{".", "internal/deployer"},
+	{"divisitest", "cmd/divisigen", "examples", "internal/arch"},
+	{"platform/control", "platform/telemetry", "platform/build"},
+	{"platform/dashboard", "platform/deploy"},
+	{"platform/cli"},
+	{"platform/cmd"},
+}
+
+// foreign lists the packages from elsewhere that a folder of the root module may import.
+var foreign = map[string][]string{
+	"internal/config": {"github.com/pelletier/go-toml/v2"},
+	"internal/gen":    {"golang.org/x/tools"},
+}
+
+type source struct {
+	file    string // path from the repository's root
+	pkg     string // its folder
+	syntax  *ast.File
+	lines   int
+	imports []string
+}
+
+// sources parses every Go file of the repository but those that tests keep as data. The test
+// runner sees these reads, so a cached result is never older than the source.
+func sources(t *testing.T) []source {
+	t.Helper()
+	root := os.DirFS("../..")
+	var list []source
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == ".git" || file == "build"):
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(file) != ".go":
+			return nil
+		}
+		text, err := fs.ReadFile(root, file)
+		if err != nil {
+			return err
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		s := source{
+			file: file, pkg: path.Dir(file), syntax: syntax,
+			lines: strings.Count(string(text), "\n"),
+		}
+		for _, spec := range syntax.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, imported)
+		}
+		list = append(list, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 20 {
+		t.Fatalf("only %d files found: the walk has missed the repository", len(list))
+	}
+	return list
+}
+
+func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
+
+func isGenerated(file string) bool { return path.Base(file) == "divisi_gen.go" }
+
+// floor returns the floor and the entry of floors that a folder belongs to.
+func floor(pkg string) (int, string) {
+	best, entry := -1, ""
+	for i, packages := range floors {
+		for _, p := range packages {
+			if (p == pkg || strings.HasPrefix(pkg, p+"/")) && len(p) > len(entry) {
+				best, entry = i, p
+			}
+		}
+	}
+	return best, entry
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	for _, s := range sources(t) {
+		from, entry := floor(s.pkg)
+		if strings.HasPrefix(s.pkg, "conformance") || strings.HasPrefix(s.pkg, "bench") {
+			continue // modules of their own, which may look at everything
+		}
+		if from < 0 {
+			t.Errorf("%s: the folder %s stands on no floor: add it to floors", s.file, s.pkg)
+			continue
+		}
+		for _, imported := range s.imports {
+			if imported == module {
+				imported = module + "/."
+			}
+			target, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || isTest(s.file) {
+				continue
+			}
+			to, toEntry := floor(target)
+			if to < 0 || to > from || to == from && toEntry != entry {
+				t.Errorf("%s (floor %d) imports %s (floor %d): imports run downward only",
+					s.file, from, imported, to)
+			}
+		}
+	}
+}
+
+func TestRootModuleImportsLittle(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.pkg, "platform") || strings.HasPrefix(s.pkg, "conformance") ||
+			strings.HasPrefix(s.pkg, "bench") {
+			continue
+		}
+		_, entry := floor(s.pkg)
+		for _, imported := range s.imports {
+			first, _, _ := strings.Cut(imported, "/")
+			if !strings.Contains(first, ".") || strings.HasPrefix(imported, module) {
+				continue
+			}
+			if !slices.ContainsFunc(foreign[entry], func(p string) bool {
+				return imported == p || strings.HasPrefix(imported, p+"/")
+			}) {
+				t.Errorf("%s imports %s: the root module decides versions in its users' builds",
+					s.file, imported)
+			}
+		}
+	}
+}
+
+// pure are the packages that decide and do nothing: no clock, no goroutine, no system.
+var pure = []string{"internal/name", "internal/wire", "internal/lifecycle", "internal/place"}
+
+func TestCoresArePure(t *testing.T) {
+	banned := []string{"os", "os/exec", "net", "net/http", "syscall", "sync"}
+	for _, s := range sources(t) {
+		if !slices.Contains(pure, s.pkg) || isTest(s.file) {
+			continue
+		}
+		for _, imported := range s.imports {
+			if slices.Contains(banned, imported) {
+				t.Errorf("%s imports %s", s.file, imported)
+			}
+		}
+		ast.Inspect(s.syntax, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s starts a goroutine", s.file)
+			case *ast.SelectorExpr:
+				x, ok := n.X.(*ast.Ident)
+				clock := ok && x.Name == "time" && slices.Contains(
+					[]string{"Now", "Sleep", "After", "AfterFunc", "NewTimer", "Since", "Until"}, n.Sel.Name)
+				if clock {
+					t.Errorf("%s uses time.%s", s.file, n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestNoHandWrittenInit(t *testing.T) {
+	for _, s := range sources(t) {
+		if isGenerated(s.file) {
+			continue
+		}
+		for _, decl := range s.syntax.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				t.Errorf("%s has an init function", s.file)
+			}
+		}
+	}
+}
+
+func TestSizesAndNames(t *testing.T) {
+	shelves := []string{"util", "utils", "helper", "helpers", "common", "misc", "lib", "base",
+		"core", "types", "models", "shared", "manager"}
+	for _, s := range sources(t) {
+		limit := 600
+		if isTest(s.file) {
+			limit = 1000
+		}
+		if s.lines > limit && !isGenerated(s.file) {
+			t.Errorf("%s has %d lines: split it by noun", s.file, s.lines)
+		}
+		if slices.Contains(shelves, path.Base(s.pkg)) {
+			t.Errorf("%s: a package named %s says nothing", s.file, path.Base(s.pkg))
+		}
+	}
+}
+
+func TestTestsDoNotSleep(t *testing.T) {
+	for _, s := range sources(t) {
+		if !isTest(s.file) || slices.Contains(s.imports, "testing/synctest") {
+			continue
+		}
+		ast.Inspect(s.syntax, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && sel.Sel.Name == "Sleep" {
+				t.Errorf("%s sleeps: wait for the condition, or use testing/synctest", s.file)
+			}
+			return true
+		})
+	}
+}

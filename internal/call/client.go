@@ -1,0 +1,390 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/wire"
+)
+
+const (
+	slotBits = 20
+	maxSlots = 1 << slotBits
+
+	// A slot is used again only when so many are free. With 4,096 generations of each, an
+	// answer that comes late by less than 262,144 calls cannot be taken for another's.
+	restingSlots = 64
+)
+
+// pending is a call that has no answer yet.
+type pending struct {
+	id   uint32
+	out  *outgoing // the request, if it goes in chunks
+	tx   outflow   // the writer's
+	feed *feed     // of a stream; nil for a plain call
+
+	done  chan struct{} // closed when reply or err is set
+	reply Reply
+	err   error
+
+	// The reading goroutine's:
+	rx      inflow
+	message *wire.Message // a response in chunks, so far
+}
+
+// slot holds the call whose index it has. Its generation is the upper part of the next id.
+type slot struct {
+	p          *pending
+	generation uint32
+}
+
+// client is the caller's end of a connection to one replica.
+type client struct {
+	link
+	addr string
+
+	mu       sync.Mutex
+	slots    []slot
+	free     []uint32 // indexes of free slots, the longest free first
+	inFlight int
+	limit    int
+	methods  map[Key]uint16
+	draining bool // the server takes no new calls, or we make none
+	closed   bool
+}
+
+// newClient does the handshake on nc, which it closes if that fails.
+func newClient(ctx context.Context, nc net.Conn, addr string, o *Options) (*client, error) {
+	nc.SetDeadline(time.Now().Add(o.HandshakeTimeout))
+	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
+	peer, err := greet(nc, o)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		raw(nc).Close()
+		return nil, err
+	}
+	nc.SetDeadline(time.Time{})
+	c := &client{addr: addr, methods: map[Key]uint16{}, slots: make([]slot, 1, 8)}
+	c.limit = int(min(uint32(o.MaxInFlight), peer.MaxInFlight))
+	c.link.init(nc, o, peer, c.pendingCalls)
+	return c, nil
+}
+
+// run reads until the connection ends; every call that is pending then fails.
+func (c *client) run() error {
+	err := c.serve(c.handle)
+	c.mu.Lock()
+	c.closed = true
+	slots := c.slots
+	c.slots, c.inFlight = nil, 0
+	c.mu.Unlock()
+	for _, s := range slots {
+		if s.p != nil {
+			s.p.finish(Reply{}, &Error{Addr: c.addr, Executed: true, Err: err})
+		}
+	}
+	return err
+}
+
+func (c *client) pendingCalls() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inFlight
+}
+
+// usable reports whether new calls may be made.
+func (c *client) usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.draining && !c.closed && c.cause() == nil
+}
+
+// retire lets the calls in flight finish, makes no new ones, and then closes.
+func (c *client) retire() {
+	c.mu.Lock()
+	c.draining = true
+	idle := c.inFlight == 0
+	c.mu.Unlock()
+	if idle {
+		c.fail(ErrClosed)
+	}
+}
+
+// open gives p a slot and the method an index. A BIND goes out before anybody can use the
+// index.
+func (c *client) open(p *pending, method Key) (index uint16, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed || c.draining:
+		return 0, ErrClosed
+	case c.inFlight >= c.limit:
+		return 0, errBusy
+	}
+	index, ok := c.methods[method]
+	if !ok {
+		if len(c.methods) > 1<<16-1 {
+			return 0, fmt.Errorf("more than %d methods on one connection", 1<<16)
+		}
+		index = uint16(len(c.methods))
+		var b [wire.HeaderSize + 18]byte
+		if err := c.w.queueOnly(wire.AppendBind(b[:0], index, method)); err != nil {
+			return 0, err
+		}
+		c.methods[method] = index
+	}
+	var i uint32
+	if len(c.free) > restingSlots || len(c.slots) == maxSlots {
+		i, c.free = c.free[0], c.free[1:]
+	} else {
+		i = uint32(len(c.slots))
+		c.slots = append(c.slots, slot{})
+	}
+	c.slots[i].p = p
+	p.id = c.slots[i].generation<<slotBits | i
+	if p.out != nil {
+		p.out.h.Call = p.id
+	}
+	c.inFlight++
+	return index, nil
+}
+
+// close gives p's slot back, and reports whether it still had it.
+func (c *client) close(p *pending) bool {
+	c.mu.Lock()
+	i := p.id & (maxSlots - 1)
+	if int(i) >= len(c.slots) || c.slots[i].p != p {
+		c.mu.Unlock()
+		return false
+	}
+	c.slots[i].p = nil
+	c.slots[i].generation++
+	c.free = append(c.free, i)
+	c.inFlight--
+	idle := c.draining && c.inFlight == 0
+	c.mu.Unlock()
+	if idle {
+		// The frames of the last call may still be on their way; none of them matters.
+		c.fail(ErrClosed)
+	}
+	return true
+}
+
+// find returns the call with the id; nil if it has ended.
+func (c *client) find(id uint32) *pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := id & (maxSlots - 1)
+	if int(i) < len(c.slots) && c.slots[i].p != nil && c.slots[i].p.id == id {
+		return c.slots[i].p
+	}
+	return nil
+}
+
+// call makes a call and waits for its answer. The error is an *Error, or ctx's.
+func (c *client) call(ctx context.Context, r *Request) (Reply, error) {
+	p := &pending{done: make(chan struct{})}
+	if err := c.send(ctx, p, r); err != nil {
+		return Reply{}, err
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		if c.abandon(p) {
+			return Reply{}, ctx.Err()
+		}
+		<-p.done
+	}
+	return p.reply, p.err
+}
+
+// send sends the request of p. Its errors mean that nothing was executed; an answer that needs
+// no server is in p.
+func (c *client) send(ctx context.Context, p *pending, r *Request) error {
+	h := wire.Header{Type: wire.TypeRequest}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return context.DeadlineExceeded
+		}
+		h.Aux = wire.TimeLeftAux(left)
+	}
+	var scratch [128]byte
+	head, flags, err := wire.AppendSections(scratch[:wire.HeaderSize], r.Trace, r.Meta)
+	if err != nil {
+		p.finish(textReply(StatusBadArgs, "%v", err), nil)
+		return nil
+	}
+	if h.Flags = flags; r.Idempotent {
+		h.Flags |= wire.FlagIdempotent
+	}
+	size := len(head) - wire.HeaderSize + len(r.Args)
+	if uint64(size) > c.peer.MaxMessage {
+		p.finish(textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", size, c.peer.MaxMessage), nil)
+		return nil
+	}
+	p.tx.credit = int64(c.peer.CallWindow)
+	p.rx.left = int64(c.o.CallWindow)
+	if size > wire.MaxChunk {
+		sections := append([]byte(nil), head[wire.HeaderSize:]...)
+		p.out = &outgoing{h: h, head: sections, body: r.Args, flow: &p.tx}
+	}
+	if h.Code, err = c.open(p, r.Method); err != nil {
+		return &Error{Addr: c.addr, Err: err}
+	}
+	c.watch.wake(&c.link)
+	self := ctx.Done() == nil // only who may wait for ever may be kept by a write
+	if p.out != nil {
+		p.out.h.Code = h.Code
+		err = c.w.sendMessage(p.out, self)
+	} else {
+		h.Call, h.Length = p.id, uint32(size)
+		h.Put(head)
+		err = c.w.send(head, r.Args, orRefuse, self)
+	}
+	if err != nil {
+		c.close(p)
+		if err == errQueueFull {
+			err = errBusy
+		}
+		return &Error{Addr: c.addr, Err: err}
+	}
+	return nil
+}
+
+// abandon ends a call that nobody waits for any more, and reports false if it had ended
+// already. The server is told.
+func (c *client) abandon(p *pending) bool {
+	if p.out != nil {
+		c.w.drop(p.out)
+	}
+	if !c.close(p) {
+		return false
+	}
+	c.cancel(p.id)
+	return true
+}
+
+func (c *client) cancel(id uint32) {
+	var b [wire.HeaderSize]byte
+	c.sendControl(wire.AppendCancel(b[:0], id))
+}
+
+// finish sets the outcome of a call whose slot has been given back, or of one that never had
+// one.
+func (p *pending) finish(reply Reply, err error) {
+	p.reply, p.err = reply, err
+	close(p.done)
+}
+
+// settle ends a call on the reading goroutine. If its request has not left completely, the
+// server must be told that the rest is not coming.
+func (c *client) settle(p *pending, reply Reply, err error) {
+	unsent := p.out != nil && c.w.drop(p.out)
+	if !c.close(p) {
+		return
+	}
+	if unsent {
+		c.cancel(p.id)
+	}
+	p.finish(reply, err)
+}
+
+// handle is given every frame that concerns a call.
+func (c *client) handle(f wire.Frame) error {
+	switch f.Type {
+	case wire.TypeResponse, wire.TypeData:
+		if p := c.find(f.Call); p != nil {
+			return c.receive(p, f)
+		}
+		return nil // late
+	case wire.TypeCredit:
+		if p := c.find(f.Call); p != nil {
+			return c.grant(&p.tx, f)
+		}
+		return nil
+	case wire.TypeGoAway:
+		g := wire.ParseGoAway(f)
+		if g.Reason != wire.ReasonDrain {
+			return fmt.Errorf("the peer ended the connection: %s", g.Text)
+		}
+		c.retire()
+		return nil
+	}
+	return wire.Violation(fmt.Sprintf("%s from a server", f.Type))
+}
+
+// receive handles a RESPONSE or DATA of a call that waits for it.
+func (c *client) receive(p *pending, f wire.Frame) error {
+	cost := f.Cost()
+	if cost > 0 && !p.takeCredit(cost) {
+		return wire.Violation("more data than the call has credit for")
+	}
+	body := f.Body
+	first := f.Header
+	switch {
+	case f.Type == wire.TypeData && p.feed == nil:
+		c.settle(p, textReply(StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
+		c.cancel(p.id)
+		return nil
+	case f.Type == wire.TypeResponse && f.Flags&wire.FlagCont == 0:
+		p.message = nil // an element that was not finished never will be
+	}
+	switch {
+	case f.First() && p.message == nil:
+		if total := wire.Total(f); total > uint64(c.o.MaxMessage) {
+			c.settle(p, textReply(StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.o.MaxMessage), nil)
+			c.cancel(p.id)
+			return nil
+		}
+		var err error
+		p.message, err = wire.NewMessage(f, c.o.CallWindow)
+		c.received(p, cost)
+		return err
+	case p.message != nil:
+		if err := p.message.Add(f); err != nil {
+			return err
+		}
+		if !p.message.Done() {
+			c.received(p, cost)
+			return nil
+		}
+		body, first, p.message = p.message.Body(), p.message.First, nil
+	case f.Flags&wire.FlagCont != 0:
+		return wire.Violation(fmt.Sprintf("continuation of a %s that was not started", f.Type))
+	default:
+		body = append(make([]byte, 0, len(body)), body...)
+	}
+	if f.Type == wire.TypeData {
+		p.feed.push(body, cost)
+		return nil
+	}
+	c.settle(p, Reply{Status: Status(first.Code), Body: body}, nil)
+	return nil
+}
+
+// takeCredit accounts for what has arrived for the call.
+func (p *pending) takeCredit(cost int64) bool {
+	if p.feed != nil {
+		return p.feed.take(cost)
+	}
+	return p.rx.take(cost)
+}
+
+// received gives credit back for a chunk that has been added to a message.
+func (c *client) received(p *pending, cost int64) {
+	if p.feed != nil && p.message.First.Type == wire.TypeData {
+		p.feed.part(cost)
+		return
+	}
+	if p.feed != nil {
+		c.sendCredit(p.id, p.feed.give(cost))
+		return
+	}
+	c.sendCredit(p.id, p.rx.give(cost, c.o.CallWindow))
+}

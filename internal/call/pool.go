@@ -1,0 +1,364 @@
+package call
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	redialBase = 25 * time.Millisecond // longest first wait before connecting again, doubled for each failure
+	redialCap  = 5 * time.Second
+
+	ejectAfter = 3 // connections lost or not made without an answer between
+	ejectBase  = time.Second
+	ejectCap   = time.Minute
+)
+
+// PoolOptions configure a Pool. The zero value is the default.
+type PoolOptions struct {
+	// Dial connects to a replica. Default: the function Dial with TLS.
+	Dial   func(ctx context.Context, addr string) (net.Conn, error)
+	TLS    *tls.Config  // for replicas behind mtls://; default none
+	Conn   Options      // of each connection
+	Logger *slog.Logger // default: logs nothing
+
+	// DialTimeout bounds connecting to a replica and the handshakes with it. Default 5 s.
+	DialTimeout time.Duration
+	// GiveUp is how long a call whose context has no deadline goes on waiting and retrying
+	// after its first failure; the time a replica takes to answer does not count. Default 30 s.
+	GiveUp time.Duration
+	// MaxExecutions is how often an idempotent call may meet a broken connection before it
+	// is given up, lest one poisonous call takes every replica with it. Default 10.
+	MaxExecutions int
+}
+
+func (o PoolOptions) withDefaults() PoolOptions {
+	o.Conn = o.Conn.withDefaults()
+	o.DialTimeout = cmp.Or(o.DialTimeout, 5*time.Second)
+	o.GiveUp = cmp.Or(o.GiveUp, 30*time.Second)
+	o.MaxExecutions = cmp.Or(o.MaxExecutions, 10)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.Dial == nil {
+		config := o.TLS
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return Dial(ctx, addr, config) }
+	}
+	return o
+}
+
+// Pool balances calls over replicas, each behind one connection that is made when it is first
+// wanted. Its methods may be called from any goroutine.
+type Pool struct {
+	o      PoolOptions
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu          sync.Mutex
+	replicas    []*replica // sorted by address
+	slices      []Slice
+	conns       map[*client]struct{}
+	changed     chan struct{} // closed and replaced when a waiting call should look again
+	budget      float64       // retries that may be made
+	lastFailure error         // of a connection
+	stats       Stats
+	closed      bool
+	picks       [3][]*replica // scratch of choose
+}
+
+// replica is one address. Everything in it belongs to the pool's mutex.
+type replica struct {
+	addr     string
+	hash     uint64
+	conn     *client // nil unless connected
+	dialing  bool
+	removed  bool
+	inFlight int
+
+	failures  int       // connections lost or not made since the last answer
+	redialAt  time.Time // when to connect again, after a failure
+	ejections int
+	ejected   time.Time // not used until then
+}
+
+// healthy reports whether calls may go there: it is connected or has never failed to be.
+func (r *replica) healthy(now time.Time) bool {
+	return (r.conn != nil || r.failures == 0) && !now.Before(r.ejected)
+}
+
+// NewPool returns a Pool without replicas. It starts nothing until it is called.
+func NewPool(o PoolOptions) *Pool {
+	p := &Pool{
+		o: o.withDefaults(), conns: map[*client]struct{}{}, changed: make(chan struct{}), budget: budgetCap,
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// SetReplicas says which replicas there are. Those that are no longer among them finish their
+// calls and are then disconnected.
+func (p *Pool) SetReplicas(addrs []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.replicas
+	p.replicas = nil
+	for _, addr := range slices.Compact(slices.Sorted(slices.Values(addrs))) {
+		i, ok := slices.BinarySearchFunc(old, addr, func(r *replica, a string) int { return strings.Compare(r.addr, a) })
+		if ok {
+			p.replicas = append(p.replicas, old[i])
+		} else {
+			p.replicas = append(p.replicas, &replica{addr: addr, hash: hashAddr(addr)})
+		}
+	}
+	for _, r := range old {
+		if !slices.Contains(p.replicas, r) {
+			r.removed = true
+			if r.conn != nil {
+				r.conn.retire()
+				r.conn = nil
+			}
+		}
+	}
+	p.broadcast()
+}
+
+// SetAssignment says which replicas have which shards. With nil, the default, a shard goes to
+// the replica that rendezvous hashing gives it; so does a shard none of whose replicas can be
+// reached.
+func (p *Pool) SetAssignment(parts []Slice) {
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b Slice) int { return cmp.Compare(a.Start, b.Start) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slices = parts
+	p.broadcast()
+}
+
+// Call makes a call and returns its answer. A call that surely was not executed is made again,
+// and so is an idempotent one whose connection broke: on another replica first, then after a
+// pause (full jitter, at most 1 s), until ctx ends or, if it has no deadline, GiveUp has passed.
+// While no replica can be reached it waits for one. The error is ctx's, or an *Error.
+func (p *Pool) Call(ctx context.Context, r *Request) (Reply, error) {
+	var a attempts
+	a.begin(ctx, p, r)
+	reply, err := a.call()
+	a.end(reply, err)
+	return reply, err
+}
+
+// Close ends all connections, calls and streams, and returns when their goroutines have ended.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	for c := range p.conns {
+		c.fail(ErrClosed)
+	}
+	p.mu.Unlock()
+	p.cancel()
+	p.wg.Wait()
+	return nil
+}
+
+// Stats returns what the pool has done so far.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Connections = len(p.conns)
+	for c := range p.conns {
+		s.BytesIn += c.in.Load()
+		s.BytesOut += c.bytesOut()
+	}
+	return s
+}
+
+// The methods below are called with mu held, unless they say otherwise.
+
+func (p *Pool) broadcast() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// choose returns a connected replica for the call, or how long to wait for a change before
+// looking again. Replicas that were tried come last.
+func (p *Pool) choose(now time.Time, req *Request, tried []*replica) (*replica, time.Duration) {
+	fresh, stale, ejected := p.picks[0][:0], p.picks[1][:0], p.picks[2][:0]
+	wait := retryCap
+	for _, r := range p.replicas {
+		if r.conn != nil && !r.conn.usable() {
+			p.lost(r, now, r.conn.cause())
+		}
+		switch {
+		case r.conn == nil && r.failures > 0:
+			if now.Before(r.redialAt) {
+				wait = min(wait, r.redialAt.Sub(now))
+			} else {
+				p.dial(r)
+			}
+		case now.Before(r.ejected):
+			wait = min(wait, r.ejected.Sub(now))
+			ejected = append(ejected, r)
+		case slices.Contains(tried, r):
+			stale = append(stale, r)
+		default:
+			fresh = append(fresh, r)
+		}
+	}
+	p.picks = [3][]*replica{fresh, stale, ejected}
+	for _, candidates := range p.picks {
+		if len(candidates) > 0 {
+			return p.pick(candidates, req), wait
+		}
+	}
+	return nil, wait
+}
+
+// pick chooses among candidates; nil if the choice has to be connected first.
+func (p *Pool) pick(candidates []*replica, req *Request) *replica {
+	var r *replica
+	if req.Routed {
+		r = p.owner(candidates, req.Shard)
+	} else {
+		r = lightest(candidates)
+	}
+	if r.conn != nil {
+		return r
+	}
+	p.dial(r)
+	if req.Routed {
+		return nil
+	}
+	connected := slices.DeleteFunc(candidates, func(r *replica) bool { return r.conn == nil })
+	if len(connected) == 0 {
+		return nil
+	}
+	return lightest(connected)
+}
+
+func lightest(rs []*replica) *replica {
+	return rs[lighter(len(rs), func(i int) int { return rs[i].inFlight }, rand.IntN)]
+}
+
+// owner returns the replica that a shard goes to.
+func (p *Pool) owner(candidates []*replica, shard uint64) *replica {
+	if len(p.slices) > 0 {
+		addrs := p.slices[sliceOf(p.slices, shard)].Replicas
+		var assigned []*replica
+		for _, r := range candidates {
+			if slices.Contains(addrs, r.addr) {
+				assigned = append(assigned, r)
+			}
+		}
+		if len(assigned) > 0 {
+			return lightest(assigned)
+		}
+	}
+	return slices.MaxFunc(candidates, func(a, b *replica) int {
+		return cmp.Compare(score(shard, a.hash), score(shard, b.hash))
+	})
+}
+
+// dial connects to a replica in the background, unless that is under way.
+func (p *Pool) dial(r *replica) {
+	if r.dialing || p.closed {
+		return
+	}
+	r.dialing = true
+	p.wg.Go(func() { p.connect(r) })
+}
+
+// connect runs without mu, and until the connection ends.
+func (p *Pool) connect(r *replica) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.o.DialTimeout)
+	nc, err := p.o.Dial(ctx, r.addr)
+	var c *client
+	if err == nil {
+		c, err = newClient(ctx, nc, r.addr, &p.o.Conn)
+	}
+	cancel()
+
+	p.mu.Lock()
+	r.dialing = false
+	if c == nil {
+		p.lost(r, time.Now(), err)
+		failures := r.failures
+		p.broadcast()
+		p.mu.Unlock()
+		if failures == 1 && p.ctx.Err() == nil {
+			p.o.Logger.Warn("cannot connect to a replica", "addr", r.addr, "err", err)
+		}
+		return
+	}
+	p.conns[c] = struct{}{}
+	switch {
+	case p.closed:
+		c.fail(ErrClosed)
+	case r.removed:
+		c.retire()
+	default:
+		r.conn = c
+	}
+	p.broadcast()
+	p.mu.Unlock()
+
+	err = c.run()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.stats.BytesIn += c.in.Load()
+	p.stats.BytesOut += c.bytesOut()
+	if r.conn == c {
+		p.lost(r, time.Now(), err)
+	}
+	p.broadcast()
+	p.mu.Unlock()
+	if !errors.Is(err, ErrClosed) {
+		p.o.Logger.Warn("lost the connection to a replica", "addr", r.addr, "err", err)
+	}
+}
+
+// lost makes a replica one to connect to again, later. err is nil or ErrClosed if it is
+// draining.
+func (p *Pool) lost(r *replica, now time.Time, err error) {
+	r.conn = nil
+	r.failures++
+	r.redialAt = now.Add(jitter(min(redialCap, redialBase<<min(r.failures-1, 10))))
+	if err == nil || errors.Is(err, ErrClosed) {
+		return
+	}
+	p.lastFailure = err
+	ejected := 0
+	for _, other := range p.replicas {
+		if now.Before(other.ejected) {
+			ejected++
+		}
+	}
+	if r.failures >= ejectAfter && !now.Before(r.ejected) && ejected+1 <= len(p.replicas)/3 {
+		r.ejected = now.Add(min(ejectCap, ejectBase<<min(r.ejections, 10)))
+		r.ejections++
+	}
+}
+
+// release gives a replica back with the outcome of an attempt. It is called without mu.
+func (p *Pool) release(r *replica, c *client, reply Reply, err error) {
+	draining := err == nil && reply.Status == StatusDraining
+	if draining {
+		c.retire() // its GOAWAY is under way
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.inFlight--
+	switch {
+	case draining && r.conn == c:
+		p.lost(r, time.Now(), nil)
+	case err == nil && r.conn == c:
+		r.failures, r.ejections = 0, 0
+	}
+}

@@ -1,0 +1,187 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	retryBase = 10 * time.Millisecond // longest first back-off, doubled for each retry
+	retryCap  = time.Second           // longest back-off
+	budgetCap = 10.0                  // most retries saved up
+	budgetAdd = 0.1                   // saved up by each call
+)
+
+// errGaveUp says that the last outcome is the one to report.
+var errGaveUp = errors.New("gave up")
+
+// attempts is one call on its way from replica to replica.
+type attempts struct {
+	pool *Pool
+	ctx  context.Context
+	req  *Request
+
+	tried   []*replica
+	retries int
+	broken  int       // attempts that may have been executed
+	since   time.Time // of the first failure or wait; zero before
+	last    error     // the failure before
+}
+
+func (a *attempts) begin(ctx context.Context, p *Pool, r *Request) {
+	a.pool, a.ctx, a.req = p, ctx, r
+	p.mu.Lock()
+	p.budget = min(p.budget+budgetAdd, budgetCap)
+	p.stats.Calls++
+	p.stats.InFlight++
+	p.mu.Unlock()
+}
+
+// end counts a call that is over.
+func (a *attempts) end(reply Reply, err error) {
+	p := a.pool
+	p.mu.Lock()
+	p.stats.InFlight--
+	if err != nil || reply.Status > StatusAppError {
+		p.stats.Errors++
+	}
+	p.mu.Unlock()
+}
+
+// call makes the call, on as many replicas as it takes.
+func (a *attempts) call() (Reply, error) {
+	for {
+		rep, c, err := a.acquire()
+		if err != nil {
+			return Reply{}, err
+		}
+		reply, err := c.call(a.ctx, a.req)
+		a.pool.release(rep, c, reply, err)
+		if !a.retriable(reply, err) {
+			return reply, err
+		}
+		switch wait := a.again(rep, reply, err); {
+		case errors.Is(wait, errGaveUp):
+			return reply, err
+		case wait != nil:
+			return Reply{}, wait
+		}
+	}
+}
+
+// acquire returns a replica that is connected, waiting for one if need be. The replica must be
+// released.
+func (a *attempts) acquire() (*replica, *client, error) {
+	p := a.pool
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, nil, &Error{Executed: a.broken > 0, Err: ErrClosed}
+		}
+		rep, wait := p.choose(time.Now(), a.req, a.tried)
+		if rep != nil {
+			c := rep.conn
+			rep.inFlight++
+			p.mu.Unlock()
+			return rep, c, nil
+		}
+		changed, known := p.changed, p.lastFailure
+		p.mu.Unlock()
+		if a.retries == 0 {
+			a.last = ErrNoReplica
+			if known != nil {
+				a.last = fmt.Errorf("%w: %w", ErrNoReplica, known)
+			}
+		}
+		if err := a.wait(changed, wait); errors.Is(err, errGaveUp) {
+			return nil, nil, &Error{Executed: a.broken > 0, Err: a.last}
+		} else if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// wait waits for a change, for d, or for the end of the call.
+func (a *attempts) wait(changed <-chan struct{}, d time.Duration) error {
+	if a.since.IsZero() {
+		a.since = time.Now()
+	}
+	if _, bounded := a.ctx.Deadline(); !bounded && time.Since(a.since) >= a.pool.o.GiveUp {
+		return errGaveUp
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-a.pool.ctx.Done():
+	case <-a.ctx.Done():
+		return fmt.Errorf("%w while waiting for a replica (%w)", a.ctx.Err(), a.last)
+	}
+	return nil
+}
+
+// retriable reports whether the call may be made again: surely not executed, or idempotent.
+func (a *attempts) retriable(reply Reply, err error) bool {
+	if err == nil {
+		return reply.Status.refused()
+	}
+	var e *Error
+	return errors.As(err, &e) && (!e.Executed || a.req.Idempotent) && a.ctx.Err() == nil
+}
+
+// again waits for as long as it takes before the next attempt does more good than harm. It
+// returns errGaveUp if there is to be none.
+func (a *attempts) again(rep *replica, reply Reply, err error) error {
+	if a.last = err; err == nil {
+		a.last = fmt.Errorf("%s answers %v", rep.addr, reply.Status)
+	}
+	var e *Error
+	broken := errors.As(err, &e) && e.Executed
+	if broken {
+		if a.broken++; a.broken >= a.pool.o.MaxExecutions {
+			return errGaveUp
+		}
+	}
+	a.retries++
+	a.tried = append(a.tried, rep)
+	p := a.pool
+	p.mu.Lock()
+	p.stats.Retries++
+	fresh := p.others(a.tried)
+	// A connection that breaks may cost each of its calls one retry: these are no more than
+	// were in flight. What can feed on itself is budgeted: repeated breaks, and refusals of
+	// replicas that have too much to do already. A call for which there is no budget is not
+	// given up but slowed down.
+	budgeted := err == nil && reply.Status == StatusOverloaded || broken && a.broken > 1
+	paid := p.budget >= 1
+	if paid && (budgeted || broken) {
+		p.budget--
+	}
+	p.mu.Unlock()
+	switch {
+	case budgeted && !paid:
+		return a.wait(nil, retryCap/2+jitter(retryCap/2))
+	case fresh:
+		return nil
+	}
+	a.tried = a.tried[:0]
+	return a.wait(nil, jitter(min(retryCap, retryBase<<min(a.retries-1, 10))))
+}
+
+// others reports whether a replica can be called that has not been tried. It is called with mu
+// held.
+func (p *Pool) others(tried []*replica) bool {
+	now := time.Now()
+	return slices.ContainsFunc(p.replicas, func(r *replica) bool {
+		return r.healthy(now) && !slices.Contains(tried, r)
+	})
+}
+
+// jitter is a random time of at most d ("full jitter").
+func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }

@@ -1,0 +1,262 @@
+package call
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	acceptBackoff    = 5 * time.Millisecond // doubled for each failure in a row
+	acceptBackoffCap = time.Second
+	acceptFailures   = 100 // in a row, until Serve gives up: about 90 s
+)
+
+// Peer is who calls.
+type Peer struct {
+	Addr     string // of the connection's other end
+	Build    string // as it says itself
+	Weavelet string // as it says itself
+	Auth     any    // what Authorize returned; nil without TLS
+}
+
+// Handler executes one call. Its ctx ends with the call's deadline, when the caller cancels or
+// has gone, and when the server stops. A panic becomes a reply with StatusPanic.
+type Handler func(ctx context.Context, in *Incoming) Reply
+
+// ServerOptions configure a Server. The zero value is the default, apart from Lookup.
+type ServerOptions struct {
+	// Lookup returns the handler of a method for a peer, nil if it has none or may not call
+	// it. It is called for each call, on the call's goroutine.
+	Lookup func(peer Peer, k Key) Handler
+	Conn   Options // of each connection
+
+	TLS *tls.Config // default: connections are not encrypted
+	// Authorize decides about a peer whose TLS handshake succeeded; an error turns it away.
+	// Default: every peer is welcome, with a nil Auth.
+	Authorize func(*tls.ConnectionState) (any, error)
+
+	// MaxInFlight is how many handlers run at a time, on all connections; calls beyond are
+	// answered OVERLOADED. Default 8192.
+	MaxInFlight int
+	// Linger is how long Drain waits, after the last call, for callers to hang up: whatever
+	// they sent before they heard of the drain is answered DRAINING instead of being cut
+	// off. Default 1 s.
+	Linger time.Duration
+	Logger *slog.Logger // default: logs nothing
+}
+
+func (o ServerOptions) withDefaults() ServerOptions {
+	o.Conn = o.Conn.withDefaults()
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, 8192)
+	o.Linger = cmp.Or(o.Linger, time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	return o
+}
+
+// Server executes calls that arrive on any number of listeners.
+type Server struct {
+	o        ServerOptions
+	refused  refusals
+	running  atomic.Int64 // handlers
+	calls    atomic.Uint64
+	errors   atomic.Uint64
+	draining atomic.Bool
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	changed  chan struct{} // closed and replaced when a call or session ends during a drain
+	in, out  uint64        // bytes of connections that have ended
+}
+
+// NewServer returns a Server; it starts nothing before Serve.
+func NewServer(o ServerOptions) *Server {
+	s := &Server{o: o.withDefaults(), sessions: map[*session]struct{}{}, changed: make(chan struct{})}
+	s.refused.log = s.o.Logger
+	return s
+}
+
+// Serve accepts connections from l and serves them until ctx ends; then it closes l and the
+// connections, which ends the contexts of their calls, and returns nil once no connection is
+// left. It does not wait for handlers that go on regardless. It returns an error if l fails,
+// and also closes the connections then. Call Drain first to lose nothing.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer l.Close()
+	for failures := 0; ; {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			failures = 0
+			wg.Go(func() { s.serve(ctx, nc) })
+			continue
+		case ctx.Err() != nil:
+			return nil
+		}
+		if failures++; errors.Is(err, net.ErrClosed) || failures == acceptFailures {
+			return fmt.Errorf("cannot accept connections: %w", err)
+		}
+		s.refused.add(l.Addr(), "cannot accept a connection", err)
+		select {
+		case <-time.After(min(acceptBackoffCap, acceptBackoff<<min(failures-1, 10))):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// serve serves one connection.
+func (s *Server) serve(ctx context.Context, nc net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer raw(nc).Close()
+	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
+	defer stop()
+	remote := nc.RemoteAddr()
+	ss, err := s.admit(ctx, nc)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.refused.add(remote, "a connection was refused", err)
+		}
+		return
+	}
+	err = ss.run()
+	switch {
+	case ctx.Err() != nil:
+	case worthLogging(err):
+		s.refused.add(remote, "a connection was ended", err)
+	}
+}
+
+// admit does the handshakes.
+func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
+	nc.SetDeadline(time.Now().Add(s.o.Conn.HandshakeTimeout))
+	peer := Peer{Addr: nc.RemoteAddr().String()}
+	if s.o.TLS != nil {
+		tc := tls.Server(nc, s.o.TLS)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		nc = tc
+		if s.o.Authorize != nil {
+			state := tc.ConnectionState()
+			auth, err := s.o.Authorize(&state)
+			if err != nil {
+				return nil, err
+			}
+			peer.Auth = auth
+		}
+	}
+	hello, err := welcome(nc, &s.o.Conn)
+	if err != nil {
+		return nil, err
+	}
+	nc.SetDeadline(time.Time{})
+	peer.Build, peer.Weavelet = hello.Build, hello.Weavelet
+	return newSession(ctx, s, nc, peer, hello), nil
+}
+
+// Drain tells every caller to go elsewhere, answers new calls DRAINING, and returns when no
+// call is in flight and the callers have hung up. If ctx ends first, its error says how many
+// calls were left. Serve still runs then, and connections that come are told the same.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	for ss := range s.sessions {
+		ss.goAway()
+	}
+	s.mu.Unlock()
+	var idle time.Time // since when nothing was in flight
+	t := time.NewTimer(s.o.Linger)
+	defer t.Stop()
+	for {
+		calls, sessions, changed := s.inFlight()
+		now := time.Now()
+		switch {
+		case sessions == 0:
+			return nil
+		case calls > 0:
+			idle = time.Time{}
+		case idle.IsZero():
+			idle = now
+		case now.Sub(idle) >= s.o.Linger:
+			return nil
+		}
+		t.Reset(s.o.Linger)
+		select {
+		case <-changed:
+		case <-t.C:
+		case <-ctx.Done():
+			return fmt.Errorf("cannot drain: %d calls are in flight: %w", calls, ctx.Err())
+		}
+	}
+}
+
+// inFlight counts the calls whose answers have not left, and the connections; changed is
+// closed when there may be fewer.
+func (s *Server) inFlight() (calls, sessions int, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ss := range s.sessions {
+		calls += ss.inFlight()
+		if waiting, _ := ss.w.waiting(); waiting {
+			calls++
+		}
+	}
+	return calls, len(s.sessions), s.changed
+}
+
+// note wakes Drain.
+func (s *Server) note() {
+	if !s.draining.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *Server) add(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[ss] = struct{}{}
+	if s.draining.Load() {
+		ss.goAway()
+	}
+}
+
+func (s *Server) remove(ss *session) {
+	s.mu.Lock()
+	delete(s.sessions, ss)
+	s.in += ss.in.Load()
+	s.out += ss.bytesOut()
+	s.mu.Unlock()
+	s.note()
+}
+
+// Stats returns what the server has done so far.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{
+		Connections: len(s.sessions), InFlight: int(s.running.Load()), Calls: s.calls.Load(),
+		Errors: s.errors.Load(), Refused: s.refused.total(), BytesIn: s.in, BytesOut: s.out,
+	}
+	for ss := range s.sessions {
+		st.BytesIn += ss.in.Load()
+		st.BytesOut += ss.bytesOut()
+	}
+	return st
+}

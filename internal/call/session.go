@@ -1,0 +1,399 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/wire"
+)
+
+const (
+	// assemblies is how many messages of the longest length may arrive in chunks on one
+	// connection at a time; requests beyond that are answered OVERLOADED.
+	assemblies = 4
+	overhead   = 4 << 10 // what even a short one counts
+)
+
+// session is the server's end of a connection.
+type session struct {
+	link
+	s      *Server
+	ctx    context.Context
+	cancel context.CancelFunc
+	who    Peer
+	last   atomic.Uint32 // the call accepted last
+
+	mu    sync.Mutex
+	calls map[uint32]*incomingCall // whose answer has not left
+
+	// The reading goroutine's:
+	methods    map[uint16]Key
+	parts      map[uint32]*part
+	assembling uint64 // bytes that the messages in parts may come to
+}
+
+// part is a request of which not all chunks have arrived.
+type part struct {
+	message *wire.Message // nil: refused, what still comes is dropped
+	rx      inflow
+	arrived time.Time
+	budget  uint64
+}
+
+// incomingCall is a call being executed or answered.
+type incomingCall struct {
+	ss     *session
+	id     uint32
+	cancel context.CancelFunc
+	tx     outflow   // the writer's
+	out    *outgoing // being sent; the session's mutex
+	gone   bool      // the caller takes no answer; the session's mutex
+}
+
+func newSession(ctx context.Context, s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
+	ss := &session{
+		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]Key{}, parts: map[uint32]*part{},
+	}
+	ss.ctx, ss.cancel = context.WithCancel(ctx)
+	ss.link.init(nc, &s.o.Conn, hello, ss.inFlight)
+	return ss
+}
+
+// run reads until the connection ends, which cancels its calls.
+func (ss *session) run() error {
+	ss.s.add(ss)
+	defer ss.s.remove(ss)
+	defer ss.cancel()
+	return ss.serve(ss.handle)
+}
+
+// worthLogging tells the end of a connection that somebody should know of from a caller that
+// has hung up.
+func worthLogging(err error) bool {
+	var v wire.Violation
+	return errors.As(err, &v) || errors.Is(err, errSilent) || errors.Is(err, errStalled) || errors.Is(err, errSlowPeer)
+}
+
+func (ss *session) inFlight() int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.calls)
+}
+
+func (ss *session) goAway() {
+	g := wire.GoAway{Reason: wire.ReasonDrain, Last: ss.last.Load(), Text: "this replica takes no new calls"}
+	ss.sendControl(g.Append(nil))
+}
+
+func (ss *session) handle(f wire.Frame) error {
+	switch f.Type {
+	case wire.TypeBind:
+		index, key := wire.ParseBind(f.Body)
+		if _, ok := ss.methods[index]; ok {
+			return wire.Violation(fmt.Sprintf("method %d is bound twice", index))
+		}
+		ss.methods[index] = key
+		return nil
+	case wire.TypeRequest:
+		if f.Flags&wire.FlagCont != 0 {
+			return ss.proceed(f)
+		}
+		return ss.begin(f)
+	case wire.TypeCancel:
+		ss.cancelled(f.Call)
+		return nil
+	case wire.TypeCredit:
+		ss.mu.Lock()
+		c := ss.calls[f.Call]
+		ss.mu.Unlock()
+		if c != nil {
+			return ss.grant(&c.tx, f)
+		}
+		return nil
+	case wire.TypeGoAway:
+		return nil // a caller says so by hanging up
+	}
+	return wire.Violation(fmt.Sprintf("%s from a caller", f.Type))
+}
+
+// begin handles the first frame of a request.
+func (ss *session) begin(f wire.Frame) error {
+	ss.mu.Lock()
+	known, executing := ss.calls[f.Call] != nil, len(ss.calls)
+	ss.mu.Unlock()
+	if known || ss.parts[f.Call] != nil {
+		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
+	}
+	now := time.Now()
+	p := &part{arrived: now}
+	cost := uint64(len(f.Body))
+	if f.First() {
+		cost = wire.Total(f)
+	}
+	most := uint64(ss.o.MaxMessage)
+	switch {
+	case cost > most:
+		ss.refuse(f.Call, textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
+	case ss.s.draining.Load():
+		ss.refuse(f.Call, Reply{Status: StatusDraining})
+	case executing+len(ss.parts) >= ss.o.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
+		ss.refuse(f.Call, Reply{Status: StatusOverloaded})
+	case !f.First():
+		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
+		return nil
+	default:
+		var err error
+		if p.message, err = wire.NewMessage(f, ss.o.CallWindow); err != nil {
+			return err
+		}
+		p.rx.left = int64(ss.o.CallWindow) - f.Cost()
+		p.rx.used = f.Cost()
+		p.budget = cost
+		ss.assembling += cost
+	}
+	if f.First() {
+		if len(ss.parts) >= 2*ss.o.MaxInFlight {
+			return wire.Violation("too many requests that are not finished")
+		}
+		ss.parts[f.Call] = p
+	}
+	return nil
+}
+
+// proceed handles another chunk of a request.
+func (ss *session) proceed(f wire.Frame) error {
+	p := ss.parts[f.Call]
+	if p == nil {
+		return wire.Violation("continuation of a REQUEST that was not started")
+	}
+	if p.message != nil {
+		if !p.rx.take(f.Cost()) {
+			return wire.Violation("more data than the call has credit for")
+		}
+		if err := p.message.Add(f); err != nil {
+			return err
+		}
+	}
+	if f.Flags&wire.FlagMore != 0 {
+		if p.message != nil {
+			ss.sendCredit(f.Call, p.rx.give(f.Cost(), ss.o.CallWindow))
+		}
+		return nil
+	}
+	ss.forget(f.Call, p)
+	switch {
+	case p.message == nil:
+	case ss.s.draining.Load():
+		ss.refuse(f.Call, Reply{Status: StatusDraining})
+	default:
+		ss.start(p.message.First, p.message.Body(), p.arrived)
+	}
+	return nil
+}
+
+func (ss *session) forget(id uint32, p *part) {
+	delete(ss.parts, id)
+	ss.assembling -= p.budget
+}
+
+// cancelled ends what the caller does not want any more.
+func (ss *session) cancelled(id uint32) {
+	if p := ss.parts[id]; p != nil {
+		ss.forget(id, p)
+		return
+	}
+	ss.mu.Lock()
+	c := ss.calls[id]
+	if c == nil {
+		ss.mu.Unlock()
+		return
+	}
+	delete(ss.calls, id)
+	c.gone = true
+	out := c.out
+	ss.mu.Unlock()
+	c.cancel()
+	if out != nil {
+		ss.w.drop(out)
+	}
+	ss.s.note()
+}
+
+// refuse answers a call that is not executed, from the reading goroutine.
+func (ss *session) refuse(id uint32, r Reply) {
+	ss.s.calls.Add(1)
+	ss.s.errors.Add(1)
+	ss.sendControl(append(ss.header(id, r).Append(nil), r.Body...))
+}
+
+func (ss *session) header(id uint32, r Reply) wire.Header {
+	return wire.Header{
+		Length: uint32(len(r.Body)), Call: id, Code: uint16(r.Status), Type: wire.TypeResponse,
+		Aux: wire.LoadAux(int(ss.s.running.Load())),
+	}
+}
+
+// start executes a request that has arrived completely, on a goroutine of its own.
+func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
+	key, bound := ss.methods[h.Code]
+	trace, meta, args, err := wire.ParseSections(h.Flags, body)
+	left, bounded := wire.TimeLeft(h.Aux)
+	deadline := arrived.Add(left)
+	switch {
+	case !bound:
+		ss.refuse(h.Call, textReply(StatusUnimplemented, "method %d was not bound", h.Code))
+		return
+	case err != nil:
+		ss.refuse(h.Call, textReply(StatusBadArgs, "%v", err))
+		return
+	case bounded && !time.Now().Before(deadline):
+		ss.refuse(h.Call, Reply{Status: StatusDeadline})
+		return
+	case ss.s.running.Add(1) > int64(ss.s.o.MaxInFlight):
+		ss.s.running.Add(-1)
+		ss.refuse(h.Call, Reply{Status: StatusOverloaded})
+		return
+	}
+	c := &incomingCall{ss: ss, id: h.Call}
+	c.tx.credit = int64(ss.peer.CallWindow)
+	var ctx context.Context
+	if bounded {
+		ctx, c.cancel = context.WithDeadline(ss.ctx, deadline)
+	} else {
+		ctx, c.cancel = context.WithCancel(ss.ctx)
+	}
+	ss.mu.Lock()
+	ss.calls[h.Call] = c
+	ss.mu.Unlock()
+	ss.last.Store(h.Call)
+	ss.watch.wake(&ss.link)
+	in := &Incoming{Method: key, Args: args, Trace: trace, Meta: meta, Peer: ss.who, ctx: ctx, call: c}
+	go c.execute(ctx, in)
+}
+
+// execute runs the handler and sends its answer.
+func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
+	s := c.ss.s
+	s.calls.Add(1)
+	reply := Reply{StatusPanic, []byte("the handler ended its goroutine")}
+	defer func() {
+		if p := recover(); p != nil {
+			reply.Body = fmt.Append(nil, p)
+			s.o.Logger.Error("a call panicked", "err", p, "stack", string(debug.Stack()))
+		}
+		c.cancel()
+		s.running.Add(-1)
+		if size, most := uint64(len(reply.Body)), c.ss.peer.MaxMessage; size > most {
+			reply = textReply(StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
+		}
+		if reply.Status > StatusAppError {
+			s.errors.Add(1)
+		}
+		c.answer(reply)
+		s.note()
+	}()
+	handler := s.o.Lookup(in.Peer, in.Method)
+	if handler == nil {
+		reply = textReply(StatusUnimplemented, "the replica has no method %x", in.Method)
+		return
+	}
+	reply = handler(ctx, in)
+}
+
+// answer sends the reply, unless nobody waits for it any more.
+func (c *incomingCall) answer(r Reply) {
+	ss := c.ss
+	h := ss.header(c.id, r)
+	if len(r.Body) > wire.MaxChunk {
+		out := &outgoing{h: h, body: r.Body, flow: &c.tx, done: make(chan struct{})}
+		if c.sending(out) && ss.w.sendMessage(out, true) == nil {
+			<-out.done
+		}
+		c.leave()
+		return
+	}
+	if !c.leave() {
+		return
+	}
+	var head [wire.HeaderSize]byte
+	ss.w.send(h.Append(head[:0]), r.Body, orWait, true)
+}
+
+// sending notes what is being sent, and reports whether the caller still wants it.
+func (c *incomingCall) sending(out *outgoing) bool {
+	c.ss.mu.Lock()
+	defer c.ss.mu.Unlock()
+	c.out = out
+	return !c.gone
+}
+
+// leave ends the call, and reports whether the caller still waited.
+func (c *incomingCall) leave() bool {
+	c.ss.mu.Lock()
+	defer c.ss.mu.Unlock()
+	if !c.gone {
+		delete(c.ss.calls, c.id)
+	}
+	wanted := !c.gone
+	c.gone = true
+	return wanted
+}
+
+// Incoming is a call that has arrived.
+type Incoming struct {
+	Method Key
+	Args   []byte // belongs to the handler
+	Trace  Trace
+	Meta   map[string]string
+	Peer   Peer
+
+	ctx  context.Context
+	call *incomingCall
+}
+
+// Send sends one element of a stream. It returns once elem may be reused, which takes as long
+// as the caller leaves the credit of its stream unused. Its error, once the caller has gone or
+// the call's context has ended, is not to be sent to anybody. One goroutine at a time may use
+// it, and only until the handler returns.
+func (in *Incoming) Send(elem []byte) error {
+	c := in.call
+	ss := c.ss
+	if err := in.ctx.Err(); err != nil {
+		return in.unsent(err)
+	}
+	if uint64(len(elem)) > ss.peer.MaxMessage {
+		return fmt.Errorf("cannot send an element of %d bytes: the caller's limit is %d", len(elem), ss.peer.MaxMessage)
+	}
+	out := &outgoing{
+		h: wire.Header{Call: c.id, Type: wire.TypeData}, body: elem, flow: &c.tx, done: make(chan struct{}),
+	}
+	if !c.sending(out) {
+		return in.unsent(ErrPeerGone)
+	}
+	if err := ss.w.sendMessage(out, true); err != nil {
+		return in.unsent(err)
+	}
+	select {
+	case <-out.done:
+	case <-in.ctx.Done():
+		ss.w.drop(out)
+		<-out.done
+	}
+	if out.err != nil {
+		return in.unsent(out.err)
+	}
+	return nil
+}
+
+func (in *Incoming) unsent(err error) error {
+	if ended := in.ctx.Err(); ended != nil {
+		err = ended
+	}
+	return fmt.Errorf("cannot send an element to the caller: %w", err)
+}

@@ -1,0 +1,445 @@
+package call
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/wire"
+)
+
+const (
+	blockSize  = 128 << 10 // most bytes of queued frames in one write
+	smallBlock = 16 << 10  // a buffer up to this size stays with an idle connection
+	blockCap   = blockSize + wire.HeaderSize + wire.MaxBody
+
+	farewellTime = time.Second // for a last GOAWAY to leave
+)
+
+var (
+	largeBlocks = sync.Pool{New: func() any { return new([blockCap]byte) }}
+
+	errQueueFull = errors.New("the queue of frames is full")
+	errSlowPeer  = errors.New("the peer does not read what it asked for")
+)
+
+// when says what happens to a frame that finds the queue full.
+type when int
+
+const (
+	orRefuse when = iota // the sender gets errQueueFull
+	orWait               // the sender waits; never on the goroutine that reads
+	always               // queued all the same; far too many of them end the connection
+)
+
+// outflow is the credit that the peer has given to one call.
+type outflow struct {
+	credit  int64
+	stalled *outgoing // waits for more credit
+}
+
+// outgoing is a message that needs credit: one in chunks, or an element of a stream. Its bytes
+// are copied into a write chunk by chunk, so that whoever owns them has them back as soon as
+// it is done or dropped.
+type outgoing struct {
+	h          wire.Header // of the first frame; Length is set for each
+	head, body []byte      // the message is both
+	flow       *outflow
+	done       chan struct{} // closed when all is copied or given up; nil if nobody waits
+
+	off  int
+	gone bool // dropped, failed or finished
+	err  error
+}
+
+func (o *outgoing) size() int { return len(o.head) + len(o.body) }
+
+// next returns the header of the next frame and the number of the message's bytes in it.
+func (o *outgoing) next() (h wire.Header, n int) {
+	h, n = o.h, min(o.size()-o.off, wire.MaxChunk)
+	h.Length = uint32(n)
+	if o.off+n < o.size() {
+		h.Flags |= wire.FlagMore
+	}
+	switch {
+	case o.off > 0:
+		h.Flags = h.Flags&wire.FlagMore | wire.FlagCont
+	case h.Flags&wire.FlagMore != 0:
+		h.Length += 8
+	}
+	return h, n
+}
+
+// append appends the next frame to b.
+func (o *outgoing) append(b []byte) []byte {
+	h, n := o.next()
+	b = h.Append(b)
+	if h.First() {
+		b = wire.AppendTotal(b, o.size())
+	}
+	if from := o.off; from < len(o.head) {
+		b = append(b, o.head[from:min(from+n, len(o.head))]...)
+	}
+	from, to := max(o.off-len(o.head), 0), max(o.off+n-len(o.head), 0)
+	o.off += n
+	return append(b, o.body[from:to]...)
+}
+
+// finish is called with the writer's mutex held.
+func (o *outgoing) finish(err error) {
+	o.gone, o.err = true, err
+	if o.done != nil {
+		close(o.done)
+	}
+}
+
+// writer sends the frames of one connection. Senders append them to its queue; one goroutine
+// at a time, sometimes a sender, writes what everybody has appended (flat combining). Messages
+// in chunks take turns, and whole frames overtake them between any two chunks.
+type writer struct {
+	nc     net.Conn
+	limit  int
+	load   func() int  // calls in flight: with several, others are about to append too
+	failed func(error) // told of an error of the connection, without mu
+
+	mu      sync.Mutex
+	room    sync.Cond // the queue has become shorter, or the connection has failed
+	urgent  []byte    // goes before anything queued: PONG, CREDIT
+	blocks  [][]byte  // the queue, cut between frames
+	queued  int       // bytes in blocks and urgent
+	spare   []byte
+	turns   []*outgoing // have credit of their own
+	stalled map[*outgoing]struct{}
+	credit  int64 // of the connection
+	busy    bool  // somebody writes
+	writes  int   // writes done, by which progress is told
+	bytes   uint64
+	err     error
+	last    []byte // GOAWAY to send before closing
+}
+
+func (w *writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
+	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
+	w.room.L = &w.mu
+	w.stalled = map[*outgoing]struct{}{}
+}
+
+// send queues a frame, of which body is the last part. self says that this goroutine may write
+// and be kept by a slow peer.
+func (w *writer) send(head, body []byte, full when, self bool) error {
+	w.mu.Lock()
+	for full == orWait && w.err == nil && w.queued >= w.limit {
+		w.room.Wait()
+	}
+	switch {
+	case w.err != nil:
+		defer w.mu.Unlock()
+		return w.err
+	case full == orRefuse && w.queued >= w.limit:
+		w.mu.Unlock()
+		return errQueueFull
+	case w.queued >= w.limit+w.limit/4:
+		w.mu.Unlock()
+		w.failed(errSlowPeer)
+		return errSlowPeer
+	}
+	w.enqueue(head, body)
+	w.flush(self)
+	return nil
+}
+
+// queueOnly queues a frame that is of no use before the next one comes.
+func (w *writer) queueOnly(b []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.enqueue(b, nil)
+	}
+	return w.err
+}
+
+// sendUrgent queues frames to be written before all others.
+func (w *writer) sendUrgent(b []byte) {
+	w.mu.Lock()
+	if w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	if w.queued >= w.limit+w.limit/4 {
+		w.mu.Unlock()
+		w.failed(errSlowPeer)
+		return
+	}
+	w.urgent = append(w.urgent, b...)
+	w.queued += len(b)
+	w.flush(false)
+}
+
+// enqueue is called with mu held.
+func (w *writer) enqueue(head, body []byte) {
+	n := len(head) + len(body)
+	i := len(w.blocks) - 1
+	if i < 0 || len(w.blocks[i])+n > blockSize {
+		w.blocks = append(w.blocks, w.spare[:0])
+		w.spare = nil
+		i++
+	}
+	b := w.grow(w.blocks[i], n)
+	w.blocks[i] = append(append(b, head...), body...)
+	w.queued += n
+}
+
+// grow makes room for n more bytes: in a buffer that append grows while it is small, in a
+// pooled one otherwise.
+func (w *writer) grow(b []byte, n int) []byte {
+	if len(b)+n <= max(cap(b), smallBlock) {
+		return b
+	}
+	larger := append(largeBlocks.Get().(*[blockCap]byte)[:0], b...)
+	w.recycle(b)
+	return larger
+}
+
+// recycle takes back a buffer that has been written.
+func (w *writer) recycle(b []byte) {
+	switch {
+	case cap(b) == blockCap:
+		largeBlocks.Put((*[blockCap]byte)(b[:blockCap]))
+	case cap(b) <= 2*smallBlock && w.spare == nil:
+		w.spare = b
+	}
+}
+
+// sendMessage starts a message that needs credit. It may have left, wholly or in part, when
+// sendMessage returns; with self this goroutine does some of the writing.
+func (w *writer) sendMessage(o *outgoing, self bool) error {
+	w.mu.Lock()
+	switch {
+	case w.err != nil:
+		o.finish(w.err)
+		w.mu.Unlock()
+		return w.err
+	case o.gone:
+		w.mu.Unlock()
+		return nil
+	}
+	h, _ := o.next()
+	cost := h.Cost()
+	switch {
+	case o.flow.credit < cost:
+		o.flow.stalled = o
+		w.stalled[o] = struct{}{}
+	case len(w.turns) == 0 && h.Flags&wire.FlagMore == 0 && w.credit >= cost && w.queued < w.limit:
+		// A short element, and nobody before it: it may share a write with others.
+		w.spend(o, cost)
+		var head [wire.HeaderSize]byte
+		w.enqueue(h.Append(head[:0]), o.body)
+		o.finish(nil)
+	default:
+		w.turns = append(w.turns, o)
+	}
+	w.flush(self)
+	return nil
+}
+
+func (w *writer) spend(o *outgoing, cost int64) {
+	w.credit -= cost
+	o.flow.credit -= cost
+}
+
+// drop gives up what is left of a message, and reports whether anything was.
+func (w *writer) drop(o *outgoing) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o.gone {
+		return false
+	}
+	w.forget(o)
+	o.finish(ErrPeerGone)
+	return true
+}
+
+func (w *writer) forget(o *outgoing) {
+	if i := slices.Index(w.turns, o); i >= 0 {
+		w.turns = slices.Delete(w.turns, i, i+1)
+	}
+	if o.flow.stalled == o {
+		o.flow.stalled = nil
+		delete(w.stalled, o)
+	}
+}
+
+// grant adds credit, of the connection if f is nil, and reports whether the sum is possible.
+func (w *writer) grant(f *outflow, n uint32) bool {
+	w.mu.Lock()
+	sum := &w.credit
+	if f != nil {
+		sum = &f.credit
+	}
+	if *sum += int64(n); *sum >= 1<<32 {
+		w.mu.Unlock()
+		return false
+	}
+	if f != nil && f.stalled != nil && w.err == nil {
+		if h, _ := f.stalled.next(); f.credit >= h.Cost() {
+			w.turns = append(w.turns, f.stalled)
+			delete(w.stalled, f.stalled)
+			f.stalled = nil
+		}
+	}
+	w.flush(false)
+	return true
+}
+
+// ready reports whether something can be written. It is called with mu held.
+func (w *writer) ready() bool {
+	if w.queued > 0 {
+		return true
+	}
+	if len(w.turns) == 0 {
+		return false
+	}
+	h, _ := w.turns[0].next()
+	return w.credit >= h.Cost()
+}
+
+// waiting reports whether something is being written or could be.
+func (w *writer) waiting() (waiting bool, writes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err == nil && (w.busy || w.ready()), w.writes
+}
+
+// flush makes sure that what is ready gets written. It is called with mu held and returns
+// without it.
+func (w *writer) flush(self bool) {
+	start := !w.busy && w.err == nil && w.ready()
+	w.busy = w.busy || start
+	w.mu.Unlock()
+	switch {
+	case start && self:
+		w.write(1)
+	case start:
+		go w.write(-1)
+	}
+}
+
+// write writes a number of times, or until nothing is ready. busy is set on its behalf.
+func (w *writer) write(times int) {
+	if w.load() > 2 {
+		runtime.Gosched()
+	}
+	w.mu.Lock()
+	for ; times != 0 && w.err == nil && w.ready(); times-- {
+		b := w.take()
+		w.mu.Unlock()
+		n, err := w.nc.Write(b)
+		if err != nil {
+			w.failed(err)
+		}
+		w.mu.Lock()
+		w.writes++
+		w.bytes += uint64(n)
+		w.recycle(b)
+		w.room.Broadcast()
+	}
+	if w.err != nil {
+		w.mu.Unlock()
+		w.hangUp()
+		return
+	}
+	w.busy = false
+	w.flush(false)
+}
+
+// take returns what to write next: what is urgent, a block of the queue, and a chunk of the
+// message whose turn it is. It is called with mu held.
+func (w *writer) take() []byte {
+	var b []byte
+	if len(w.urgent) > 0 || len(w.blocks) == 0 {
+		b, w.spare = w.spare[:0], nil
+		b = append(w.grow(b, len(w.urgent)), w.urgent...)
+		w.queued -= len(w.urgent)
+		if w.urgent = w.urgent[:0]; cap(w.urgent) > smallBlock {
+			w.urgent = nil
+		}
+	}
+	if len(w.blocks) > 0 && len(b)+len(w.blocks[0]) <= blockSize {
+		first := w.blocks[0]
+		w.blocks = slices.Delete(w.blocks, 0, 1)
+		w.queued -= len(first)
+		if len(b) == 0 {
+			b = first
+		} else {
+			b = append(w.grow(b, len(first)), first...)
+			w.recycle(first)
+		}
+	}
+	if len(w.turns) > 0 && len(b) <= blockSize {
+		b = w.takeChunk(b)
+	}
+	return b
+}
+
+func (w *writer) takeChunk(b []byte) []byte {
+	o := w.turns[0]
+	h, _ := o.next()
+	if w.credit < h.Cost() {
+		return b
+	}
+	w.turns = slices.Delete(w.turns, 0, 1)
+	w.spend(o, h.Cost())
+	b = o.append(w.grow(b, int(wire.HeaderSize+h.Length)))
+	if o.off == o.size() {
+		o.finish(nil)
+		return b
+	}
+	if h, _ = o.next(); o.flow.credit >= h.Cost() {
+		w.turns = append(w.turns, o)
+	} else {
+		o.flow.stalled = o
+		w.stalled[o] = struct{}{}
+	}
+	return b
+}
+
+// close gives up everything queued, and closes the connection once last has been sent.
+func (w *writer) close(err error, last []byte) {
+	w.mu.Lock()
+	if w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	w.err, w.last = err, last
+	for _, o := range w.turns {
+		o.finish(err)
+	}
+	for o := range w.stalled {
+		o.finish(err)
+	}
+	w.turns, w.stalled, w.blocks, w.urgent, w.queued = nil, nil, nil, nil, 0
+	w.room.Broadcast()
+	busy := w.busy
+	w.busy = true
+	w.mu.Unlock()
+	switch {
+	case last == nil:
+		raw(w.nc).Close()
+	case busy: // whoever writes hangs up
+		w.nc.SetWriteDeadline(time.Now().Add(farewellTime))
+	default:
+		go w.hangUp()
+	}
+}
+
+// hangUp sends the farewell of a connection on which nobody else writes any more.
+func (w *writer) hangUp() {
+	if w.last != nil {
+		w.nc.SetWriteDeadline(time.Now().Add(farewellTime))
+		w.nc.Write(w.last)
+	}
+	raw(w.nc).Close()
+}

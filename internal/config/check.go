@@ -1,0 +1,176 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+// checker makes an App of what was decoded, and looks for what no decoder can see.
+type checker struct {
+	*document
+	app     *App
+	tables  *tables
+	options Options
+}
+
+func (c *checker) check() {
+	t, app := &c.tables.Divisi, c.app
+	app.Name, app.Binary, app.Args, app.Env = t.Name, t.Binary, t.Args, t.Env
+	app.Rollout, app.Drain, app.Restart = t.Rollout, cmp.Or(t.Drain, DefaultDrain), t.Restart
+	app.Orphan, app.Metrics = cmp.Or(t.Orphan, OrphanExit), t.Metrics
+	c.binary()
+	c.env(t.Env, "divisi", "env")
+	c.duration(t.Rollout, "divisi", "rollout")
+	c.duration(t.Drain, "divisi", "drain")
+	c.restart(t.Restart, "divisi", "restart")
+	c.oneOf(string(app.Orphan), []string{string(OrphanExit), string(OrphanServe)}, "divisi", "orphan")
+	c.groups()
+
+	app.Single = c.tables.Single
+	c.listeners(app.Single.Listeners, "single")
+	p := &c.tables.Process
+	app.Process = Process{Listeners: p.Listeners, MTLS: p.MTLS, Env: p.Env, Replicas: DefaultReplicas}
+	c.listeners(p.Listeners, "process")
+	c.env(p.Env, "process", "env")
+	c.replicas(p.Replicas)
+
+	for _, head := range ignored {
+		if offset, ok := c.at(head); ok {
+			line, col := c.place(offset)
+			app.Ignored = append(app.Ignored,
+				c.file+":"+strconv.Itoa(line)+":"+strconv.Itoa(col)+": ["+c.show(entry{path: []string{head}})+"]")
+		}
+	}
+}
+
+// binary finds the program from the folder of the file, and names the application after it.
+func (c *checker) binary() {
+	app := c.app
+	where := []string{"divisi", "name"}
+	if app.Binary != "" {
+		if !filepath.IsAbs(app.Binary) {
+			app.Binary = filepath.Join(filepath.Dir(c.file), app.Binary)
+		}
+		if filepath.Base(app.Binary) == app.Binary {
+			// Without a separator it would be looked for in the PATH.
+			app.Binary = "." + string(filepath.Separator) + app.Binary
+		}
+		if app.Name == "" {
+			app.Name = strings.TrimSuffix(filepath.Base(app.Binary), ".exe")
+			where[1] = "binary"
+		}
+	}
+	if offset, ok := c.at(where...); ok {
+		if err := name.CheckLabel(app.Name); err != nil && where[1] == "binary" {
+			c.fail(offset, "the application cannot be called like its binary: %w; or set name", err)
+		} else if err != nil {
+			c.fail(offset, "%w", err)
+		}
+	}
+}
+
+func (c *checker) env(env []string, path ...string) {
+	offsets := c.elements(path...)
+	for i, kv := range env {
+		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" {
+			c.fail(offsets[i], `%s has %q: write "KEY=value"`, c.show(entry{path: path}), kv)
+		}
+	}
+}
+
+// duration refuses what nobody means: it is usually a number where a string was wanted.
+func (c *checker) duration(d time.Duration, path ...string) {
+	if offset, ok := c.at(path...); ok && d < time.Millisecond && d != 0 {
+		c.fail(offset, `%s is %v: write a duration such as "1m30s"`, c.show(entry{path: path}), d)
+	}
+}
+
+func (c *checker) oneOf(s string, choices []string, path ...string) {
+	if offset, ok := c.at(path...); ok && !slices.Contains(choices, s) {
+		c.fail(offset, "%s cannot be %q: %s", c.show(entry{path: path}), s, name.Suggest(s, choices))
+	}
+}
+
+func (c *checker) restart(r Restart, path ...string) {
+	below := func(key string) []string { return append(slices.Clone(path), key) }
+	c.oneOf(r.Policy, []string{"permanent", "transient", "temporary"}, below("policy")...)
+	c.duration(r.Window, below("window")...)
+	c.duration(r.Backoff, below("backoff")...)
+	c.duration(r.MaxBackoff, below("max_backoff")...)
+	c.positive(int64(r.Intensity), below("intensity")...)
+}
+
+// positive refuses a number that is there and less than one.
+func (c *checker) positive(n int64, path ...string) {
+	if offset, ok := c.at(path...); ok && (n < 1 || n > 1<<20) {
+		c.fail(offset, "%s cannot be %d: write 1 or more", c.show(entry{path: path}), n)
+	}
+}
+
+func (c *checker) listeners(listeners map[string]Listener, head string) {
+	for _, listener := range slices.Sorted(maps.Keys(listeners)) {
+		path := []string{head, "listeners", listener}
+		offset, _ := c.at(path...)
+		if known := c.options.Listeners; len(known) > 0 && !slices.Contains(known, listener) {
+			c.fail(offset, "listener %q is not in the binary: %s", listener, name.Suggest(listener, known))
+		}
+		address := listeners[listener].Address
+		if _, port, ok := cutLast(address, ":"); address != "" && (!ok || port == "") {
+			offset, _ = c.at(append(path, "address")...)
+			c.fail(offset, `address %q has no port: write "localhost:8080", or ":8080" for all interfaces`, address)
+		}
+	}
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// replicas reads the replicas of [process], a number or a table of numbers by group.
+func (c *checker) replicas(v any) {
+	app := c.app
+	app.Process.GroupReplicas = map[string]int{}
+	for _, g := range app.Groups {
+		if g.Replicas > 0 {
+			app.Process.GroupReplicas[g.Name] = g.Replicas
+		}
+	}
+	path := []string{"process", "replicas"}
+	switch v := v.(type) {
+	case nil:
+	case int64:
+		app.Process.Replicas = int(v)
+		c.positive(v, path...)
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			below := append(slices.Clone(path), key)
+			n, ok := v[key].(int64)
+			offset, _ := c.at(below...)
+			if !ok {
+				c.fail(offset, "%s cannot be this: write a whole number", c.show(entry{path: below}))
+				continue
+			}
+			c.positive(n, below...)
+			if i, ok := c.find(offset, key); ok {
+				app.Process.GroupReplicas[app.Groups[i].Name] = int(n)
+			} else if len(c.known) == 0 {
+				app.Process.GroupReplicas[key] = int(n)
+			}
+		}
+	default:
+		offset, _ := c.at(path...)
+		c.fail(offset, "%s cannot be this: write a number, or numbers by group as in { cart = 3 }",
+			c.show(entry{path: path}))
+	}
+}

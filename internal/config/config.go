@@ -1,0 +1,242 @@
+// Package config reads the TOML file of an application: what the application is, how each
+// deployer runs it, and the sections of its components.
+//
+//	[divisi]                                   # or the old name, [serviceweaver]
+//	name = "shop"                              # default: the name of the binary
+//	binary = "./shop"                          # from the folder of the file
+//	args = ["-v"]
+//	env = ["REGION=eu"]
+//	colocate = [["example.com/shop/cart/Cart", "example.com/shop/cart/Store"]]
+//	rollout = "10m"                            # how long an upgrade takes; default: at once
+//	drain = "30s"                              # how long a stop of everything may take
+//	orphan = "exit"                            # or "serve", when the deployer is gone
+//	restart = { policy = "permanent", intensity = 5, window = "1m", backoff = "100ms", max_backoff = "30s" }
+//	metrics.local = true                       # count local calls too
+//
+//	[divisi.groups.pay]                        # a name for a group, or what differs in one
+//	components = ["example.com/shop/pay/Pay"]  # without: the group called like the table
+//	replicas = 3
+//	restart.policy = "transient"
+//
+//	[single]                                   # all in one process
+//	listeners.shop = { address = "localhost:8080" }
+//
+//	[process]                                  # many processes here; or the old name, [multi]
+//	listeners.shop = { address = ":80" }
+//	replicas = 2                               # or { pay = 4 }
+//	env = ["DEBUG=1"]
+//	mtls = true
+//
+//	["example.com/shop/cart/Cart"]             # a component's own section, by its full name
+//	limit = 100
+//
+// Every error names the file, the line and the column, what is wrong there, and the way out.
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What holds where a file says nothing.
+const (
+	DefaultReplicas = 2
+	DefaultDrain    = 30 * time.Second
+)
+
+// Options say what is known about the application that a file is for.
+type Options struct {
+	// Components are the full names of the components in the binary. If there are none, the
+	// binary is not at hand, and the names in the file are taken as they are.
+	Components []string
+
+	// Listeners are the names of the listeners in the binary, likewise.
+	Listeners []string
+}
+
+// App is what a file says.
+type App struct {
+	File   string // the name that Parse was given, for messages
+	Name   string // "" if there is neither a name nor a binary
+	Binary string // from the folder that File is relative to; "" if none
+	Args   []string
+	Env    []string // "KEY=value"
+
+	// Groups are the groups of the file in the order of their lines, and then, if the components
+	// of the binary are known, one for each component that is in none. Their names are unique.
+	Groups []Group
+
+	Rollout time.Duration // how long an upgrade takes; zero is at once
+	Drain   time.Duration // how long a stop of everything may take
+	Restart Restart
+	Orphan  Orphan
+	Metrics Metrics
+
+	Single  Single
+	Process Process
+
+	// Sections are those of components, by full name.
+	Sections map[string]Section
+
+	// Ignored are the places of tables that are for deployers which do not read them here, such
+	// as "app.toml:12:1: [kube]".
+	Ignored []string
+}
+
+// Group is components that share processes.
+type Group struct {
+	Name       string   // as in the file, or the short name of its first component
+	Components []string // full names; none if the file relies on a binary that is not at hand
+	Replicas   int      // zero leaves it to the deployer
+	Restart    Restart  // that of the application where the group says nothing
+}
+
+// Restart says what happens to a process that ended. Zero values are the defaults of the one who
+// restarts it.
+type Restart struct {
+	Policy     string        // "permanent", "transient" (after failures only) or "temporary" (never)
+	Intensity  int           // restarts within Window before giving up
+	Window     time.Duration // what Intensity is counted in
+	Backoff    time.Duration // first wait between restarts
+	MaxBackoff time.Duration `toml:"max_backoff"` // the wait grows up to here
+}
+
+// Orphan says what a process does when its deployer is gone.
+type Orphan string
+
+// The choices of Orphan.
+const (
+	OrphanExit  Orphan = "exit" // the default
+	OrphanServe Orphan = "serve"
+)
+
+// Metrics says what is measured beyond remote calls.
+type Metrics struct {
+	Local bool // also local calls
+}
+
+// Listener is what a file says about a listener of the application.
+type Listener struct {
+	Address string // "host:port", ":port" or "unix:///path"
+}
+
+// Single is the table for an application in one process.
+type Single struct {
+	Listeners map[string]Listener // by name
+}
+
+// Process is the table for an application in many processes on one machine.
+type Process struct {
+	Listeners     map[string]Listener // by name
+	MTLS          bool
+	Env           []string       // "KEY=value", in addition to App.Env
+	Replicas      int            // of groups that GroupReplicas does not name
+	GroupReplicas map[string]int // by name of group; also those from App.Groups
+}
+
+// Error is what is wrong at a place in a file. Errors of several places are joined.
+type Error struct {
+	File      string
+	Line, Col int // from 1; Col counts bytes
+	Err       error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Col, e.Err)
+}
+
+// Unwrap returns the error without the place.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Parse reads the text of a file; an empty text gives the defaults. The name of the file is for
+// messages, and relative paths in the text are from its folder. Parse does not touch the system.
+// All errors are of type *Error, joined in the order of their lines.
+func Parse(file, text string, o Options) (App, error) {
+	doc := newDocument(file, text)
+	if len(doc.errs) == 0 {
+		doc.split(o.Components)
+	}
+	if len(doc.errs) > 0 {
+		return App{}, doc.err()
+	}
+	app := App{File: file, Sections: doc.sections}
+	var tables tables
+	if doc.decode(&tables, doc.heads, doc.renames); len(doc.errs) > 0 {
+		return App{}, doc.err()
+	}
+	c := checker{document: doc, app: &app, tables: &tables, options: o}
+	if c.check(); len(doc.errs) > 0 {
+		return App{}, doc.err()
+	}
+	return app, nil
+}
+
+// tables is the part of a file that is not for components, under its current names. The fields
+// of type any belong to deployers that are not here.
+type tables struct {
+	Divisi struct {
+		Name     string
+		Binary   string
+		Args     []string
+		Env      []string
+		Colocate [][]string
+		Groups   map[string]struct {
+			Components []string
+			Replicas   int
+			Restart    Restart
+		}
+		Rollout time.Duration
+		Drain   time.Duration
+		Restart Restart
+		Orphan  Orphan
+		Metrics Metrics
+	}
+	Single  Single
+	Process struct {
+		Listeners map[string]Listener
+		MTLS      bool
+		Env       []string
+		Replicas  any // a number, or numbers by name of group
+	}
+	Hosts, Kube, SSH, GKE any
+}
+
+// oldNames are names of tables that mean those of today. Full paths are what an import path
+// becomes that was replaced in the text.
+var oldNames = map[string]string{
+	"serviceweaver":                   "divisi",
+	"github.com/ServiceWeaver/weaver": "divisi",
+	"github.com/divisi-go/divisi":     "divisi",
+	"multi":                           "process",
+}
+
+// ignored are the tables of deployers that do not read them here.
+var ignored = []string{"hosts", "kube", "ssh", "gke"}
+
+// err joins the errors of a document in the order of their places.
+func (d *document) err() error {
+	slices.SortStableFunc(d.errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	})
+	all := make([]error, len(d.errs))
+	for i, e := range d.errs {
+		all[i] = e
+	}
+	return errors.Join(all...)
+}
+
+// show writes the name of a table as it is written in a file.
+func show(path ...string) string {
+	parts := make([]string, len(path))
+	for i, p := range path {
+		bare := p != "" && strings.Trim(p, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+		if parts[i] = p; !bare {
+			parts[i] = fmt.Sprintf("%q", p)
+		}
+	}
+	return strings.Join(parts, ".")
+}

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+// groups makes the groups of the application: those with components in the file, and those of
+// one component each for the rest of the binary. Then it applies the tables that only change one.
+func (c *checker) groups() {
+	app, tables := c.app, c.tables.Divisi.Groups
+	keys := slices.SortedFunc(maps.Keys(tables), func(a, b string) int {
+		return cmp.Compare(c.groupAt(a), c.groupAt(b))
+	})
+	c.colocated()
+	for _, key := range keys {
+		if len(tables[key].Components) > 0 {
+			offsets := c.elements("divisi", "groups", key, "components")
+			components := c.components(tables[key].Components, offsets)
+			app.Groups = append(app.Groups, Group{Name: key, Components: components})
+		}
+	}
+	c.rest()
+	c.nameGroups()
+	for _, key := range keys {
+		t := tables[key]
+		i, ok := c.find(c.groupAt(key), key)
+		if !ok && len(c.known) == 0 {
+			i, ok = len(app.Groups), true
+			app.Groups = append(app.Groups, Group{Name: key})
+		}
+		c.restart(t.Restart, "divisi", "groups", key, "restart")
+		c.positive(int64(t.Replicas), "divisi", "groups", key, "replicas")
+		if ok {
+			app.Groups[i].Replicas, app.Groups[i].Restart = t.Replicas, t.Restart
+		}
+	}
+	for i := range app.Groups {
+		r, all := &app.Groups[i].Restart, app.Restart
+		r.Policy = cmp.Or(r.Policy, all.Policy)
+		r.Intensity = cmp.Or(r.Intensity, all.Intensity)
+		r.Window = cmp.Or(r.Window, all.Window)
+		r.Backoff = cmp.Or(r.Backoff, all.Backoff)
+		r.MaxBackoff = cmp.Or(r.MaxBackoff, all.MaxBackoff)
+	}
+}
+
+func (c *checker) groupAt(key string) int {
+	offset, _ := c.at("divisi", "groups", key)
+	return offset
+}
+
+// colocated adds the groups of the lists in colocate, which have no names yet.
+func (c *checker) colocated() {
+	offsets := c.elements("divisi", "colocate")
+	for _, list := range c.tables.Divisi.Colocate {
+		n := len(list)
+		if n > 0 {
+			components := c.components(list, offsets[:n])
+			c.app.Groups = append(c.app.Groups, Group{Components: components})
+		}
+		offsets = offsets[n:]
+	}
+}
+
+// components checks names of components, which are at the given offsets.
+func (c *checker) components(names []string, offsets []int) (full []string) {
+	for i, s := range names {
+		component := c.component(offsets[i], s)
+		if component != "" && slices.Contains(full, component) {
+			c.fail(offsets[i], "component %q is twice in this group: remove one", s)
+		}
+		full = append(full, component)
+	}
+	return full
+}
+
+// rest adds a group for each component of the binary that is in none.
+func (c *checker) rest() {
+	grouped := map[string]bool{}
+	for _, g := range c.app.Groups {
+		for _, component := range g.Components {
+			grouped[component] = true
+		}
+	}
+	for _, component := range slices.Sorted(slices.Values(c.known)) {
+		if !grouped[component] {
+			grouped[component] = true
+			c.app.Groups = append(c.app.Groups, Group{Components: []string{component}})
+		}
+	}
+}
+
+// nameGroups names the groups without a name after their first component: by its short name, or
+// by its full one where the short one would give two groups replicas of the same name.
+func (c *checker) nameGroups() {
+	groups := c.app.Groups
+	users, written := map[string]int{}, map[string]string{}
+	for _, g := range groups {
+		users[label(g)]++
+	}
+	for i, g := range groups {
+		l := label(g)
+		switch {
+		case g.Name != "" && name.CheckLabel(l) != nil:
+			c.fail(c.groupAt(g.Name), "group %q has a name that replicas cannot have: "+
+				"use letters and digits, fewer than 100", g.Name)
+		case g.Name != "" && written[l] != "":
+			c.fail(c.groupAt(g.Name), "groups %q and %q would have replicas of the same name: "+
+				"rename one", g.Name, written[l])
+		case g.Name != "":
+			written[l] = g.Name
+		case users[l] > 1:
+			groups[i].Name = g.Components[0]
+		default:
+			groups[i].Name = name.Component(g.Components[0]).Short()
+		}
+	}
+}
+
+// label returns what the names of the replicas of a group differ in, on systems that take upper
+// and lower case for the same, too.
+func label(g Group) string {
+	return strings.ToLower(name.Label(cmp.Or(g.Name, name.Component(g.Components[0]).Short())))
+}
+
+// find returns the index of the group that is meant by s: its name, or the full or short name of
+// its first component. It notes an error at an offset if there is none and the components are
+// known.
+func (c *checker) find(offset int, s string) (int, bool) {
+	groups := c.app.Groups
+	var names []string
+	for i, g := range groups {
+		if g.Name == s {
+			return i, true
+		}
+		names = append(names, g.Name)
+	}
+	inside := ""
+	for i, g := range groups {
+		for at, component := range g.Components {
+			switch {
+			case component != s && name.Component(component).Short() != s:
+			case at == 0:
+				return i, true
+			default:
+				inside = g.Name
+			}
+		}
+	}
+	switch {
+	case inside != "":
+		c.fail(offset, "component %q is in the group %q: write the group's name", s, inside)
+	case len(c.known) > 0:
+		c.fail(offset, "group %q does not exist: %s", s, name.Suggest(s, names))
+	}
+	return 0, false
+}

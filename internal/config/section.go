@@ -1,0 +1,210 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Section is the text of a component's table. It is TOML without the table's own header, and so
+// may be passed on as text and decoded by anyone. One that Parse made has its lines and columns
+// where they are in the file, and names the file in a comment at its end, for Decode.
+type Section string
+
+// origin is how the comment begins: `#divisi:section "app.toml" 12 1`.
+const origin = "\n#divisi:section "
+
+func (s Section) origin() (file string, line, col int) {
+	if i := strings.LastIndex(string(s), origin); i >= 0 {
+		_, err := fmt.Sscanf(string(s[i+len(origin):]), "%q %d %d", &file, &line, &col)
+		if err == nil {
+			return file, line, col
+		}
+	}
+	return "section", 1, 1
+}
+
+// Decode decodes a component's section into v, a pointer to a struct, and then calls v's method
+// Validate() error if it has one. What v holds where the section says nothing stays. Keys that v
+// has no field for are errors. A time.Duration is a string such as "1m30s", or nanoseconds.
+// Errors have the place in the file that the section comes from, as those of Parse have.
+func Decode(section Section, v any) error {
+	file, line, col := section.origin()
+	d := newDocument(file, string(section))
+	d.line, d.col = line, col
+	if len(d.errs) == 0 {
+		d.decode(v, d.text, nil)
+	}
+	if len(d.errs) > 0 {
+		return d.err()
+	}
+	if v, ok := v.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return &Error{File: file, Line: line, Col: col, Err: err}
+		}
+	}
+	return nil
+}
+
+// region is the lines that belong to one component, or to none.
+type region struct {
+	start, end int
+	owner      string
+}
+
+// split separates the sections of components from the rest of a file.
+func (d *document) split(known []string) {
+	d.known = known
+	regions := []region{{}}
+	headers := map[string][]edit{} // what is not in the sections of a component
+	owner, inTable := "", false
+	for _, x := range d.expressions {
+		inTable = inTable || x.kind != unstable.KeyValue
+		if x.kind != unstable.KeyValue || !inTable {
+			if owner = d.owner(x); owner != "" {
+				headers[owner] = append(headers[owner], d.header(x, owner, len(headers[owner]) == 0))
+			}
+		}
+		start := bytes.LastIndexByte(d.text[:x.parts[0].start], '\n') + 1
+		regions[len(regions)-1].end = start
+		regions = append(regions, region{start, len(d.text), owner})
+	}
+	d.heads = slices.Clone(d.text)
+	for _, r := range regions {
+		if r.owner != "" {
+			blank(d.heads[r.start:r.end])
+		}
+	}
+	d.rename()
+	if len(d.errs) > 0 {
+		return
+	}
+	d.sections = map[string]Section{}
+	for component, edits := range headers {
+		d.sections[component] = d.section(component, regions, edits)
+	}
+}
+
+// owner returns the component that a header, or a key outside of tables, belongs to, or "" for
+// the tables of this package.
+func (d *document) owner(x expression) string {
+	first := x.parts[0]
+	if !isComponent(first.name) {
+		return ""
+	}
+	return d.component(first.start, first.name)
+}
+
+// isComponent reports whether a table is for a component.
+func isComponent(table string) bool {
+	return strings.Contains(table, "/") && oldNames[table] == ""
+}
+
+// component returns the full name of the component that is meant by s. It notes an error at an
+// offset, and returns "", if there is none.
+func (d *document) component(offset int, s string) string {
+	const oldMain = "github.com/ServiceWeaver/weaver/Main"
+	if s == oldMain && !slices.Contains(d.known, s) {
+		s = string(name.Main)
+	}
+	if len(d.known) == 0 {
+		if _, err := name.ParseComponent(s); err != nil {
+			d.fail(offset, "%w", err)
+			return ""
+		}
+	} else if !slices.Contains(d.known, s) {
+		d.fail(offset, "component %q is not in the binary: %s", s, name.Suggest(s, d.known))
+		return ""
+	}
+	return s
+}
+
+// header returns the edit that takes the name of a component out of a key, so that what remains
+// is from the root of its section.
+func (d *document) header(x expression, owner string, first bool) edit {
+	start := x.parts[0].start
+	if len(x.parts) > 1 {
+		return edit{at: start, length: x.parts[1].start - start}
+	}
+	table := "[" + show(owner) + "]"
+	switch {
+	case x.kind == unstable.KeyValue:
+		d.fail(start, "the section of a component is a table of its own: write it below a line %s", table)
+	case x.kind == unstable.ArrayTable:
+		d.fail(start, "the section of a component is one table: write %s", table)
+	case !first:
+		d.fail(start, "%s comes after a table inside it: move it up", table)
+	}
+	open := bytes.LastIndexByte(d.text[:start], '[')
+	end := x.parts[0].end
+	return edit{at: open, length: end + bytes.IndexByte(d.text[end:], ']') + 1 - open}
+}
+
+// section returns the regions of a component where they are, and nothing but line ends before
+// and between them.
+func (d *document) section(component string, regions []region, headers []edit) Section {
+	text := slices.Clone(d.text)
+	for _, h := range headers {
+		blank(text[h.at : h.at+h.length])
+	}
+	var out []byte
+	for _, r := range regions {
+		if r.owner == component {
+			out = append(out, text[r.start:r.end]...)
+		} else {
+			out = append(out, bytes.Repeat([]byte("\n"), bytes.Count(text[r.start:r.end], []byte("\n")))...)
+		}
+	}
+	line, col := d.place(headers[0].at)
+	out = fmt.Appendf(bytes.TrimRight(out, " \t\r\n"), "%s%q %d %d\n", origin, d.file, line, col)
+	return Section(out)
+}
+
+// rename finds the tables with old names, and those that have both.
+func (d *document) rename() {
+	d.written = map[string]string{}
+	first := map[string]part{}
+	current := func(s string) string {
+		if now, old := oldNames[s]; old || isComponent(s) {
+			return cmp.Or(now, s)
+		}
+		return strings.ToLower(s) // the decoder takes any case
+	}
+	inTable := false
+	for _, x := range d.expressions {
+		inTable = inTable || x.kind != unstable.KeyValue
+		p := x.parts[0]
+		if x.kind == unstable.KeyValue && inTable || isComponent(p.name) {
+			continue
+		}
+		now := current(p.name)
+		other, used := first[now]
+		if used && other.name != p.name {
+			line, _ := d.place(other.start)
+			d.fail(p.start, "[%s] here and [%s] in line %d are the same table: keep [%s] and move the other's keys into it",
+				show(p.name), show(other.name), line, now)
+			return
+		}
+		first[now], d.written[now] = p, p.name
+		if now != p.name {
+			d.renames = append(d.renames, edit{p.start, p.end - p.start, now})
+		}
+	}
+	for i, e := range d.entries {
+		d.entries[i].path[0] = current(e.path[0])
+	}
+}
+
+// blank keeps the places of what comes after.
+func blank(text []byte) {
+	for i, b := range text {
+		if b != '\n' {
+			text[i] = ' '
+		}
+	}
+}

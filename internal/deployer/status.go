@@ -1,0 +1,72 @@
+package deployer
+
+import "time"
+
+// Status is what a deployer knows about its application. Its JSON form is part of the control
+// API: fields are added, never renamed.
+type Status struct {
+	App       string           `json:"app"`
+	Version   string           `json:"version"`
+	State     string           `json:"state"` // starting, running, degraded, stopping, stopped
+	Binary    string           `json:"binary"`
+	Started   time.Time        `json:"started"`
+	Listeners []ListenerStatus `json:"listeners"`
+	Groups    []GroupStatus    `json:"groups"`
+	Replicas  []ReplicaStatus  `json:"replicas"`
+	Edges     []Edge           `json:"edges"`
+}
+
+// ListenerStatus is one public listener.
+type ListenerStatus struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // host:port
+	URL     string `json:"url"`
+}
+
+// GroupStatus is one colocation group.
+type GroupStatus struct {
+	Name       string   `json:"name"`
+	Components []string `json:"components"`
+	Wanted     int      `json:"wanted"` // replicas
+	Ready      int      `json:"ready"`
+}
+
+// ReplicaStatus is one replica, whether its process runs or not.
+type ReplicaStatus struct {
+	Name       string      `json:"name"`
+	Pid        int         `json:"pid"` // 0 when no process runs
+	State      string      `json:"state"`
+	Group      string      `json:"group"`
+	Replica    int         `json:"replica"`
+	Restarts   int         `json:"restarts"`
+	Started    time.Time   `json:"started"` // of the process
+	Version    string      `json:"version"`
+	Address    string      `json:"address,omitempty"`
+	Components []string    `json:"components"`
+	NextStart  *time.Time  `json:"next_start,omitempty"` // while in backoff or failed
+	LastExit   *ExitStatus `json:"last_exit,omitempty"`
+}
+
+// ExitStatus is how a process ended.
+type ExitStatus struct {
+	Code   int       `json:"code"`             // -1 when a signal ended it
+	Signal string    `json:"signal,omitempty"` // such as "killed"
+	Time   time.Time `json:"time"`
+	Text   string    `json:"text"`
+}
+
+// Edge is one reference of the call graph, by the short names of components.
+type Edge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Event is something that happened to a replica, for logs, pages and tests.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"` // started, ready, hung, exited, backoff, failed, draining, stopped, listening, upgraded
+	Replica string    `json:"replica,omitempty"`
+	Group   string    `json:"group,omitempty"`
+	Pid     int       `json:"pid,omitempty"`
+	Text    string    `json:"text"`
+}

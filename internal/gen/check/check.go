@@ -1,0 +1,428 @@
+// Package check finds the components of a package, and refuses what cannot work. Its result is
+// all that code is written from.
+package check
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/gen/load"
+)
+
+// Root is the path of the package that applications import.
+const Root = "github.com/divisi-go/divisi"
+
+// Package is what a generated file is made of.
+type Package struct {
+	Types      *types.Package
+	Components []*Component // sorted by name
+	Sentinels  []*types.Var // package-level errors of this and other packages
+	ErrorTypes []*Shape     // errors that can cross processes
+}
+
+// Component is one implementation.
+type Component struct {
+	Info   codegen.Info
+	Iface  types.Type
+	Impl   *types.Named
+	Router types.Type // nil if it has none
+	Listen []Listener
+	pos    token.Pos
+	refs   []token.Pos // of Info.Refs
+}
+
+// Listener is a listener field.
+type Listener struct {
+	Name  string
+	field string
+	pos   token.Pos
+}
+
+// Interface is what stubs are made of: an interface and, for its calls are routed by the caller,
+// a router. Several implementations may share one.
+type Interface struct {
+	Type    types.Type
+	Router  types.Type
+	Methods []*Method
+}
+
+// checker checks one package.
+type checker struct {
+	pkg        *load.Package
+	shapes     *shapes
+	docs       *docs
+	directives *directives
+	problems   []*Problem
+	interfaces map[string]*Interface
+	result     *Package
+}
+
+// Result is a checked package.
+type Result struct {
+	*Package
+	Interfaces map[*Component]*Interface
+	Problems   []*Problem
+}
+
+// Check checks a package.
+func Check(pkg *load.Package) *Result {
+	c := &checker{
+		pkg:        pkg,
+		shapes:     &shapes{pkg: pkg.Types},
+		docs:       newDocs(pkg.Fset, pkg.Syntax),
+		interfaces: map[string]*Interface{},
+		result:     &Package{Types: pkg.Types},
+	}
+	c.directives = c.findDirectives()
+	r := &Result{Package: c.result, Interfaces: map[*Component]*Interface{}}
+	c.eachStruct(func(spec *ast.TypeSpec, doc *ast.CommentGroup, impl *types.Named) {
+		if comp := c.component(spec, doc, impl); comp != nil {
+			c.result.Components = append(c.result.Components, comp)
+		}
+	})
+	slices.SortFunc(c.result.Components, func(a, b *Component) int {
+		return strings.Compare(a.Info.Name, b.Info.Name)
+	})
+	c.clashes()
+	c.notRetriableMarks()
+	for _, comp := range c.result.Components {
+		r.Interfaces[comp] = c.methods(comp)
+	}
+	c.directives.complain(c)
+	if len(c.result.Components) > 0 {
+		c.errors()
+	}
+	r.Problems = c.problems
+	return r
+}
+
+func (c *checker) refuse(pos token.Pos, r rule, args ...any) {
+	c.problems = append(c.problems, newProblem(load.Position(c.pkg.Fset, pos), r, args...))
+}
+
+// eachStruct calls f for the structs that are declared at the top level.
+func (c *checker) eachStruct(f func(*ast.TypeSpec, *ast.CommentGroup, *types.Named)) {
+	for _, file := range c.pkg.Syntax {
+		for _, decl := range file.Decls {
+			d, ok := decl.(*ast.GenDecl)
+			if !ok || d.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range d.Specs {
+				s := spec.(*ast.TypeSpec)
+				obj, ok := c.pkg.Info.Defs[s.Name].(*types.TypeName)
+				if !ok || obj.IsAlias() {
+					continue
+				}
+				named, ok := obj.Type().(*types.Named)
+				if !ok {
+					continue
+				}
+				if _, ok := named.Underlying().(*types.Struct); !ok {
+					continue
+				}
+				doc := s.Doc
+				if doc == nil && !d.Lparen.IsValid() {
+					doc = d.Doc
+				}
+				f(s, doc, named)
+			}
+		}
+	}
+}
+
+// component returns the component that a struct implements, or nil if it is none.
+func (c *checker) component(
+	spec *ast.TypeSpec, doc *ast.CommentGroup, impl *types.Named) *Component {
+	s := impl.Underlying().(*types.Struct)
+	name := impl.Obj().Name()
+	at, bad := -1, false
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		arg, pointer := rootArg(f.Type(), "Implements")
+		switch {
+		case arg == nil:
+		case !f.Embedded() || pointer:
+			c.refuse(f.Pos(), ruleImplementsField, name, c.typeString(arg))
+			bad = true
+		case at >= 0:
+			c.refuse(f.Pos(), ruleImplementsTwice, name)
+			bad = true
+		default:
+			at = i
+		}
+	}
+	if bad {
+		return nil
+	}
+	if at < 0 {
+		c.stray(s, name)
+		return nil
+	}
+	pos := s.Field(at).Pos()
+	if impl.TypeParams().Len() > 0 {
+		c.refuse(spec.Pos(), ruleImplGeneric, name)
+		return nil
+	}
+	iface, _ := rootArg(s.Field(at).Type(), "Implements")
+	if !c.componentInterface(iface, pos, name) {
+		return nil
+	}
+	comp := &Component{Iface: iface, Impl: impl, pos: pos}
+	comp.Info.Impl = c.pkg.Path + "/" + name
+	comp.Info.Main = isRoot(iface, "Main")
+	comp.Info.Name = c.variant(componentName(iface), s, at, name)
+	if missing, wrong := types.MissingMethod(
+		types.NewPointer(impl), iface.Underlying().(*types.Interface), true); missing != nil {
+		what := "missing method " + missing.Name()
+		if wrong {
+			what = fmt.Sprintf("wrong type for method %s, want %s",
+				missing.Name(), c.typeString(missing.Type()))
+		}
+		c.refuse(spec.Pos(), ruleImplMissing, name, c.typeString(iface), what)
+	}
+	c.fields(comp, s)
+	c.lifecycle(comp)
+	c.directives.ofStruct(comp, doc)
+	return comp
+}
+
+// componentInterface reports whether a type can be a component interface.
+func (c *checker) componentInterface(iface types.Type, pos token.Pos, impl string) bool {
+	text := c.typeString(iface)
+	if _, ok := iface.Underlying().(*types.Interface); !ok {
+		c.refuse(pos, ruleImplementsNotInterface, impl, text)
+		return false
+	}
+	named, ok := types.Unalias(iface).(*types.Named)
+	switch {
+	case !ok && !isRoot(iface, "Main"):
+		c.refuse(pos, ruleImplementsUnnamed, impl)
+	case ok && named.TypeArgs().Len() > 0:
+		c.refuse(pos, ruleImplementsGeneric, impl, text)
+	case ok && named.Obj().Pkg() != c.pkg.Types && !named.Obj().Exported():
+		c.refuse(pos, ruleImplementsUnexported, impl, c.typeString(named))
+	default:
+		return true
+	}
+	return false
+}
+
+// stray refuses fields that do nothing in a struct that is no component.
+func (c *checker) stray(s *types.Struct, name string) {
+	for f := range s.Fields() {
+		for _, what := range []string{"WithConfig", "WithRouter"} {
+			if arg, _ := rootArg(f.Type(), what); arg != nil && f.Embedded() {
+				c.refuse(f.Pos(), ruleStray, name, what)
+			}
+		}
+	}
+}
+
+// fields reads what the struct's fields say.
+func (c *checker) fields(comp *Component, s *types.Struct) {
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		owner := comp.Impl.Obj().Name() + "." + f.Name()
+		if what, pointer := filled(f.Type()); pointer {
+			c.refuse(f.Pos(), ruleFieldPointer, owner, c.typeString(f.Type()))
+			continue
+		} else if what == "" {
+			c.nested(f, owner)
+			continue
+		}
+		if arg, _ := rootArg(f.Type(), "WithConfig"); arg != nil {
+			comp.Info.Config = comp.Info.Config || f.Embedded()
+		}
+		if arg, _ := rootArg(f.Type(), "WithRouter"); arg != nil && f.Embedded() {
+			comp.Router, comp.Info.Routed = arg, true
+		}
+		if isRoot(f.Type(), "Listener") {
+			name := strings.ToLower(f.Name()[:1]) + f.Name()[1:]
+			if tag := c.tag(s, i, owner); tag != "" {
+				name = tag
+			}
+			comp.Listen = append(comp.Listen, Listener{name, owner, f.Pos()})
+			comp.Info.Listeners = append(comp.Info.Listeners, name)
+		}
+		for _, kind := range []string{"Ref", "Direct"} {
+			if arg, _ := rootArg(f.Type(), kind); arg != nil && c.reference(arg, f.Pos(), owner) {
+				name := c.variant(componentName(arg), s, i, owner)
+				if !slices.Contains(comp.Info.Refs, name) {
+					comp.Info.Refs = append(comp.Info.Refs, name)
+					comp.refs = append(comp.refs, f.Pos())
+				}
+			}
+		}
+	}
+}
+
+// reference reports whether a type can be referred to.
+func (c *checker) reference(iface types.Type, pos token.Pos, owner string) bool {
+	named, ok := types.Unalias(iface).(*types.Named)
+	_, isInterface := iface.Underlying().(*types.Interface)
+	switch {
+	case isRoot(iface, "Main"):
+		c.refuse(pos, ruleRefMain, owner)
+	case !isInterface:
+		c.refuse(pos, ruleRefNotInterface, owner, c.typeString(iface))
+	case !ok:
+		c.refuse(pos, ruleRefUnnamed, owner)
+	case named.TypeArgs().Len() > 0:
+		c.refuse(pos, ruleRefGeneric, owner, c.typeString(iface))
+	default:
+		return true
+	}
+	return false
+}
+
+// filled returns the name of the root package's type if it is one that is filled as a field of
+// a component, and whether it is a pointer to one.
+func filled(t types.Type) (string, bool) {
+	for _, name := range []string{"Ref", "Direct", "WithConfig", "WithRouter"} {
+		if arg, pointer := rootArg(t, name); arg != nil {
+			return name, pointer
+		}
+	}
+	ptr, pointer := types.Unalias(t).(*types.Pointer)
+	if pointer {
+		t = ptr.Elem()
+	}
+	if isRoot(t, "Listener") {
+		return "Listener", pointer
+	}
+	return "", false
+}
+
+// nested refuses references and listeners inside of structs inside of components.
+func (c *checker) nested(f *types.Var, owner string) {
+	if arg, _ := rootArg(f.Type(), "Implements"); arg != nil {
+		return
+	}
+	s, ok := f.Type().Underlying().(*types.Struct)
+	if !ok {
+		return
+	}
+	for inner := range s.Fields() {
+		if what, _ := filled(inner.Type()); what != "" {
+			c.refuse(f.Pos(), ruleFieldNested, owner, "divisi."+what, c.typeString(f.Type()))
+			return
+		}
+	}
+}
+
+// variant adds the name in a field's tag to a component's name.
+func (c *checker) variant(name string, s *types.Struct, i int, owner string) string {
+	if tag := c.tag(s, i, owner); tag != "" {
+		return name + "#" + tag
+	}
+	return name
+}
+
+// tag returns the name in a field's tag.
+func (c *checker) tag(s *types.Struct, i int, owner string) string {
+	tags := reflect.StructTag(s.Tag(i))
+	name, ok := tags.Lookup("divisi")
+	if !ok {
+		name, ok = tags.Lookup("weaver")
+	}
+	if ok && !isName(name) {
+		c.refuse(s.Field(i).Pos(), ruleTagName, owner, name)
+		return ""
+	}
+	return name
+}
+
+func isName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || r|0x20 >= 'a' && r|0x20 <= 'z'
+		if !letter && (i == 0 || r != '-' && (r < '0' || r > '9')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// lifecycle refuses methods that look like those that the runtime calls.
+func (c *checker) lifecycle(comp *Component) {
+	const want = "func(context.Context) error"
+	for _, name := range []string{"Init", "Ready", "Drain", "Shutdown"} {
+		obj, _, _ := types.LookupFieldOrMethod(types.NewPointer(comp.Impl), true, c.pkg.Types, name)
+		f, ok := obj.(*types.Func)
+		if !ok {
+			continue
+		}
+		own, _, _ := types.LookupFieldOrMethod(comp.Iface, false, c.pkg.Types, name)
+		if _, ok := own.(*types.Func); ok {
+			continue
+		}
+		if got := bare(f.Signature()); got != want {
+			c.refuse(f.Pos(), ruleLifecycle, comp.Impl.Obj().Name(), name, got)
+		}
+	}
+}
+
+// clashes refuses names that are used twice in the package.
+func (c *checker) clashes() {
+	listeners := map[string]Listener{}
+	for i, comp := range c.result.Components {
+		if i > 0 && c.result.Components[i-1].Info.Name == comp.Info.Name {
+			before := c.result.Components[i-1]
+			c.refuse(comp.pos, ruleImplTwice,
+				before.Impl.Obj().Name(), comp.Impl.Obj().Name(), comp.Info.Name)
+		}
+		for _, lis := range comp.Listen {
+			if before, ok := listeners[lis.Name]; ok {
+				c.refuse(lis.pos, ruleListenerTwice, lis.Name, before.field, lis.field)
+				continue
+			}
+			listeners[lis.Name] = lis
+		}
+	}
+}
+
+// typeString returns a type as the package's author would write it.
+func (c *checker) typeString(t types.Type) string {
+	return types.TypeString(t, func(p *types.Package) string {
+		if p == c.pkg.Types {
+			return ""
+		}
+		return p.Name()
+	})
+}
+
+// componentName returns the name of a component with an interface.
+func componentName(iface types.Type) string {
+	if isRoot(iface, "Main") {
+		return Root + "/Main"
+	}
+	obj := types.Unalias(iface).(*types.Named).Obj()
+	return obj.Pkg().Path() + "/" + obj.Name()
+}
+
+// isRoot reports whether a type is the root package's type with a name, or an alias of it.
+func isRoot(t types.Type, name string) bool {
+	named, ok := types.Unalias(t).(*types.Named)
+	return ok && fullName(named.Obj()) == Root+"."+name
+}
+
+// rootArg returns T if a type is the root package's generic type with a name, or a pointer to it.
+func rootArg(t types.Type, name string) (arg types.Type, pointer bool) {
+	if ptr, ok := types.Unalias(t).(*types.Pointer); ok {
+		t, pointer = ptr.Elem(), true
+	}
+	if !isRoot(t, name) {
+		return nil, false
+	}
+	args := types.Unalias(t).(*types.Named).TypeArgs()
+	if args.Len() != 1 {
+		return nil, false
+	}
+	return args.At(0), pointer
+}

@@ -1,0 +1,70 @@
+package check
+
+import (
+	"go/types"
+	"strings"
+)
+
+// sqlErrors are registered in packages that import database/sql.
+const sqlPath = "database/sql"
+
+// errors finds the errors that keep their identity between processes: the package's own, and
+// those it is likely to return or to ask for.
+func (c *checker) errors() {
+	c.errorsOf(c.pkg.Types, true)
+	ifaces := map[*types.Package]bool{}
+	for _, comp := range c.result.Components {
+		if named, ok := types.Unalias(comp.Iface).(*types.Named); ok {
+			ifaces[named.Obj().Pkg()] = true
+		}
+	}
+	for _, p := range c.pkg.Imports() {
+		near := c.pkg.Module != "" && c.pkg.ModuleOf(p.Path()) == c.pkg.Module
+		if !known(p.Path()) && (near || ifaces[p] || p.Path() == sqlPath) {
+			c.errorsOf(p, ifaces[p])
+		}
+	}
+}
+
+// known reports whether the runtime knows a package's errors without being told.
+func known(path string) bool { return path == Root || strings.HasPrefix(path, Root+"/codegen") }
+
+func (c *checker) errorsOf(p *types.Package, withTypes bool) {
+	for _, name := range p.Scope().Names() {
+		obj := p.Scope().Lookup(name)
+		if p != c.pkg.Types && !obj.Exported() {
+			continue
+		}
+		switch obj := obj.(type) {
+		case *types.Var:
+			if isError(obj.Type()) {
+				c.result.Sentinels = append(c.result.Sentinels, obj)
+			}
+		case *types.TypeName:
+			if withTypes && !obj.IsAlias() {
+				c.errorType(obj)
+			}
+		}
+	}
+}
+
+// errorType adds a type of errors if it can be encoded. One whose Error method belongs to the
+// value is used by value and by pointer.
+func (c *checker) errorType(obj *types.TypeName) {
+	named, ok := obj.Type().(*types.Named)
+	if !ok || named.TypeParams().Len() > 0 || types.IsInterface(named) {
+		return
+	}
+	iface := types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
+	ptr := types.NewPointer(named)
+	if !types.Implements(ptr, iface) {
+		return
+	}
+	if _, bad := c.shapes.of(ptr).bad(); bad != nil {
+		return
+	}
+	if types.Implements(named, iface) {
+		c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(named))
+	}
+	c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(ptr))
+}

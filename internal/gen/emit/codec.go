@@ -1,0 +1,305 @@
+package emit
+
+import (
+	"fmt"
+	"go/types"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/check"
+)
+
+// coder is an encoder or decoder in generated code: what methods are called on, and what is
+// passed to functions.
+type coder struct{ sel, ptr string }
+
+// apart reports whether a shape needs functions of its own wherever it occurs.
+func apart(s *check.Shape) bool {
+	switch s.Kind {
+	case check.Struct, check.Array, check.Binary, check.Text, check.Proto:
+		return true
+	case check.Slice, check.Map, check.Pointer:
+		return s.Recursive()
+	}
+	return false
+}
+
+// plain reports whether a shape's type is the very type that the coder's method has.
+func plain(s *check.Shape) bool {
+	t := types.Unalias(s.Type)
+	switch s.Basic {
+	case "Bytes":
+		_, ok := t.(*types.Slice)
+		return ok
+	case "Error":
+		return true
+	case "Time":
+		return types.TypeString(t, nil) == "time.Time"
+	}
+	_, ok := t.(*types.Basic)
+	return ok
+}
+
+var basicTypes = map[string]string{"Bytes": "[]byte", "Error": "error"}
+
+// basicType returns the type that the method for a basic shape takes.
+func (w *writer) basicType(s *check.Shape) string {
+	if s.Basic == "Time" {
+		return w.importName("time", "time") + ".Time"
+	}
+	if name, ok := basicTypes[s.Basic]; ok {
+		return name
+	}
+	return strings.ToLower(s.Basic)
+}
+
+// convert returns a conversion of an expression to a type.
+func (w *writer) convert(t types.Type, expr string) string {
+	text := w.typ(t)
+	if _, named := t.(interface{ Obj() *types.TypeName }); !named {
+		text = "(" + text + ")"
+	}
+	return text + "(" + expr + ")"
+}
+
+// enc returns the statement that encodes the variable or field x.
+func (w *writer) enc(s *check.Shape, to coder, x string) string {
+	if apart(s) {
+		return fmt.Sprintf("%s(%s, %s)", w.helper("enc", s), to.ptr, x)
+	}
+	switch s.Kind {
+	case check.Basic:
+		if !plain(s) && s.Basic != "Bytes" {
+			x = w.basicType(s) + "(" + x + ")"
+		}
+		return fmt.Sprintf("%s.%s(%s)", to.sel, s.Basic, x)
+	case check.Slice:
+		return fmt.Sprintf("%s.EncSlice(%s, %s, %s)", w.codegen(), to.ptr, x, w.encFunc(s.Elem))
+	case check.Map:
+		return fmt.Sprintf("%s.EncMap(%s, %s, %s, %s)",
+			w.codegen(), to.ptr, x, w.encFunc(s.Key), w.encFunc(s.Elem))
+	default:
+		return fmt.Sprintf("%s.EncPtr(%s, %s, %s)", w.codegen(), to.ptr, x, w.encFunc(s.Elem))
+	}
+}
+
+// dec returns the expression that decodes a value; it can be assigned to the shape's type.
+func (w *writer) dec(s *check.Shape, from coder) string {
+	if apart(s) {
+		return fmt.Sprintf("%s(%s)", w.helper("dec", s), from.ptr)
+	}
+	switch s.Kind {
+	case check.Basic:
+		x := fmt.Sprintf("%s.%s()", from.sel, s.Basic)
+		if !plain(s) && s.Basic != "Bytes" {
+			x = w.convert(s.Type, x)
+		}
+		return x
+	case check.Slice:
+		return fmt.Sprintf("%s.DecSlice(%s, %d, %s)",
+			w.codegen(), from.ptr, s.Elem.MinSize(), w.decFunc(s.Elem))
+	case check.Map:
+		return fmt.Sprintf("%s.DecMap(%s, %d, %s, %s)", w.codegen(), from.ptr,
+			s.Key.MinSize()+s.Elem.MinSize(), w.decFunc(s.Key), w.decFunc(s.Elem))
+	default:
+		return fmt.Sprintf("%s.DecPtr(%s, %s)", w.codegen(), from.ptr, w.decFunc(s.Elem))
+	}
+}
+
+// encFunc returns a func(*Encoder, T).
+func (w *writer) encFunc(s *check.Shape) string {
+	if s.Kind == check.Basic && plain(s) {
+		return fmt.Sprintf("(*%s.Encoder).%s", w.codegen(), s.Basic)
+	}
+	return w.helper("enc", s)
+}
+
+// decFunc returns a func(*Decoder) T.
+func (w *writer) decFunc(s *check.Shape) string {
+	if s.Kind == check.Basic && plain(s) {
+		return fmt.Sprintf("(*%s.Decoder).%s", w.codegen(), s.Basic)
+	}
+	return w.helper("dec", s)
+}
+
+// copyOf returns an expression for a copy of x that shares no memory with it; x itself if there
+// is none to share.
+func (w *writer) copyOf(s *check.Shape, x string) string {
+	if !s.Shared() {
+		return x
+	}
+	if apart(s) {
+		return fmt.Sprintf("%s(%s)", w.helper("copy", s), x)
+	}
+	switch s.Kind {
+	case check.Map:
+		return fmt.Sprintf("%s.CopyMap(%s, %s, %s)",
+			w.codegen(), x, w.copyFunc(s.Key), w.copyFunc(s.Elem))
+	case check.Pointer:
+		return fmt.Sprintf("%s.CopyPtr(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
+	case check.Slice:
+		return fmt.Sprintf("%s.CopySlice(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
+	default: // bytes
+		return fmt.Sprintf("%s.CopySlice(%s, nil)", w.codegen(), x)
+	}
+}
+
+// copyFunc returns a func(T) T, or nil if no copy is needed.
+func (w *writer) copyFunc(s *check.Shape) string {
+	if !s.Shared() {
+		return "nil"
+	}
+	return w.helper("copy", s)
+}
+
+// helper returns the name of a function for a shape, and sees to it that it is written.
+func (w *writer) helper(kind string, s *check.Shape) string {
+	name := w.name(s)
+	if !w.wanted[kind+name] {
+		w.wanted[kind+name] = true
+		if !slices.Contains(w.queue, s) {
+			w.queue = append(w.queue, s)
+		}
+	}
+	return kind + name
+}
+
+// helpers writes the functions that are used. Writing one can add others.
+func (w *writer) helpers() {
+	written := map[string]bool{}
+	for again := true; again; {
+		again = false
+		for i := 0; i < len(w.queue); i++ {
+			s := w.queue[i]
+			for _, kind := range []string{"enc", "dec", "copy"} {
+				name := kind + w.name(s)
+				if !w.wanted[name] || written[name] {
+					continue
+				}
+				written[name], again = true, true
+				switch kind {
+				case "enc":
+					w.encHelper(name, s)
+				case "dec":
+					w.decHelper(name, s)
+				default:
+					w.copyHelper(name, s)
+				}
+			}
+		}
+	}
+}
+
+func (w *writer) encHelper(name string, s *check.Shape) {
+	to := coder{sel: w.local("e"), ptr: w.local("e")}
+	v := w.local("v")
+	w.p("func %s($e *%s.Encoder, $v %s) {", name, w.codegen(), w.typ(s.Type))
+	if s.Unguarded() {
+		w.p("if !$e.Enter() {")
+		w.p("return")
+		w.p("}")
+		w.p("defer $e.Leave()")
+	}
+	switch s.Kind {
+	case check.Struct:
+		for _, f := range s.Fields {
+			w.p("%s", w.enc(f.Shape, to, v+"."+f.Name))
+		}
+	case check.Array:
+		w.p("%s.EncArray($e, $v[:], %s)", w.codegen(), w.encFunc(s.Elem))
+	case check.Binary, check.Text:
+		if s.ByPointer {
+			v = "&" + v
+		}
+		w.p("%s.Enc%s($e, %s)", w.codegen(), form(s), v)
+	case check.Proto:
+		w.p("%s.EncMessage($e, $v == nil, func() ([]byte, error) { return %s.Marshal($v) })",
+			w.codegen(), w.proto())
+	default:
+		w.p("%s", w.enc(inner(s), to, v))
+	}
+	w.p("}\n")
+}
+
+func (w *writer) decHelper(name string, s *check.Shape) {
+	from := coder{sel: w.local("d"), ptr: w.local("d")}
+	w.p("func %s($d *%s.Decoder) ($v %s) {", name, w.codegen(), w.typ(s.Type))
+	if s.Unguarded() {
+		w.p("if !$d.Enter() {")
+		w.p("return")
+		w.p("}")
+		w.p("defer $d.Leave()")
+	}
+	switch s.Kind {
+	case check.Struct:
+		for _, f := range s.Fields {
+			w.p("$v.%s = %s", f.Name, w.dec(f.Shape, from))
+		}
+		w.p("return")
+	case check.Array:
+		w.p("%s.DecArray($d, $v[:], %s)", w.codegen(), w.decFunc(s.Elem))
+		w.p("return")
+	case check.Binary, check.Text:
+		w.p("return %s.Dec%s[%s]($d)", w.codegen(), form(s), w.typ(s.Type))
+	case check.Proto:
+		w.p("return %s.DecMessage($d, func(data []byte, $v *%s) error {", w.codegen(), w.elem(s))
+		w.p("return %s.Unmarshal(data, $v)", w.proto())
+		w.p("})")
+	default:
+		w.p("return %s", w.dec(inner(s), from))
+	}
+	w.p("}\n")
+}
+
+func (w *writer) copyHelper(name string, s *check.Shape) {
+	t := w.typ(s.Type)
+	w.p("func %s($v %s) %s {", name, t, t)
+	switch {
+	case s.Recursive():
+		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
+	case s.Kind == check.Struct:
+		for _, f := range s.Fields {
+			x := w.local("v") + "." + f.Name
+			if text := w.copyOf(f.Shape, x); text != x {
+				w.p("%s = %s", x, text)
+			}
+		}
+		w.p("return $v")
+	case s.Kind == check.Array:
+		w.p("%s.CopyArray($v[:], %s)", w.codegen(), w.copyFunc(s.Elem))
+		w.p("return $v")
+	case s.Kind == check.Proto:
+		w.p("return %s.Clone($v).(%s)", w.proto(), t)
+	case s.Kind == check.Binary, s.Kind == check.Text:
+		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
+	default:
+		w.p("return %s", w.copyOf(inner(s), w.local("v")))
+	}
+	w.p("}\n")
+}
+
+// inner returns a shape as one that stands apart no more, for use inside its own helper.
+func inner(s *check.Shape) *check.Shape {
+	c := *s
+	c.Type = s.Type.Underlying()
+	if s.Kind == check.Basic {
+		c.Type = s.Type
+	}
+	return &c
+}
+
+func form(s *check.Shape) string {
+	if s.Kind == check.Text {
+		return "Text"
+	}
+	return "Binary"
+}
+
+// elem returns the type that a pointer points to.
+func (w *writer) elem(s *check.Shape) string {
+	return w.typ(types.Unalias(s.Type).(*types.Pointer).Elem())
+}
+
+func (w *writer) proto() string {
+	return w.importName("google.golang.org/protobuf/proto", "proto")
+}

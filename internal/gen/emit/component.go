@@ -1,0 +1,175 @@
+package emit
+
+import (
+	"fmt"
+	"go/types"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/check"
+)
+
+// stub writes the client and the server side of an interface.
+func (w *writer) stub(i *check.Interface) {
+	w.p("type %s struct{ $c *%s.Client }\n", w.stubs[i], w.codegen())
+	for n, m := range i.Methods {
+		if m.Stream != nil {
+			w.streamStub(i, m, n)
+		} else {
+			w.callStub(i, m, n)
+		}
+		w.serve(i, m)
+	}
+}
+
+func (w *writer) serveName(i *check.Interface, m *check.Method) string {
+	key := "serve" + upperFirst(strings.TrimSuffix(w.stubs[i], "Stub")) + m.Name
+	w.idents[key] = true
+	return key
+}
+
+// signature writes the head of a stub's method, the results named.
+func (w *writer) signature(i *check.Interface, m *check.Method, results string) {
+	params := []string{w.local("ctx") + " " + w.typ(m.Type.Params().At(0).Type())}
+	for n, arg := range m.Args {
+		text := w.typ(arg.Type)
+		if m.Variadic && n == len(m.Args)-1 {
+			text = "..." + w.typ(m.Type.Params().At(n+1).Type().(*types.Slice).Elem())
+		}
+		params = append(params, fmt.Sprintf("%s %s", w.arg(n), text))
+	}
+	w.p("func ($s %s) %s(%s) %s {", w.stubs[i], m.Name, strings.Join(params, ", "), results)
+}
+
+func (w *writer) arg(n int) string    { return w.local(fmt.Sprintf("a%d", n)) }
+func (w *writer) result(n int) string { return w.local(fmt.Sprintf("r%d", n)) }
+
+// args returns the arguments of a call of the implementation, copied if they have to be.
+func (w *writer) args(m *check.Method, copied bool) string {
+	list := []string{w.local("ctx")}
+	for n, arg := range m.Args {
+		text := w.arg(n)
+		if copied && !m.Shared {
+			text = w.copyOf(arg, text)
+		}
+		if m.Variadic && n == len(m.Args)-1 {
+			text += "..."
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, ", ")
+}
+
+func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
+	var named, vars, copies []string
+	anyCopy := false
+	for n, r := range m.Results {
+		named = append(named, w.result(n)+" "+w.typ(r.Type))
+		vars = append(vars, w.result(n))
+		text := w.result(n)
+		if !m.Shared {
+			text = w.copyOf(r, text)
+		}
+		anyCopy = anyCopy || text != w.result(n)
+		copies = append(copies, text)
+	}
+	named = append(named, w.local("err")+" error")
+	w.signature(i, m, "("+strings.Join(named, ", ")+")")
+	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
+	w.p("if $impl, $ok := $s.$c.Local($ctx).(%s); $ok {", w.typ(i.Type))
+	w.p("defer $s.$c.Recover(%d, &$err)", index)
+	if anyCopy {
+		w.p("%s, $err = %s", strings.Join(vars, ", "), call)
+		w.p("return %s, $err", strings.Join(copies, ", "))
+	} else {
+		w.p("return %s", call)
+	}
+	w.p("}")
+	w.p("$call := $s.$c.Call($ctx, %d)", index)
+	to := coder{sel: w.local("call") + ".Args", ptr: "&" + w.local("call") + ".Args"}
+	for n, arg := range m.Args {
+		w.p("%s", w.enc(arg, to, w.arg(n)))
+	}
+	if m.Routed {
+		w.p("$call.Route(%s)", w.route(i, m))
+	}
+	if len(m.Results) == 0 {
+		w.p("$call.Do()")
+		w.p("return $call.End()")
+		w.p("}\n")
+		return
+	}
+	from := coder{sel: w.local("call") + ".Results", ptr: "&" + w.local("call") + ".Results"}
+	w.p("if $call.Do() {")
+	for n, r := range m.Results {
+		w.p("%s = %s", w.result(n), w.dec(r, from))
+	}
+	w.p("}")
+	w.p("return %s, $call.End()", strings.Join(vars, ", "))
+	w.p("}\n")
+}
+
+// route returns the call of a router's method.
+func (w *writer) route(i *check.Interface, m *check.Method) string {
+	return fmt.Sprintf("new(%s).%s(%s)", w.typ(i.Router), m.Name, w.args(m, false))
+}
+
+func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
+	stream := w.typ(m.Type.Results().At(0).Type())
+	w.signature(i, m, stream)
+	for n, arg := range m.Args {
+		if text := w.copyOf(arg, w.arg(n)); text != w.arg(n) && !m.Shared {
+			w.p("%s = %s", w.arg(n), text)
+		}
+	}
+	w.p("return %s.Stream($ctx, $s.$c, %d, %s.StreamOf[%s]{",
+		w.codegen(), index, w.codegen(), w.typ(m.Stream.Type))
+	to := coder{sel: w.local("e"), ptr: w.local("e")}
+	w.p("Args: func($e *%s.Encoder) {", w.codegen())
+	for n, arg := range m.Args {
+		w.p("%s", w.enc(arg, to, w.arg(n)))
+	}
+	w.p("},")
+	if m.Routed {
+		w.p("Route: func($call *%s.Call) { $call.Route(%s) },", w.codegen(), w.route(i, m))
+	}
+	w.p("Elem: %s,", w.decFunc(m.Stream))
+	if f := w.copyFunc(m.Stream); f != "nil" && !m.Shared {
+		w.p("Copy: %s,", f)
+	}
+	w.p("Local: func($impl any) %s {", stream)
+	w.p("return $impl.(%s).%s(%s)", w.typ(i.Type), m.Name, w.args(m, false))
+	w.p("},")
+	w.p("})")
+	w.p("}\n")
+}
+
+// serve writes the function that answers calls of a method.
+func (w *writer) serve(i *check.Interface, m *check.Method) {
+	w.p("func %s($ctx %s, $impl %s, $s *%s.Served) {", w.serveName(i, m),
+		w.typ(m.Type.Params().At(0).Type()), w.typ(i.Type), w.codegen())
+	from := coder{sel: w.local("s") + ".Args", ptr: "&" + w.local("s") + ".Args"}
+	for n, arg := range m.Args {
+		w.p("%s := %s", w.arg(n), w.dec(arg, from))
+	}
+	w.p("if $s.Ready() {")
+	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, false))
+	switch {
+	case m.Stream != nil:
+		w.p("%s.ServeStream($s, %s, %s)", w.codegen(), call, w.encFunc(m.Stream))
+	case len(m.Results) == 0:
+		w.p("$s.End(%s)", call)
+	default:
+		var vars []string
+		for n := range m.Results {
+			vars = append(vars, w.result(n))
+		}
+		w.p("%s, $err := %s", strings.Join(vars, ", "), call)
+		to := coder{sel: w.local("s") + ".Results", ptr: "&" + w.local("s") + ".Results"}
+		for n, r := range m.Results {
+			w.p("%s", w.enc(r, to, w.result(n)))
+		}
+		w.p("$s.End($err)")
+	}
+	w.p("}")
+	w.p("}\n")
+}

@@ -1,0 +1,150 @@
+package emit
+
+import (
+	"go/types"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/check"
+)
+
+// stalePrefix begins the names of types that the compiler's messages about stale code have in
+// them.
+const stalePrefix = "stale_run_divisi_generate_"
+
+// checks writes what makes stale code fail to compile: assertions that interfaces and types are
+// what the rest of the file takes them for. They stand at package level and first, for the
+// compiler reports these errors first, and only ten.
+func (w *writer) checks(ifaces []*check.Interface) {
+	named := w.namedShapes(ifaces)
+	fresh := w.codegen() + ".Stale_run_divisi_generate"
+	w.p("// Where one of these does not compile, this file is older than what it was made from.")
+	w.p("var (")
+	w.p("_ = %s[%s.ABI](%s.ABI1{})", fresh, w.codegen(), w.codegen())
+	for _, comp := range w.pkg.Components {
+		impl, iface := w.typ(comp.Impl), w.typ(comp.Iface)
+		root := w.importName(check.Root, "divisi")
+		w.p("_ = %s[%s.InstanceOf[%s]]((*%s)(nil))", fresh, root, iface, impl)
+		if comp.Router != nil {
+			w.p("_ = %s[%s.RoutedBy[%s]]((*%s)(nil))", fresh, root, w.typ(comp.Router), impl)
+		}
+	}
+	for _, i := range ifaces {
+		w.p("_ = %s[%s](%s{})", fresh, w.typ(i.Type), w.stubs[i])
+		w.p("_ = %s[interface {", fresh)
+		for _, m := range i.Methods {
+			w.p("%s%s", m.Name, strings.TrimPrefix(w.typ(unnamed(m.Type)), "func"))
+		}
+		w.p("}](%s(nil))", w.typ(i.Type))
+	}
+	for _, s := range named {
+		w.p("_ = (*%s%s)((*%s)(nil))", stalePrefix, w.staleName(s), w.typ(s.Type))
+	}
+	w.p(")\n")
+	if len(named) == 0 {
+		return
+	}
+	w.p("type (")
+	for _, s := range named {
+		w.layoutType(s)
+	}
+	w.p(")\n")
+}
+
+func (w *writer) staleName(s *check.Shape) string {
+	return w.name(s)
+}
+
+// unnamed returns a signature without the names of parameters and results.
+func unnamed(sig *types.Signature) *types.Signature {
+	strip := func(t *types.Tuple) *types.Tuple {
+		var vars []*types.Var
+		for v := range t.Variables() {
+			vars = append(vars, types.NewParam(v.Pos(), v.Pkg(), "", v.Type()))
+		}
+		return types.NewTuple(vars...)
+	}
+	return types.NewSignatureType(nil, nil, nil,
+		strip(sig.Params()), strip(sig.Results()), sig.Variadic())
+}
+
+// layoutType declares a type with the layout that a named type had.
+func (w *writer) layoutType(s *check.Shape) {
+	name := stalePrefix + w.staleName(s)
+	u, ok := s.Type.Underlying().(*types.Struct)
+	if !ok {
+		w.p("%s %s", name, w.typ(s.Type.Underlying()))
+		return
+	}
+	w.p("%s struct {", name)
+	for f := range u.Fields() {
+		if f.Embedded() {
+			w.p("%s", w.typ(f.Type()))
+		} else {
+			w.p("%s %s", f.Name(), w.typ(f.Type()))
+		}
+	}
+	w.p("}")
+}
+
+// namedShapes returns the shapes of types whose layout the file depends on.
+func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
+	var found []*check.Shape
+	seen := map[*check.Shape]bool{}
+	var walk func(*check.Shape)
+	walk = func(s *check.Shape) {
+		if seen[s] {
+			return
+		}
+		seen[s] = true
+		if w.layoutMatters(s) {
+			found = append(found, s)
+		}
+		for _, child := range s.Parts() {
+			walk(child)
+		}
+	}
+	for _, i := range ifaces {
+		for _, m := range i.Methods {
+			for _, s := range slices.Concat(m.Args, m.Results) {
+				walk(s)
+			}
+			if m.Stream != nil {
+				walk(m.Stream)
+			}
+		}
+	}
+	for _, s := range w.pkg.ErrorTypes {
+		walk(s)
+	}
+	return found
+}
+
+// layoutMatters reports whether a type can change without a change of its name, in a way that
+// this file would not notice. Those of the standard library do not change.
+func (w *writer) layoutMatters(s *check.Shape) bool {
+	named := s.Named()
+	if named == nil || named.Obj().Pkg() == nil || isStd(named.Obj().Pkg().Path()) &&
+		named.TypeArgs().Len() == 0 {
+		return false
+	}
+	switch s.Kind {
+	case check.Binary, check.Text, check.Proto:
+		return false
+	case check.Basic:
+		return s.Basic != "Time" && s.Basic != "Error"
+	case check.Struct:
+		// A blank field of another package cannot be declared here.
+		for f := range s.Type.Underlying().(*types.Struct).Fields() {
+			if !f.Exported() && f.Pkg() != w.pkg.Types {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isStd(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}

@@ -1,0 +1,154 @@
+// Package gen writes the code that connects the components of packages: it loads them, checks
+// them, and writes one file beside each.
+package gen
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/emit"
+	"github.com/divisi-go/divisi/internal/gen/load"
+)
+
+// Options say what to generate. The zero value generates the package in the working directory.
+type Options struct {
+	Dir      string    // where the patterns are relative to; "" is the working directory
+	Patterns []string  // packages, as for the go command; none is "."
+	Tags     string    // build tags, separated by commas
+	Check    bool      // write nothing, and fail if there is something to write
+	Report   io.Writer // gets a line for each warning and each file that has changed; may be nil
+}
+
+// Run brings the generated files of packages up to date. A file that is right is not touched. If
+// anything is refused, the error has a line for each, and no file is changed.
+func Run(ctx context.Context, o Options) error {
+	if o.Report == nil {
+		o.Report = io.Discard
+	}
+	if len(o.Patterns) == 0 {
+		o.Patterns = []string{"."}
+	}
+	pkgs, err := load.Load(ctx, load.Config{Dir: o.Dir, Patterns: o.Patterns, Tags: o.Tags})
+	if err != nil {
+		return err
+	}
+	files, err := Files(pkgs, o.Report)
+	if err != nil {
+		return err
+	}
+	var stale []string
+	for _, f := range files {
+		changed, err := f.update(o.Check)
+		if err != nil {
+			return err
+		}
+		if changed && o.Check {
+			stale = append(stale, f.Path)
+		} else if changed {
+			fmt.Fprintln(o.Report, "wrote", f.Path)
+		}
+	}
+	if len(stale) > 0 {
+		return fmt.Errorf("stale generated code, run divisi generate %s:\n\t%s",
+			strings.Join(o.Patterns, " "), strings.Join(stale, "\n\t"))
+	}
+	return nil
+}
+
+// FileContent is what a generated file should hold; nil if there should be none.
+type FileContent struct {
+	Path string
+	Data []byte
+}
+
+// Files returns the generated files of packages. Warnings go to report.
+func Files(pkgs []*load.Package, report io.Writer) ([]FileContent, error) {
+	var files []FileContent
+	var refused []error
+	var checked []*check.Result
+	for _, pkg := range pkgs {
+		if pkg.Path == check.Root {
+			continue // its one component is written by hand
+		}
+		r := check.Check(pkg)
+		checked = append(checked, r)
+		for _, p := range r.Problems {
+			refused = append(refused, p)
+		}
+		if len(r.Problems) > 0 {
+			continue
+		}
+		data, err := emit.File(r)
+		if err != nil {
+			return nil, err
+		}
+		if pkg.Dir != "" {
+			files = append(files, FileContent{filepath.Join(pkg.Dir, load.File), data})
+		}
+	}
+	if len(refused) > 0 {
+		return nil, errors.Join(refused...)
+	}
+	return files, nil
+}
+
+// update makes the file what it should be, or with dry set only says whether it is not.
+func (f FileContent) update(dry bool) (changed bool, err error) {
+	old, err := os.ReadFile(f.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	exists := err == nil
+	if exists == (f.Data != nil) && bytes.Equal(old, f.Data) {
+		return false, nil
+	}
+	if exists && foreign(old) {
+		return false, fmt.Errorf("%s was not generated, and its name is needed: rename it", f.Path)
+	}
+	switch {
+	case dry:
+		return true, nil
+	case f.Data == nil:
+		return true, os.Remove(f.Path)
+	default:
+		return true, replace(f.Path, f.Data)
+	}
+}
+
+// foreign reports whether a file was written by somebody else. One that is broken was not: a
+// merge, or a full disk, can leave such.
+func foreign(data []byte) bool {
+	if bytes.Contains(data, []byte(load.Header)) {
+		return false
+	}
+	_, err := parser.ParseFile(token.NewFileSet(), "", data, parser.SkipObjectResolution)
+	return err == nil
+}
+
+// replace writes a file in one step, so that a build at the same time never sees half of it.
+func replace(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".divisi-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}

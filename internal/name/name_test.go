@@ -1,0 +1,200 @@
+package name
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestComponent(t *testing.T) {
+	for _, tc := range []struct{ full, iface, impl, short string }{
+		{"example.com/shop/cart/Cart", "example.com/shop/cart/Cart", "", "cart.Cart"},
+		{"example.com/shop/cart/Cart#fast", "example.com/shop/cart/Cart", "fast", "cart.Cart#fast"},
+		{"hello/Reverser", "hello/Reverser", "", "hello.Reverser"},
+		{"example.com/shop/v2/Cart", "example.com/shop/v2/Cart", "", "shop.Cart"},
+		{"shop/v2/Cart", "shop/v2/Cart", "", "v2.Cart"},
+		{"example.com/vat/Überweisung", "example.com/vat/Überweisung", "", "vat.Überweisung"},
+		{string(Main), string(Main), "", "main"},
+	} {
+		c, err := ParseComponent(tc.full)
+		if err != nil {
+			t.Errorf("ParseComponent(%q): %v", tc.full, err)
+		}
+		if string(c.Interface()) != tc.iface || c.Impl() != tc.impl || c.Short() != tc.short {
+			t.Errorf("%q = %q, %q, %q; want %q, %q, %q", tc.full,
+				c.Interface(), c.Impl(), c.Short(), tc.iface, tc.impl, tc.short)
+		}
+	}
+	for _, bad := range []string{
+		"", "Cart", "/Cart", "a//Cart", "a/", "a b/Cart", "a/Ca rt", "a/Cart#", "a/Cart#x#y",
+		"a/1Cart", "a\n/Cart", `a"/Cart`, "a/Cart#-", "\xff/Cart",
+	} {
+		if c, err := ParseComponent(bad); err == nil {
+			t.Errorf("ParseComponent(%q) = %q, want an error", bad, c)
+		}
+	}
+}
+
+func TestShortNeverFails(t *testing.T) {
+	for _, s := range []string{"", "x", "#", "/", "//", "/#", "a/#b"} {
+		if got := Component(s).Short(); s == "x" && got != "x" {
+			t.Errorf("Short(%q) = %q", s, got)
+		}
+	}
+}
+
+func TestServer(t *testing.T) {
+	for _, s := range []string{"httpd-0@/shop/eu/www", "a@/", "A_b.c-9@/x"} {
+		server, err := ParseServer(s)
+		if err != nil {
+			t.Errorf("ParseServer(%q): %v", s, err)
+		}
+		if server.String() != s {
+			t.Errorf("ParseServer(%q).String() = %q", s, server)
+		}
+	}
+	for bad, why := range map[string]string{
+		"httpd":                         "NAME@/DOMAIN",
+		"@/x":                           "empty",
+		"a@":                            "does not begin",
+		"a@x":                           "write /x",
+		"a@/x/":                         "empty",
+		"a@//x":                         "empty",
+		"-a@/x":                         "'-' at byte 1",
+		"a.@/x":                         "'.' at byte 2",
+		"a@/x@y":                        "'@'",
+		"ä@/x":                          "byte 1",
+		strings.Repeat("a", 101) + "@/": "101 bytes",
+	} {
+		if s, err := ParseServer(bad); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("ParseServer(%q) = %v, %v; want an error with %q", bad, s, err, why)
+		}
+	}
+}
+
+func TestReplica(t *testing.T) {
+	for group, want := range map[string]string{
+		"cart.Cart":                  "shop-cart-1",
+		"cart":                       "shop-cart-1",
+		"cart.Store":                 "shop-cart.Store-1",
+		"cart.Cart#fast":             "shop-cart.Cart-fast-1",
+		"example.com/shop/cart/Cart": "shop-example.com-shop-cart-Cart-1",
+	} {
+		got := Replica("shop", group, 1)
+		if got != want {
+			t.Errorf("Replica(shop, %q, 1) = %q, want %q", group, got, want)
+		}
+		if err := CheckLabel(got); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	keys := []string{"name", "binary", "args", "env", "colocate", "rollout", "restart"}
+	components := []string{
+		"example.com/shop/cart/Cart", "example.com/shop/cart/Store", "example.com/shop/pay/Pay",
+	}
+	for _, tc := range []struct {
+		s     string
+		known []string
+		want  string
+	}{
+		{"nmae", keys, "name"},
+		{"Name", keys, "name"},
+		{"colocated", keys, "colocate"},
+		{"arg", keys, "args"},
+		{"rolout", keys, "rollout"},
+		{"frobnicate", keys, ""},
+		{"x", keys, ""},
+		{"", keys, ""},
+		{"example.com/shop/cart/Crat", components, "example.com/shop/cart/Cart"},
+		{"cart/Cart", components, "example.com/shop/cart/Cart"},
+		{"cart.Cart", components, "example.com/shop/cart/Cart"},
+		{"cart.Crat", components, "example.com/shop/cart/Cart"},
+		{"Store", components, "example.com/shop/cart/Store"},
+		{"pya", components, "example.com/shop/pay/Pay"},
+		{"other.org/x/Thing", components, ""},
+		{"anything", nil, ""},
+	} {
+		got, ok := Nearest(tc.s, tc.known)
+		if got != tc.want || ok != (tc.want != "") {
+			t.Errorf("Nearest(%q) = %q, %v; want %q", tc.s, got, ok, tc.want)
+		}
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	many := strings.Split("aaaaaaa bbbbbbb ccccccc ddddddd eeeeeee fffffff ggggggg hhhhhhh iiiiiii "+
+		"jjjjjjj kkkkkkk lllllll mmmmmmm nnnnnnn", " ")
+	for _, tc := range []struct {
+		s     string
+		known []string
+		want  string
+	}{
+		{"nmae", []string{"name", "env"}, `did you mean "name"?`},
+		{"zzzz", []string{"name", "env", "env"}, "known are env, name"},
+		{"zzzz", []string{"name"}, "the only known one is name"},
+		{"zzzz", nil, "none are known"},
+		{"zzzz", many, "known are " + strings.Join(many[:12], ", ") + " and 2 more"},
+	} {
+		if got := Suggest(tc.s, tc.known); got != tc.want {
+			t.Errorf("Suggest(%q) = %q, want %q", tc.s, got, tc.want)
+		}
+	}
+}
+
+// slowDistance is the definition written down, to check the table against.
+func slowDistance(a, b string) int {
+	if a == "" || b == "" {
+		return len(a) + len(b)
+	}
+	d := min(slowDistance(a[1:], b)+1, slowDistance(a, b[1:])+1)
+	if a[0] == b[0] {
+		d = min(d, slowDistance(a[1:], b[1:]))
+	} else {
+		d = min(d, slowDistance(a[1:], b[1:])+1)
+	}
+	if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+		d = min(d, slowDistance(a[2:], b[2:])+1)
+	}
+	return d
+}
+
+func FuzzDistance(f *testing.F) {
+	f.Add("nmae", "name")
+	f.Add("", "abc")
+	f.Add("abab", "baba")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		a, b = a[:min(len(a), 7)], b[:min(len(b), 7)]
+		if got, want := distance(a, b, 100), slowDistance(a, b); got != want {
+			t.Errorf("distance(%q, %q) = %d, want %d", a, b, got, want)
+		}
+		if got, want := distance(a, b, 3), min(3, slowDistance(a, b)); got != want {
+			t.Errorf("distance(%q, %q, 3) = %d, want %d", a, b, got, want)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("example.com/shop/cart/Cart#fast")
+	f.Add("httpd-0@/shop/eu/www")
+	f.Fuzz(func(t *testing.T, s string) {
+		if c, err := ParseComponent(s); err == nil {
+			whole := string(c.Interface())
+			if c.Impl() != "" {
+				whole += "#" + c.Impl()
+			}
+			if whole != s {
+				t.Errorf("component %q falls apart into %q", s, whole)
+			}
+		}
+		if server, err := ParseServer(s); err == nil && server.String() != s {
+			t.Errorf("server %q is written %q", s, server)
+		}
+		if label := Label(s); label != "" && len(label) <= maxLabel {
+			if err := CheckLabel(label); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package name
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxLabel keeps a label usable as a file name with a suffix and as a part of a host name's text.
+const maxLabel = 100
+
+// CheckLabel checks one part of a name: of an application, a version, a server or a domain. A
+// label has ASCII letters, digits, "-", "_" and ".", begins and ends with a letter or a digit,
+// and is at most 100 bytes long, so that it fits file names and SPIFFE paths as it is.
+func CheckLabel(s string) error {
+	if s == "" {
+		return fmt.Errorf("a name is empty: give it letters and digits")
+	}
+	if len(s) > maxLabel {
+		return fmt.Errorf("name %.20q... has %d bytes: use at most %d", s, len(s), maxLabel)
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !isAlphanumeric(c) && (i == 0 || i == len(s)-1 || !isJoint(c)) {
+			return fmt.Errorf("name %q cannot have %q at byte %d: use ASCII letters and digits, "+
+				`and "-", "_" and "." between them`, s, s[i], i+1)
+		}
+	}
+	return nil
+}
+
+// Label makes the label of a group out of its name: "cart.Cart" is "cart" because it says the
+// same twice, and what a label cannot have becomes "-". Different names may have the same label.
+func Label(group string) string {
+	if pkg, iface, ok := strings.Cut(group, "."); ok && strings.EqualFold(pkg, iface) {
+		group = pkg
+	}
+	b := []byte(group)
+	for i, c := range b {
+		if !isAlphanumeric(c) && !isJoint(c) {
+			b[i] = '-'
+		}
+	}
+	return strings.Trim(string(b), "-_.")
+}
+
+// Replica names replica n of a group of an application: "shop-cart-1".
+func Replica(app, group string, n int) string {
+	return app + "-" + Label(group) + "-" + strconv.Itoa(n)
+}
+
+// Server is the full name of one supervised process.
+type Server struct {
+	Name   string // a label, such as "httpd-0"
+	Domain string // a path in the tree of names, such as "/shop/eu/www"; "/" is its root
+}
+
+// ParseServer reads "httpd-0@/shop/eu/www".
+func ParseServer(s string) (Server, error) {
+	label, domain, ok := strings.Cut(s, "@")
+	if !ok {
+		return Server{}, fmt.Errorf("invalid server name %q: write NAME@/DOMAIN", s)
+	}
+	if err := CheckLabel(label); err != nil {
+		return Server{}, fmt.Errorf("invalid server name %q: %w", s, err)
+	}
+	if err := CheckDomain(domain); err != nil {
+		return Server{}, fmt.Errorf("invalid server name %q: %w", s, err)
+	}
+	return Server{Name: label, Domain: domain}, nil
+}
+
+// String is the inverse of ParseServer.
+func (s Server) String() string { return s.Name + "@" + s.Domain }
+
+// CheckDomain checks a path in the tree of names: "/", or labels with a "/" before each.
+func CheckDomain(domain string) error {
+	if domain == "/" {
+		return nil
+	}
+	rest, ok := strings.CutPrefix(domain, "/")
+	if !ok {
+		return fmt.Errorf(`domain %q does not begin with "/": write /%s`, domain, domain)
+	}
+	for label := range strings.SplitSeq(rest, "/") {
+		if err := CheckLabel(label); err != nil {
+			return fmt.Errorf("domain %q: %w", domain, err)
+		}
+	}
+	return nil
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func isJoint(c byte) bool { return c == '-' || c == '_' || c == '.' }

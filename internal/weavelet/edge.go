@@ -1,0 +1,167 @@
+package weavelet
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/trace"
+)
+
+// edge carries the calls of one component to another. It implements codegen.Target.
+type edge struct {
+	w      *Weavelet
+	from   *part
+	to     *codegen.Component
+	remote remote              // nil if the callee is known to be here
+	here   atomic.Pointer[any] // the callee, once it is here and both are ready
+	stats  []*methodCounters   // by method
+}
+
+func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
+	remote, err := w.connectRemote(to)
+	if err != nil {
+		return nil, err
+	}
+	e := &edge{w: w, from: from, to: to, remote: remote}
+	for _, m := range to.Methods {
+		e.stats = append(e.stats, w.stats.counters(from.component.Info.Name, to.Info.Name, m.Name))
+	}
+	return e, nil
+}
+
+// connectRemote returns the one remote of a component that all its callers here share.
+func (w *Weavelet) connectRemote(to *codegen.Component) (remote, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r, ok := w.remotes[to.Info.Name]; ok {
+		return r, nil
+	}
+	r, err := w.network.connect(to)
+	if err != nil {
+		return nil, err
+	}
+	w.remotes[to.Info.Name] = r
+	return r, nil
+}
+
+// Local implements codegen.Target.
+func (e *edge) Local(ctx context.Context) any {
+	if impl := e.here.Load(); impl != nil {
+		return *impl
+	}
+	impl, err := e.local(ctx)
+	if err != nil {
+		return nil // Call meets the same error
+	}
+	return impl
+}
+
+// local returns the callee if it is here, nil if it is elsewhere. It starts it where the deployer
+// has said that it is here but has not yet asked for it.
+func (e *edge) local(ctx context.Context) (any, error) {
+	if e.remote != nil {
+		local, err := e.remote.resolve(ctx)
+		if err != nil || !local {
+			return nil, err
+		}
+	}
+	callee := e.to.Info.Name
+	p, _, err := e.w.create(callee)
+	if err != nil {
+		return nil, err
+	}
+	if !p.ready() {
+		if !e.from.ready() {
+			cycle := graph{e.w.app.Registry}.cycle(e.from.component.Info.Name, callee)
+			if cycle != "" {
+				return nil, fmt.Errorf("%s is used in the Init of %s, but they refer to each other "+
+					"(%s): use it after Init", short(callee), e.from.component.Info.Name, cycle)
+			}
+		}
+		if err := e.w.start(ctx, callee); err != nil {
+			return nil, err
+		}
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if e.from.ready() {
+		e.here.Store(&p.impl)
+	}
+	return p.impl, nil
+}
+
+// Call implements codegen.Target.
+func (e *edge) Call(ctx context.Context, r *codegen.Request) (
+	status codegen.Status, body []byte, err error) {
+	if err := e.check(ctx); err != nil {
+		return 0, nil, err
+	}
+	begin := time.Now()
+	ctx, span := e.w.tracer.Start(ctx, e.spanName(r.Method), trace.Client)
+	status, body, err = e.remote.call(ctx, r)
+	span.Finish(spanError(status, err))
+	failed := err != nil || status != codegen.StatusOK
+	e.counters(r.Method).record(time.Since(begin), len(r.Args), len(body), failed)
+	return status, body, err
+}
+
+// Stream implements codegen.Target.
+func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
+	if err := e.check(ctx); err != nil {
+		return nil, err
+	}
+	return e.remote.stream(ctx, r)
+}
+
+// check returns the error because of which Local said that the callee is not here.
+func (e *edge) check(ctx context.Context) error {
+	if e.remote != nil {
+		local, err := e.remote.resolve(ctx)
+		if err == nil && !local {
+			return nil
+		}
+	}
+	if _, err := e.local(ctx); err != nil {
+		return fmt.Errorf("%w: %w", codegen.ErrRemoteCall, err)
+	}
+	return fmt.Errorf("%w: %s has just come here: try again", codegen.ErrRemoteCall, e.to.Info.Name)
+}
+
+// Panicked implements codegen.Target.
+func (e *edge) Panicked(m *codegen.MethodInfo, thrown any, stack []byte) {
+	e.w.panicked(e.to, m, thrown, stack)
+}
+
+func (w *Weavelet) panicked(c *codegen.Component, m *codegen.MethodInfo, thrown any, stack []byte) {
+	w.logger.Error("component panicked", "component", short(c.Info.Name),
+		"method", m.Name, "panic", fmt.Sprint(thrown), "stack", string(stack))
+}
+
+func (e *edge) counters(m *codegen.MethodInfo) *methodCounters {
+	for i := range e.to.Methods {
+		if &e.to.Methods[i] == m {
+			return e.stats[i]
+		}
+	}
+	return nil
+}
+
+func (e *edge) spanName(m *codegen.MethodInfo) string {
+	return short(e.to.Info.Name) + "." + m.Name
+}
+
+func spanError(status codegen.Status, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case status == codegen.StatusPanic:
+		return codegen.ErrPanic
+	case status != codegen.StatusOK:
+		return fmt.Errorf("status %d", status)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package weavelet
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/trace"
+)
+
+// LocalOptions say how an application runs in one process. The zero value suits most.
+type LocalOptions struct {
+	Name   string // of the application
+	Config config.App
+	Logger *slog.Logger
+	Trace  trace.Options
+
+	// Encoded makes calls take the way of remote ones, but for the network: arguments and
+	// results are encoded and decoded.
+	Encoded bool
+
+	// Twice makes every retriable call that is encoded be executed twice, which shows methods
+	// that only seem retriable.
+	Twice bool
+}
+
+// NewLocal returns a weavelet that hosts all components. Nothing runs before Start.
+func NewLocal(app Application, o LocalOptions) *Weavelet {
+	logger := cmp.Or(o.Logger, slog.Default())
+	self := Self{App: o.Name, Version: rand.Text(), Replica: o.Name, Pid: os.Getpid()}
+	w := newWeavelet(app, self, logger, trace.NewRecorder(o.Trace))
+	w.network = &local{w: w, options: o}
+	return w
+}
+
+// Start starts the components with these names, what they refer to, and those that always run.
+func (w *Weavelet) Start(ctx context.Context, names ...string) error {
+	for _, c := range w.app.Registry.Components {
+		if c.Info.Always {
+			names = append(names, c.Info.Name)
+		}
+	}
+	return w.start(ctx, graph{w.app.Registry}.closure(names)...)
+}
+
+// Client returns the component with an interface and name, as a component called caller sees it.
+func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (any, error) {
+	c, ok := w.app.Registry.FindIface(iface, variant)
+	if !ok {
+		return nil, fmt.Errorf("no implementation of %v is linked: import the package that has it, "+
+			"and run divisi generate there", iface)
+	}
+	started := make(chan struct{})
+	close(started)
+	from := &part{component: &codegen.Component{Info: codegen.Info{Name: caller}}, started: started}
+	e, err := w.newEdge(from, c)
+	if err != nil {
+		return nil, err
+	}
+	return c.Stub(codegen.NewClient(c, w.app.Registry.Errors, e)), nil
+}
+
+// Implementation returns a running component by the name of the component.
+func (w *Weavelet) Implementation(component string) (any, bool) {
+	p, ok := w.lookup(component)
+	if !ok || !p.ready() || p.err != nil {
+		return nil, false
+	}
+	return p.impl, true
+}
+
+// End drains and shuts down what runs.
+func (w *Weavelet) End(ctx context.Context) { w.end(ctx) }
+
+// local is the network of an application that runs in one process.
+type local struct {
+	w       *Weavelet
+	options LocalOptions
+}
+
+func (n *local) listen(_ context.Context, listener string) (net.Listener, string, error) {
+	address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, "localhost:0")
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w (set another address: listeners.%s = { address = \"...\" } "+
+			"in [single] of the configuration)", err, listener)
+	}
+	n.w.logger.Info("listening", "listener", listener, "url", "http://"+l.Addr().String())
+	return l, "", nil
+}
+
+func (n *local) connect(c *codegen.Component) (remote, error) {
+	if n.options.Encoded {
+		return &loopback{n, c}, nil
+	}
+	return nil, nil
+}
+
+func (n *local) section(component string) (config.Section, bool) {
+	section, ok := n.options.Config.Sections[component]
+	return section, ok
+}
+
+// loopback makes calls as a remote component does, to this process.
+type loopback struct {
+	n         *local
+	component *codegen.Component
+}
+
+func (l *loopback) resolve(context.Context) (bool, error) { return false, nil }
+
+func (l *loopback) call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
+	p, err := l.n.w.await(ctx, l.component.Info.Name)
+	if err != nil {
+		return 0, nil, err
+	}
+	if l.n.options.Twice && !r.Method.NotRetriable {
+		l.serve(ctx, p, r, nil)
+	}
+	status, body := l.serve(ctx, p, r, nil)
+	return status, body, nil
+}
+
+func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request,
+	send func([]byte) error) (codegen.Status, []byte) {
+	status, body := codegen.Serve(ctx, l.component, r.Method, p.impl, l.n.w.app.Registry.Errors,
+		bytes.Clone(r.Args), send, func(thrown any, stack []byte) {
+			l.n.w.panicked(l.component, r.Method, thrown, stack)
+		})
+	return status, body
+}
+
+func (l *loopback) stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
+	p, err := l.n.w.await(ctx, l.component.Info.Name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &loopStream{cancel: cancel, elems: make(chan []byte), end: make(chan error, 1)}
+	request := *r
+	request.Args = bytes.Clone(r.Args)
+	go func() {
+		status, body := l.serve(ctx, p, &request, func(elem []byte) error {
+			select {
+			case s.elems <- elem:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		if status != codegen.StatusOK {
+			s.end <- &codegen.StatusError{Status: status, Text: string(body)}
+		}
+		close(s.end)
+	}()
+	return s, nil
+}
+
+// loopStream is a stream within the process.
+type loopStream struct {
+	cancel context.CancelFunc
+	elems  chan []byte
+	end    chan error
+}
+
+func (s *loopStream) Recv() ([]byte, error) {
+	select {
+	case elem := <-s.elems:
+		return elem, nil
+	case err := <-s.end:
+		if err == nil {
+			err = io.EOF
+		}
+		return nil, err
+	}
+}
+
+func (s *loopStream) Close() error {
+	s.cancel()
+	return nil
+}

@@ -1,0 +1,89 @@
+package weavelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// stopTime bounds an orderly end: draining listeners and shutting components down.
+const stopTime = 30 * time.Second
+
+// errStop is the cause of a context that ends because the process is asked to end.
+var errStop = errors.New("the process is asked to end")
+
+// Run runs the application in this process: all of it, or the part that a deployer wants.
+func Run(ctx context.Context, app Application) error {
+	files, ok, err := inherit()
+	if err != nil {
+		return err
+	}
+	if ok {
+		return runRemote(ctx, app, files)
+	}
+	return runSingle(ctx, app)
+}
+
+// body runs the program's own function with the main component until it returns, or until ctx
+// ends and everything is drained and shut down.
+func (w *Weavelet) body(ctx context.Context, main *part) error {
+	returned := make(chan error, 1)
+	appCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { returned <- w.app.Main(appCtx, main.impl) }()
+	var err error
+	select {
+	case err = <-returned:
+		returned <- nil
+	case <-ctx.Done():
+	}
+	w.end(ctx)
+	cancel(context.Cause(ctx))
+	if ctx.Err() == nil {
+		return err
+	}
+	// What the program returns now is the effect of its end, not a failure of its own.
+	select {
+	case <-returned:
+	case <-time.After(time.Second):
+	}
+	if errors.Is(context.Cause(ctx), errStop) {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// end drains and shuts down what runs.
+func (w *Weavelet) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTime,
+		fmt.Errorf("not ended within %v", stopTime))
+	defer cancel()
+	w.drain(ctx)
+	w.shutdown(ctx)
+}
+
+// withSignals returns a context that ends with the first SIGINT or SIGTERM; the second one ends
+// the process at once.
+func withSignals(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			cancel(errStop)
+		case <-ctx.Done():
+			return
+		}
+		<-signals
+		os.Exit(130)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}

@@ -1,0 +1,73 @@
+package weavelet
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// drain tells every component that the end is near, those started last first, and waits until
+// the listeners have served what they accepted.
+func (w *Weavelet) drain(ctx context.Context) {
+	w.mu.Lock()
+	parts := slices.Clone(w.started)
+	listeners := slices.Clone(w.listeners)
+	w.mu.Unlock()
+	for _, p := range slices.Backward(parts) {
+		if d, ok := p.impl.(interface{ Drain(context.Context) error }); ok {
+			w.report(p, "Drain", protect(func() error { return d.Drain(ctx) }))
+		}
+	}
+	var wait sync.WaitGroup
+	for _, l := range listeners {
+		wait.Go(func() { l.drain(ctx) })
+	}
+	wait.Wait()
+}
+
+// shutdown ends the components, those started last first. Each has what is left of ctx.
+func (w *Weavelet) shutdown(ctx context.Context) {
+	w.mu.Lock()
+	parts := w.started
+	w.started = nil
+	w.mu.Unlock()
+	for _, p := range slices.Backward(parts) {
+		s, ok := p.impl.(interface{ Shutdown(context.Context) error })
+		if !ok {
+			continue
+		}
+		done := make(chan error, 1)
+		go func() { done <- protect(func() error { return s.Shutdown(ctx) }) }()
+		select {
+		case err := <-done:
+			w.report(p, "Shutdown", err)
+		case <-ctx.Done():
+			w.report(p, "Shutdown", context.Cause(ctx))
+		}
+	}
+}
+
+func (w *Weavelet) report(p *part, what string, err error) {
+	if err != nil {
+		w.logger.Error("component failed to end", "component", short(p.component.Info.Name),
+			"method", what, "err", err)
+	}
+}
+
+// isReady asks every component whether calls may come, and returns the names of those that run.
+func (w *Weavelet) isReady(ctx context.Context) (names []string, ready bool) {
+	w.mu.Lock()
+	parts := slices.Clone(w.started)
+	ready = len(w.started) == len(w.parts)
+	w.mu.Unlock()
+	for _, p := range parts {
+		if r, ok := p.impl.(interface{ Ready(context.Context) error }); ok {
+			if err := protect(func() error { return r.Ready(ctx) }); err != nil {
+				ready = false
+				continue
+			}
+		}
+		names = append(names, p.component.Info.Name)
+	}
+	return names, ready
+}

@@ -1,0 +1,333 @@
+// Package weavelet hosts components in a process: it creates them, connects them with each other
+// and with the components of other processes, and ends them in order.
+//
+// A weavelet runs in one of two settings. On its own, all components are here. Under a
+// deployer, the deployer says which are here, and where the others are.
+package weavelet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/trace"
+)
+
+// Application is what a binary brings along.
+type Application struct {
+	Registry *codegen.Registry
+	Inspect  func(impl any) (Fields, error)            // finds the fields to fill
+	Main     func(ctx context.Context, main any) error // the body of the program
+	MainImpl reflect.Type                              // the struct of the main component
+	Fakes    map[string]any                            // implementations by component, for tests
+}
+
+// Fields are the fields of an implementation that a weavelet fills.
+type Fields struct {
+	SetHost   func(*Host)
+	Config    any // pointer to the configuration, nil if there is none
+	Refs      []RefField
+	Listeners []ListenerField
+}
+
+// RefField is a reference to another component.
+type RefField struct {
+	Iface  reflect.Type
+	Name   string // of a named implementation
+	Direct bool   // the implementation itself, which must be in this process
+	Set    func(any)
+}
+
+// ListenerField is a network listener.
+type ListenerField struct {
+	Name string
+	Set  func(l net.Listener, proxy string)
+}
+
+// Self says who a component is.
+type Self struct {
+	App, Version, Group, Component, Replica string
+	Pid                                     int
+}
+
+// Host is what a component sees of its weavelet.
+type Host struct {
+	self   Self
+	logger *slog.Logger
+}
+
+// Self returns who the component is.
+func (h *Host) Self() Self { return h.self }
+
+// Logger returns the component's logger; records name the span that ctx belongs to.
+func (h *Host) Logger(ctx context.Context) *slog.Logger {
+	if span := trace.FromContext(ctx); span.Valid() {
+		return h.logger.With("traceid", span.TraceID.String(), "spanid", span.SpanID.String())
+	}
+	return h.logger
+}
+
+// network is what differs between the two settings: where listeners and other components are.
+type network interface {
+	// listen opens a component's listener.
+	listen(ctx context.Context, name string) (net.Listener, string, error)
+
+	// connect returns where the calls of a component go that is not known to be here.
+	connect(c *codegen.Component) (remote, error)
+
+	// section returns the text of a section of the configuration.
+	section(component string) (config.Section, bool)
+}
+
+// remote is a component in other processes, or perhaps in this one: the deployer says.
+type remote interface {
+	// resolve waits until it is known where the component is; true means here.
+	resolve(ctx context.Context) (local bool, err error)
+	call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error)
+	stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error)
+}
+
+// Weavelet is one of them; there is one in a process, except in tests.
+type Weavelet struct {
+	app     Application
+	self    Self // of the process: without a component
+	logger  *slog.Logger
+	network network
+	stats   *methodStats
+	tracer  *trace.Recorder
+
+	mu      sync.Mutex // guards what follows
+	parts   map[string]*part
+	started []*part // in the order of their start
+	remotes map[string]remote
+
+	listeners []*listener
+	changed   chan struct{} // closed, and replaced, when parts grows
+}
+
+func newWeavelet(app Application, self Self, logger *slog.Logger, tracer *trace.Recorder) *Weavelet {
+	return &Weavelet{
+		app:     app,
+		self:    self,
+		logger:  logger,
+		tracer:  tracer,
+		stats:   newMethodStats(),
+		parts:   map[string]*part{},
+		changed: make(chan struct{}),
+		remotes: map[string]remote{},
+	}
+}
+
+// part is one component that lives in this process.
+type part struct {
+	component *codegen.Component
+	impl      any
+	fields    Fields
+	started   chan struct{} // closed when err and impl are final
+	err       error
+	claimed   bool
+}
+
+// ready reports whether Init has returned.
+func (p *part) ready() bool {
+	select {
+	case <-p.started:
+		return true
+	default:
+		return false
+	}
+}
+
+// lookup returns a part that was created.
+func (w *Weavelet) lookup(component string) (*part, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, ok := w.parts[component]
+	return p, ok
+}
+
+// start creates the components with these names that are not there yet, fills their
+// references, and runs their Inits, those of the components that are used first. It returns the
+// first error; the components after it are not started.
+func (w *Weavelet) start(ctx context.Context, names ...string) error {
+	var created []*part
+	for _, name := range names {
+		p, isNew, err := w.create(name)
+		if err != nil {
+			return err
+		}
+		if isNew {
+			created = append(created, p)
+		}
+	}
+	for _, p := range created {
+		if err := w.fill(ctx, p); err != nil {
+			w.finish(p, err)
+			return err
+		}
+	}
+	for _, p := range w.inOrder(names) {
+		if err := w.init(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create makes a part, without filling it.
+func (w *Weavelet) create(component string) (*part, bool, error) {
+	c, ok := w.app.Registry.Find(component)
+	if !ok {
+		return nil, false, w.unknown(component)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p, ok := w.parts[component]; ok {
+		return p, false, nil
+	}
+	p := &part{component: c, started: make(chan struct{})}
+	if fake, ok := w.app.Fakes[component]; ok {
+		p.impl = fake
+	} else {
+		p.impl = reflect.New(c.Impl).Interface()
+		fields, err := w.app.Inspect(p.impl)
+		if err != nil {
+			return nil, false, err
+		}
+		p.fields = fields
+	}
+	w.parts[component] = p
+	close(w.changed)
+	w.changed = make(chan struct{})
+	return p, true, nil
+}
+
+func (w *Weavelet) unknown(component string) error {
+	var known []string
+	for _, c := range w.app.Registry.Components {
+		known = append(known, c.Info.Name)
+	}
+	return fmt.Errorf("the binary has no component %s%s: import the package that implements it, "+
+		"and run divisi generate there", component, name.Suggest(component, known))
+}
+
+// fill sets the fields of a new part.
+func (w *Weavelet) fill(ctx context.Context, p *part) error {
+	info := p.component.Info
+	if p.fields.SetHost != nil {
+		self := w.self
+		self.Component = short(info.Name)
+		p.fields.SetHost(&Host{self: self, logger: w.logger.With("component", self.Component)})
+	}
+	if p.fields.Config != nil {
+		if err := w.configure(p); err != nil {
+			return err
+		}
+	}
+	for _, ref := range p.fields.Refs {
+		if err := w.connect(ctx, p, ref); err != nil {
+			return err
+		}
+	}
+	for _, l := range p.fields.Listeners {
+		inner, proxy, err := w.network.listen(ctx, l.Name)
+		if err != nil {
+			return fmt.Errorf("cannot open the listener %s of %s: %w", l.Name, info.Name, err)
+		}
+		drainable := newListener(inner, w.tracer)
+		w.mu.Lock()
+		w.listeners = append(w.listeners, drainable)
+		w.mu.Unlock()
+		l.Set(drainable, proxy)
+	}
+	return nil
+}
+
+// connect sets one reference.
+func (w *Weavelet) connect(ctx context.Context, p *part, ref RefField) error {
+	c, ok := w.app.Registry.FindIface(ref.Iface, ref.Name)
+	if !ok {
+		what := ref.Iface.PkgPath() + "." + ref.Iface.Name()
+		if ref.Name != "" {
+			what += " with the name " + ref.Name
+		}
+		return fmt.Errorf("%s refers to %s, but no implementation is linked: "+
+			"import the package that implements it, and run divisi generate there",
+			p.component.Info.Name, what)
+	}
+	if ref.Direct {
+		callee, isNew, err := w.create(c.Info.Name)
+		if err != nil {
+			return err
+		}
+		if isNew {
+			if err := w.fill(ctx, callee); err != nil {
+				return err
+			}
+		}
+		ref.Set(callee.impl)
+		return nil
+	}
+	e, err := w.newEdge(p, c)
+	if err != nil {
+		return err
+	}
+	ref.Set(c.Stub(codegen.NewClient(c, w.app.Registry.Errors, e)))
+	return nil
+}
+
+// init runs a part's Init unless somebody has, and waits until it has returned.
+func (w *Weavelet) init(ctx context.Context, p *part) error {
+	w.mu.Lock()
+	claimed := p.claimed
+	p.claimed = true
+	w.mu.Unlock()
+	if claimed {
+		select {
+		case <-p.started:
+			return p.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	var err error
+	if i, ok := p.impl.(interface{ Init(context.Context) error }); ok {
+		begin := time.Now()
+		if err = protect(func() error { return i.Init(ctx) }); err != nil {
+			err = fmt.Errorf("cannot start %s: %w", p.component.Info.Name, err)
+		}
+		w.logger.Debug("component initialised",
+			"component", short(p.component.Info.Name), "took", time.Since(begin))
+	}
+	w.finish(p, err)
+	return err
+}
+
+// finish makes a part's start final.
+func (w *Weavelet) finish(p *part, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.claimed = true
+	p.err = err
+	if err == nil {
+		w.started = append(w.started, p)
+	}
+	close(p.started)
+}
+
+// protect makes an error of a panic.
+func protect(f func() error) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = fmt.Errorf("%w: %v", codegen.ErrPanic, thrown)
+		}
+	}()
+	return f()
+}

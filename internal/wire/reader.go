@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"io"
+	"sync"
+)
+
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = HeaderSize + MaxBody
+)
+
+// largeBuffers lends buffers to connections for as long as something is in them, so that an
+// idle connection costs no more than its small buffer.
+var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+
+// Reader reads frames. What it allocates is bounded by what has arrived: 4 KB, and one longest
+// frame once these are full.
+type Reader struct {
+	src   io.Reader
+	small []byte
+	large *[largeBuffer]byte
+	buf   []byte // small, or large in full
+	r, w  int    // buf[r:w] has been read from src and not yet returned
+}
+
+// NewReader returns a Reader of the frames in src.
+func NewReader(src io.Reader) *Reader {
+	small := make([]byte, smallBuffer)
+	return &Reader{src: src, small: small, buf: small}
+}
+
+// Next returns the next frame, whose body is valid until the next call of Next. The error is
+// io.EOF when src ends between two frames, a Violation when the next header is not
+// acceptable, or the error of src.
+func (r *Reader) Next() (Frame, error) {
+	if r.r == r.w {
+		r.rewind()
+	}
+	if err := r.fill(HeaderSize); err != nil {
+		return Frame{}, err
+	}
+	h, err := ParseHeader(r.buf[r.r:])
+	if err != nil {
+		return Frame{}, err
+	}
+	n := HeaderSize + int(h.Length)
+	if err := r.fill(n); err != nil {
+		return Frame{}, err
+	}
+	body := r.buf[r.r+HeaderSize : r.r+n : r.r+n]
+	r.r += n
+	return Frame{h, body}, nil
+}
+
+// rewind makes an empty buffer a small one.
+func (r *Reader) rewind() {
+	r.r, r.w = 0, 0
+	if r.large != nil {
+		largeBuffers.Put(r.large)
+		r.large, r.buf = nil, r.small
+	}
+}
+
+// fill makes sure that n bytes are buffered.
+func (r *Reader) fill(n int) error {
+	for empty := 0; r.w-r.r < n; {
+		if r.w == len(r.buf) {
+			r.makeRoom()
+		}
+		m, err := r.src.Read(r.buf[r.w:])
+		r.w += m
+		switch {
+		case r.w-r.r >= n:
+		case err == io.EOF && r.w > r.r:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		case m == 0:
+			if empty++; empty == 100 {
+				return io.ErrNoProgress
+			}
+		}
+	}
+	return nil
+}
+
+// makeRoom moves what is buffered to the start, of a large buffer if the small one is full.
+func (r *Reader) makeRoom() {
+	old := r.buf[r.r:r.w]
+	if r.r == 0 && r.large == nil {
+		r.large = largeBuffers.Get().(*[largeBuffer]byte)
+		r.buf = r.large[:]
+	}
+	r.r, r.w = 0, copy(r.buf, old)
+}

@@ -1,0 +1,37 @@
+package divisi
+
+import (
+	"net"
+)
+
+// Listener is a field of a component that serves a network: the field's name, or its tag
+// `divisi:"name"`, is the listener's name, by which the configuration gives it an address:
+//
+//	[single]
+//	listeners.web = { address = "localhost:8080" }
+//
+// All replicas of the component share the address. The listener is open before Init is called.
+// When the process is to end, Accept stops returning connections and returns net.ErrClosed only
+// once the connections that are there have been served, or time is up.
+type Listener struct {
+	net.Listener
+	proxy string
+}
+
+// String returns the address that clients use.
+func (l *Listener) String() string {
+	if l.proxy != "" {
+		return l.proxy
+	}
+	if l.Listener == nil {
+		return "listener not open"
+	}
+	return l.Addr().String()
+}
+
+// ProxyAddr returns the address of the proxy in front of the listener, or "" if there is none.
+func (l *Listener) ProxyAddr() string { return l.proxy }
+
+func (l *Listener) setListener(inner net.Listener, proxy string) {
+	l.Listener, l.proxy = inner, proxy
+}
