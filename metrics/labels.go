@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// family is the metrics of one name by their labels, of type M. Readers use a frozen
-// map. A look-up that misses it takes the lock, and once as many have missed as
-// there are entries, all of them are frozen: that costs each entry O(1) copies in the long run.
+// family is the metrics of one name by their labels, of type M. Readers use a frozen map. A
+// look-up that misses it takes the lock, and once as many have missed as there are entries, all
+// of them are frozen anew: that costs each entry O(1) copies in the long run.
 type family[L comparable, M any] struct {
 	name   string
 	label  func(L) []Label

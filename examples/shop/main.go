@@ -1,5 +1,5 @@
 // Shop is an online store made of eleven components. "go run ." runs all of them in one process;
-// "divisi run --config shop.toml ." runs them as six groups of processes.
+// "divisi run shop.toml" runs them as six groups of processes.
 package main
 
 import (

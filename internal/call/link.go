@@ -79,6 +79,7 @@ func (l *link) serve(handle func(wire.Frame) error) error {
 		}
 		if err != nil {
 			l.fail(err)
+			<-l.w.closed // a farewell takes a second at most
 			return l.cause()
 		}
 	}
@@ -180,8 +181,9 @@ type watch struct {
 	in     uint64    // bytes read when last looked at
 	heard  time.Time // when they were first seen
 	pinged time.Time // zero unless a PING is unanswered
+	waits  bool      // data waited to be written when last looked
 	writes int
-	moved  time.Time // when writes was first seen, or nothing waited
+	moved  time.Time // when it was first seen to wait since the last write
 }
 
 func (w *watch) start(l *link) {
@@ -240,9 +242,10 @@ func (w *watch) judge(l *link, now time.Time) (ping bool, err error) {
 		// nothing about the peer.
 		w.in, w.heard, w.pinged = in, now, time.Time{}
 	}
-	if !waiting || writes != w.writes || late > max(time.Second, l.o.PingTimeout/2) {
+	if !w.waits || writes != w.writes || late > max(time.Second, l.o.PingTimeout/2) {
 		w.writes, w.moved = writes, now
 	}
+	w.waits = waiting
 	silence := l.o.PingIdle
 	if active {
 		silence = l.o.PingAfter
@@ -251,7 +254,7 @@ func (w *watch) judge(l *link, now time.Time) (ping bool, err error) {
 	switch {
 	case w.stopped:
 		return false, nil
-	case now.Sub(w.moved) >= l.o.WriteTimeout:
+	case waiting && now.Sub(w.moved) >= l.o.WriteTimeout:
 		return false, fmt.Errorf("%w for %v", errStalled, now.Sub(w.moved))
 	case !w.pinged.IsZero() && now.Sub(w.pinged) >= l.o.PingTimeout:
 		return false, fmt.Errorf("%w for %v", errSilent, now.Sub(w.heard))

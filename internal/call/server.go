@@ -164,7 +164,7 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
 	}
 	nc.SetDeadline(time.Time{})
 	peer.Build, peer.Weavelet = hello.Build, hello.Weavelet
-	return newSession(ctx, s, nc, peer, hello), nil
+	return newSession(s, nc, peer, hello), nil
 }
 
 // Drain tells every caller to go elsewhere, answers new calls DRAINING, and returns when no
@@ -181,12 +181,12 @@ func (s *Server) Drain(ctx context.Context) error {
 	t := time.NewTimer(s.o.Linger)
 	defer t.Stop()
 	for {
-		calls, sessions, changed := s.inFlight()
+		calls, sessions, unsent, changed := s.inFlight()
 		now := time.Now()
 		switch {
 		case sessions == 0:
 			return nil
-		case calls > 0:
+		case calls > 0 || unsent:
 			idle = time.Time{}
 		case idle.IsZero():
 			idle = now
@@ -203,18 +203,17 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// inFlight counts the calls whose answers have not left, and the connections; changed is
-// closed when there may be fewer.
-func (s *Server) inFlight() (calls, sessions int, changed <-chan struct{}) {
+// inFlight counts the calls without an answer and the connections, and reports whether answers
+// wait to be written; changed is closed when there may be fewer.
+func (s *Server) inFlight() (calls, sessions int, unsent bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ss := range s.sessions {
 		calls += ss.inFlight()
-		if waiting, _ := ss.w.waiting(); waiting {
-			calls++
-		}
+		waiting, _ := ss.w.waiting()
+		unsent = unsent || waiting
 	}
-	return calls, len(s.sessions), s.changed
+	return calls, len(s.sessions), unsent, s.changed
 }
 
 // note wakes Drain.

@@ -56,11 +56,13 @@ type incomingCall struct {
 	gone   bool      // the caller takes no answer; the session's mutex
 }
 
-func newSession(ctx context.Context, s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
+func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	ss := &session{
 		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]Key{}, parts: map[uint32]*part{},
 	}
-	ss.ctx, ss.cancel = context.WithCancel(ctx)
+	// Calls are cancelled after the connection has been cut, never before: what a handler
+	// makes of its cancelled context is nothing a caller should take for an answer.
+	ss.ctx, ss.cancel = context.WithCancel(context.Background())
 	ss.link.init(nc, &s.o.Conn, hello, ss.inFlight)
 	return ss
 }
@@ -142,7 +144,7 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.refuse(f.Call, textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: StatusDraining})
-	case executing+len(ss.parts) >= ss.o.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
+	case executing+len(ss.parts) >= ss.o.MaxInFlight || ss.w.full(), f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: StatusOverloaded})
 	case !f.First():
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)

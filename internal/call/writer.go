@@ -50,9 +50,10 @@ type outgoing struct {
 	flow       *outflow
 	done       chan struct{} // closed when all is copied or given up; nil if nobody waits
 
-	off  int
-	gone bool // dropped, failed or finished
-	err  error
+	off   int
+	after uint64 // goes after so many blocks of the queue: after what was sent before it
+	gone  bool   // dropped, failed or finished
+	err   error
 }
 
 func (o *outgoing) size() int { return len(o.head) + len(o.body) }
@@ -110,6 +111,7 @@ type writer struct {
 	urgent  []byte    // goes before anything queued: PONG, CREDIT
 	blocks  [][]byte  // the queue, cut between frames
 	queued  int       // bytes in blocks and urgent
+	taken   uint64    // blocks that have left the queue
 	spare   []byte
 	turns   []*outgoing // have credit of their own
 	stalled map[*outgoing]struct{}
@@ -119,12 +121,14 @@ type writer struct {
 	bytes   uint64
 	err     error
 	last    []byte // GOAWAY to send before closing
+	once    sync.Once
+	closed  chan struct{} // closed when the connection has been, farewell included
 }
 
 func (w *writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
 	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
 	w.room.L = &w.mu
-	w.stalled = map[*outgoing]struct{}{}
+	w.stalled, w.closed = map[*outgoing]struct{}{}, make(chan struct{})
 }
 
 // send queues a frame, of which body is the last part. self says that this goroutine may write
@@ -228,6 +232,7 @@ func (w *writer) sendMessage(o *outgoing, self bool) error {
 	}
 	h, _ := o.next()
 	cost := h.Cost()
+	o.after = w.taken + uint64(len(w.blocks))
 	switch {
 	case o.flow.credit < cost:
 		o.flow.stalled = o
@@ -306,6 +311,13 @@ func (w *writer) ready() bool {
 	return w.credit >= h.Cost()
 }
 
+// full reports whether the queue is: who asks for more does not read.
+func (w *writer) full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queued >= w.limit
+}
+
 // waiting reports whether something is being written or could be.
 func (w *writer) waiting() (waiting bool, writes int) {
 	w.mu.Lock()
@@ -370,6 +382,7 @@ func (w *writer) take() []byte {
 	if len(w.blocks) > 0 && len(b)+len(w.blocks[0]) <= blockSize {
 		first := w.blocks[0]
 		w.blocks = slices.Delete(w.blocks, 0, 1)
+		w.taken++
 		w.queued -= len(first)
 		if len(b) == 0 {
 			b = first
@@ -385,12 +398,16 @@ func (w *writer) take() []byte {
 }
 
 func (w *writer) takeChunk(b []byte) []byte {
-	o := w.turns[0]
+	i := slices.IndexFunc(w.turns, func(o *outgoing) bool { return o.after <= w.taken })
+	if i < 0 {
+		return b
+	}
+	o := w.turns[i]
 	h, _ := o.next()
 	if w.credit < h.Cost() {
 		return b
 	}
-	w.turns = slices.Delete(w.turns, 0, 1)
+	w.turns = slices.Delete(w.turns, i, i+1)
 	w.spend(o, h.Cost())
 	b = o.append(w.grow(b, int(wire.HeaderSize+h.Length)))
 	if o.off == o.size() {
@@ -427,7 +444,7 @@ func (w *writer) close(err error, last []byte) {
 	w.mu.Unlock()
 	switch {
 	case last == nil:
-		raw(w.nc).Close()
+		w.cut()
 	case busy: // whoever writes hangs up
 		w.nc.SetWriteDeadline(time.Now().Add(farewellTime))
 	default:
@@ -441,5 +458,10 @@ func (w *writer) hangUp() {
 		w.nc.SetWriteDeadline(time.Now().Add(farewellTime))
 		w.nc.Write(w.last)
 	}
+	w.cut()
+}
+
+func (w *writer) cut() {
 	raw(w.nc).Close()
+	w.once.Do(func() { close(w.closed) })
 }

@@ -107,10 +107,11 @@ func (c *checker) restart(r Restart, path ...string) {
 	c.positive(int64(r.Intensity), below("intensity")...)
 }
 
-// positive refuses a number that is there and less than one.
+// positive refuses a number that is there and that nobody can mean.
 func (c *checker) positive(n int64, path ...string) {
-	if offset, ok := c.at(path...); ok && (n < 1 || n > 1<<20) {
-		c.fail(offset, "%s cannot be %d: write 1 or more", c.show(entry{path: path}), n)
+	const most = 1 << 20
+	if offset, ok := c.at(path...); ok && (n < 1 || n > most) {
+		c.fail(offset, "%s cannot be %d: write a number from 1 to %d", c.show(entry{path: path}), n, most)
 	}
 }
 

@@ -10,7 +10,7 @@
 //	rollout = "10m"                            # how long an upgrade takes; default: at once
 //	drain = "30s"                              # how long a stop of everything may take
 //	orphan = "exit"                            # or "serve", when the deployer is gone
-//	restart = { policy = "permanent", intensity = 5, window = "1m", backoff = "100ms", max_backoff = "30s" }
+//	restart = { policy = "permanent", intensity = 5, window = "1m" }  # see Restart
 //	metrics.local = true                       # count local calls too
 //
 //	[divisi.groups.pay]                        # a name for a group, or what differs in one

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
@@ -42,7 +43,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	files, err := Files(pkgs, o.Report)
+	files, warnings, err := generate(pkgs)
+	for _, w := range warnings {
+		fmt.Fprintln(o.Report, w)
+	}
 	if err != nil {
 		return err
 	}
@@ -53,9 +57,9 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 		if changed && o.Check {
-			stale = append(stale, f.Path)
+			stale = append(stale, f.path)
 		} else if changed {
-			fmt.Fprintln(o.Report, "wrote", f.Path)
+			fmt.Fprintln(o.Report, "wrote", f.path)
 		}
 	}
 	if len(stale) > 0 {
@@ -65,63 +69,60 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// FileContent is what a generated file should hold; nil if there should be none.
-type FileContent struct {
-	Path string
-	Data []byte
+// file is what a generated file should hold: nothing if there should be none.
+type file struct {
+	path string
+	data []byte
 }
 
-// Files returns the generated files of packages. Warnings go to report.
-func Files(pkgs []*load.Package, report io.Writer) ([]FileContent, error) {
-	var files []FileContent
+// generate returns the generated files of packages.
+func generate(pkgs []*load.Package) (files []file, warnings []*check.Problem, err error) {
+	pkgs = slices.DeleteFunc(pkgs, func(p *load.Package) bool {
+		return p.Path == check.Root || p.Dir == "" // the root's one component is written by hand
+	})
+	var results []*check.Result
 	var refused []error
-	var checked []*check.Result
 	for _, pkg := range pkgs {
-		if pkg.Path == check.Root {
-			continue // its one component is written by hand
-		}
 		r := check.Check(pkg)
-		checked = append(checked, r)
+		results = append(results, r)
 		for _, p := range r.Problems {
 			refused = append(refused, p)
 		}
-		if len(r.Problems) > 0 {
-			continue
-		}
+	}
+	warnings = append(check.Cycles(results), unlinked(pkgs, results)...)
+	if len(refused) > 0 {
+		return nil, warnings, errors.Join(refused...)
+	}
+	for i, r := range results {
 		data, err := emit.File(r)
 		if err != nil {
-			return nil, err
+			return nil, warnings, fmt.Errorf("cannot generate code for %s: %w", pkgs[i].Path, err)
 		}
-		if pkg.Dir != "" {
-			files = append(files, FileContent{filepath.Join(pkg.Dir, load.File), data})
-		}
+		files = append(files, file{filepath.Join(pkgs[i].Dir, load.File), data})
 	}
-	if len(refused) > 0 {
-		return nil, errors.Join(refused...)
-	}
-	return files, nil
+	return files, warnings, nil
 }
 
 // update makes the file what it should be, or with dry set only says whether it is not.
-func (f FileContent) update(dry bool) (changed bool, err error) {
-	old, err := os.ReadFile(f.Path)
+func (f file) update(dry bool) (changed bool, err error) {
+	old, err := os.ReadFile(f.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	exists := err == nil
-	if exists == (f.Data != nil) && bytes.Equal(old, f.Data) {
+	if exists == (f.data != nil) && bytes.Equal(old, f.data) {
 		return false, nil
 	}
 	if exists && foreign(old) {
-		return false, fmt.Errorf("%s was not generated, and its name is needed: rename it", f.Path)
+		return false, fmt.Errorf("%s was not generated, and its name is needed: rename it", f.path)
 	}
 	switch {
 	case dry:
 		return true, nil
-	case f.Data == nil:
-		return true, os.Remove(f.Path)
+	case f.data == nil:
+		return true, os.Remove(f.path)
 	default:
-		return true, replace(f.Path, f.Data)
+		return true, replace(f.path, f.data)
 	}
 }
 

@@ -13,6 +13,10 @@ import (
 // stopTime bounds an orderly end: draining listeners and shutting components down.
 const stopTime = 30 * time.Second
 
+// orphanTime bounds the end of a process whose deployer has gone: nobody will restart what it
+// served, and nobody else will end it.
+const orphanTime = 2 * time.Second
+
 // errStop is the cause of a context that ends because the process is asked to end.
 var errStop = errors.New("the process is asked to end")
 
@@ -23,7 +27,7 @@ func Run(ctx context.Context, app Application) error {
 		return err
 	}
 	if ok {
-		return runRemote(ctx, app, files)
+		return runDeployed(ctx, app, files)
 	}
 	return runSingle(ctx, app)
 }
@@ -51,16 +55,17 @@ func (w *Weavelet) body(ctx context.Context, main *part) error {
 	case <-returned:
 	case <-time.After(time.Second):
 	}
-	if errors.Is(context.Cause(ctx), errStop) {
-		return nil
-	}
-	return context.Cause(ctx)
+	return endCause(ctx)
 }
 
 // end drains and shuts down what runs.
 func (w *Weavelet) end(ctx context.Context) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTime,
-		fmt.Errorf("not ended within %v", stopTime))
+	limit := stopTime
+	if errors.Is(context.Cause(ctx), errDeployerGone) {
+		limit = orphanTime
+	}
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit,
+		fmt.Errorf("not ended within %v", limit))
 	defer cancel()
 	w.drain(ctx)
 	w.shutdown(ctx)

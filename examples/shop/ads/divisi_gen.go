@@ -44,8 +44,8 @@ type (
 func init() {
 	codegen.Register[Ads, ads](
 		"⟦divisi1\ncomponent github.com/divisi-go/divisi/examples/shop/ads/Ads\n"+
-			"impl github.com/divisi-go/divisi/examples/shop/ads/ads\nmethod Choose\nsum 965db110\n"+
-			"⟧",
+			"impl github.com/divisi-go/divisi/examples/shop/ads/ads\nmethod Choose\n"+
+			"sum 965db110\n⟧",
 		func(c *codegen.Client) Ads { return adsStub{c} },
 		codegen.Method[Ads]{Name: "Choose", Layout: 0x2dc3b9a922634dc6, Serve: serveAdsChoose},
 	)

@@ -2,6 +2,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,27 +56,11 @@ func (c *config) Validate() error {
 
 // Serve serves the website until ctx ends and the last visitor has got an answer.
 func Serve(ctx context.Context, s *Server) error {
-	key := s.Config().SessionKey
-	if key == "" {
-		key = builtInKey
+	if s.Config().SessionKey == "" {
 		s.Logger(ctx).Warn("no session_key is configured: carts are signed with a key that is no secret")
 	}
-	site := &site{
-		backend: backend{
-			ads:             s.ads.Get(),
-			assets:          s.assets.Get(),
-			cart:            s.cart.Get(),
-			catalog:         s.catalog.Get(),
-			checkout:        s.checkout.Get(),
-			currency:        s.currency.Get(),
-			recommendations: s.recommendations.Get(),
-		},
-		self:   s.Self(),
-		jar:    jar{key: []byte(key)},
-		logger: s.Logger(ctx),
-	}
 	server := &http.Server{
-		Handler:           lastAnswers(ctx, site.handler()),
+		Handler:           lastAnswers(ctx, s.site(ctx).handler()),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// The end of ctx is the end of new requests, not of those that are being served.
@@ -86,6 +71,25 @@ func Serve(ctx context.Context, s *Server) error {
 		return nil
 	}
 	return err
+}
+
+func (s *Server) site(ctx context.Context) *site {
+	self := s.Self()
+	self.Component = "frontend" // which says more to visitors than "main"
+	return &site{
+		backend: backend{
+			ads:             s.ads.Get(),
+			assets:          s.assets.Get(),
+			cart:            s.cart.Get(),
+			catalog:         s.catalog.Get(),
+			checkout:        s.checkout.Get(),
+			currency:        s.currency.Get(),
+			recommendations: s.recommendations.Get(),
+		},
+		self:   self,
+		jar:    jar{key: []byte(cmp.Or(s.Config().SessionKey, builtInKey))},
+		logger: s.Logger(ctx),
+	}
 }
 
 // lastAnswers asks browsers not to use a connection again once ctx has ended, so that even one

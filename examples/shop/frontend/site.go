@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi"
@@ -221,9 +222,16 @@ type view struct {
 	Currencies []option
 	Count      int
 	Categories []option
-	Served     trail.Trail
-	Processes  int
+	Served     []server
+	Processes  int // how many these are in
 	Data       any
+}
+
+// server is somebody who took part in a page.
+type server struct {
+	Name    string
+	Replica string
+	Pid     int
 }
 
 // option is one of several things to choose from.
@@ -242,7 +250,6 @@ func (s *site) render(v *visit, page, title string, data any) error {
 		Query:      v.URL.Query().Get("q"),
 		Currencies: currencies(v.session.Currency),
 		Count:      cart.Count(v.session.Lines),
-		Served:     v.served,
 		Data:       data,
 	}
 	if v.Method != http.MethodGet && v.Method != http.MethodHead {
@@ -254,6 +261,8 @@ func (s *site) render(v *visit, page, title string, data any) error {
 	}
 	processes := map[int]bool{}
 	for _, who := range v.served {
+		name, _, _ := strings.Cut(who.Component, ".") // as in cart.Cart
+		content.Served = append(content.Served, server{name, who.Replica, who.Pid})
 		processes[who.Pid] = true
 	}
 	content.Processes = len(processes)

@@ -36,6 +36,10 @@ func readJourney(name string) ([]step, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the journey: %w", err)
 	}
+	return parseJourney(name, text)
+}
+
+func parseJourney(name string, text []byte) ([]step, error) {
 	var steps []step
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {

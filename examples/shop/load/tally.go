@@ -34,7 +34,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	rank := int64(math.Ceil(q * float64(h.total)))
 	var seen int64
 	for bucket, n := range h.counts {
-		if seen += n; seen >= rank && n > 0 {
+		if seen += n; seen >= rank && n > 0 && bucket < len(h.counts)-1 {
 			upper := time.Duration(math.Pow(bucketGrowth, float64(bucket+1)) * float64(time.Microsecond))
 			return min(upper, h.max)
 		}

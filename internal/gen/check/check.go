@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -34,7 +35,7 @@ type Component struct {
 	Router types.Type // nil if it has none
 	Listen []Listener
 	pos    token.Pos
-	refs   []token.Pos // of Info.Refs
+	refs   []token.Position // of Info.Refs
 }
 
 // Listener is a listener field.
@@ -98,6 +99,9 @@ func Check(pkg *load.Package) *Result {
 	if len(c.result.Components) > 0 {
 		c.errors()
 	}
+	slices.SortStableFunc(c.problems, func(a, b *Problem) int {
+		return cmp.Or(strings.Compare(a.Pos.Filename, b.Pos.Filename), a.Pos.Line-b.Pos.Line)
+	})
 	r.Problems = c.problems
 	return r
 }
@@ -256,7 +260,7 @@ func (c *checker) fields(comp *Component, s *types.Struct) {
 				name := c.variant(componentName(arg), s, i, owner)
 				if !slices.Contains(comp.Info.Refs, name) {
 					comp.Info.Refs = append(comp.Info.Refs, name)
-					comp.refs = append(comp.refs, f.Pos())
+					comp.refs = append(comp.refs, load.Position(c.pkg.Fset, f.Pos()))
 				}
 			}
 		}

@@ -17,7 +17,7 @@ type Method struct {
 	Type         *types.Signature
 	NotRetriable bool
 	Shared       bool // arguments and results of local calls are not copied
-	Routed       bool
+	Route        *types.Signature // the router's method, nil if it has none
 	Layout       uint64
 }
 
@@ -185,7 +185,9 @@ func (c *checker) router(comp *Component, i *Interface) {
 				c.typeString(got.Results()))
 		}
 		for _, m := range i.Methods {
-			m.Routed = m.Routed || m.Name == f.Name()
+			if m.Name == f.Name() {
+				m.Route = got
+			}
 		}
 	}
 	if !found {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"go/token"
 	"strings"
 )
 
@@ -36,8 +37,6 @@ const (
 	ruleTypePrivate
 	ruleTypeUnexported
 	ruleTypeInternal
-	ruleTypeLocal
-	ruleTypeParam
 	ruleTypeProtoValue
 
 	ruleRefMain
@@ -60,6 +59,7 @@ const (
 	ruleNotRetriable
 
 	ruleCycle
+	ruleNotLinked
 	rulesEnd
 )
 
@@ -75,8 +75,8 @@ type Rule struct {
 // Rules is the table of everything that is refused.
 var Rules = [rulesEnd]Rule{
 	ruleImplementsField: {ID: "implements-field",
-		What: "%[1]s has divisi.Implements in a field that is not embedded",
-		Fix:  "embed it by value: write divisi.Implements[%[2]s] without a field name"},
+		What: "%[1]s holds divisi.Implements[%[2]s], but does not embed it by value",
+		Fix:  "write divisi.Implements[%[2]s] without a field name and without *"},
 	ruleImplementsTwice: {ID: "implements-twice",
 		What: "%[1]s embeds divisi.Implements twice",
 		Fix:  "give every component interface a struct of its own"},
@@ -144,12 +144,6 @@ var Rules = [rulesEnd]Rule{
 	ruleTypeInternal: {ID: "type-internal",
 		What: "%[1]s (%[2]s) has a type of an internal package that this package cannot import",
 		Fix:  "declare an alias of the type in a package that may be imported, and use that"},
-	ruleTypeLocal: {ID: "type-local",
-		What: "%[1]s (%[2]s) has a type that is declared in a function",
-		Fix:  "declare the type at the top level of the package"},
-	ruleTypeParam: {ID: "type-parameter",
-		What: "%[1]s (%[2]s) is a type parameter",
-		Fix:  "use a concrete type"},
 	ruleTypeProtoValue: {ID: "type-message",
 		What: "%[1]s (%[2]s) is a protobuf message that is not behind a pointer",
 		Fix:  "use *%[2]s: messages must not be copied"},
@@ -210,25 +204,28 @@ var Rules = [rulesEnd]Rule{
 		What: "components refer to each other in a cycle: %[1]s",
 		Fix: "this works as long as no Init uses a component of its cycle; " +
 			"to break it, move what both need into a third component"},
+	ruleNotLinked: {ID: "not-linked", Warning: true,
+		What: "%[1]s uses component %[2]s, but no package that it imports implements it",
+		Fix:  "%[3]s"},
 }
 
 // Problem is a rule that source breaks at a position.
 type Problem struct {
 	ID      string
-	Pos     string // file:line:col
+	Pos     token.Position
 	Text    string // what: how to fix
 	Warning bool
 }
 
-// Error returns the problem in one line.
+// Error returns file:line:col: what: how to fix.
 func (p *Problem) Error() string {
 	if p.Warning {
-		return p.Pos + ": warning: " + p.Text
+		return p.Pos.String() + ": warning: " + p.Text
 	}
-	return p.Pos + ": " + p.Text
+	return p.Pos.String() + ": " + p.Text
 }
 
-func newProblem(pos string, r rule, args ...any) *Problem {
+func newProblem(pos token.Position, r rule, args ...any) *Problem {
 	entry := Rules[r]
 	text := fill(entry.What, args) + ": " + fill(entry.Fix, args)
 	return &Problem{ID: entry.ID, Pos: pos, Text: text, Warning: entry.Warning}

@@ -315,14 +315,9 @@ func (c *shapes) unnameable(t types.Type) rule {
 		obj, args = t.Obj(), t.TypeArgs()
 	case *types.Named:
 		obj, args = t.Obj(), t.TypeArgs()
-	case *types.TypeParam:
-		return ruleTypeParam
 	}
 	if obj == nil || obj.Pkg() == nil {
 		return 0
-	}
-	if obj.Parent() != obj.Pkg().Scope() {
-		return ruleTypeLocal
 	}
 	if obj.Pkg() != c.pkg {
 		if !obj.Exported() {

@@ -22,9 +22,11 @@ func (w *writer) stub(i *check.Interface) {
 }
 
 func (w *writer) serveName(i *check.Interface, m *check.Method) string {
-	key := "serve" + upperFirst(strings.TrimSuffix(w.stubs[i], "Stub")) + m.Name
-	w.idents[key] = true
-	return key
+	if w.serves[m] == "" {
+		name := upperFirst(strings.TrimSuffix(w.stubs[i], "Stub")) + m.Name
+		w.serves[m] = w.unique("serve", name, "")
+	}
+	return w.serves[m]
 }
 
 // signature writes the head of a stub's method, the results named.
@@ -79,6 +81,14 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	w.p("defer $s.$c.Recover(%d, &$err)", index)
 	if anyCopy {
 		w.p("%s, $err = %s", strings.Join(vars, ", "), call)
+		if text := strings.Join(copies, ", "); len(text) > lineLimit-2*tabWidth-len("return , err") {
+			for n, text := range copies {
+				if text != vars[n] {
+					w.p("%s = %s", vars[n], text)
+				}
+			}
+			copies = vars
+		}
 		w.p("return %s, $err", strings.Join(copies, ", "))
 	} else {
 		w.p("return %s", call)
@@ -89,7 +99,7 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	for n, arg := range m.Args {
 		w.p("%s", w.enc(arg, to, w.arg(n)))
 	}
-	if m.Routed {
+	if m.Route != nil {
 		w.p("$call.Route(%s)", w.route(i, m))
 	}
 	if len(m.Results) == 0 {
@@ -129,7 +139,7 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 		w.p("%s", w.enc(arg, to, w.arg(n)))
 	}
 	w.p("},")
-	if m.Routed {
+	if m.Route != nil {
 		w.p("Route: func($call *%s.Call) { $call.Route(%s) },", w.codegen(), w.route(i, m))
 	}
 	w.p("Elem: %s,", w.decFunc(m.Stream))

@@ -26,6 +26,7 @@ type writer struct {
 	wanted  map[string]bool // helpers that are used: enc, dec or copy, and the name
 	queue   []*check.Shape  // of helpers, in the order of their first use
 	stubs   map[*check.Interface]string
+	serves  map[*check.Method]string
 }
 
 // File returns the generated file of a package, or nil if it needs none.
@@ -40,6 +41,7 @@ func File(pkg *check.Result) ([]byte, error) {
 		names:   map[*check.Shape]string{},
 		wanted:  map[string]bool{},
 		stubs:   map[*check.Interface]string{},
+		serves:  map[*check.Method]string{},
 	}
 	for _, name := range pkg.Types.Scope().Names() {
 		w.idents[name] = true
@@ -116,7 +118,7 @@ func (w *writer) registrations() {
 func (w *writer) registration(comp *check.Component) {
 	iface := w.typ(comp.Iface)
 	w.p("%s.Register[%s, %s](", w.codegen(), iface, w.typ(comp.Impl))
-	w.p("%s,", quote(comp.Info.String(), 88))
+	w.p("%s,", quote(comp.Info.String(), 86))
 	i := w.pkg.Interfaces[comp]
 	if comp.Info.Main {
 		w.p("nil,")

@@ -33,12 +33,21 @@ func (w *writer) checks(ifaces []*check.Interface) {
 		w.p("_ = %s[%s](%s{})", fresh, w.typ(i.Type), w.stubs[i])
 		w.p("_ = %s[interface {", fresh)
 		for _, m := range i.Methods {
-			w.p("%s%s", m.Name, strings.TrimPrefix(w.typ(unnamed(m.Type)), "func"))
+			w.method(m.Name, m.Type)
 		}
 		w.p("}](%s(nil))", w.typ(i.Type))
+		if i.Router != nil {
+			w.p("_ = %s[interface {", fresh)
+			for _, m := range i.Methods {
+				if m.Route != nil {
+					w.method(m.Name, m.Route)
+				}
+			}
+			w.p("}](new(%s))", w.typ(i.Router))
+		}
 	}
 	for _, s := range named {
-		w.p("_ = (*%s%s)((*%s)(nil))", stalePrefix, w.staleName(s), w.typ(s.Type))
+		w.p("_ = (*%s%s)((*%s)(nil))", stalePrefix, w.name(s), w.typ(s.Type))
 	}
 	w.p(")\n")
 	if len(named) == 0 {
@@ -51,8 +60,9 @@ func (w *writer) checks(ifaces []*check.Interface) {
 	w.p(")\n")
 }
 
-func (w *writer) staleName(s *check.Shape) string {
-	return w.name(s)
+// method writes a method of an interface.
+func (w *writer) method(name string, sig *types.Signature) {
+	w.p("%s%s", name, strings.TrimPrefix(w.typ(unnamed(sig)), "func"))
 }
 
 // unnamed returns a signature without the names of parameters and results.
@@ -70,7 +80,7 @@ func unnamed(sig *types.Signature) *types.Signature {
 
 // layoutType declares a type with the layout that a named type had.
 func (w *writer) layoutType(s *check.Shape) {
-	name := stalePrefix + w.staleName(s)
+	name := stalePrefix + w.name(s)
 	u, ok := s.Type.Underlying().(*types.Struct)
 	if !ok {
 		w.p("%s %s", name, w.typ(s.Type.Underlying()))

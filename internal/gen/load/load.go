@@ -60,6 +60,18 @@ func (p *Package) ModuleOf(path string) string {
 	return ""
 }
 
+// Dependencies returns the folders of all packages that the package imports, directly or not, by
+// their paths. Those of the standard library are left out.
+func (p *Package) Dependencies() map[string]string {
+	dirs := map[string]string{}
+	packages.Visit([]*packages.Package{p.deps[p.Path]}, nil, func(dep *packages.Package) {
+		if dep.Module != nil && dep.PkgPath != p.Path && len(dep.GoFiles) > 0 {
+			dirs[dep.PkgPath] = filepath.Dir(dep.GoFiles[0])
+		}
+	})
+	return dirs
+}
+
 // Errors are the errors of packages that cannot be loaded.
 type Errors []error
 
@@ -168,9 +180,11 @@ func problems(p *packages.Package, b *blanks, all map[string]*packages.Package) 
 	return errs
 }
 
-// Position returns file:line:col, the file relative to the working directory if it is below it.
-func Position(fset *token.FileSet, pos token.Pos) string {
-	return relative(fset.Position(pos).String())
+// Position returns a position whose file is relative to the working directory if it is below it.
+func Position(fset *token.FileSet, pos token.Pos) token.Position {
+	p := fset.Position(pos)
+	p.Filename = relative(p.Filename)
+	return p
 }
 
 func relative(pos string) string {

@@ -7,7 +7,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"math"
 	"slices"
 	"strconv"
 )
@@ -77,10 +76,10 @@ func fill(canvas *image.RGBA, area []polygon, ink color.NRGBA) {
 	}
 	first := edges[0].top.y
 	last := slices.MaxFunc(edges, func(a, b edge) int { return cmp.Compare(a.bottom.y, b.bottom.y) }).bottom.y
-	coverage := make([]float64, Side)
+	steps := make([]float64, Side+2)
 	var crossings []crossing
 	for row := max(0, int(first)); row < min(Side, int(last)+1); row++ {
-		clear(coverage)
+		clear(steps)
 		for sub := range subRows {
 			y := float64(row) + (float64(sub)+0.5)/subRows
 			crossings = crossings[:0]
@@ -97,14 +96,16 @@ func fill(canvas *image.RGBA, area []polygon, ink color.NRGBA) {
 			winding := 0
 			for i, c := range crossings {
 				if winding != 0 {
-					cover(coverage, crossings[i-1].x, c.x)
+					step(steps, crossings[i-1].x, 1)
+					step(steps, c.x, -1)
 				}
 				winding += c.winding
 			}
 		}
-		for x, c := range coverage {
-			if c > 0 {
-				blend(canvas, x, row, ink, c/subRows)
+		coverage := 0.0
+		for x := range Side {
+			if coverage += steps[x]; coverage > 1e-6 {
+				blend(canvas, x, row, ink, coverage/subRows)
 			}
 		}
 	}
@@ -127,20 +128,28 @@ func edgesOf(area []polygon) []edge {
 	return edges
 }
 
-// cover adds how much of each pixel lies between two places on a line.
-func cover(coverage []float64, from, to float64) {
-	from, to = max(from, 0), min(to, Side)
-	for x := int(from); float64(x) < to; x++ {
-		coverage[x] += min(to, float64(x+1)) - max(from, float64(x))
-	}
+// step notes that from a place on, a line is covered, or with a sign of -1 no longer is. Steps
+// hold by how much the coverage of each pixel differs from that of the one before, so that a wide
+// area costs no more than a narrow one.
+func step(steps []float64, x, sign float64) {
+	x = min(max(x, 0), Side)
+	pixel := int(x)
+	share := x - float64(pixel)
+	steps[pixel] += sign * (1 - share)
+	steps[pixel+1] += sign * share
 }
 
-// blend mixes ink into an opaque pixel. Overlapping rounding may make the share a bit over one.
+// blend mixes ink into an opaque pixel.
 func blend(canvas *image.RGBA, x, y int, ink color.NRGBA, share float64) {
+	at := canvas.PixOffset(x, y)
+	pixel := canvas.Pix[at : at+4]
 	share = min(share, 1) * float64(ink.A) / 255
-	pixel := canvas.Pix[canvas.PixOffset(x, y):]
+	if share > 0.999 {
+		pixel[0], pixel[1], pixel[2], pixel[3] = ink.R, ink.G, ink.B, 255
+		return
+	}
 	for i, value := range [4]uint8{ink.R, ink.G, ink.B, 255} {
 		old := float64(pixel[i])
-		pixel[i] = uint8(math.Round(old + (float64(value)-old)*share))
+		pixel[i] = uint8(old + (float64(value)-old)*share + 0.5)
 	}
 }

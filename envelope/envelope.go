@@ -1,0 +1,236 @@
+// Package envelope is for writers of deployers: it starts weavelets and converses with them. Its
+// types are those of Service Weaver v0.20.
+package envelope
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/pipe"
+)
+
+// EnvelopeHandler answers what a weavelet asks, and takes what it tells. Requests are answered
+// concurrently; log entries and spans come one after the other, in order.
+type EnvelopeHandler interface {
+	// ActivateComponent ensures that a component runs, and remembers that the weavelet wants
+	// to be told where, by Envelope.UpdateRoutingInfo.
+	ActivateComponent(context.Context, *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error)
+
+	// GetListenerAddress returns where the weavelet should listen.
+	GetListenerAddress(context.Context, *protos.GetListenerAddressRequest) (*protos.GetListenerAddressReply, error)
+
+	// ExportListener is told where the weavelet listens.
+	ExportListener(context.Context, *protos.ExportListenerRequest) (*protos.ExportListenerReply, error)
+
+	// HandleLogEntry takes a log entry.
+	HandleLogEntry(context.Context, *protos.LogEntry) error
+
+	// HandleTraceSpans takes spans.
+	HandleTraceSpans(context.Context, *protos.TraceSpans) error
+
+	// GetSelfCertificate returns the weavelet's certificate. This method and the next two are
+	// called only if EnvelopeInfo.Mtls is set.
+	GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (*protos.GetSelfCertificateReply, error)
+
+	// VerifyClientCertificate returns what the owner of a certificate may call.
+	VerifyClientCertificate(context.Context, *protos.VerifyClientCertificateRequest) (*protos.VerifyClientCertificateReply, error)
+
+	// VerifyServerCertificate returns an error unless the owner of a certificate may host a
+	// component.
+	VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (*protos.VerifyServerCertificateReply, error)
+}
+
+// Envelope is a deployer's end of the conversation with one weavelet.
+type Envelope struct {
+	ctx          context.Context
+	conversation *pipe.Envelope
+	info         *protos.WeaveletInfo
+	cmd          *exec.Cmd // nil if somebody else holds the process
+	exited       chan struct{}
+	exit         error // of the process, once exited is closed
+
+	mu     sync.Mutex // guards lines
+	lines  []*protos.LogEntry
+	logged chan struct{} // has an element when lines grew
+}
+
+// Times that end what has no answer.
+const (
+	handshakeTime = 30 * time.Second
+	healthTime    = 5 * time.Second
+)
+
+// NewEnvelope starts the binary of an application as a weavelet, with the environment of this
+// process and that of the configuration. When ctx ends, so does the process.
+func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.AppConfig) (*Envelope, error) {
+	weaveletIn, toWeavelet, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	fromWeavelet, weaveletOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, weaveletIn.Close(), toWeavelet.Close())
+	}
+	e := &Envelope{ctx: ctx, exited: make(chan struct{}), logged: make(chan struct{}, 1)}
+	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
+	cmd.Env = append(os.Environ(), config.Env...)
+	cmd.Env = append(cmd.Env, "ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4")
+	cmd.ExtraFiles = []*os.File{weaveletIn, weaveletOut}
+	// Children of the process may hold its output open; its death is what counts.
+	cmd.WaitDelay = time.Second
+	stdout, outWriter := io.Pipe()
+	stderr, errWriter := io.Pipe()
+	cmd.Stdout, cmd.Stderr = outWriter, errWriter
+	err = cmd.Start()
+	weaveletIn.Close()
+	weaveletOut.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", config.Binary, err),
+			toWeavelet.Close(), fromWeavelet.Close())
+	}
+	e.cmd = cmd
+	go e.collect(stdout, "stdout", info)
+	go e.collect(stderr, "stderr", info)
+	go func() {
+		e.exit = cmd.Wait()
+		outWriter.Close()
+		errWriter.Close()
+		close(e.exited)
+	}()
+	if err := e.attach(fromWeavelet, toWeavelet, info); err != nil {
+		cmd.Process.Kill()
+		return nil, err
+	}
+	go func() {
+		<-e.exited
+		e.conversation.Close()
+	}()
+	return e, nil
+}
+
+// Attach returns an envelope for a weavelet that somebody else has started, and whose death
+// somebody else notices and tells by closing the envelope.
+func Attach(ctx context.Context, r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) (*Envelope, error) {
+	e := &Envelope{ctx: ctx, logged: make(chan struct{}, 1)}
+	if err := e.attach(r, w, info); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// attach does the handshake.
+func (e *Envelope) attach(r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) error {
+	type result struct {
+		conversation *pipe.Envelope
+		info         *protos.WeaveletInfo
+		err          error
+	}
+	done := make(chan result, 1)
+	go func() {
+		conversation, reply, err := pipe.NewEnvelope(r, w, info)
+		done <- result{conversation, reply, err}
+	}()
+	timeout := time.NewTimer(handshakeTime)
+	defer timeout.Stop()
+	var err error
+	select {
+	case got := <-done:
+		e.conversation, e.info, err = got.conversation, got.info, got.err
+	case <-timeout.C:
+		err = fmt.Errorf("the weavelet has not answered within %v: is the binary an application?",
+			handshakeTime)
+	case <-e.exited:
+		err = fmt.Errorf("the weavelet ended before its handshake (%v): is the binary an application?",
+			e.exit)
+	case <-e.ctx.Done():
+		err = context.Cause(e.ctx)
+	}
+	if err != nil {
+		return errors.Join(err, w.Close(), r.Close())
+	}
+	if v := e.info.Version; v == nil || v.Major != 0 || v.Minor < 20 || v.Minor > 21 {
+		return errors.Join(fmt.Errorf("the weavelet speaks version %v of the protocol, not 0.20", v),
+			e.conversation.Close())
+	}
+	return nil
+}
+
+// collect makes log entries of what a process prints.
+func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo) {
+	scanner := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, _, err := scanner.ReadLine()
+		if err != nil {
+			return
+		}
+		entry := &protos.LogEntry{
+			App: info.App, Version: info.DeploymentId, Node: info.Id,
+			TimeMicros: time.Now().UnixMicro(), Level: level, Msg: string(line),
+		}
+		e.mu.Lock()
+		if len(e.lines) < maxLines {
+			e.lines = append(e.lines, entry)
+		}
+		e.mu.Unlock()
+		select {
+		case e.logged <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// maxLines bounds the printed lines that wait for Serve.
+const maxLines = 10_000
+
+// Serve answers the weavelet with h until the weavelet has ended, and returns why. A weavelet that
+// ended with success is no error.
+func (e *Envelope) Serve(h EnvelopeHandler) error {
+	over := make(chan error, 1)
+	go func() { over <- e.conversation.Serve(e.ctx, h) }()
+	for {
+		select {
+		case <-e.logged:
+			e.handleLines(h)
+		case err := <-over:
+			e.handleLines(h)
+			if e.cmd == nil {
+				return err
+			}
+			<-e.exited
+			return e.exit
+		}
+	}
+}
+
+func (e *Envelope) handleLines(h EnvelopeHandler) {
+	e.mu.Lock()
+	lines := e.lines
+	e.lines = nil
+	e.mu.Unlock()
+	for _, entry := range lines {
+		// A handler that cannot keep entries has nobody to tell.
+		_ = h.HandleLogEntry(e.ctx, entry)
+	}
+}
+
+// Close ends the conversation. The weavelet ends when it notices.
+func (e *Envelope) Close() error { return e.conversation.Close() }
+
+// WeaveletInfo returns the weavelet's half of the handshake.
+func (e *Envelope) WeaveletInfo() *protos.WeaveletInfo { return e.info }
+
+// Pid returns the id of the weavelet's process, 0 if it is not known.
+func (e *Envelope) Pid() int {
+	if e.cmd != nil {
+		return e.cmd.Process.Pid
+	}
+	return int(e.info.Pid)
+}

@@ -1,0 +1,158 @@
+package protos
+
+// EnvelopeMsg is what an envelope sends. Exactly one field besides Id and Error is set.
+type EnvelopeMsg struct {
+	Id                           int64 // request x > 0, reply -x, one-way 0
+	EnvelopeInfo                 *EnvelopeInfo
+	GetHealthRequest             *GetHealthRequest
+	GetMetricsRequest            *GetMetricsRequest
+	GetLoadRequest               *GetLoadRequest
+	GetProfileRequest            *GetProfileRequest
+	UpdateRoutingInfoRequest     *UpdateRoutingInfoRequest
+	UpdateComponentsRequest      *UpdateComponentsRequest
+	Error                        string // of a reply to a request that failed
+	ActivateComponentReply       *ActivateComponentReply
+	GetListenerAddressReply      *GetListenerAddressReply
+	ExportListenerReply          *ExportListenerReply
+	VerifyClientCertificateReply *VerifyClientCertificateReply
+	VerifyServerCertificateReply *VerifyServerCertificateReply
+	GetSelfCertificateReply      *GetSelfCertificateReply
+	DrainRequest                 *DrainRequest // extension
+}
+
+func (m *EnvelopeMsg) visit(v *visitor) {
+	number(v, 1, &m.Id)
+	message(v, 2, &m.EnvelopeInfo)
+	message(v, 3, &m.GetHealthRequest)
+	message(v, 4, &m.GetMetricsRequest)
+	message(v, 5, &m.GetLoadRequest)
+	message(v, 6, &m.GetProfileRequest)
+	message(v, 7, &m.UpdateRoutingInfoRequest)
+	message(v, 8, &m.UpdateComponentsRequest)
+	v.string(9, &m.Error)
+	message(v, 10, &m.ActivateComponentReply)
+	message(v, 11, &m.GetListenerAddressReply)
+	message(v, 12, &m.ExportListenerReply)
+	message(v, 13, &m.VerifyClientCertificateReply)
+	message(v, 14, &m.VerifyServerCertificateReply)
+	message(v, 15, &m.GetSelfCertificateReply)
+	message(v, 1000, &m.DrainRequest)
+}
+
+// WeaveletMsg is what a weavelet sends. Exactly one field besides Id and Error is set.
+type WeaveletMsg struct {
+	Id                             int64 // request x > 0, reply -x, one-way 0
+	WeaveletInfo                   *WeaveletInfo
+	LogEntry                       *LogEntry
+	TraceSpans                     *TraceSpans
+	Error                          string // of a reply to a request that failed
+	GetHealthReply                 *GetHealthReply
+	GetMetricsReply                *GetMetricsReply
+	GetLoadReply                   *GetLoadReply
+	GetProfileReply                *GetProfileReply
+	UpdateRoutingInfoReply         *UpdateRoutingInfoReply
+	UpdateComponentsReply          *UpdateComponentsReply
+	ActivateComponentRequest       *ActivateComponentRequest
+	GetListenerAddressRequest      *GetListenerAddressRequest
+	ExportListenerRequest          *ExportListenerRequest
+	VerifyClientCertificateRequest *VerifyClientCertificateRequest
+	VerifyServerCertificateRequest *VerifyServerCertificateRequest
+	GetSelfCertificateRequest      *GetSelfCertificateRequest
+	DrainReply                     *DrainReply // extension
+}
+
+func (m *WeaveletMsg) visit(v *visitor) {
+	number(v, 1, &m.Id)
+	message(v, 2, &m.WeaveletInfo)
+	message(v, 3, &m.LogEntry)
+	message(v, 4, &m.TraceSpans)
+	v.string(5, &m.Error)
+	message(v, 6, &m.GetHealthReply)
+	message(v, 7, &m.GetMetricsReply)
+	message(v, 8, &m.GetLoadReply)
+	message(v, 9, &m.GetProfileReply)
+	message(v, 10, &m.UpdateRoutingInfoReply)
+	message(v, 11, &m.UpdateComponentsReply)
+	message(v, 12, &m.ActivateComponentRequest)
+	message(v, 13, &m.GetListenerAddressRequest)
+	message(v, 14, &m.ExportListenerRequest)
+	message(v, 15, &m.VerifyClientCertificateRequest)
+	message(v, 16, &m.VerifyServerCertificateRequest)
+	message(v, 17, &m.GetSelfCertificateRequest)
+	message(v, 1000, &m.DrainReply)
+}
+
+// EnvelopeInfo is the envelope's half of the handshake.
+type EnvelopeInfo struct {
+	App             string            // name of the application
+	DeploymentId    string            // unique to the deployment
+	Id              string            // unique to the weavelet
+	Sections        map[string]string // of the configuration, by component
+	SingleProcess   bool              // not used since v0.20
+	SingleMachine   bool              // not used since v0.20
+	RunMain         bool              // whether the main component runs here
+	Mtls            bool
+	InternalAddress string   // to listen on for calls
+	Features        []string // extension: what the envelope understands beyond v0.20
+	Group           string   // extension: the weavelet's group
+	Name            string   // extension: the replica's name
+}
+
+func (m *EnvelopeInfo) visit(v *visitor) {
+	v.string(1, &m.App)
+	v.string(2, &m.DeploymentId)
+	v.string(3, &m.Id)
+	v.stringMap(4, &m.Sections)
+	v.bool(5, &m.SingleProcess)
+	v.bool(6, &m.SingleMachine)
+	v.bool(7, &m.RunMain)
+	v.bool(8, &m.Mtls)
+	v.string(10, &m.InternalAddress)
+	v.strings(1000, &m.Features)
+	v.string(1001, &m.Group)
+	v.string(1002, &m.Name)
+}
+
+// WeaveletInfo is the weavelet's half of the handshake.
+type WeaveletInfo struct {
+	DialAddr string   // where other weavelets reach it
+	Pid      int64    // its process, not sent by v0.20
+	Version  *SemVer  // of the protocol
+	Features []string // extension: what the weavelet understands beyond v0.20
+}
+
+func (m *WeaveletInfo) visit(v *visitor) {
+	v.string(1, &m.DialAddr)
+	number(v, 2, &m.Pid)
+	message(v, 3, &m.Version)
+	v.strings(1000, &m.Features)
+}
+
+// SemVer is a version of the protocol.
+type SemVer struct {
+	Major int64
+	Minor int64
+	Patch int64
+}
+
+func (m *SemVer) visit(v *visitor) {
+	number(v, 1, &m.Major)
+	number(v, 2, &m.Minor)
+	number(v, 3, &m.Patch)
+}
+
+// DrainRequest is an extension: end calls and listeners in order, and answer when they have ended.
+type DrainRequest struct {
+	TimeoutMicros int64
+}
+
+func (m *DrainRequest) visit(v *visitor) {
+	number(v, 1, &m.TimeoutMicros)
+}
+
+// DrainReply answers a DrainRequest.
+type DrainReply struct {
+}
+
+func (m *DrainReply) visit(v *visitor) {
+}

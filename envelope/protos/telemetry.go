@@ -1,0 +1,377 @@
+package protos
+
+// GetHealthRequest asks whether the weavelet lives.
+type GetHealthRequest struct {
+}
+
+func (m *GetHealthRequest) visit(v *visitor) {
+}
+
+// GetHealthReply answers a GetHealthRequest.
+type GetHealthReply struct {
+	Status            HealthStatus
+	Ready             bool     // extension: all components take calls
+	HealthyComponents []string // extension: those that do
+}
+
+func (m *GetHealthReply) visit(v *visitor) {
+	number(v, 1, &m.Status)
+	v.bool(1000, &m.Ready)
+	v.strings(1001, &m.HealthyComponents)
+}
+
+// GetMetricsRequest asks for metrics.
+type GetMetricsRequest struct {
+}
+
+func (m *GetMetricsRequest) visit(v *visitor) {
+}
+
+// GetMetricsReply answers a GetMetricsRequest.
+type GetMetricsReply struct {
+	Update *MetricUpdate
+}
+
+func (m *GetMetricsReply) visit(v *visitor) {
+	message(v, 1, &m.Update)
+}
+
+// MetricUpdate has the definitions of metrics that are new, and values of those that changed.
+type MetricUpdate struct {
+	Defs   []*MetricDef
+	Values []*MetricValue
+}
+
+func (m *MetricUpdate) visit(v *visitor) {
+	messages(v, 1, &m.Defs)
+	messages(v, 2, &m.Values)
+}
+
+// MetricDef defines a metric.
+type MetricDef struct {
+	Id     uint64
+	Name   string
+	Typ    MetricType
+	Help   string
+	Labels map[string]string
+	Bounds []float64 // of a histogram's buckets
+}
+
+func (m *MetricDef) visit(v *visitor) {
+	number(v, 1, &m.Id)
+	v.string(2, &m.Name)
+	number(v, 3, &m.Typ)
+	v.string(4, &m.Help)
+	v.stringMap(5, &m.Labels)
+	v.doubles(6, &m.Bounds)
+}
+
+// MetricValue is the value of a metric.
+type MetricValue struct {
+	Id     uint64
+	Value  float64  // of a histogram the sum
+	Counts []uint64 // of a histogram's buckets
+}
+
+func (m *MetricValue) visit(v *visitor) {
+	number(v, 1, &m.Id)
+	v.double(2, &m.Value)
+	v.numbers(3, &m.Counts)
+}
+
+// MetricSnapshot is a metric with its value.
+type MetricSnapshot struct {
+	Id     uint64
+	Name   string
+	Typ    MetricType
+	Help   string
+	Labels map[string]string
+	Bounds []float64
+	Value  float64
+	Counts []uint64
+}
+
+func (m *MetricSnapshot) visit(v *visitor) {
+	number(v, 1, &m.Id)
+	v.string(2, &m.Name)
+	number(v, 3, &m.Typ)
+	v.string(4, &m.Help)
+	v.stringMap(5, &m.Labels)
+	v.doubles(6, &m.Bounds)
+	v.double(7, &m.Value)
+	v.numbers(8, &m.Counts)
+}
+
+// GetLoadRequest asks for the load of routed components.
+type GetLoadRequest struct {
+}
+
+func (m *GetLoadRequest) visit(v *visitor) {
+}
+
+// GetLoadReply answers a GetLoadRequest.
+type GetLoadReply struct {
+	Load *LoadReport
+}
+
+func (m *GetLoadReply) visit(v *visitor) {
+	message(v, 1, &m.Load)
+}
+
+// LoadReport is the load of a weavelet.
+type LoadReport struct {
+	Loads map[string]*LoadReport_ComponentLoad // by component
+}
+
+func (m *LoadReport) visit(v *visitor) {
+	mapOf(v, 1, &m.Loads, func(v *visitor, value **LoadReport_ComponentLoad) { message(v, 2, value) })
+}
+
+// LoadReport_ComponentLoad is the load of one routed component.
+type LoadReport_ComponentLoad struct {
+	Load    []*LoadReport_SliceLoad
+	Version uint64 // of the assignment
+}
+
+func (m *LoadReport_ComponentLoad) visit(v *visitor) {
+	messages(v, 1, &m.Load)
+	number(v, 2, &m.Version)
+}
+
+// LoadReport_SliceLoad is the load of one slice of the keys.
+type LoadReport_SliceLoad struct {
+	Start  uint64 // inclusive
+	End    uint64 // exclusive
+	Load   float64
+	Splits []*LoadReport_SubsliceLoad
+	Size   uint64 // distinct keys
+}
+
+func (m *LoadReport_SliceLoad) visit(v *visitor) {
+	number(v, 1, &m.Start)
+	number(v, 2, &m.End)
+	v.double(3, &m.Load)
+	messages(v, 4, &m.Splits)
+	number(v, 5, &m.Size)
+}
+
+// LoadReport_SubsliceLoad is the load of a part of a slice.
+type LoadReport_SubsliceLoad struct {
+	Start uint64
+	Load  float64
+}
+
+func (m *LoadReport_SubsliceLoad) visit(v *visitor) {
+	number(v, 1, &m.Start)
+	v.double(2, &m.Load)
+}
+
+// GetProfileRequest asks for a profile.
+type GetProfileRequest struct {
+	ProfileType   ProfileType
+	CpuDurationNs int64
+}
+
+func (m *GetProfileRequest) visit(v *visitor) {
+	number(v, 1, &m.ProfileType)
+	number(v, 2, &m.CpuDurationNs)
+}
+
+// GetProfileReply answers a GetProfileRequest.
+type GetProfileReply struct {
+	Data []byte // in pprof's format
+}
+
+func (m *GetProfileReply) visit(v *visitor) {
+	v.bytes(1, &m.Data)
+}
+
+// LogEntry is one entry of a log.
+type LogEntry struct {
+	App        string
+	Version    string // deployment id
+	Component  string
+	Node       string // weavelet id
+	TimeMicros int64  // since the epoch
+	Level      string
+	File       string
+	Line       int32
+	Msg        string
+	Attrs      []string // keys and values in turn
+}
+
+func (m *LogEntry) visit(v *visitor) {
+	v.string(1, &m.App)
+	v.string(2, &m.Version)
+	v.string(3, &m.Component)
+	v.string(4, &m.Node)
+	v.fixed(5, &m.TimeMicros)
+	v.string(6, &m.Level)
+	v.string(7, &m.File)
+	number(v, 8, &m.Line)
+	v.string(9, &m.Msg)
+	v.strings(10, &m.Attrs)
+}
+
+// TraceSpans are spans that have ended.
+type TraceSpans struct {
+	Span []*Span
+}
+
+func (m *TraceSpans) visit(v *visitor) {
+	messages(v, 1, &m.Span)
+}
+
+// Span is one piece of work in a trace.
+type Span struct {
+	Name                  string
+	TraceId               []byte
+	SpanId                []byte
+	ParentSpanId          []byte
+	Kind                  Span_Kind
+	StartMicros           int64
+	EndMicros             int64
+	Attributes            []*Span_Attribute
+	Links                 []*Span_Link
+	Events                []*Span_Event
+	Status                *Span_Status
+	Library               *Span_Library
+	Resource              *Span_Resource
+	DroppedAttributeCount int64
+	DroppedLinkCount      int64
+	DroppedEventCount     int64
+	ChildSpanCount        int64
+	Scope                 *Span_Library
+}
+
+func (m *Span) visit(v *visitor) {
+	v.string(1, &m.Name)
+	v.bytes(2, &m.TraceId)
+	v.bytes(3, &m.SpanId)
+	v.bytes(4, &m.ParentSpanId)
+	number(v, 5, &m.Kind)
+	v.fixed(6, &m.StartMicros)
+	v.fixed(7, &m.EndMicros)
+	messages(v, 8, &m.Attributes)
+	messages(v, 9, &m.Links)
+	messages(v, 10, &m.Events)
+	message(v, 11, &m.Status)
+	message(v, 12, &m.Library)
+	message(v, 13, &m.Resource)
+	number(v, 14, &m.DroppedAttributeCount)
+	number(v, 15, &m.DroppedLinkCount)
+	number(v, 16, &m.DroppedEventCount)
+	number(v, 17, &m.ChildSpanCount)
+	message(v, 18, &m.Scope)
+}
+
+// Span_Attribute is a key and a value.
+type Span_Attribute struct {
+	Key   string
+	Value *Span_Attribute_Value
+}
+
+func (m *Span_Attribute) visit(v *visitor) {
+	v.string(1, &m.Key)
+	message(v, 2, &m.Value)
+}
+
+// Span_Attribute_Value is a value; which field holds it is said by Type.
+type Span_Attribute_Value struct {
+	Type Span_Attribute_Value_Type
+	Num  uint64
+	Str  string
+	Nums *Span_Attribute_Value_NumberList
+	Strs *Span_Attribute_Value_StringList
+}
+
+func (m *Span_Attribute_Value) visit(v *visitor) {
+	number(v, 1, &m.Type)
+	number(v, 2, &m.Num)
+	v.string(3, &m.Str)
+	message(v, 4, &m.Nums)
+	message(v, 5, &m.Strs)
+}
+
+// Span_Attribute_Value_NumberList is a list of numbers.
+type Span_Attribute_Value_NumberList struct {
+	Nums []uint64
+}
+
+func (m *Span_Attribute_Value_NumberList) visit(v *visitor) {
+	v.numbers(1, &m.Nums)
+}
+
+// Span_Attribute_Value_StringList is a list of strings.
+type Span_Attribute_Value_StringList struct {
+	Strs []string
+}
+
+func (m *Span_Attribute_Value_StringList) visit(v *visitor) {
+	v.strings(1, &m.Strs)
+}
+
+// Span_Link refers to another span.
+type Span_Link struct {
+	TraceId               []byte
+	SpanId                []byte
+	Attributes            []*Span_Attribute
+	DroppedAttributeCount int64
+}
+
+func (m *Span_Link) visit(v *visitor) {
+	v.bytes(1, &m.TraceId)
+	v.bytes(2, &m.SpanId)
+	messages(v, 3, &m.Attributes)
+	number(v, 4, &m.DroppedAttributeCount)
+}
+
+// Span_Event is something that happened during a span.
+type Span_Event struct {
+	Name                  string
+	TimeMicros            int64
+	Attributes            []*Span_Attribute
+	DroppedAttributeCount int64
+}
+
+func (m *Span_Event) visit(v *visitor) {
+	v.string(1, &m.Name)
+	v.fixed(2, &m.TimeMicros)
+	messages(v, 3, &m.Attributes)
+	number(v, 4, &m.DroppedAttributeCount)
+}
+
+// Span_Status is how a span ended.
+type Span_Status struct {
+	Code  Span_Status_Code
+	Error string
+}
+
+func (m *Span_Status) visit(v *visitor) {
+	number(v, 1, &m.Code)
+	v.string(2, &m.Error)
+}
+
+// Span_Library is what created a span.
+type Span_Library struct {
+	Name      string
+	Version   string
+	SchemaUrl string
+}
+
+func (m *Span_Library) visit(v *visitor) {
+	v.string(1, &m.Name)
+	v.string(2, &m.Version)
+	v.string(3, &m.SchemaUrl)
+}
+
+// Span_Resource is what a span is about.
+type Span_Resource struct {
+	SchemaUrl  string
+	Attributes []*Span_Attribute
+}
+
+func (m *Span_Resource) visit(v *visitor) {
+	v.string(1, &m.SchemaUrl)
+	messages(v, 2, &m.Attributes)
+}

@@ -1,0 +1,359 @@
+package protos
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// Message is a message of the protocol. Messages are encoded as Protocol Buffers are, version 3,
+// with fields in the order of their numbers and map entries in the order of their keys.
+type Message interface {
+	// visit names every field, in the order of their numbers, to what writes or reads it.
+	visit(*visitor)
+}
+
+// Marshal returns the bytes of a message.
+func Marshal(m Message) []byte {
+	v := visitor{}
+	m.visit(&v)
+	return v.out
+}
+
+// Unmarshal adds what data says to m. Fields that m does not have are skipped.
+func Unmarshal(data []byte, m Message) error { return unmarshal(data, m, 0) }
+
+// maxNesting is deeper than any message of the protocol goes.
+const maxNesting = 20
+
+var (
+	errShort  = errors.New("a message ends in the middle of a field")
+	errVarint = errors.New("a number is longer than 64 bits")
+	errDeep   = errors.New("messages nest too deep")
+)
+
+// The wire types of Protocol Buffers.
+const (
+	typeVarint  = 0
+	typeFixed64 = 1
+	typeBytes   = 2
+	typeFixed32 = 5
+)
+
+// visitor writes the fields that it is shown, or, while reading, sets the one that has just been
+// read.
+type visitor struct {
+	out []byte
+
+	reading bool
+	num     int
+	typ     int
+	value   uint64 // of a number
+	data    []byte // of anything else
+	nesting int
+	err     error
+}
+
+func unmarshal(data []byte, m Message, nesting int) error {
+	if nesting > maxNesting {
+		return errDeep
+	}
+	v := visitor{reading: true, nesting: nesting}
+	for len(data) > 0 {
+		tag, n := binary.Uvarint(data)
+		if n <= 0 {
+			return errVarint
+		}
+		data = data[n:]
+		v.num, v.typ = int(tag>>3), int(tag&7)
+		if tag>>3 == 0 || tag>>3 > 1<<29-1 {
+			return fmt.Errorf("no field can have the number %d", tag>>3)
+		}
+		var err error
+		if data, err = v.take(data); err != nil {
+			return err
+		}
+		m.visit(&v)
+		if v.err != nil {
+			return fmt.Errorf("field %d: %w", v.num, v.err)
+		}
+	}
+	return nil
+}
+
+// take reads the content of a field.
+func (v *visitor) take(data []byte) ([]byte, error) {
+	v.value, v.data = 0, nil
+	size := 0
+	switch v.typ {
+	case typeVarint:
+		n := 0
+		if v.value, n = binary.Uvarint(data); n <= 0 {
+			return nil, errVarint
+		}
+		return data[n:], nil
+	case typeFixed64:
+		size = 8
+	case typeFixed32:
+		size = 4
+	case typeBytes:
+		length, n := binary.Uvarint(data)
+		if n <= 0 {
+			return nil, errVarint
+		}
+		data = data[n:]
+		if length > uint64(len(data)) {
+			return nil, errShort
+		}
+		size = int(length)
+	default:
+		return nil, fmt.Errorf("unknown wire type %d", v.typ)
+	}
+	if size > len(data) {
+		return nil, errShort
+	}
+	v.data = data[:size]
+	if v.typ == typeFixed64 {
+		v.value = binary.LittleEndian.Uint64(v.data)
+	}
+	return data[size:], nil
+}
+
+// here reports whether the field that was read is this one, and of its type.
+func (v *visitor) here(num, typ int) bool {
+	if v.num != num {
+		return false
+	}
+	if v.typ != typ {
+		v.err = fmt.Errorf("wire type %d where %d belongs", v.typ, typ)
+		return false
+	}
+	return true
+}
+
+func (v *visitor) tag(num, typ int) {
+	v.out = binary.AppendUvarint(v.out, uint64(num)<<3|uint64(typ))
+}
+
+func (v *visitor) bytesOf(num int, data []byte) {
+	v.tag(num, typeBytes)
+	v.out = binary.AppendUvarint(v.out, uint64(len(data)))
+	v.out = append(v.out, data...)
+}
+
+// number is an integer, an enumeration or a boolean as a varint.
+func number[T ~int32 | ~int64 | ~uint64](v *visitor, num int, field *T) {
+	switch {
+	case v.reading:
+		if v.here(num, typeVarint) {
+			*field = T(v.value)
+		}
+	case *field != 0:
+		v.tag(num, typeVarint)
+		v.out = binary.AppendUvarint(v.out, uint64(*field))
+	}
+}
+
+func (v *visitor) bool(num int, field *bool) {
+	var n uint64
+	if *field {
+		n = 1
+	}
+	number(v, num, &n)
+	*field = n != 0
+}
+
+func (v *visitor) fixed(num int, field *int64) {
+	switch {
+	case v.reading:
+		if v.here(num, typeFixed64) {
+			*field = int64(v.value)
+		}
+	case *field != 0:
+		v.tag(num, typeFixed64)
+		v.out = binary.LittleEndian.AppendUint64(v.out, uint64(*field))
+	}
+}
+
+func (v *visitor) double(num int, field *float64) {
+	bits := int64(math.Float64bits(*field))
+	v.fixed(num, &bits)
+	*field = math.Float64frombits(uint64(bits))
+}
+
+func (v *visitor) string(num int, field *string) {
+	switch {
+	case v.reading:
+		if v.here(num, typeBytes) {
+			*field = string(v.data)
+		}
+	case *field != "":
+		v.bytesOf(num, []byte(*field))
+	}
+}
+
+func (v *visitor) bytes(num int, field *[]byte) {
+	switch {
+	case v.reading:
+		if v.here(num, typeBytes) {
+			*field = append([]byte{}, v.data...)
+		}
+	case len(*field) > 0:
+		v.bytesOf(num, *field)
+	}
+}
+
+func (v *visitor) strings(num int, field *[]string) {
+	if v.reading {
+		if v.here(num, typeBytes) {
+			*field = append(*field, string(v.data))
+		}
+		return
+	}
+	for _, s := range *field {
+		v.bytesOf(num, []byte(s))
+	}
+}
+
+func (v *visitor) chain(num int, field *[][]byte) {
+	if v.reading {
+		if v.here(num, typeBytes) {
+			*field = append(*field, append([]byte{}, v.data...))
+		}
+		return
+	}
+	for _, b := range *field {
+		v.bytesOf(num, b)
+	}
+}
+
+// numbers are packed; ones that are not are read as well.
+func (v *visitor) numbers(num int, field *[]uint64) {
+	if !v.reading {
+		var packed []byte
+		for _, n := range *field {
+			packed = binary.AppendUvarint(packed, n)
+		}
+		if len(packed) > 0 {
+			v.bytesOf(num, packed)
+		}
+		return
+	}
+	if v.num != num {
+		return
+	}
+	if v.typ == typeVarint {
+		*field = append(*field, v.value)
+		return
+	}
+	for data := v.data; v.here(num, typeBytes) && len(data) > 0; {
+		n, size := binary.Uvarint(data)
+		if size <= 0 {
+			v.err = errVarint
+			return
+		}
+		*field, data = append(*field, n), data[size:]
+	}
+}
+
+func (v *visitor) doubles(num int, field *[]float64) {
+	if !v.reading {
+		var packed []byte
+		for _, f := range *field {
+			packed = binary.LittleEndian.AppendUint64(packed, math.Float64bits(f))
+		}
+		if len(packed) > 0 {
+			v.bytesOf(num, packed)
+		}
+		return
+	}
+	if v.num != num {
+		return
+	}
+	if v.typ == typeFixed64 {
+		*field = append(*field, math.Float64frombits(v.value))
+		return
+	}
+	if v.here(num, typeBytes) && len(v.data)%8 != 0 {
+		v.err = errShort
+	}
+	for data := v.data; v.err == nil && len(data) > 0; data = data[8:] {
+		*field = append(*field, math.Float64frombits(binary.LittleEndian.Uint64(data)))
+	}
+}
+
+// message is a nested message; a nil one is absent.
+func message[T any, P interface {
+	*T
+	Message
+}](v *visitor, num int, field *P) {
+	switch {
+	case v.reading:
+		if v.here(num, typeBytes) {
+			if *field == nil {
+				*field = new(T)
+			}
+			v.err = unmarshal(v.data, *field, v.nesting+1)
+		}
+	case *field != nil:
+		v.bytesOf(num, Marshal(*field))
+	}
+}
+
+// messages are nested messages, each a field of its own.
+func messages[T any, P interface {
+	*T
+	Message
+}](v *visitor, num int, field *[]P) {
+	if v.reading {
+		if v.here(num, typeBytes) {
+			m := P(new(T))
+			v.err = unmarshal(v.data, m, v.nesting+1)
+			*field = append(*field, m)
+		}
+		return
+	}
+	for _, m := range *field {
+		v.bytesOf(num, Marshal(m))
+	}
+}
+
+// entry is one pair of a map.
+type entry struct {
+	key   string
+	value func(v *visitor)
+}
+
+func (e *entry) visit(v *visitor) {
+	v.string(1, &e.key)
+	e.value(v)
+}
+
+// mapOf is a map from strings, each pair a message of its own.
+func mapOf[V any](v *visitor, num int, field *map[string]V, value func(*visitor, *V)) {
+	if v.reading {
+		if !v.here(num, typeBytes) {
+			return
+		}
+		var val V
+		e := entry{value: func(v *visitor) { value(v, &val) }}
+		v.err = unmarshal(v.data, &e, v.nesting+1)
+		if *field == nil {
+			*field = map[string]V{}
+		}
+		(*field)[e.key] = val
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(*field)) {
+		val := (*field)[key]
+		e := entry{key: key, value: func(v *visitor) { value(v, &val) }}
+		v.bytesOf(num, Marshal(&e))
+	}
+}
+
+func (v *visitor) stringMap(num int, field *map[string]string) {
+	mapOf(v, num, field, func(v *visitor, value *string) { v.string(2, value) })
+}

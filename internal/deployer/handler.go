@@ -1,0 +1,131 @@
+package deployer
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+)
+
+// handler answers one weavelet. It implements envelope.EnvelopeHandler.
+type handler struct {
+	a   *attempt
+	ctx context.Context // ends with the process
+}
+
+var errEnded = errors.New("the process has ended")
+
+// inSet executes f in Serve's goroutine if the process still is the replica's.
+func (h *handler) inSet(ctx context.Context, f func(s *set, r *replica) error) error {
+	err := errEnded
+	if failed := h.a.d.do(ctx, func() {
+		if h.a.r.run == h.a.run {
+			err = f(h.a.r.set, h.a.r)
+		}
+	}); failed != nil {
+		return failed
+	}
+	return err
+}
+
+func (h *handler) ActivateComponent(ctx context.Context, req *protos.ActivateComponentRequest) (
+	*protos.ActivateComponentReply, error) {
+	return &protos.ActivateComponentReply{}, h.inSet(ctx, func(s *set, r *replica) error {
+		if !s.known(req.Component) {
+			return fmt.Errorf("the application has no component %s", req.Component)
+		}
+		s.perform(s.placement.Activate(r.id, req.Component))
+		return nil
+	})
+}
+
+func (s *set) known(component string) bool {
+	for _, c := range s.spec.Components {
+		if c.Name == component {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *handler) GetListenerAddress(_ context.Context, req *protos.GetListenerAddressRequest) (
+	*protos.GetListenerAddressReply, error) {
+	// Weavelets inherit their listeners. One that asks is of another make, and is not reached.
+	return &protos.GetListenerAddressReply{Address: "localhost:0"}, nil
+}
+
+func (h *handler) ExportListener(ctx context.Context, req *protos.ExportListenerRequest) (
+	*protos.ExportListenerReply, error) {
+	err := h.inSet(ctx, func(s *set, r *replica) error {
+		s.d.emit(Event{
+			Kind: "listening", Replica: r.name, Group: r.id.Group, Pid: r.pid,
+			Text: fmt.Sprintf("%s serves %s at %s", r.name, req.Listener, pageURL(req.Address)),
+		})
+		return nil
+	})
+	return &protos.ExportListenerReply{}, err
+}
+
+func (h *handler) HandleLogEntry(_ context.Context, entry *protos.LogEntry) error {
+	if f := h.a.d.options.HandleLog; f != nil {
+		f(entry)
+	}
+	return nil
+}
+
+func (h *handler) HandleTraceSpans(_ context.Context, spans *protos.TraceSpans) error {
+	if f := h.a.d.options.HandleSpans; f != nil {
+		f(spans)
+	}
+	return nil
+}
+
+func (h *handler) GetSelfCertificate(ctx context.Context, _ *protos.GetSelfCertificateRequest) (
+	*protos.GetSelfCertificateReply, error) {
+	reply := &protos.GetSelfCertificateReply{}
+	return reply, h.inSet(ctx, func(s *set, r *replica) (err error) {
+		if s.authority == nil {
+			return errors.New("this deployment has no certificates")
+		}
+		reply.Cert, reply.Key, err = s.authority.issue(r.id.Group, time.Now())
+		return err
+	})
+}
+
+func (h *handler) VerifyClientCertificate(ctx context.Context, req *protos.VerifyClientCertificateRequest) (
+	*protos.VerifyClientCertificateReply, error) {
+	reply := &protos.VerifyClientCertificateReply{}
+	return reply, h.inSet(ctx, func(s *set, r *replica) error {
+		group, err := s.verify(req.CertChain, x509.ExtKeyUsageClientAuth)
+		if err != nil {
+			return err
+		}
+		reply.Components = s.plan.Callees(group)
+		return nil
+	})
+}
+
+func (h *handler) VerifyServerCertificate(ctx context.Context, req *protos.VerifyServerCertificateRequest) (
+	*protos.VerifyServerCertificateReply, error) {
+	return &protos.VerifyServerCertificateReply{}, h.inSet(ctx, func(s *set, r *replica) error {
+		group, err := s.verify(req.CertChain, x509.ExtKeyUsageServerAuth)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(s.group(group).Components, req.TargetComponent) {
+			return fmt.Errorf("a replica of the group %s may not host %s", group, req.TargetComponent)
+		}
+		return nil
+	})
+}
+
+func (s *set) verify(chain [][]byte, usage x509.ExtKeyUsage) (string, error) {
+	if s.authority == nil {
+		return "", errors.New("this deployment has no certificates")
+	}
+	return s.authority.verify(chain, usage, time.Now())
+}

@@ -1,0 +1,320 @@
+package deployer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/place"
+)
+
+// Health is asked every healthEvery, or sooner until a replica is ready; an answer that takes
+// longer than healthTime is none. With the lifecycle's HungTime of three seconds, a process that
+// has stopped leaves the routing three to four seconds later.
+const (
+	healthEvery = 500 * time.Millisecond
+	healthSoon  = 20 * time.Millisecond
+	healthTime  = time.Second
+)
+
+// replica is one supervised process. It belongs to the goroutine of Deployer.Serve.
+type replica struct {
+	set      *set
+	id       place.Replica
+	name     string
+	life     lifecycle.Process
+	timer    *time.Timer
+	run      int // which of its processes; what concerns an earlier one is ignored
+	pid      int
+	started  time.Time
+	env      *envelope.Envelope
+	address  string
+	routes   *mailbox
+	end      context.CancelFunc // of what accompanies the process
+	lastExit *ExitStatus
+	finished bool // its process ended by itself, with success
+}
+
+// step tells the lifecycle what happened and does what it says.
+func (r *replica) step(e lifecycle.Event) {
+	before := r.life.State
+	actions := r.life.Step(e, time.Now())
+	for _, a := range actions {
+		r.perform(a)
+	}
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	if wake := r.life.Wake; !wake.IsZero() {
+		r.timer = time.AfterFunc(time.Until(wake), func() {
+			r.set.d.do(context.Background(), func() { r.step(lifecycle.Tick) })
+		})
+	}
+	if r.life.State != before {
+		r.changed()
+	}
+}
+
+func (r *replica) perform(a lifecycle.Action) {
+	d := r.set.d
+	switch a {
+	case lifecycle.Spawn:
+		r.spawn()
+	case lifecycle.Join:
+		r.set.perform(r.set.placement.Up(r.id, r.address))
+	case lifecycle.Leave:
+		r.set.perform(r.set.placement.Down(r.id))
+	case lifecycle.Drain:
+		env, run, limit := r.env, r.run, r.life.Policy.WithDefaults().DrainTime
+		go func() {
+			ctx, cancel := context.WithTimeout(d.ctx, limit)
+			defer cancel()
+			err := env.Drain(ctx, limit)
+			d.do(context.Background(), func() {
+				if r.run == run {
+					if err != nil {
+						d.options.Logger.Warn("not drained", "replica", r.name, "err", err)
+					}
+					r.step(lifecycle.Drained)
+				}
+			})
+		}()
+	case lifecycle.Terminate:
+		r.signal(syscall.SIGTERM)
+	case lifecycle.Destroy:
+		r.signal(syscall.SIGKILL)
+	default:
+		panic(fmt.Sprintf("deployer: unknown action %q", a))
+	}
+}
+
+func (r *replica) signal(s os.Signal) {
+	// A process that has just ended is the only reason to fail, and is noticed elsewhere.
+	_ = r.set.d.launcher.Signal(r.name, s)
+}
+
+// changed reports a new state.
+func (r *replica) changed() {
+	e := Event{Kind: string(r.life.State), Replica: r.name, Group: r.id.Group, Pid: r.pid}
+	switch r.life.State {
+	case lifecycle.Backoff, lifecycle.Failed:
+		e.Text = fmt.Sprintf("%s starts again in %v", r.name, r.life.Wake.Sub(r.life.Since).Round(time.Millisecond))
+	case lifecycle.Hung:
+		e.Text = r.name + " does not answer"
+	default:
+		e.Text = r.name + " is " + e.Kind
+	}
+	r.set.d.emit(e)
+	if r.life.State == lifecycle.Stopped {
+		r.set.perform(r.set.placement.Gone(r.id))
+		if r.set.ended() {
+			r.set.d.finished = true
+		}
+	}
+}
+
+// spawn starts a process and converses with it, aside.
+func (r *replica) spawn() {
+	s := r.set
+	r.run++
+	r.finished = false
+	ctx, cancel := context.WithCancel(s.d.ctx)
+	r.end = cancel
+	info := &protos.EnvelopeInfo{
+		App:             s.spec.Name,
+		DeploymentId:    s.spec.Version,
+		Id:              fmt.Sprintf("%s.%d", r.name, r.run),
+		Sections:        map[string]string{},
+		RunMain:         slices.Contains(s.plan.MainGroups(), r.id.Group),
+		Mtls:            s.authority != nil,
+		InternalAddress: "localhost:0",
+		Features:        []string{"log-lines"},
+		Group:           r.id.Group,
+		Name:            r.name,
+	}
+	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
+		info.InternalAddress = "unix://" + filepath.Join(dir, fmt.Sprintf("%d-%s-%d.sock",
+			os.Getpid(), r.name, r.run))
+	}
+	for component, section := range s.spec.Config.Sections {
+		info.Sections[component] = string(section)
+	}
+	launch := Launch{
+		Name:    r.name,
+		Binary:  s.spec.Binary,
+		Args:    s.spec.Config.Args,
+		Env:     append(slices.Clone(s.spec.Config.Env), s.spec.Config.Process.Env...),
+		Sockets: s.listeners(r.id.Group),
+	}
+	a := &attempt{r: r, run: r.run, d: s.d, info: info}
+	go a.start(ctx, launch, s.group(r.id.Group).Components)
+}
+
+// attempt is one process of a replica, seen from the goroutines that accompany it.
+type attempt struct {
+	r    *replica
+	run  int
+	d    *Deployer
+	info *protos.EnvelopeInfo
+}
+
+// tell has Serve's goroutine do something for this process, unless it is no longer the replica's.
+func (a *attempt) tell(f func()) error {
+	return a.d.do(context.Background(), func() {
+		if a.r.run == a.run {
+			f()
+		}
+	})
+}
+
+// start starts the process, and the conversation with it.
+func (a *attempt) start(ctx context.Context, launch Launch, components []string) {
+	process, err := a.d.launcher.Launch(launch)
+	if err != nil {
+		a.exited(ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()})
+		return
+	}
+	go func() {
+		exit := <-process.Exited
+		process.In.Close()
+		process.Out.Close()
+		a.exited(exit)
+	}()
+	a.tell(func() {
+		a.r.pid, a.r.started = process.Pid, time.Now()
+		a.d.emit(Event{
+			Kind: "started", Replica: a.r.name, Group: a.r.id.Group, Pid: process.Pid,
+			Text: fmt.Sprintf("%s started as process %d", a.r.name, process.Pid),
+		})
+	})
+	env, err := envelope.Attach(ctx, process.Out, process.In, a.info)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.d.options.Logger.Error("no handshake", "replica", launch.Name, "err", err)
+			a.tell(func() { a.r.signal(syscall.SIGKILL) })
+		}
+		return
+	}
+	routes := &mailbox{latest: map[string]*protos.RoutingInfo{}, wake: make(chan struct{}, 1)}
+	a.tell(func() { a.r.env, a.r.address, a.r.routes = env, env.WeaveletInfo().DialAddr, routes })
+	go env.Serve(&handler{a: a, ctx: ctx})
+	go routes.deliver(ctx, env)
+	if err := env.UpdateComponents(components); err != nil && ctx.Err() == nil {
+		a.d.options.Logger.Error("cannot start components", "replica", launch.Name, "err", err)
+		a.tell(func() { a.r.signal(syscall.SIGKILL) })
+	}
+	a.watch(ctx, env)
+}
+
+// watch asks for the health of the process until it ends.
+func (a *attempt) watch(ctx context.Context, env *envelope.Envelope) {
+	wait := healthSoon
+	for {
+		asked, cancel := context.WithTimeout(ctx, healthTime)
+		reply, err := env.Health(asked)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && reply.Status == protos.HealthStatus_HEALTHY {
+			event := lifecycle.Busy
+			// Weavelets of v0.20 do not say whether they are ready.
+			if reply.Ready || len(env.WeaveletInfo().Features) == 0 {
+				event, wait = lifecycle.Answered, healthEvery
+			}
+			if a.tell(func() { a.r.step(event) }) != nil {
+				return
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		if wait < healthEvery {
+			wait = min(wait*2, 100*time.Millisecond)
+		}
+	}
+}
+
+// exited is called once the process has ended.
+func (a *attempt) exited(exit ExitStatus) {
+	a.tell(func() {
+		r := a.r
+		r.end()
+		if r.env != nil {
+			r.env.Close()
+		}
+		if path, ok := unixPath(a.info.InternalAddress); ok {
+			os.Remove(path)
+		}
+		r.lastExit = &exit
+		exit.Text = cmp.Or(exit.Text, "ended")
+		a.d.emit(Event{
+			Kind: "exited", Replica: r.name, Group: r.id.Group, Pid: r.pid,
+			Text: fmt.Sprintf("%s (process %d) %s", r.name, r.pid, exit.Text),
+		})
+		r.pid, r.env, r.routes, r.address = 0, nil, nil, ""
+		event := lifecycle.Exited
+		if exit.Code == 0 && r.life.State != lifecycle.Hung {
+			event = lifecycle.Finished
+			r.finished = true
+		}
+		r.step(event)
+		r.set.perform(r.set.placement.Gone(r.id))
+	})
+}
+
+func unixPath(address string) (string, bool) {
+	const scheme = "unix://"
+	if len(address) > len(scheme) && address[:len(scheme)] == scheme {
+		return address[len(scheme):], true
+	}
+	return "", false
+}
+
+// mailbox holds the routing that a replica has not been told yet: of each component the latest.
+type mailbox struct {
+	mu     sync.Mutex // guards latest
+	latest map[string]*protos.RoutingInfo
+	wake   chan struct{}
+}
+
+func (m *mailbox) put(info *protos.RoutingInfo) {
+	m.mu.Lock()
+	m.latest[info.Component] = info
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver tells the replica until ctx ends.
+func (m *mailbox) deliver(ctx context.Context, env *envelope.Envelope) {
+	for {
+		select {
+		case <-m.wake:
+		case <-ctx.Done():
+			return
+		}
+		m.mu.Lock()
+		news := m.latest
+		m.latest = map[string]*protos.RoutingInfo{}
+		m.mu.Unlock()
+		for _, info := range news {
+			// A replica that does not listen is hung, which its health shows.
+			_ = env.UpdateRoutingInfo(info)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package deployer
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/place"
+)
+
+// set is the replicas of one version. It belongs to the goroutine of Deployer.Serve.
+type set struct {
+	d         *Deployer
+	spec      Spec
+	number    int // of the version, from 1
+	plan      place.Plan
+	placement *place.State
+	replicas  map[place.Replica]*replica
+	authority *authority // nil without mutual TLS
+	before    *set       // whose singletons must end before those of this set start
+	held      []place.Replica
+	stopping  bool
+}
+
+func (d *Deployer) newSet(spec Spec) (*set, error) {
+	plan, err := makePlan(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.listen(spec); err != nil {
+		return nil, err
+	}
+	d.versions++
+	s := &set{
+		d: d, spec: spec, number: d.versions, plan: plan,
+		placement: place.NewState(plan), replicas: map[place.Replica]*replica{},
+	}
+	if spec.Config.Process.MTLS {
+		if s.authority, err = newAuthority(spec.Version, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *set) begin() { s.perform(s.placement.Begin()) }
+
+// perform does what the placement says.
+func (s *set) perform(actions []place.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case place.Start:
+			s.start(a.Replica)
+		case place.Route:
+			if r, ok := s.replicas[a.To]; ok && r.routes != nil {
+				r.routes.put(&protos.RoutingInfo{
+					Component: a.Component, Local: a.Local, Replicas: a.Addresses,
+				})
+			}
+		default:
+			panic(fmt.Sprintf("deployer: unknown action %T", a))
+		}
+	}
+}
+
+// start begins to supervise a replica.
+func (s *set) start(id place.Replica) {
+	if s.before != nil && s.singleton(id.Group) {
+		s.held = append(s.held, id)
+		return
+	}
+	replicaName := name.Replica(s.spec.Name, id.Group, id.Number)
+	if s.number > 1 {
+		replicaName += fmt.Sprintf("-v%d", s.number)
+	}
+	r := &replica{
+		set: s, id: id, name: replicaName,
+		life: lifecycle.Process{Policy: policy(s.spec, id.Group), Rand: rand.Float64},
+	}
+	s.replicas[id] = r
+	r.step(lifecycle.Start)
+}
+
+// release starts the singletons that waited for the version before.
+func (s *set) release() {
+	s.before = nil
+	held := s.held
+	s.held = nil
+	for _, id := range held {
+		s.start(id)
+	}
+}
+
+func (s *set) singleton(group string) bool {
+	return slices.ContainsFunc(s.spec.Components, func(c codegen.Info) bool {
+		return c.Singleton && s.plan.Hosts(group, c.Name)
+	})
+}
+
+// stop drains the groups from the outermost inward; it is called again whenever something has
+// changed.
+func (s *set) stop() {
+	s.stopping = true
+	for _, group := range s.plan.StopOrder() {
+		busy := false
+		for _, r := range s.ordered() {
+			if r.id.Group == group && r.life.State != lifecycle.Stopped {
+				r.step(lifecycle.Stop)
+				busy = busy || r.life.State != lifecycle.Stopped
+			}
+		}
+		if busy {
+			return
+		}
+	}
+}
+
+func (s *set) kill() {
+	s.stopping = true
+	for _, r := range s.ordered() {
+		r.step(lifecycle.Kill)
+	}
+}
+
+// running reports whether any replica has, or will have, a process.
+func (s *set) running() bool {
+	for _, r := range s.replicas {
+		if r.life.State != lifecycle.Stopped {
+			return true
+		}
+	}
+	return false
+}
+
+// ready reports whether all replicas that were started take calls.
+func (s *set) ready() bool {
+	for _, r := range s.replicas {
+		if r.life.State != lifecycle.Ready {
+			return false
+		}
+	}
+	return len(s.replicas) > 0
+}
+
+// ended reports whether the main component's program has returned in all of its replicas.
+func (s *set) ended() bool {
+	if s.stopping {
+		return false
+	}
+	mains := s.plan.MainGroups()
+	for _, r := range s.replicas {
+		if slices.Contains(mains, r.id.Group) && !r.finished {
+			return false
+		}
+	}
+	return true
+}
+
+// ordered returns the replicas by group and number.
+func (s *set) ordered() []*replica {
+	return slices.SortedFunc(maps.Values(s.replicas), func(a, b *replica) int {
+		ga := slices.IndexFunc(s.plan.Groups, func(g place.Group) bool { return g.Name == a.id.Group })
+		gb := slices.IndexFunc(s.plan.Groups, func(g place.Group) bool { return g.Name == b.id.Group })
+		if ga != gb {
+			return ga - gb
+		}
+		return a.id.Number - b.id.Number
+	})
+}
+
+// group returns a group of the plan.
+func (s *set) group(name string) place.Group {
+	for _, g := range s.plan.Groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return place.Group{}
+}
+
+// listeners returns the names of a group's listeners.
+func (s *set) listeners(group string) []string {
+	var names []string
+	for _, c := range s.spec.Components {
+		if s.plan.Hosts(group, c.Name) {
+			names = append(names, c.Listeners...)
+		}
+	}
+	return names
+}

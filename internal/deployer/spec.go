@@ -1,0 +1,116 @@
+package deployer
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/place"
+)
+
+type (
+	writeCloser = io.WriteCloser
+	readCloser  = io.ReadCloser
+)
+
+// makePlan returns the groups of an application.
+func makePlan(spec Spec) (place.Plan, error) {
+	var components []place.Component
+	var all []string
+	for _, c := range spec.Components {
+		components = append(components, place.Component{
+			Name: c.Name, Refs: c.Refs, Listeners: c.Listeners,
+			Singleton: c.Singleton, Always: c.Always, Main: c.Main,
+		})
+		all = append(all, c.Name)
+	}
+	if !slices.ContainsFunc(components, func(c place.Component) bool { return c.Main }) {
+		return place.Plan{}, fmt.Errorf("%s has no main component: is it an application, "+
+			"and was divisi generate run before it was built?", spec.Binary)
+	}
+	var groups []place.Group
+	switch spec.Colocate {
+	case "all":
+		groups = []place.Group{{Name: "all", Components: all}}
+	case "none":
+		for _, c := range all {
+			groups = append(groups, place.Group{
+				Name: name.Label(name.Component(c).Short()), Components: []string{c},
+			})
+		}
+	case "":
+		for _, g := range spec.Config.Groups {
+			groups = append(groups, place.Group{
+				Name: g.Name, Components: g.Components, Replicas: g.Replicas,
+			})
+		}
+	default:
+		return place.Plan{}, fmt.Errorf("colocation %q is neither all nor none", spec.Colocate)
+	}
+	if err := overrideReplicas(spec, groups); err != nil {
+		return place.Plan{}, err
+	}
+	replicas := spec.Replicas[""]
+	if replicas == 0 {
+		replicas = spec.Config.Process.Replicas
+	}
+	return place.NewPlan(components, groups, replicas)
+}
+
+// overrideReplicas sets the numbers that are asked for by the group's name.
+func overrideReplicas(spec Spec, groups []place.Group) error {
+	var known []string
+	for i := range groups {
+		known = append(known, groups[i].Name)
+		if n := spec.Config.Process.GroupReplicas[groups[i].Name]; n > 0 {
+			groups[i].Replicas = n
+		}
+		if n, ok := spec.Replicas[groups[i].Name]; ok {
+			groups[i].Replicas = n
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(spec.Replicas)) {
+		if group != "" && !slices.Contains(known, group) {
+			return fmt.Errorf("there is no group %s: %s", group, name.Suggest(group, known))
+		}
+	}
+	return nil
+}
+
+// policy returns how the replicas of a group are supervised.
+func policy(spec Spec, group string) lifecycle.Policy {
+	r := spec.Config.Restart
+	for _, g := range spec.Config.Groups {
+		if g.Name == group {
+			r = g.Restart
+		}
+	}
+	return policyOf(r)
+}
+
+func policyOf(r config.Restart) lifecycle.Policy {
+	return lifecycle.Policy{
+		Restart:    lifecycle.Restart(r.Policy),
+		Intensity:  r.Intensity,
+		Window:     r.Window,
+		Backoff:    r.Backoff,
+		MaxBackoff: r.MaxBackoff,
+	}
+}
+
+// pageURL returns the address of a listener as a browser on this machine takes it.
+func pageURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

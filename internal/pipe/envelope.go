@@ -1,0 +1,162 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/divisi-go/divisi/envelope/protomsg"
+	"github.com/divisi-go/divisi/envelope/protos"
+)
+
+// EnvelopeHandler answers a weavelet's requests, concurrently, and takes what it sends without
+// waiting for an answer, in order.
+type EnvelopeHandler interface {
+	ActivateComponent(context.Context, *protos.ActivateComponentRequest) (
+		*protos.ActivateComponentReply, error)
+	GetListenerAddress(context.Context, *protos.GetListenerAddressRequest) (
+		*protos.GetListenerAddressReply, error)
+	ExportListener(context.Context, *protos.ExportListenerRequest) (
+		*protos.ExportListenerReply, error)
+	GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (
+		*protos.GetSelfCertificateReply, error)
+	VerifyClientCertificate(context.Context, *protos.VerifyClientCertificateRequest) (
+		*protos.VerifyClientCertificateReply, error)
+	VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (
+		*protos.VerifyServerCertificateReply, error)
+	HandleLogEntry(context.Context, *protos.LogEntry) error
+	HandleTraceSpans(context.Context, *protos.TraceSpans) error
+}
+
+// Envelope is the envelope's end of the conversation.
+type Envelope struct {
+	conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]
+}
+
+// NewEnvelope does the handshake and begins to receive. Requests of the weavelet wait for Serve.
+func NewEnvelope(r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) (
+	*Envelope, *protos.WeaveletInfo, error) {
+	c := &Envelope{conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]{
+		r: r, w: w,
+		newIn: func() *protos.WeaveletMsg { return &protos.WeaveletMsg{} },
+		split: func(m *protos.WeaveletMsg) (int64, string) { return m.Id, m.Error },
+		setID: func(m *protos.EnvelopeMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+	}}
+	c.init()
+	if err := c.send(&protos.EnvelopeMsg{EnvelopeInfo: info}); err != nil {
+		return nil, nil, err
+	}
+	m := c.newIn()
+	if err := protomsg.Read(r, m); err != nil {
+		return nil, nil, fmt.Errorf("cannot read the weavelet's handshake: %w", err)
+	}
+	reply := m.WeaveletInfo
+	switch {
+	case reply == nil:
+		return nil, nil, errors.New("the weavelet's first message is not a WeaveletInfo")
+	case reply.DialAddr == "":
+		return nil, nil, errors.New("the WeaveletInfo lacks the address")
+	}
+	go c.read()
+	return c, reply, nil
+}
+
+// Serve answers requests until the conversation is over, and returns why.
+func (c *Envelope) Serve(ctx context.Context, h EnvelopeHandler) error {
+	return c.serve(ctx, func(ctx context.Context, m *protos.WeaveletMsg) (*protos.EnvelopeMsg, error) {
+		out := &protos.EnvelopeMsg{}
+		var err error
+		switch {
+		case m.LogEntry != nil:
+			err = h.HandleLogEntry(ctx, m.LogEntry)
+		case m.TraceSpans != nil:
+			err = h.HandleTraceSpans(ctx, m.TraceSpans)
+		case m.ActivateComponentRequest != nil:
+			out.ActivateComponentReply, err = h.ActivateComponent(ctx, m.ActivateComponentRequest)
+		case m.GetListenerAddressRequest != nil:
+			out.GetListenerAddressReply, err = h.GetListenerAddress(ctx, m.GetListenerAddressRequest)
+		case m.ExportListenerRequest != nil:
+			out.ExportListenerReply, err = h.ExportListener(ctx, m.ExportListenerRequest)
+		case m.GetSelfCertificateRequest != nil:
+			out.GetSelfCertificateReply, err = h.GetSelfCertificate(ctx, m.GetSelfCertificateRequest)
+		case m.VerifyClientCertificateRequest != nil:
+			out.VerifyClientCertificateReply, err = h.VerifyClientCertificate(ctx, m.VerifyClientCertificateRequest)
+		case m.VerifyServerCertificateRequest != nil:
+			out.VerifyServerCertificateReply, err = h.VerifyServerCertificate(ctx, m.VerifyServerCertificateRequest)
+		default:
+			err = errUnknown(m.Id)
+		}
+		return out, err
+	})
+}
+
+// GetHealth asks whether the weavelet lives.
+func (c *Envelope) GetHealth(ctx context.Context, r *protos.GetHealthRequest) (
+	*protos.GetHealthReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{GetHealthRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.GetHealthReply), nil
+}
+
+// GetMetrics asks for metrics.
+func (c *Envelope) GetMetrics(ctx context.Context, r *protos.GetMetricsRequest) (
+	*protos.GetMetricsReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{GetMetricsRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.GetMetricsReply), nil
+}
+
+// GetLoad asks for the load of routed components.
+func (c *Envelope) GetLoad(ctx context.Context, r *protos.GetLoadRequest) (
+	*protos.GetLoadReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{GetLoadRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.GetLoadReply), nil
+}
+
+// GetProfile asks for a profile.
+func (c *Envelope) GetProfile(ctx context.Context, r *protos.GetProfileRequest) (
+	*protos.GetProfileReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{GetProfileRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.GetProfileReply), nil
+}
+
+// UpdateRoutingInfo says where a component is.
+func (c *Envelope) UpdateRoutingInfo(ctx context.Context, r *protos.UpdateRoutingInfoRequest) (
+	*protos.UpdateRoutingInfoReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{UpdateRoutingInfoRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.UpdateRoutingInfoReply), nil
+}
+
+// UpdateComponents says which components are to run in the weavelet.
+func (c *Envelope) UpdateComponents(ctx context.Context, r *protos.UpdateComponentsRequest) (
+	*protos.UpdateComponentsReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{UpdateComponentsRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.UpdateComponentsReply), nil
+}
+
+// Drain asks to end calls and listeners in order.
+func (c *Envelope) Drain(ctx context.Context, r *protos.DrainRequest) (
+	*protos.DrainReply, error) {
+	in, err := c.call(ctx, &protos.EnvelopeMsg{DrainRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.DrainReply), nil
+}

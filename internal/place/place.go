@@ -1,0 +1,166 @@
+package place
+
+import (
+	"maps"
+	"slices"
+)
+
+// Replica names one process of a group.
+type Replica struct {
+	Group  string
+	Number int // from 0
+}
+
+// Action is something for the deployer to do: one of Start and Route.
+type Action interface{ action() }
+
+// Start wants a replica to run, and to be kept running.
+type Start struct{ Replica Replica }
+
+// Route tells a replica where a component is.
+type Route struct {
+	To        Replica
+	Component string
+	Local     bool     // in the replica itself
+	Addresses []string // else there, sorted
+}
+
+func (Start) action() {}
+func (Route) action() {}
+
+// State is the placement of a running application. Its methods are its events: each returns what
+// there is to do. It is not safe for concurrent use.
+type State struct {
+	plan    Plan
+	active  map[string]bool               // groups that were started
+	address map[Replica]string            // of replicas that take calls
+	sent    map[Replica]map[string]*Route // what each replica that asked was last told
+}
+
+// NewState returns the placement before anything runs.
+func NewState(plan Plan) *State {
+	return &State{
+		plan:    plan,
+		active:  map[string]bool{},
+		address: map[Replica]string{},
+		sent:    map[Replica]map[string]*Route{},
+	}
+}
+
+// Begin starts the groups of the main component, and of those that always run.
+func (s *State) Begin() []Action {
+	var actions []Action
+	for _, g := range s.plan.Groups {
+		if slices.ContainsFunc(g.Components, func(name string) bool {
+			c := s.plan.components[name]
+			return c.Main || c.Always
+		}) {
+			actions = append(actions, s.start(g)...)
+		}
+	}
+	return actions
+}
+
+func (s *State) start(g Group) []Action {
+	if s.active[g.Name] {
+		return nil
+	}
+	s.active[g.Name] = true
+	var actions []Action
+	for n := range g.Replicas {
+		actions = append(actions, Start{Replica{g.Name, n}})
+	}
+	return actions
+}
+
+// Activate is called when a replica needs a component. Unless it has the component itself, the
+// groups with the component are started.
+func (s *State) Activate(r Replica, component string) []Action {
+	var actions []Action
+	if !s.plan.Hosts(r.Group, component) {
+		for _, g := range s.plan.Groups {
+			if slices.Contains(g.Components, component) {
+				actions = append(actions, s.start(g)...)
+			}
+		}
+	}
+	if s.sent[r] == nil {
+		s.sent[r] = map[string]*Route{}
+	}
+	if s.sent[r][component] == nil {
+		route := s.route(r, component)
+		s.sent[r][component] = &route
+	}
+	// Asked again, it has perhaps not heard.
+	return append(actions, *s.sent[r][component])
+}
+
+// Up is called when a replica takes calls at an address.
+func (s *State) Up(r Replica, address string) []Action {
+	s.address[r] = address
+	return s.reroute(r.Group)
+}
+
+// Down is called when a replica takes no more calls; it may go on making some.
+func (s *State) Down(r Replica) []Action {
+	if _, ok := s.address[r]; !ok {
+		return nil
+	}
+	delete(s.address, r)
+	return s.reroute(r.Group)
+}
+
+// Gone is called when the process of a replica has ended: it takes no calls and asked for nothing.
+func (s *State) Gone(r Replica) []Action {
+	delete(s.sent, r)
+	return s.Down(r)
+}
+
+// reroute tells everybody who uses a group's components what has changed.
+func (s *State) reroute(group string) []Action {
+	var actions []Action
+	for _, r := range s.askers() {
+		for _, component := range slices.Sorted(maps.Keys(s.sent[r])) {
+			if !s.plan.Hosts(group, component) {
+				continue
+			}
+			route, last := s.route(r, component), s.sent[r][component]
+			if route.Local == last.Local && slices.Equal(route.Addresses, last.Addresses) {
+				continue
+			}
+			s.sent[r][component] = &route
+			actions = append(actions, route)
+		}
+	}
+	return actions
+}
+
+func (s *State) askers() []Replica {
+	return slices.SortedFunc(maps.Keys(s.sent), compare)
+}
+
+func compare(a, b Replica) int {
+	if a.Group != b.Group {
+		if a.Group < b.Group {
+			return -1
+		}
+		return 1
+	}
+	return a.Number - b.Number
+}
+
+// route returns where a component is for a replica.
+func (s *State) route(r Replica, component string) Route {
+	route := Route{To: r, Component: component}
+	if s.plan.Hosts(r.Group, component) {
+		route.Local = true
+		return route
+	}
+	for replica, address := range s.address {
+		if s.plan.Hosts(replica.Group, component) {
+			route.Addresses = append(route.Addresses, address)
+		}
+	}
+	slices.Sort(route.Addresses)
+	return route
+}

@@ -1,0 +1,176 @@
+// Package place decides which components run in which processes, and which process calls which.
+// It does nothing itself: deployers tell it what happened, and do what it says.
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Component is what placement needs to know of a component.
+type Component struct {
+	Name      string
+	Refs      []string // components that it calls
+	Listeners []string
+	Singleton bool // one replica in the whole application
+	Always    bool // starts at once, not with its first use
+	Main      bool
+}
+
+// Group is components that share processes. Groups may overlap.
+type Group struct {
+	Name       string
+	Components []string
+	Replicas   int // 0 for the default
+}
+
+// DefaultReplicas is how many replicas a group has that says nothing.
+const DefaultReplicas = 2
+
+// Plan is the wanted state of an application. It does not change.
+type Plan struct {
+	Groups     []Group // each with its number of replicas
+	components map[string]Component
+}
+
+// NewPlan completes groups: components that are in none get one of their own, and every group
+// gets its number of replicas. The group of a singleton has one. That of the main component has
+// one unless it has a listener, or its group asks for more.
+func NewPlan(components []Component, groups []Group, replicas int) (Plan, error) {
+	p := Plan{components: map[string]Component{}}
+	for _, c := range components {
+		p.components[c.Name] = c
+	}
+	placed := map[string]bool{}
+	for _, g := range groups {
+		for _, name := range g.Components {
+			if _, ok := p.components[name]; !ok {
+				return Plan{}, fmt.Errorf("group %s has the component %s, which does not exist", g.Name, name)
+			}
+			placed[name] = true
+		}
+		p.Groups = append(p.Groups, Group{g.Name, slices.Clone(g.Components), g.Replicas})
+	}
+	for _, c := range components {
+		if !placed[c.Name] {
+			p.Groups = append(p.Groups, Group{Name: shortName(c.Name), Components: []string{c.Name}})
+		}
+	}
+	names := map[string]int{}
+	singletons := map[string]string{}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		if names[g.Name]++; names[g.Name] > 1 {
+			g.Name = fmt.Sprintf("%s-%d", g.Name, names[g.Name])
+		}
+		if err := p.size(g, replicas, singletons); err != nil {
+			return Plan{}, err
+		}
+	}
+	return p, nil
+}
+
+// size sets the number of replicas of a group.
+func (p Plan) size(g *Group, replicas int, singletons map[string]string) error {
+	asked := g.Replicas
+	if asked < 0 {
+		return fmt.Errorf("group %s: %d replicas: give at least 1", g.Name, asked)
+	}
+	for _, candidate := range []int{replicas, DefaultReplicas} {
+		if g.Replicas == 0 {
+			g.Replicas = candidate
+		}
+	}
+	for _, name := range g.Components {
+		c := p.components[name]
+		if c.Main && len(c.Listeners) == 0 && asked == 0 {
+			g.Replicas = 1
+		}
+		if !c.Singleton {
+			continue
+		}
+		if other, ok := singletons[name]; ok {
+			return fmt.Errorf("%s runs once, but is in the groups %s and %s: leave it in one",
+				name, other, g.Name)
+		}
+		if asked > 1 {
+			return fmt.Errorf("group %s asks for %d replicas, but %s runs once: "+
+				"ask for 1, or put it into a group of its own", g.Name, asked, name)
+		}
+		singletons[name] = g.Name
+		g.Replicas = 1
+	}
+	return nil
+}
+
+func shortName(component string) string {
+	base := component[strings.LastIndexByte(component, '/')+1:]
+	return strings.ToLower(strings.ReplaceAll(base[strings.LastIndexByte(base, '.')+1:], "#", "-"))
+}
+
+// Hosts reports whether a group has a component.
+func (p Plan) Hosts(group, component string) bool {
+	for _, g := range p.Groups {
+		if g.Name == group {
+			return slices.Contains(g.Components, component)
+		}
+	}
+	return false
+}
+
+// MainGroups returns the names of the groups that have the main component.
+func (p Plan) MainGroups() []string {
+	var names []string
+	for _, g := range p.Groups {
+		if slices.ContainsFunc(g.Components, func(c string) bool { return p.components[c].Main }) {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
+// Callees returns the components that a group's components may call, sorted.
+func (p Plan) Callees(group string) []string {
+	var list []string
+	for _, g := range p.Groups {
+		if g.Name != group {
+			continue
+		}
+		for _, c := range g.Components {
+			list = append(list, p.components[c].Refs...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// StopOrder returns the names of the groups so that a group comes before those it calls, as far
+// as there are no cycles: it is the order in which they can drain without losing a call.
+func (p Plan) StopOrder() []string {
+	var order []string
+	seen := map[string]bool{}
+	var visit func(Group)
+	visit = func(g Group) {
+		if seen[g.Name] {
+			return
+		}
+		seen[g.Name] = true
+		for _, callee := range p.Callees(g.Name) {
+			for _, other := range p.Groups {
+				if slices.Contains(other.Components, callee) {
+					visit(other)
+				}
+			}
+		}
+		order = append(order, g.Name)
+	}
+	for _, name := range p.MainGroups() {
+		visit(p.Groups[slices.IndexFunc(p.Groups, func(g Group) bool { return g.Name == name })])
+	}
+	for _, g := range p.Groups {
+		visit(g)
+	}
+	slices.Reverse(order)
+	return order
+}

@@ -1,0 +1,135 @@
+package weavelet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/trace"
+)
+
+// protocolVersion is that of the conversation: Service Weaver's v0.20.
+var protocolVersion = protos.SemVer{Minor: 20}
+
+// handshakeTime bounds the start of the conversation.
+const handshakeTime = 30 * time.Second
+
+// runDeployed hosts what a deployer wants here.
+func runDeployed(ctx context.Context, app Application, files inherited) error {
+	ctx, stop := withSignals(ctx)
+	defer stop()
+	err := startDeployed(ctx, app, files)
+	if errors.Is(err, errDeployerGone) {
+		// The program may hold its goroutines as long as it likes; without a deployer it ends.
+		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
+		os.Exit(1)
+	}
+	return err
+}
+
+// startDeployed does the handshake and hosts components until the end.
+func startDeployed(ctx context.Context, app Application, files inherited) error {
+	conversation, info, err := pipe.NewWeavelet(files.in, files.out)
+	if err != nil {
+		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
+	}
+	defer conversation.Close()
+	l, err := call.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
+	if err != nil {
+		return fmt.Errorf("cannot listen for other weavelets: %w", err)
+	}
+	self := Self{
+		App: info.App, Version: info.DeploymentId, Group: info.Group,
+		Replica: cmp.Or(info.Name, info.Id), Pid: os.Getpid(),
+	}
+	queue := newLogQueue()
+	logger := slog.New(&logHandler{queue: queue, base: protos.LogEntry{
+		App: info.App, Version: info.DeploymentId, Node: self.Replica,
+	}})
+	logs := conversation.SendLogEntry
+	if slices.Contains(info.Features, featureLines) {
+		logs = writeLine(os.Stderr)
+	}
+	tracer := trace.NewRecorder(trace.Options{Export: exportSpans(conversation.SendTraceSpans)})
+	n := &remoteNetwork{
+		info: info, deployer: conversation, sockets: files.sockets, logger: logger,
+		routes: map[string]*route{},
+	}
+	n.w = newWeavelet(app, self, logger, tracer)
+	n.w.network = n
+
+	// Logs and spans outlive what they are about.
+	tellCtx, tellEnd := context.WithCancel(context.WithoutCancel(ctx))
+	told := make(chan struct{}, 2)
+	go func() { queue.serve(tellCtx, logs); told <- struct{}{} }()
+	go func() { tracer.Serve(tellCtx); told <- struct{}{} }()
+	defer func() {
+		tellEnd()
+		for range cap(told) {
+			select {
+			case <-told:
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+
+	if err := conversation.Hello(&protos.WeaveletInfo{
+		DialAddr: n.dialAddress(l), Pid: int64(self.Pid), Version: &protocolVersion,
+		Features: []string{featureLines},
+	}); err != nil {
+		return err
+	}
+	if info.Mtls {
+		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+		defer cancel()
+		if n.credentials, err = newCredentials(ctx, conversation); err != nil {
+			return err
+		}
+	}
+	return n.host(ctx, conversation, n.server(), l)
+}
+
+// exportSpans returns a function that hands spans to the deployer.
+func exportSpans(send func(*protos.TraceSpans) error) func(context.Context, []*trace.Span) error {
+	return func(_ context.Context, spans []*trace.Span) error {
+		message := &protos.TraceSpans{}
+		for _, s := range spans {
+			message.Span = append(message.Span, spanMessage(s))
+		}
+		return send(message)
+	}
+}
+
+func spanMessage(s *trace.Span) *protos.Span {
+	m := &protos.Span{
+		Name:        s.Name,
+		TraceId:     s.TraceID[:],
+		SpanId:      s.SpanID[:],
+		Kind:        protos.Span_Kind(s.Kind),
+		StartMicros: s.Start.UnixMicro(),
+		EndMicros:   s.End.UnixMicro(),
+	}
+	if s.Parent != (trace.SpanID{}) {
+		m.ParentSpanId = s.Parent[:]
+	}
+	if s.Status == trace.Failed {
+		m.Status = &protos.Span_Status{Code: protos.Span_Status_ERROR, Error: s.Error}
+	}
+	for _, a := range s.Attrs {
+		m.Attributes = append(m.Attributes, &protos.Span_Attribute{
+			Key: a.Key,
+			Value: &protos.Span_Attribute_Value{
+				Type: protos.Span_Attribute_Value_STRING, Str: a.Value.String(),
+			},
+		})
+	}
+	return m
+}

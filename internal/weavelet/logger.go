@@ -1,0 +1,177 @@
+package weavelet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+)
+
+// maxQueuedLogs bounds the entries that wait to be written. What comes on top is counted and
+// dropped: an application must never wait for its logs.
+const maxQueuedLogs = 4096
+
+// logQueue takes log entries from components and hands them on in order.
+type logQueue struct {
+	entries chan *protos.LogEntry
+	dropped atomic.Int64
+}
+
+func newLogQueue() *logQueue {
+	return &logQueue{entries: make(chan *protos.LogEntry, maxQueuedLogs)}
+}
+
+func (q *logQueue) add(e *protos.LogEntry) {
+	select {
+	case q.entries <- e:
+	default:
+		q.dropped.Add(1)
+	}
+}
+
+// serve hands every entry to write until ctx has ended and the queue is empty.
+func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error) {
+	for {
+		select {
+		case e := <-q.entries:
+			if q.forward(e, write) != nil {
+				return
+			}
+			continue
+		default:
+		}
+		select {
+		case e := <-q.entries:
+			if q.forward(e, write) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (q *logQueue) forward(e *protos.LogEntry, write func(*protos.LogEntry) error) error {
+	if n := q.dropped.Swap(0); n > 0 {
+		lost := *e
+		lost.Level, lost.File, lost.Line = "warn", "", 0
+		lost.Msg = fmt.Sprintf("%d log entries dropped: they came faster than they could be written", n)
+		lost.Attrs = nil
+		if err := write(&lost); err != nil {
+			return err
+		}
+	}
+	return write(e)
+}
+
+// logHandler makes log entries of records. It implements slog.Handler.
+type logHandler struct {
+	queue  *logQueue
+	base   protos.LogEntry
+	attrs  []string // keys and values in turn
+	prefix string   // of the keys, by open groups
+}
+
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	e := h.base
+	e.TimeMicros = r.Time.UnixMicro()
+	e.Level = strings.ToLower(r.Level.String())
+	e.Msg = r.Message
+	frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
+	e.File, e.Line = filepath.Base(frame.File), int32(frame.Line)
+	e.Attrs = append([]string(nil), h.attrs...)
+	r.Attrs(func(a slog.Attr) bool {
+		h.add(&e, h.prefix, a)
+		return true
+	})
+	h.queue.add(&e)
+	return nil
+}
+
+// add flattens an attribute; the component is a field of its own.
+func (h *logHandler) add(e *protos.LogEntry, prefix string, a slog.Attr) {
+	v := a.Value.Resolve()
+	if v.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			prefix += a.Key + "."
+		}
+		for _, member := range v.Group() {
+			h.add(e, prefix, member)
+		}
+		return
+	}
+	if a.Key == "component" && prefix == "" {
+		e.Component = v.String()
+		return
+	}
+	if a.Key != "" {
+		e.Attrs = append(e.Attrs, prefix+a.Key, v.String())
+	}
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	e := h.base
+	e.Attrs = append([]string(nil), h.attrs...)
+	for _, a := range attrs {
+		h.add(&e, h.prefix, a)
+	}
+	c.attrs, e.Attrs = e.Attrs, nil
+	c.base = e
+	return &c
+}
+
+func (h *logHandler) WithGroup(name string) slog.Handler {
+	c := *h
+	if name != "" {
+		c.prefix += name + "."
+	}
+	return &c
+}
+
+// logLine is a log entry as a line of JSON, for deployers that read them from standard error.
+// Its first member tells it from what the application prints itself.
+type logLine struct {
+	Divisi    int               `json:"divisi"`
+	Time      string            `json:"time"`
+	Level     string            `json:"level"`
+	Msg       string            `json:"msg"`
+	Component string            `json:"component,omitempty"`
+	Node      string            `json:"node,omitempty"`
+	Version   string            `json:"version,omitempty"`
+	File      string            `json:"file,omitempty"`
+	Line      int32             `json:"line,omitempty"`
+	Attrs     map[string]string `json:"attrs,omitempty"`
+}
+
+// writeLine returns a function that writes entries as lines of JSON.
+func writeLine(w io.Writer) func(*protos.LogEntry) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return func(e *protos.LogEntry) error {
+		line := logLine{
+			Divisi: 1, Level: e.Level, Msg: e.Msg, Component: e.Component, Node: e.Node,
+			Version: e.Version, File: e.File, Line: e.Line,
+			Time: time.UnixMicro(e.TimeMicros).UTC().Format(time.RFC3339Nano),
+		}
+		for i := 0; i+1 < len(e.Attrs); i += 2 {
+			if line.Attrs == nil {
+				line.Attrs = map[string]string{}
+			}
+			line.Attrs[e.Attrs[i]] = e.Attrs[i+1]
+		}
+		return encoder.Encode(line)
+	}
+}

@@ -1,0 +1,142 @@
+package weavelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/metadata"
+)
+
+// route is where the calls of one component go, as the deployer says. It implements remote.
+type route struct {
+	component *codegen.Component
+	pool      *call.Pool
+
+	mu    sync.Mutex // guards what follows
+	known chan struct{}
+	set   bool
+	local bool
+}
+
+func newRoute(c *codegen.Component, pool *call.Pool) *route {
+	return &route{component: c, pool: pool, known: make(chan struct{})}
+}
+
+// update takes what the deployer says. Whether a component is local never changes: callers may
+// hold the implementation.
+func (r *route) update(info *protos.RoutingInfo) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set && r.local != info.Local {
+		return fmt.Errorf("routing of %s cannot change between local and remote in a running weavelet",
+			r.component.Info.Name)
+	}
+	if !info.Local {
+		r.pool.SetReplicas(info.Replicas)
+		if info.Assignment != nil {
+			var slices []call.Slice
+			for _, s := range info.Assignment.Slices {
+				slices = append(slices, call.Slice{Start: s.Start, Replicas: s.Replicas})
+			}
+			r.pool.SetAssignment(slices)
+		}
+	}
+	if !r.set {
+		r.set, r.local = true, info.Local
+		close(r.known)
+	}
+	return nil
+}
+
+// resolve implements remote.
+func (r *route) resolve(ctx context.Context) (bool, error) {
+	select {
+	case <-r.known:
+		return r.local, nil
+	default:
+	}
+	select {
+	case <-r.known:
+		return r.local, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("%w: it is not yet known where %s runs: %w",
+			codegen.ErrRemoteCall, r.component.Info.Name, context.Cause(ctx))
+	}
+}
+
+// call implements remote.
+func (r *route) call(ctx context.Context, request *codegen.Request) (codegen.Status, []byte, error) {
+	reply, err := r.pool.Call(ctx, wireRequest(ctx, request))
+	if err != nil {
+		return 0, nil, r.failed(request, err)
+	}
+	if reply.Status == call.StatusUnimplemented {
+		return 0, nil, r.failed(request, errors.New(string(reply.Body)))
+	}
+	return codegen.Status(reply.Status), reply.Body, nil
+}
+
+// stream implements remote.
+func (r *route) stream(ctx context.Context, request *codegen.Request) (codegen.Receiver, error) {
+	s, err := r.pool.Stream(ctx, wireRequest(ctx, request))
+	if err != nil {
+		return nil, r.failed(request, err)
+	}
+	return receiver{r, request, s}, nil
+}
+
+func (r *route) failed(request *codegen.Request, err error) error {
+	return fmt.Errorf("%w: %s.%s: %w",
+		codegen.ErrRemoteCall, r.component.Info.Name, request.Method.Name, err)
+}
+
+// receiver is a stream whose errors are those that generated code knows.
+type receiver struct {
+	route   *route
+	request *codegen.Request
+	*call.Stream
+}
+
+func (r receiver) Recv() ([]byte, error) {
+	data, err := r.Stream.Recv()
+	var ended *call.StatusError
+	switch {
+	case err == nil || err == io.EOF:
+		return data, err
+	case errors.As(err, &ended) && ended.Status != call.StatusUnimplemented:
+		return nil, &codegen.StatusError{
+			Status: codegen.Status(ended.Status), Text: string(ended.Body),
+		}
+	}
+	return nil, r.route.failed(r.request, err)
+}
+
+func wireRequest(ctx context.Context, r *codegen.Request) *call.Request {
+	request := &call.Request{
+		Method:     call.Key(r.Method.Key),
+		Args:       r.Args,
+		Idempotent: !r.Method.NotRetriable,
+		Routed:     r.Routed,
+		Shard:      r.Shard,
+	}
+	if meta, ok := metadata.FromContext(ctx); ok {
+		request.Meta = meta
+	}
+	request.Trace = toWire(trace.FromContext(ctx))
+	return request
+}
+
+func toWire(sc trace.SpanContext) call.Trace {
+	return call.Trace{TraceID: sc.TraceID, SpanID: sc.SpanID, Flags: sc.Flags}
+}
+
+func fromWire(t call.Trace) trace.SpanContext {
+	return trace.SpanContext{TraceID: t.TraceID, SpanID: t.SpanID, Flags: t.Flags}
+}

@@ -1,0 +1,97 @@
+package weavelet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/metadata"
+)
+
+// maxStartWait bounds how long a call waits for a component that is not yet here: a deployer may
+// tell the caller of a replica before it tells the replica of the component.
+const maxStartWait = 10 * time.Second
+
+// served is one method that others may call.
+type served struct {
+	component *codegen.Component
+	method    *codegen.MethodInfo
+}
+
+// methods returns the methods of all components in the binary by their keys.
+func methods(r *codegen.Registry) map[call.Key]served {
+	m := map[call.Key]served{}
+	for _, c := range r.Components {
+		for i := range c.Methods {
+			m[call.Key(c.Methods[i].Key)] = served{c, &c.Methods[i]}
+		}
+	}
+	return m
+}
+
+// lookupMethod is the server's way to components. A peer that was verified has the components
+// that it may call as its authority; any other may call all.
+func (w *Weavelet) lookupMethod(table map[call.Key]served) func(call.Peer, call.Key) call.Handler {
+	return func(peer call.Peer, key call.Key) call.Handler {
+		s, ok := table[key]
+		if !ok {
+			return nil
+		}
+		if allowed, limited := peer.Auth.(map[string]bool); limited && !allowed[s.component.Info.Name] {
+			text := fmt.Sprintf("the caller may not call %s", s.component.Info.Name)
+			return func(context.Context, *call.Incoming) call.Reply {
+				return call.Reply{Status: call.StatusUnimplemented, Body: []byte(text)}
+			}
+		}
+		return func(ctx context.Context, in *call.Incoming) call.Reply {
+			return w.serveCall(ctx, s, in)
+		}
+	}
+}
+
+// serveCall executes one call.
+func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) call.Reply {
+	p, err := w.await(ctx, s.component.Info.Name)
+	if err != nil {
+		return call.Reply{Status: call.StatusUnimplemented, Body: []byte(err.Error())}
+	}
+	if len(in.Meta) > 0 {
+		ctx = metadata.NewContext(ctx, in.Meta)
+	}
+	ctx = w.tracer.NewContext(ctx, fromWire(in.Trace))
+	ctx, span := w.tracer.Start(ctx, short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
+	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
+		in.Args, in.Send, func(thrown any, stack []byte) {
+			w.panicked(s.component, s.method, thrown, stack)
+		})
+	span.Finish(spanError(status, nil))
+	return call.Reply{Status: call.Status(status), Body: body}
+}
+
+// await returns a component once it runs here.
+func (w *Weavelet) await(ctx context.Context, component string) (*part, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxStartWait,
+		fmt.Errorf("%s does not run in this process", component))
+	defer cancel()
+	for {
+		w.mu.Lock()
+		p, changed := w.parts[component], w.changed
+		w.mu.Unlock()
+		if p != nil {
+			select {
+			case <-p.started:
+				return p, p.err
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
