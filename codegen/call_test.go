@@ -288,8 +288,14 @@ func TestRoutingKey(t *testing.T) {
 		age  uint8
 		rate float32
 	}
-	if shard(key{"a", 1, 2}) == shard(key{"a", 2, 2}) || shard(key{"a", 1, 2}) != shard(key{"a", 1, 2}) {
-		t.Error("the shard of a struct does not depend on its fields alone")
+	base, same := shard(key{"a", 1, 2}), shard(key{user: "a", age: 1, rate: 2})
+	if base != same {
+		t.Error("equal structs have different shards")
+	}
+	for _, other := range []key{{"b", 1, 2}, {"a", 2, 2}, {"a", 1, 3}} {
+		if shard(other) == base {
+			t.Errorf("the shard of %v does not depend on all fields", other)
+		}
 	}
 }
 

@@ -46,21 +46,13 @@ type Component struct {
 // Register adds the component with the interface I, implemented by *T, to those that this
 // binary holds. The description is Info in its text form.
 func Register[I, T any](description string, stub func(*Client) I, methods ...Method[I]) {
-	info, err := ParseInfo(description)
-	if err != nil {
-		panic(fmt.Sprintf("the generated registration of %v is damaged (%v): run divisi generate",
-			reflect.TypeFor[T](), err))
-	}
-	c := &Component{
-		Info:  info,
-		Iface: reflect.TypeFor[I](),
-		Impl:  reflect.TypeFor[T](),
-		Stub:  func(client *Client) any { return stub(client) },
-	}
+	// The compiler makes this function anew for every component, so little is done here.
+	c := newComponent(description, reflect.TypeFor[I](), reflect.TypeFor[T]())
+	c.Stub = func(client *Client) any { return stub(client) }
 	for _, m := range methods {
 		c.Methods = append(c.Methods, MethodInfo{
 			Name:         m.Name,
-			Key:          MethodKey(info.Name, m.Name, m.Layout),
+			Key:          MethodKey(c.Info.Name, m.Name, m.Layout),
 			NotRetriable: m.NotRetriable || m.Stream,
 			Stream:       m.Stream,
 			Serve: func(ctx context.Context, impl any, call *Served) {
@@ -68,9 +60,7 @@ func Register[I, T any](description string, stub func(*Client) I, methods ...Met
 			},
 		})
 	}
-	registry.mu.Lock()
-	defer registry.mu.Unlock()
-	registry.components = append(registry.components, c)
+	registry.addComponent(c)
 }
 
 // MethodKey returns the key of a method.
@@ -104,6 +94,21 @@ type registrations struct {
 	mu         sync.Mutex
 	components []*Component
 	errors     map[string]knownError
+}
+
+func newComponent(description string, iface, impl reflect.Type) *Component {
+	info, err := ParseInfo(description)
+	if err != nil {
+		panic(fmt.Sprintf("the generated registration of %v is damaged (%v): run divisi generate",
+			impl, err))
+	}
+	return &Component{Info: info, Iface: iface, Impl: impl}
+}
+
+func (r *registrations) addComponent(c *Component) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.components = append(r.components, c)
 }
 
 func (r *registrations) add(known knownError) {

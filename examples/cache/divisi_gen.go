@@ -20,6 +20,9 @@ var (
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Factors(context.Context, int) (Factors, error)
 	}](Factorer(nil))
+	_ = codegen.Stale_run_divisi_generate[interface {
+		Factors(context.Context, int) int
+	}](new(router))
 	_ = (*stale_run_divisi_generate_Factors)((*Factors)(nil))
 )
 

@@ -324,7 +324,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 	for i := range 4 {
 		wg.Go(func() {
 			args := bytes.Repeat([]byte{byte(i)}, 1<<20)
-			for j := range 8 {
+			for j := range 4 {
 				c := ctx
 				if j%2 == 0 {
 					c = context.Background() // writes itself

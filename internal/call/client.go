@@ -61,7 +61,7 @@ func newClient(ctx context.Context, nc net.Conn, addr string, o *Options) (*clie
 	nc.SetDeadline(time.Now().Add(o.HandshakeTimeout))
 	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
 	peer, err := greet(nc, o)
-	if !stop() && err == nil {
+	if !stop() {
 		err = ctx.Err()
 	}
 	if err != nil {

@@ -251,7 +251,7 @@ func TestHostileServer(t *testing.T) {
 		{name: "stream overrun", send: flood, stream: true, want: "more data than the"},
 		{name: "credit overflow", send: append(wire.AppendCredit(nil, id, 1<<32-1), wire.AppendCredit(nil, id, 1)...), want: "more credit than"},
 		{name: "goes away", send: wire.GoAway{Reason: wire.ReasonViolation, Text: "you again"}.Append(nil), want: "you again"},
-		{name: "hangs up", send: nil, want: "EOF"},
+		{name: "hangs up", send: nil, want: "hung up"},
 		{name: "4 GiB answer", send: response(wire.FlagMore, wire.AppendTotal(nil, 4<<30)), status: StatusBadArgs},
 		{name: "a stream for a call", send: frameOf(wire.Header{Call: id, Type: wire.TypeData}), status: StatusBadArgs},
 		{name: "answers to others", send: append(frameOf(wire.Header{Call: 1<<slotBits | id, Type: wire.TypeResponse}), response(0)...)},

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,9 @@ func (l *link) serve(handle func(wire.Frame) error) error {
 			err = l.dispatch(f, handle)
 		}
 		if err != nil {
+			if err == io.EOF {
+				err = errHungUp
+			}
 			l.fail(err)
 			<-l.w.closed // a farewell takes a second at most
 			return l.cause()
@@ -165,6 +169,7 @@ func (l *link) bytesOut() uint64 {
 }
 
 var (
+	errHungUp  = errors.New("the peer hung up")
 	errSilent  = errors.New("the peer does not answer")
 	errStalled = errors.New("the peer takes no data")
 )

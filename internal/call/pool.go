@@ -21,6 +21,10 @@ const (
 	ejectAfter = 3 // connections lost or not made without an answer between
 	ejectBase  = time.Second
 	ejectCap   = time.Minute
+
+	// A replica that refuses calls has none in flight, and would draw more for it.
+	avoidFor  = 250 * time.Millisecond
+	avoidLoad = 1 << 20
 )
 
 // PoolOptions configure a Pool. The zero value is the default.
@@ -83,6 +87,7 @@ type replica struct {
 	removed  bool
 	inFlight int
 
+	avoid     time.Time // it refused a call: others are preferred until then
 	failures  int       // connections lost or not made since the last answer
 	redialAt  time.Time // when to connect again, after a failure
 	ejections int
@@ -215,19 +220,19 @@ func (p *Pool) choose(now time.Time, req *Request, tried []*replica) (*replica, 
 	p.picks = [3][]*replica{fresh, stale, ejected}
 	for _, candidates := range p.picks {
 		if len(candidates) > 0 {
-			return p.pick(candidates, req), wait
+			return p.pick(now, candidates, req), wait
 		}
 	}
 	return nil, wait
 }
 
 // pick chooses among candidates; nil if the choice has to be connected first.
-func (p *Pool) pick(candidates []*replica, req *Request) *replica {
+func (p *Pool) pick(now time.Time, candidates []*replica, req *Request) *replica {
 	var r *replica
 	if req.Routed {
-		r = p.owner(candidates, req.Shard)
+		r = p.owner(now, candidates, req.Shard)
 	} else {
-		r = lightest(candidates)
+		r = lightest(now, candidates)
 	}
 	if r.conn != nil {
 		return r
@@ -240,15 +245,21 @@ func (p *Pool) pick(candidates []*replica, req *Request) *replica {
 	if len(connected) == 0 {
 		return nil
 	}
-	return lightest(connected)
+	return lightest(now, connected)
 }
 
-func lightest(rs []*replica) *replica {
-	return rs[lighter(len(rs), func(i int) int { return rs[i].inFlight }, rand.IntN)]
+func lightest(now time.Time, rs []*replica) *replica {
+	load := func(i int) int {
+		if now.Before(rs[i].avoid) {
+			return rs[i].inFlight + avoidLoad
+		}
+		return rs[i].inFlight
+	}
+	return rs[lighter(len(rs), load, rand.IntN)]
 }
 
 // owner returns the replica that a shard goes to.
-func (p *Pool) owner(candidates []*replica, shard uint64) *replica {
+func (p *Pool) owner(now time.Time, candidates []*replica, shard uint64) *replica {
 	if len(p.slices) > 0 {
 		addrs := p.slices[sliceOf(p.slices, shard)].Replicas
 		var assigned []*replica
@@ -258,7 +269,7 @@ func (p *Pool) owner(candidates []*replica, shard uint64) *replica {
 			}
 		}
 		if len(assigned) > 0 {
-			return lightest(assigned)
+			return lightest(now, assigned)
 		}
 	}
 	return slices.MaxFunc(candidates, func(a, b *replica) int {
@@ -360,5 +371,8 @@ func (p *Pool) release(r *replica, c *client, reply Reply, err error) {
 		p.lost(r, time.Now(), nil)
 	case err == nil && r.conn == c:
 		r.failures, r.ejections = 0, 0
+	}
+	if err == nil && reply.Status == StatusOverloaded {
+		r.avoid = time.Now().Add(avoidFor)
 	}
 }

@@ -27,13 +27,17 @@ type refusal struct {
 	unsaid int       // refusals since then
 }
 
+// hostOf is the peer that refusals are counted by. Unix sockets have no names for theirs.
+func hostOf(remote net.Addr) string {
+	if host, _, err := net.SplitHostPort(remote.String()); err == nil {
+		return host
+	}
+	return remote.Network()
+}
+
 // add notes a refusal. The table of peers is bounded: when it is full of peers of the last
 // minute, further ones share a line.
-func (r *refusals) add(remote net.Addr, what string, err error) {
-	host := remote.String()
-	if h, _, e := net.SplitHostPort(host); e == nil {
-		host = h
-	}
+func (r *refusals) add(host, what string, err error) {
 	now := time.Now()
 	r.mu.Lock()
 	r.count++

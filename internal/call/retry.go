@@ -78,6 +78,9 @@ func (a *attempts) call() (Reply, error) {
 func (a *attempts) acquire() (*replica, *client, error) {
 	p := a.pool
 	for {
+		if a.ctx.Err() != nil {
+			return nil, nil, a.expired()
+		}
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
@@ -95,7 +98,7 @@ func (a *attempts) acquire() (*replica, *client, error) {
 		if a.retries == 0 {
 			a.last = ErrNoReplica
 			if known != nil {
-				a.last = fmt.Errorf("%w: %w", ErrNoReplica, known)
+				a.last = fmt.Errorf("%w: %v", ErrNoReplica, known)
 			}
 		}
 		if err := a.wait(changed, wait); errors.Is(err, errGaveUp) {
@@ -121,9 +124,17 @@ func (a *attempts) wait(changed <-chan struct{}, d time.Duration) error {
 	case <-t.C:
 	case <-a.pool.ctx.Done():
 	case <-a.ctx.Done():
-		return fmt.Errorf("%w while waiting for a replica (%w)", a.ctx.Err(), a.last)
+		return a.expired()
 	}
 	return nil
+}
+
+// expired is the end of a call whose context has ended while no replica had it.
+func (a *attempts) expired() error {
+	if a.last == nil {
+		return a.ctx.Err()
+	}
+	return fmt.Errorf("%w while waiting for a replica (%v)", a.ctx.Err(), a.last)
 }
 
 // retriable reports whether the call may be made again: surely not executed, or idempotent.

@@ -108,7 +108,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		if failures++; errors.Is(err, net.ErrClosed) || failures == acceptFailures {
 			return fmt.Errorf("cannot accept connections: %w", err)
 		}
-		s.refused.add(l.Addr(), "cannot accept a connection", err)
+		s.refused.add("listener "+l.Addr().String(), "cannot accept a connection", err)
 		select {
 		case <-time.After(min(acceptBackoffCap, acceptBackoff<<min(failures-1, 10))):
 		case <-ctx.Done():
@@ -123,7 +123,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	defer raw(nc).Close()
 	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
 	defer stop()
-	remote := nc.RemoteAddr()
+	remote := hostOf(nc.RemoteAddr())
 	ss, err := s.admit(ctx, nc)
 	if err != nil {
 		if ctx.Err() == nil {

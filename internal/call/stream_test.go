@@ -269,9 +269,16 @@ func TestStreamsAtOnce(t *testing.T) {
 
 func TestStreamRetry(t *testing.T) {
 	busy := serveUnix(t, ServerOptions{Lookup: handlers{2: count}.lookup, MaxInFlight: -1})
-	good := serveUnix(t, ServerOptions{Lookup: handlers{2: count}.lookup})
+	good := serveUnix(t, ServerOptions{Lookup: handlers{1: echo, 2: count}.lookup})
 	p := newPool(t, PoolOptions{}, busy, good)
-	for range 20 {
+	warm(t, p, 2)
+	retries := p.Stats().Retries
+	for i := 0; i < 8 || i < 200 && p.Stats().Retries == retries; i++ {
+		p.mu.Lock()
+		for _, r := range p.replicas {
+			r.avoid = time.Time{}
+		}
+		p.mu.Unlock()
 		s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: []byte{3, 'x'}})
 		if err != nil {
 			t.Fatal(err)
@@ -285,7 +292,7 @@ func TestStreamRetry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if busy.Stats().Errors == 0 || p.Stats().Retries == 0 || p.Stats().Errors != 0 {
+	if busy.Stats().Errors == 0 || p.Stats().Retries == retries || p.Stats().Errors != 0 {
 		t.Errorf("stats %+v, %+v", p.Stats(), busy.Stats())
 	}
 	// A stream of which something has come is not made again.

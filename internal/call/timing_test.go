@@ -78,32 +78,28 @@ func TestStoppedReplica(t *testing.T) {
 		n := newMemNet()
 		mute(t, n, "a")
 		serveMem(t, n, "b", ServerOptions{Lookup: handlers{1: echo}.lookup})
-		p := memPool(t, n, PoolOptions{}, "a", "b")
+		p := memPool(t, n, PoolOptions{}, "a")
 		start := time.Now()
 		var wg sync.WaitGroup
-		var mu sync.Mutex
-		broken, slowest := 0, time.Duration(0)
-		for i := range 100 {
+		for i := range 40 {
 			wg.Go(func() {
 				idempotent := i%2 == 0
 				reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Idempotent: idempotent})
-				mu.Lock()
-				defer mu.Unlock()
-				slowest = max(slowest, time.Since(start))
+				within(t, "dropping the replica", time.Since(start), 5*time.Second, 6*time.Second)
 				var e *Error
-				switch {
-				case err == nil && reply.Status == StatusOK:
-				case !idempotent && errors.As(err, &e) && e.Executed && e.Addr == "a" && errors.Is(err, errSilent):
-					broken++
-				default:
+				if idempotent && (err != nil || reply.Status != StatusOK) {
+					t.Errorf("%v, %v", reply.Status, err)
+				}
+				if !idempotent && (!errors.As(err, &e) || !e.Executed || e.Addr != "a" || !errors.Is(err, errSilent)) {
 					t.Errorf("%v, %v", reply.Status, err)
 				}
 			})
 		}
+		synctest.Wait()
+		p.SetReplicas([]string{"a", "b"})
 		wg.Wait()
-		within(t, "dropping the replica", slowest, 5*time.Second, 6*time.Second)
-		if broken == 0 || p.Stats().Retries == 0 {
-			t.Errorf("%d calls were cut off, stats %+v", broken, p.Stats())
+		if s := p.Stats(); s.Retries < 20 || s.InFlight != 0 {
+			t.Errorf("stats %+v", s)
 		}
 	})
 }
@@ -288,7 +284,7 @@ func TestSlowReaderWhoTalks(t *testing.T) {
 func TestPingFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemNet()
-		h := serveMem(t, n, "a", ServerOptions{})
+		h := serveMem(t, n, "a", ServerOptions{Conn: Options{MaxQueue: 256 << 10}})
 		nc := connect(t, n, "a")
 		var flood []byte
 		for range 1000 {
@@ -297,11 +293,11 @@ func TestPingFlood(t *testing.T) {
 		sent := 0
 		for {
 			n, err := nc.Write(flood)
-			if sent += n; err != nil || sent > 20<<20 {
+			if sent += n; err != nil || sent > 4<<20 {
 				break
 			}
 		}
-		if synctest.Wait(); sent > 8<<20 || h.Stats().Connections != 0 {
+		if synctest.Wait(); sent > 1<<20 || h.Stats().Connections != 0 {
 			t.Errorf("%d bytes of PING were taken, stats %+v", sent, h.Stats())
 		}
 	})
@@ -328,7 +324,7 @@ func TestNoReplica(t *testing.T) {
 			start = time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			_, err = p.Call(ctx, &Request{Method: Key{1}})
-			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNoReplica) {
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), ErrNoReplica.Error()) {
 				t.Errorf("with a deadline: %v", err)
 			}
 			within(t, "waiting for the deadline", time.Since(start), 5*time.Second, 5*time.Second)
@@ -387,7 +383,7 @@ func TestOneLineAMinute(t *testing.T) {
 		n := newMemNet()
 		var log lines
 		h := serveMem(t, n, "a", ServerOptions{Logger: log.logger()})
-		for range 300 {
+		for range 180 {
 			nc, err := n.dial(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)
@@ -398,19 +394,19 @@ func TestOneLineAMinute(t *testing.T) {
 			<-time.After(time.Second)
 		}
 		text := log.String()
-		if lines := strings.Count(text, "\n"); lines != 5 || h.Stats().Refused != 300 {
+		if lines := strings.Count(text, "\n"); lines != 3 || h.Stats().Refused != 180 {
 			t.Errorf("%d lines for %d refusals: %s", lines, h.Stats().Refused, text)
 		}
 		if !strings.Contains(text, "unlogged=59") || !strings.Contains(text, "peer=client") {
 			t.Errorf("log: %s", text)
 		}
-		for i := range 5000 {
-			h.refused.add(memAddr(fmt.Sprintf("host-%d:1", i)), "a connection was refused", ErrClosed)
+		for i := range 2000 {
+			h.refused.add(fmt.Sprint("host-", i), "a connection was refused", ErrClosed)
 		}
 		if len(h.refused.peers) > refusalPeers+1 {
 			t.Errorf("the table has %d peers", len(h.refused.peers))
 		}
-		if lines := strings.Count(log.String(), "\n"); lines > 5+refusalPeers+1 {
+		if lines := strings.Count(log.String(), "\n"); lines > 3+refusalPeers+1 {
 			t.Errorf("%d lines", lines)
 		}
 	})

@@ -95,8 +95,8 @@ func (c *checker) rest() {
 	}
 }
 
-// nameGroups names the groups without a name after their first component: by its short name, or
-// by its full one where the short one would give two groups replicas of the same name.
+// nameGroups names the groups without a name after their first component: by its interface, or
+// by its full name where that would give two groups replicas of the same name.
 func (c *checker) nameGroups() {
 	groups := c.app.Groups
 	users, written := map[string]int{}, map[string]string{}
@@ -117,7 +117,7 @@ func (c *checker) nameGroups() {
 		case users[l] > 1:
 			groups[i].Name = g.Components[0]
 		default:
-			groups[i].Name = name.Component(g.Components[0]).Short()
+			groups[i].Name = name.Group(name.Component(g.Components[0]))
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (c *checker) nameGroups() {
 // label returns what the names of the replicas of a group differ in, on systems that take upper
 // and lower case for the same, too.
 func label(g Group) string {
-	return strings.ToLower(name.Label(cmp.Or(g.Name, name.Component(g.Components[0]).Short())))
+	return strings.ToLower(name.Label(cmp.Or(g.Name, name.Group(name.Component(g.Components[0])))))
 }
 
 // find returns the index of the group that is meant by s: its name, or the full or short name of

@@ -88,7 +88,6 @@ type Deployer struct {
 	listeners []ListenerStatus
 	finished  bool // the main component's program has returned
 	stopping  bool
-	events    uint64
 }
 
 // New returns a deployer of an application. A specification that cannot be met is an error.
@@ -202,7 +201,6 @@ func (d *Deployer) post(f func()) {
 
 func (d *Deployer) emit(e Event) {
 	e.Time = time.Now()
-	d.events++
 	d.options.Logger.Info(e.Text, "event", e.Kind, "replica", e.Replica, "pid", e.Pid)
 	if d.options.HandleEvent != nil {
 		d.options.HandleEvent(e)

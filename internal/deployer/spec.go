@@ -40,7 +40,7 @@ func makePlan(spec Spec) (place.Plan, error) {
 	case "none":
 		for _, c := range all {
 			groups = append(groups, place.Group{
-				Name: name.Label(name.Component(c).Short()), Components: []string{c},
+				Name: name.Group(name.Component(c)), Components: []string{c},
 			})
 		}
 	case "":

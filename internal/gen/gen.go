@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options) error {
 		if changed && o.Check {
 			stale = append(stale, f.path)
 		} else if changed {
-			fmt.Fprintln(o.Report, "wrote", f.path)
+			fmt.Fprintln(o.Report, f.verb(), f.path)
 		}
 	}
 	if len(stale) > 0 {
@@ -101,6 +101,13 @@ func generate(pkgs []*load.Package) (files []file, warnings []*check.Problem, er
 		files = append(files, file{filepath.Join(pkgs[i].Dir, load.File), data})
 	}
 	return files, warnings, nil
+}
+
+func (f file) verb() string {
+	if f.data == nil {
+		return "removed"
+	}
+	return "wrote"
 }
 
 // update makes the file what it should be, or with dry set only says whether it is not.

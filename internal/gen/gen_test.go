@@ -84,7 +84,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// The cases are a module of their own, and no workspace may get in between.
 	os.Setenv("GOWORK", "off")
-	os.Setenv("GOFLAGS", "-mod=mod")
+	os.Setenv("GOFLAGS", "")
+	os.Setenv("GOPROXY", "off")
 	code := m.Run()
 	if s, _ := cases(); s != nil {
 		os.RemoveAll(s.dir)
@@ -210,29 +211,32 @@ func emitted(t *testing.T, r *check.Result) []byte {
 	return data
 }
 
+// problems returns everything that is wrong with a case.
+func (s *space) problems(name string) []*check.Problem {
+	var pkgs []*load.Package
+	var results []*check.Result
+	var problems []*check.Problem
+	for _, i := range s.byCase[name] {
+		pkgs = append(pkgs, s.pkgs[i])
+		results = append(results, s.results[i])
+		problems = append(problems, s.results[i].Problems...)
+	}
+	problems = append(problems, check.Cycles(results)...)
+	return append(problems, unlinked(pkgs, results)...)
+}
+
 func TestRefusals(t *testing.T) {
 	s := loadCases(t)
 	for _, rule := range check.Rules[1:] {
 		name := "refusals/" + rule.ID
 		t.Run(rule.ID, func(t *testing.T) {
-			indexes := s.byCase[name]
-			if len(indexes) == 0 {
+			if len(s.byCase[name]) == 0 {
 				t.Fatalf("the rule %s has no case in testdata/%s.txtar", rule.ID, name)
 			}
-			var pkgs []*load.Package
-			var results []*check.Result
-			var problems []*check.Problem
-			for _, i := range indexes {
-				pkgs = append(pkgs, s.pkgs[i])
-				results = append(results, s.results[i])
-				problems = append(problems, s.results[i].Problems...)
-			}
-			problems = append(problems, check.Cycles(results)...)
-			problems = append(problems, unlinked(pkgs, results)...)
 			var got bytes.Buffer
-			found := false
+			problems, found := s.problems(name), false
 			for _, p := range problems {
-				found = found || p.ID == rule.ID
+				found = found || p.Rule.ID == rule.ID
 				line := strings.TrimPrefix(p.Error(), filepath.Join(s.dir, name)+string(filepath.Separator))
 				fmt.Fprintln(&got, line)
 			}
@@ -319,7 +323,7 @@ func TestRun(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	goCommand(t, s.dir, "vet", "-copylocks=false", "-composites=false", "./ok/...", "./examples/...")
+	goCommand(t, s.dir, "vet", "-composites=false", "./ok/...", "./examples/...")
 	writeFile(t, filepath.Join(s.dir, "run", "main.go"), fmt.Appendf(nil, `package main
 
 import (

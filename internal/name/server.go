@@ -29,12 +29,16 @@ func CheckLabel(s string) error {
 	return nil
 }
 
-// Label makes the label of a group out of its name: "cart.Cart" is "cart" because it says the
-// same twice, and what a label cannot have becomes "-". Different names may have the same label.
+// Group returns the name of the group of a component that is in no other: "cart" for
+// "example.com/shop/cart.Cart" and "cart-fast" for its implementation named fast.
+func Group(c Component) string {
+	short := c.Short()
+	return strings.ToLower(Label(short[strings.LastIndexByte(short, '.')+1:]))
+}
+
+// Label makes a label of any name: what a label cannot have becomes "-". Different names may have
+// the same label.
 func Label(group string) string {
-	if pkg, iface, ok := strings.Cut(group, "."); ok && strings.EqualFold(pkg, iface) {
-		group = pkg
-	}
 	b := []byte(group)
 	for i, c := range b {
 		if !isAlphanumeric(c) && !isJoint(c) {

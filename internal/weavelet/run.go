@@ -43,6 +43,14 @@ func (w *Weavelet) body(ctx context.Context, main *part) error {
 	select {
 	case err = <-returned:
 		returned <- nil
+		if w.draining.Load() {
+			// It returned because its listeners are closed. The order to end follows.
+			select {
+			case <-ctx.Done():
+			case <-time.After(stopTime):
+			}
+			err = nil
+		}
 	case <-ctx.Done():
 	}
 	w.end(ctx)

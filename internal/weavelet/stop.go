@@ -7,8 +7,11 @@ import (
 )
 
 // drain tells every component that the end is near, those started last first, and waits until
-// the listeners have served what they accepted.
+// the listeners have served what they accepted. Only the first call does.
 func (w *Weavelet) drain(ctx context.Context) {
+	if w.draining.Swap(true) {
+		return
+	}
 	w.mu.Lock()
 	parts := slices.Clone(w.started)
 	listeners := slices.Clone(w.listeners)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -102,6 +103,8 @@ type Weavelet struct {
 	network network
 	stats   *methodStats
 	tracer  *trace.Recorder
+
+	draining atomic.Bool
 
 	mu      sync.Mutex // guards what follows
 	parts   map[string]*part

@@ -137,8 +137,8 @@ func FuzzPreface(f *testing.F) {
 	})
 }
 
-// FuzzMessage feeds frames of one call to a message: its memory stays within twice of what has
-// arrived and the window.
+// FuzzMessage feeds frames of one call to a message: its memory stays within a multiple of
+// what has arrived and the window.
 func FuzzMessage(f *testing.F) {
 	seed(f, "request-chunks")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -161,7 +161,7 @@ func FuzzMessage(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if arrived += len(fr.Body); cap(m.body) > max(window, 2*arrived) {
+			if arrived += len(fr.Body); cap(m.body) > max(window, growth*arrived) {
 				t.Fatalf("%d bytes for %d", cap(m.body), arrived)
 			}
 			if m.Done() && uint64(len(m.Body())) != m.total {

@@ -1,5 +1,9 @@
 package wire
 
+// growth is by how much a message's memory grows when it is full: a compromise between what is
+// copied and what a peer can make us allocate beyond what it has sent.
+const growth = 4
+
 // Message collects the chunks of a message. Its memory grows with what arrives: what the peer
 // says about the length is a limit and not a reason to allocate.
 type Message struct {
@@ -43,7 +47,7 @@ func (m *Message) add(chunk []byte) error {
 		return violation("%s of %d bytes has at least %d", m.First.Type, m.total, n)
 	}
 	if n > cap(m.body) {
-		larger := make([]byte, len(m.body), min(m.total, uint64(max(n, 2*cap(m.body)))))
+		larger := make([]byte, len(m.body), min(m.total, uint64(max(n, growth*cap(m.body)))))
 		copy(larger, m.body)
 		m.body = larger
 	}

@@ -23,6 +23,10 @@ var (
 		Change(context.Context, Request, Change) (Contents, error)
 		View(context.Context, Request) (Contents, error)
 	}](Cart(nil))
+	_ = codegen.Stale_run_divisi_generate[interface {
+		Change(context.Context, Request, Change) string
+		View(context.Context, Request) string
+	}](new(router))
 	_ = (*stale_run_divisi_generate_Request)((*Request)(nil))
 	_ = (*stale_run_divisi_generate_Line)((*Line)(nil))
 	_ = (*stale_run_divisi_generate_Change)((*Change)(nil))

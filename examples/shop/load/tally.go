@@ -182,7 +182,8 @@ func (r report) print(w io.Writer) error {
 	var b []byte
 	b = fmt.Appendf(b, "%d requests in %.1f s (%.0f/s) by %d users, %d errors\n\n",
 		r.Requests, r.Seconds, r.Rate, r.Users, r.Errors)
-	b = fmt.Appendf(b, "%-12s %9s %7s %9s %9s %9s %9s\n", "page", "requests", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
+	b = fmt.Appendf(b, "%-12s %9s %7s %9s %9s %9s %9s\n",
+		"page", "requests", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
 	all := pageReport{"all", r.Requests, r.Errors, r.P50, r.P95, r.P99, r.Max}
 	for _, p := range append([]pageReport{all}, r.Pages...) {
 		b = fmt.Appendf(b, "%-12s %9d %7d %9.2f %9.2f %9.2f %9.2f\n",

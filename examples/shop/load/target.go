@@ -28,7 +28,8 @@ func parseTarget(text string, timeout time.Duration) (*target, error) {
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil:
 		return nil, fmt.Errorf("-url %s: need http://host:port and nothing more", text)
 	}
-	if address, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
+	address, err := netip.ParseAddr(u.Hostname())
+	if u.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
 		return nil, fmt.Errorf("-url %s: load visits this machine only: use localhost, 127.0.0.1 or [::1]", text)
 	}
 	host := u.Host

@@ -90,7 +90,9 @@ func (v *visitor) pause(d time.Duration) {
 }
 
 // ask sends a request and checks the answer: its status, and whatever check wants.
-func (v *visitor) ask(page, method, path string, form url.Values, status int, check func(*answer) error) (*answer, error) {
+func (v *visitor) ask(
+	page, method, path string, form url.Values, status int, check func(*answer) error,
+) (*answer, error) {
 	v.pause(v.think)
 	if !v.begin() {
 		return nil, errEnd

@@ -21,6 +21,9 @@ var (
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Charge(context.Context, string, money.Money, Card) (Receipt, error)
 	}](Payment(nil))
+	_ = codegen.Stale_run_divisi_generate[interface {
+		Charge(context.Context, string, money.Money, Card) string
+	}](new(router))
 	_ = (*stale_run_divisi_generate_MoneyMoney)((*money.Money)(nil))
 	_ = (*stale_run_divisi_generate_Card)((*Card)(nil))
 	_ = (*stale_run_divisi_generate_Receipt)((*Receipt)(nil))

@@ -16,7 +16,7 @@ type Method struct {
 	Signature    string   // in the words of the package, for messages
 	Type         *types.Signature
 	NotRetriable bool
-	Shared       bool // arguments and results of local calls are not copied
+	Shared       bool             // arguments and results of local calls are not copied
 	Route        *types.Signature // the router's method, nil if it has none
 	Layout       uint64
 }
@@ -65,7 +65,7 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 		Shared:       c.docs.shared(c.pkg.Fset, f),
 	}
 	params, results := sig.Params(), sig.Results()
-	if params.Len() == 0 || params.At(0).Type().String() != "context.Context" {
+	if params.Len() == 0 || types.Unalias(params.At(0).Type()).String() != "context.Context" {
 		c.refuse(pos, ruleMethodContext, f.Name(), name)
 		return nil
 	}

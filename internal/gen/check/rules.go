@@ -211,24 +211,24 @@ var Rules = [rulesEnd]Rule{
 
 // Problem is a rule that source breaks at a position.
 type Problem struct {
-	ID      string
-	Pos     token.Position
-	Text    string // what: how to fix
-	Warning bool
+	Rule *Rule
+	Pos  token.Position
+	What string
+	Fix  string
 }
 
 // Error returns file:line:col: what: how to fix.
 func (p *Problem) Error() string {
-	if p.Warning {
-		return p.Pos.String() + ": warning: " + p.Text
+	kind := ""
+	if p.Rule.Warning {
+		kind = "warning: "
 	}
-	return p.Pos.String() + ": " + p.Text
+	return fmt.Sprintf("%v: %s%s: %s", p.Pos, kind, p.What, p.Fix)
 }
 
 func newProblem(pos token.Position, r rule, args ...any) *Problem {
-	entry := Rules[r]
-	text := fill(entry.What, args) + ": " + fill(entry.Fix, args)
-	return &Problem{ID: entry.ID, Pos: pos, Text: text, Warning: entry.Warning}
+	entry := &Rules[r]
+	return &Problem{Rule: entry, Pos: pos, What: fill(entry.What, args), Fix: fill(entry.Fix, args)}
 }
 
 // fill is Sprintf for texts that need not use every argument.

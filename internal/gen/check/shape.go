@@ -150,6 +150,9 @@ func opaqueShared(t types.Type, seen map[types.Type]bool) bool {
 	return true
 }
 
+// maxMinSize keeps sizes in bounds; a smaller one is always right.
+const maxMinSize = 1 << 20
+
 // MinSize returns the least number of bytes that a value takes.
 func (s *Shape) MinSize() int {
 	switch s.Kind {
@@ -158,11 +161,11 @@ func (s *Shape) MinSize() int {
 	case Pointer:
 		return 1
 	case Array:
-		return int(min(s.Len, 1<<20)) * min(s.Elem.MinSize(), 1<<10)
+		return int(min(s.Len*int64(s.Elem.MinSize()), maxMinSize))
 	case Struct:
 		n := 0
 		for _, f := range s.Fields {
-			n = min(n+f.Shape.MinSize(), 1<<30)
+			n = min(n+f.Shape.MinSize(), maxMinSize)
 		}
 		return n
 	}

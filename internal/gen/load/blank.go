@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/tools/go/packages"
 )
@@ -24,50 +26,66 @@ type blanks struct {
 	declared map[string]map[string]bool // by package path: the names that the real file declares
 }
 
-// newBlanks makes a blank for every generated file of packages that can be edited.
-func newBlanks(all map[string]*packages.Package) (*blanks, error) {
-	b := &blanks{content: map[string][]byte{}, declared: map[string]map[string]bool{}}
+func newBlanks() *blanks {
+	return &blanks{content: map[string][]byte{}, declared: map[string]map[string]bool{}}
+}
+
+// addAll makes a blank for every generated file of packages that can be edited. It reports
+// whether there were any that had none.
+func (b *blanks) addAll(all map[string]*packages.Package) (added bool, err error) {
+	before := len(b.content)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		p := all[path]
 		if p.Module == nil || p.Module.Version != "" && p.Module.Replace == nil {
 			continue
 		}
-		// A broken file is in none of go list's lists of Go files.
-		for _, file := range slices.Concat(p.GoFiles, p.OtherFiles, p.IgnoredFiles, besides(p)) {
-			if filepath.Base(file) == File && b.content[file] == nil {
+		for _, dir := range dirs(p) {
+			file := filepath.Join(dir, File)
+			if _, err := os.Stat(file); err == nil && b.content[file] == nil {
 				b.add(p, file)
 			}
 		}
 	}
-	if len(b.content) == 0 {
-		return b, nil
+	if len(b.content) == before {
+		return false, nil
 	}
-	return b, b.write()
+	return true, b.write()
 }
 
-// besides returns the generated file that lies beside a package's files, if there is one.
-func besides(p *packages.Package) []string {
-	if len(p.GoFiles) == 0 {
-		return nil
+// dirs returns the folder of a package. A package that is broken may have its files, the only
+// sign of its folder, in any of the lists.
+func dirs(p *packages.Package) []string {
+	var dirs []string
+	for _, file := range slices.Concat(p.GoFiles, p.OtherFiles, p.IgnoredFiles) {
+		if dir := filepath.Dir(file); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
 	}
-	file := filepath.Join(filepath.Dir(p.GoFiles[0]), File)
-	if _, err := os.Stat(file); err != nil {
-		return nil
+	return dirs
+}
+
+// packageName returns the name that the files beside a generated file give their package.
+func packageName(generated string) string {
+	dir := filepath.Dir(generated)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
+	for _, file := range files {
+		base := filepath.Base(file)
+		if match, _ := build.Default.MatchFile(dir, base); base == File || !match ||
+			strings.HasSuffix(base, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly)
+		if err == nil {
+			return f.Name.Name
+		}
 	}
-	return []string{file}
+	return ""
 }
 
 func (b *blanks) add(p *packages.Package, file string) {
-	name := p.Name
-	for _, other := range append(slices.Clone(p.GoFiles), file) {
-		if other == file && name != "" {
-			break
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), other, nil, parser.PackageClauseOnly)
-		if err == nil {
-			name = f.Name.Name
-			break
-		}
+	name := packageName(file)
+	if name == "" {
+		name = p.Name
 	}
 	if name == "" {
 		return
@@ -95,14 +113,16 @@ func (b *blanks) add(p *packages.Package, file string) {
 
 // write puts the blanks where the go command finds them.
 func (b *blanks) write() error {
-	dir, err := os.MkdirTemp("", "divisi-generate-")
-	if err != nil {
-		return fmt.Errorf("cannot make a directory for an overlay: %w", err)
+	if b.dir == "" {
+		dir, err := os.MkdirTemp("", "divisi-generate-")
+		if err != nil {
+			return fmt.Errorf("cannot make a directory for an overlay: %w", err)
+		}
+		b.dir = dir
 	}
-	b.dir = dir
 	replace := map[string]string{}
 	for i, file := range slices.Sorted(maps.Keys(b.content)) {
-		blank := filepath.Join(dir, fmt.Sprintf("%d.go", i))
+		blank := filepath.Join(b.dir, fmt.Sprintf("%d.go", i))
 		if err := os.WriteFile(blank, b.content[file], 0o600); err != nil {
 			return err
 		}
@@ -112,7 +132,7 @@ func (b *blanks) write() error {
 	if err != nil {
 		return err
 	}
-	overlay := filepath.Join(dir, "overlay.json")
+	overlay := filepath.Join(b.dir, "overlay.json")
 	if err := os.WriteFile(overlay, data, 0o600); err != nil {
 		return err
 	}

@@ -92,17 +92,28 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 	listing := base
 	listing.Mode = packages.NeedName | packages.NeedFiles | packages.NeedImports |
 		packages.NeedDeps | packages.NeedModule
-	listed, err := packages.Load(&listing, c.Patterns...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list packages: %w", err)
-	}
-	all := map[string]*packages.Package{}
-	packages.Visit(listed, nil, func(p *packages.Package) { all[p.PkgPath] = p })
-	blanks, err := newBlanks(all)
-	if err != nil {
-		return nil, err
-	}
+	blanks := newBlanks()
 	defer blanks.remove()
+	all := map[string]*packages.Package{}
+	// A broken file can hide what its package imports, so the list may become longer once there
+	// is a blank for it.
+	for again := true; again; {
+		listing.BuildFlags = append(slices.Clone(base.BuildFlags), blanks.flags...)
+		listed, err := packages.Load(&listing, c.Patterns...)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list packages: %w", err)
+		}
+		broken := false
+		packages.Visit(listed, nil, func(p *packages.Package) {
+			all[p.PkgPath] = p
+			broken = broken || len(p.Errors) > 0
+		})
+		added, err := blanks.addAll(all)
+		if err != nil {
+			return nil, err
+		}
+		again = added && broken
+	}
 
 	typed := base
 	typed.Mode = packages.LoadSyntax | packages.NeedModule
@@ -115,6 +126,9 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 	var result []*Package
 	var bad Errors
 	for _, p := range loaded {
+		if p.PkgPath == "command-line-arguments" {
+			return nil, errors.New("cannot generate code for single files: name their package")
+		}
 		if p.Name == "" && len(p.Errors) == 0 {
 			continue
 		}

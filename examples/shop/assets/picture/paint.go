@@ -16,6 +16,20 @@ const subRows = 5
 
 // PNG returns the picture as a PNG file.
 func (p *Picture) PNG() ([]byte, error) {
+	painted, err := p.Paint()
+	if err != nil {
+		return nil, err
+	}
+	var file bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := encoder.Encode(&file, painted); err != nil {
+		return nil, fmt.Errorf("cannot encode a picture: %w", err)
+	}
+	return file.Bytes(), nil
+}
+
+// Paint returns the picture as pixels, all of them opaque.
+func (p *Picture) Paint() (*image.RGBA, error) {
 	canvas := image.NewRGBA(image.Rect(0, 0, Side, Side))
 	for _, s := range p.shapes {
 		ink, err := parseColor(s.color)
@@ -37,11 +51,7 @@ func (p *Picture) PNG() ([]byte, error) {
 		}
 		fill(canvas, area, ink)
 	}
-	var file bytes.Buffer
-	if err := png.Encode(&file, canvas); err != nil {
-		return nil, fmt.Errorf("cannot encode a picture: %w", err)
-	}
-	return file.Bytes(), nil
+	return canvas, nil
 }
 
 func parseColor(text string) (color.NRGBA, error) {

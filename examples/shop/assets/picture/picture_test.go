@@ -11,17 +11,31 @@ import (
 	"testing"
 )
 
-func paint(t *testing.T, p *Picture) image.Image {
+func paint(t *testing.T, p *Picture) *image.RGBA {
 	t.Helper()
-	file, err := p.PNG()
-	if err != nil {
-		t.Fatal(err)
-	}
-	painted, err := png.Decode(bytes.NewReader(file))
+	painted, err := p.Paint()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return painted
+}
+
+func TestPNG(t *testing.T) {
+	p := New("#102030", "#405060")
+	file, err := p.PNG()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := png.Decode(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	painted := paint(t, p)
+	for i := range Side {
+		if at8(decoded, i, i) != at8(painted, i, i) {
+			t.Fatalf("pixel %d,%d is %v, painted %v", i, i, decoded.At(i, i), painted.At(i, i))
+		}
+	}
 }
 
 func at8(painted image.Image, x, y int) color.NRGBA {

@@ -1,0 +1,294 @@
+package gen
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/emit"
+	"github.com/divisi-go/divisi/internal/gen/load"
+)
+
+const runSource = `
+-- store/store.go --
+package store
+
+import (
+	"context"
+
+	"github.com/divisi-go/divisi"
+)
+
+type Store interface {
+	Get(context.Context, string) (string, error)
+}
+
+type store struct {
+	divisi.Implements[Store]
+}
+
+func (*store) Get(_ context.Context, s string) (string, error) { return s, nil }
+-- user/user.go --
+package user
+
+import (
+	"example.com/gen/store"
+	"github.com/divisi-go/divisi"
+)
+
+type app struct {
+	divisi.Implements[divisi.Main]
+	store divisi.Ref[store.Store]
+}
+-- plain/plain.go --
+package plain
+`
+
+// module makes a module of its own with some files.
+func module(t *testing.T, files string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := writeModule(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack(dir, txtar.Parse([]byte(files)), ""); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// generateIn runs the generator and returns its report.
+func generateIn(t *testing.T, dir string, checkOnly bool, patterns ...string) (string, error) {
+	t.Helper()
+	var report bytes.Buffer
+	err := Run(t.Context(), Options{Dir: dir, Patterns: patterns, Check: checkOnly, Report: &report})
+	return report.String(), err
+}
+
+func mustGenerate(t *testing.T, dir string, patterns ...string) string {
+	t.Helper()
+	report, err := generateIn(t, dir, false, patterns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestRunWritesWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	file := filepath.Join(dir, "store", load.File)
+	plain := filepath.Join(dir, "plain", load.File)
+	writeFile(t, plain, []byte(load.Header+"\n\npackage plain\n"))
+
+	_, err := generateIn(t, dir, true, "./store", "./plain")
+	if err == nil || !strings.Contains(err.Error(), "run divisi generate ./store ./plain") ||
+		!strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), plain) {
+		t.Errorf("with Check: %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("with Check a file was written")
+	}
+
+	report := mustGenerate(t, dir, "./store", "./plain")
+	if !strings.Contains(report, "wrote "+file) || !strings.Contains(report, "removed "+plain) {
+		t.Errorf("report %q", report)
+	}
+	if _, err := os.Stat(plain); err == nil {
+		t.Error("a file that is not needed any more is still there")
+	}
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report := mustGenerate(t, dir, "./store", "./plain"); report != "" {
+		t.Errorf("the second run says %q", report)
+	}
+	if _, err := generateIn(t, dir, true, "./store"); err != nil {
+		t.Errorf("with Check after generation: %v", err)
+	}
+	if after, err := os.Stat(file); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the second run has replaced the file (%v)", err)
+	}
+}
+
+// TestRunMendsBrokenFiles has generated files in all states, in the package that is generated
+// and in one that it imports.
+func TestRunMendsBrokenFiles(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	mustGenerate(t, dir, "./...")
+	file := filepath.Join(dir, "store", load.File)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"empty":    "",
+		"cut":      string(good[:len(good)/2]),
+		"merge":    "<<<<<<< ours\n" + string(good) + "=======\n>>>>>>> theirs\n",
+		"stale":    strings.ReplaceAll(string(good), "Get", "Fetch"),
+		"renamed":  strings.Replace(string(good), "package store", "package other", 1),
+		"garbage":  "\x00\x01",
+		"constant": load.Header + "\n\npackage store\n\nconst Broken = 1 + \"a\"\n",
+	} {
+		writeFile(t, file, []byte(content))
+		if name == "renamed" || name == "cut" {
+			if report := mustGenerate(t, dir, "./user"); strings.Contains(report, file) {
+				t.Errorf("%s: a package that was not named was generated: %s", name, report)
+			}
+		}
+		mustGenerate(t, dir, "./store")
+		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, good) {
+			t.Errorf("%s: the file was not mended (%v)", name, err)
+		}
+	}
+}
+
+func TestRunToleratesUseOfGeneratedNames(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	mustGenerate(t, dir, "./store")
+	more := filepath.Join(dir, "store", "more.go")
+	writeFile(t, more, []byte("package store\n\nvar _ = storeStub{}\n"))
+	mustGenerate(t, dir, "./store")
+	writeFile(t, more, []byte("package store\n\nvar _ = otherStub{}\n"))
+	if _, err := generateIn(t, dir, false, "./store"); err == nil ||
+		!strings.Contains(err.Error(), "more.go:3:9: undefined: otherStub") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRunReportsErrorsOfSource(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource+`
+-- types/a.go --
+package types
+
+var a int = "b"
+-- syntax/a.go --
+package syntax
+
+func f( {
+-- imports/a.go --
+package imports
+
+import _ "example.com/nowhere"
+-- refused/a.go --
+package refused
+
+import "github.com/divisi-go/divisi"
+
+type a struct {
+	divisi.WithConfig[int]
+}
+`)
+	for pattern, want := range map[string]string{
+		"./types":   "types/a.go:3:13: cannot use \"b\"",
+		"./syntax":  "syntax/a.go:3:9: expected",
+		"./imports": "imports/a.go:3:10: no required module provides package example.com/nowhere",
+		"./refused": "refused/a.go:6:9: a embeds divisi.WithConfig but is no component: embed",
+		"./nowhere": "nowhere",
+	} {
+		_, err := generateIn(t, dir, false, pattern, "./store")
+		if err == nil || !strings.Contains(filepath.ToSlash(err.Error()), want) {
+			t.Errorf("%s: error %v, want %s", pattern, err, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "store", load.File)); err == nil {
+		t.Error("a file was written although something was refused")
+	}
+}
+
+func TestRunToleratesMissingEmbeddedFiles(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	writeFile(t, filepath.Join(dir, "store", "more.go"),
+		[]byte("package store\n\nimport _ \"embed\"\n\n//go:embed page.html\nvar page string\n"))
+	mustGenerate(t, dir, "./store")
+}
+
+func TestRunKeepsFilesOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	file := filepath.Join(dir, "store", load.File)
+	writeFile(t, file, []byte("package store\n\nvar mine int\n"))
+	_, err := generateIn(t, dir, false, "./store")
+	if err == nil || !strings.Contains(err.Error(), "was not generated") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRunWarnsOfMissingImplementations(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource+`
+-- api/api.go --
+package api
+
+type Other interface{}
+-- lonely/lonely.go --
+package lonely
+
+import (
+	"example.com/gen/api"
+	"github.com/divisi-go/divisi"
+)
+
+type app struct {
+	divisi.Implements[divisi.Main]
+	other divisi.Ref[api.Other]
+}
+`)
+	mustGenerate(t, dir, "./store")
+	// The implementation in a package that is not named is known by its generated file.
+	if report := mustGenerate(t, dir, "./user"); strings.Contains(report, "warning") {
+		t.Errorf("report %q", report)
+	}
+	report := mustGenerate(t, dir, "./lonely")
+	if !strings.Contains(report, "lonely.go:10:2: warning: divisi.Main uses component example.com/gen/api/Other") {
+		t.Errorf("report %q", report)
+	}
+}
+
+func TestTags(t *testing.T) {
+	t.Parallel()
+	dir := module(t, runSource)
+	source, err := os.ReadFile(filepath.Join(dir, "store", "store.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "store", "more.go"), []byte(strings.Replace(
+		"//go:build special\n\n"+strings.ReplaceAll(string(source), "tore", "tock"),
+		"package stock", "package store", 1)))
+	mustGenerate(t, dir, "./store")
+	var report bytes.Buffer
+	o := Options{Dir: dir, Patterns: []string{"./store"}, Tags: "special", Report: &report}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "store", load.File))
+	if err != nil || !bytes.Contains(data, []byte("stockStub")) {
+		t.Errorf("the file of a tag was not read (%v)", err)
+	}
+}
+
+func TestDeterministic(t *testing.T) {
+	s := loadCases(t)
+	for i, pkg := range s.pkgs {
+		if len(s.results[i].Problems) > 0 {
+			continue
+		}
+		again, err := emit.File(check.Check(pkg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(again, emitted(t, s.results[i])) {
+			t.Errorf("%s: two runs give two files", pkg.Path)
+		}
+	}
+}
