@@ -122,7 +122,11 @@ func (v *visitor) take(data []byte) ([]byte, error) {
 	return data[size:], nil
 }
 
-// here reports whether the field that was read is this one, and of its type.
+// here reports whether the field that was read is this one, and of its type. It is not inlined
+// into the many functions that call it, as bytesOf is not: that would be a good part of what
+// applications link.
+//
+//go:noinline
 func (v *visitor) here(num, typ int) bool {
 	if v.num != num {
 		return false
@@ -138,6 +142,7 @@ func (v *visitor) tag(num, typ int) {
 	v.out = binary.AppendUvarint(v.out, uint64(num)<<3|uint64(typ))
 }
 
+//go:noinline
 func (v *visitor) bytesOf(num int, data []byte) {
 	v.tag(num, typeBytes)
 	v.out = binary.AppendUvarint(v.out, uint64(len(data)))
@@ -146,15 +151,23 @@ func (v *visitor) bytesOf(num int, data []byte) {
 
 // number is an integer, an enumeration or a boolean as a varint.
 func number[T ~int32 | ~int64 | ~uint64](v *visitor, num int, field *T) {
+	*field = T(v.varint(num, uint64(*field)))
+}
+
+// varint writes a number, or returns the one that was read in its place.
+//
+//go:noinline
+func (v *visitor) varint(num int, value uint64) uint64 {
 	switch {
 	case v.reading:
 		if v.here(num, typeVarint) {
-			*field = T(v.value)
+			return v.value
 		}
-	case *field != 0:
+	case value != 0:
 		v.tag(num, typeVarint)
-		v.out = binary.AppendUvarint(v.out, uint64(*field))
+		v.out = binary.AppendUvarint(v.out, value)
 	}
+	return value
 }
 
 func (v *visitor) bool(num int, field *bool) {
@@ -296,12 +309,18 @@ func message[T any, P interface {
 			if *field == nil {
 				*field = new(T)
 			}
-			v.err = unmarshal(v.data, *field, v.nesting+1)
+			v.read(*field)
 		}
 	case *field != nil:
-		v.bytesOf(num, Marshal(*field))
+		v.write(num, *field)
 	}
 }
+
+//go:noinline
+func (v *visitor) read(m Message) { v.err = unmarshal(v.data, m, v.nesting+1) }
+
+//go:noinline
+func (v *visitor) write(num int, m Message) { v.bytesOf(num, Marshal(m)) }
 
 // messages are nested messages, each a field of its own.
 func messages[T any, P interface {
@@ -311,13 +330,13 @@ func messages[T any, P interface {
 	if v.reading {
 		if v.here(num, typeBytes) {
 			m := P(new(T))
-			v.err = unmarshal(v.data, m, v.nesting+1)
+			v.read(m)
 			*field = append(*field, m)
 		}
 		return
 	}
 	for _, m := range *field {
-		v.bytesOf(num, Marshal(m))
+		v.write(num, m)
 	}
 }
 

@@ -34,7 +34,7 @@ type app struct {
 
 func serve(ctx context.Context, a *app) error {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		name, err := a.reverser.Get().Reverse(r.Context(), r.FormValue("name"))
+		name, err := a.reverser.Get().Reverse(r.Context(), r.URL.Query().Get("name"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return

@@ -380,6 +380,32 @@ func TestInFlightLimits(t *testing.T) {
 	}
 }
 
+// TestCancelledStillCount: handlers that ignore their context use up the limit of the
+// connection they came by, so that no peer gets the whole server by cancelling.
+func TestCancelledStillCount(t *testing.T) {
+	release := make(chan bool)
+	h := serveUnix(t, ServerOptions{Conn: Options{MaxInFlight: 2}, Lookup: handlers{1: echo, 2: func(context.Context, *Incoming) Reply {
+		<-release
+		return Reply{}
+	}}.lookup})
+	p := newPool(t, PoolOptions{}, h)
+	mustCall(t, p, &Request{Method: Key{1}})
+	c := p.replicas[0].conn
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { c.call(ctx, &Request{Method: Key{2}}) })
+	}
+	eventually(t, "two calls run", func() bool { return h.Stats().InFlight == 2 })
+	cancel()
+	wg.Wait()
+	if reply, err := c.call(t.Context(), &Request{Method: Key{1}}); reply.Status != StatusOverloaded || err != nil {
+		t.Errorf("%v, %v", reply.Status, err)
+	}
+	close(release)
+	mustCall(t, p, &Request{Method: Key{1}})
+}
+
 func TestAddresses(t *testing.T) {
 	for addr, want := range map[string]string{
 		"unix:///a/b": "unix /a/b false", "tcp://h:1": "tcp h:1 false", "mtls://tcp://h:1": "tcp h:1 true",

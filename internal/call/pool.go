@@ -38,7 +38,7 @@ type PoolOptions struct {
 	// DialTimeout bounds connecting to a replica and the handshakes with it. Default 5 s.
 	DialTimeout time.Duration
 	// GiveUp is how long a call whose context has no deadline goes on waiting and retrying
-	// after its first failure; the time a replica takes to answer does not count. Default 30 s.
+	// after its first failure; how long the first answer takes does not matter. Default 30 s.
 	GiveUp time.Duration
 	// MaxExecutions is how often an idempotent call may meet a broken connection before it
 	// is given up, lest one poisonous call takes every replica with it. Default 10.

@@ -121,6 +121,7 @@ func sameBytes(t *testing.T, what string, got, want []byte) {
 func TestRandomSchedules(t *testing.T) {
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { randomSchedule(t, seed) })
 		})
 	}

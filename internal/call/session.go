@@ -29,8 +29,9 @@ type session struct {
 	who    Peer
 	last   atomic.Uint32 // the call accepted last
 
-	mu    sync.Mutex
-	calls map[uint32]*incomingCall // whose answer has not left
+	mu     sync.Mutex
+	calls  map[uint32]*incomingCall // that wait for their answer
+	active int                      // these, and cancelled ones whose handlers still run
 
 	// The reading goroutine's:
 	methods    map[uint16]Key
@@ -127,7 +128,7 @@ func (ss *session) handle(f wire.Frame) error {
 // begin handles the first frame of a request.
 func (ss *session) begin(f wire.Frame) error {
 	ss.mu.Lock()
-	known, executing := ss.calls[f.Call] != nil, len(ss.calls)
+	known, active := ss.calls[f.Call] != nil, ss.active
 	ss.mu.Unlock()
 	if known || ss.parts[f.Call] != nil {
 		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
@@ -144,7 +145,7 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.refuse(f.Call, textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: StatusDraining})
-	case executing+len(ss.parts) >= ss.o.MaxInFlight || ss.w.full(), f.First() && ss.assembling+cost > assemblies*most+overhead:
+	case active+len(ss.parts) >= ss.o.MaxInFlight || ss.w.full(), f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: StatusOverloaded})
 	case !f.First():
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
@@ -272,6 +273,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 	}
 	ss.mu.Lock()
 	ss.calls[h.Call] = c
+	ss.active++
 	ss.mu.Unlock()
 	ss.last.Store(h.Call)
 	ss.watch.wake(&ss.link)
@@ -339,11 +341,11 @@ func (c *incomingCall) sending(out *outgoing) bool {
 func (c *incomingCall) leave() bool {
 	c.ss.mu.Lock()
 	defer c.ss.mu.Unlock()
-	if !c.gone {
+	c.ss.active--
+	wanted := !c.gone
+	if c.gone = true; wanted {
 		delete(c.ss.calls, c.id)
 	}
-	wanted := !c.gone
-	c.gone = true
 	return wanted
 }
 

@@ -80,7 +80,7 @@ anything = { at = "all" }
 		Orphan:  OrphanServe,
 		Metrics: Metrics{Local: true},
 		Groups: []Group{
-			{Name: "cart.Cart", Components: []string{cart, store}, Restart: ofCart},
+			{Name: "cart", Components: []string{cart, store}, Restart: ofCart},
 			{Name: "pay", Components: []string{pay}, Replicas: 3, Restart: ofPay},
 			{Name: "main", Components: []string{main}, Restart: all},
 		},
@@ -90,7 +90,7 @@ anything = { at = "all" }
 			MTLS:          true,
 			Env:           []string{"DEBUG=1"},
 			Replicas:      2,
-			GroupReplicas: map[string]int{"cart.Cart": 4, "pay": 3},
+			GroupReplicas: map[string]int{"cart": 4, "pay": 3},
 		},
 		Sections: map[string]Section{cart: "\n" + spaces(30) + "\nlimit = 100\n#divisi:section \"conf/app.toml\" 2 1\n"},
 		Ignored:  []string{"conf/app.toml:35:2: [kube]"},
@@ -115,9 +115,9 @@ func TestDefaults(t *testing.T) {
 		}
 		if name == "known" {
 			want.Groups = []Group{
-				{Name: "cart.Cart", Components: []string{cart}},
-				{Name: "cart.Store", Components: []string{store}},
-				{Name: "pay.Pay", Components: []string{pay}},
+				{Name: "cart", Components: []string{cart}},
+				{Name: "store", Components: []string{store}},
+				{Name: "pay", Components: []string{pay}},
 				{Name: "main", Components: []string{main}},
 			}
 		}
@@ -194,7 +194,7 @@ func TestGroupNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"a.com/cart/Cart", "pay.Pay", "b.com/cart/Cart"}; !slices.Equal(names(app), []string{want[0], want[1], want[2]}) {
+	if want := []string{"a.com/cart/Cart", "pay", "b.com/cart/Cart"}; !slices.Equal(names(app), []string{want[0], want[1], want[2]}) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
 	if want := map[string]int{"a.com/cart/Cart": 3}; !maps.Equal(app.Process.GroupReplicas, want) {
@@ -206,23 +206,33 @@ func TestGroupNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"cart", cart, "cart.Store", "main"}; !slices.Equal(names(app), want) {
+	if want := []string{"cart", cart, "store", "main"}; !slices.Equal(names(app), want) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
 
 	// A group is found by the name of the group and by names of its first component.
-	for _, key := range []string{"pay.Pay", pay} {
+	for _, key := range []string{"pay", "pay.Pay", pay} {
 		app, err = Parse("app.toml", "[divisi.groups.'"+key+"']\nreplicas = 7\n[process]\nreplicas = 3", shop)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if app.Process.GroupReplicas["pay.Pay"] != 7 || app.Process.Replicas != 3 {
+		if app.Process.GroupReplicas["pay"] != 7 || app.Process.Replicas != 3 {
 			t.Errorf("%s: %+v", key, app.Process)
 		}
 	}
 
-	// Without the binary, groups are taken as they are written.
-	app, err = Parse("app.toml", `divisi.groups.cart.replicas = 3
+	// Groups that begin with the same component have different names.
+	app, err = Parse("app.toml", "[divisi]\ncolocate = [['"+cart+"', '"+pay+"'], ['"+cart+"'], ['"+store+"']]", shop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{cart, cart + "-2", "store", "main"}; !slices.Equal(names(app), want) {
+		t.Errorf("names %q, want %q", names(app), want)
+	}
+
+	// Without the binary, groups are taken as they are written. The name of a list is known.
+	app, err = Parse("app.toml", `divisi.groups.web.replicas = 2
+divisi.groups.cart.replicas = 3
 divisi.colocate = [["`+cart+`"], []]
 [process]
 replicas = { pay = 4 }
@@ -230,10 +240,10 @@ replicas = { pay = 4 }
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"cart.Cart", "cart"}; !slices.Equal(names(app), want) {
+	if want := []string{"cart", "web"}; !slices.Equal(names(app), want) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
-	if want := map[string]int{"cart": 3, "pay": 4}; !maps.Equal(app.Process.GroupReplicas, want) {
+	if want := map[string]int{"web": 2, "cart": 3, "pay": 4}; !maps.Equal(app.Process.GroupReplicas, want) {
 		t.Errorf("replicas %v, want %v", app.Process.GroupReplicas, want)
 	}
 }
@@ -323,9 +333,9 @@ func TestErrors(t *testing.T) {
 		{"[divisi]\nbinary = './my shop'", `app.toml:2:1: the application cannot be called like its binary: name "my shop" cannot have ' ' at byte 3: use ASCII letters and digits, and "-", "_" and "." between them; or set name`},
 
 		// Groups and listeners.
-		{"[divisi.groups.crat]\nreplicas = 2", `app.toml:1:16: group "crat" does not exist: did you mean "cart.Cart"?`},
-		{"[process]\nreplicas = { crat = 2 }", `app.toml:2:14: group "crat" does not exist: did you mean "cart.Cart"?`},
-		{"[divisi]\ncolocate = [['" + cart + "', '" + store + "']]\n[process.replicas]\n'cart.Store' = 2", `app.toml:4:1: component "cart.Store" is in the group "cart.Cart": write the group's name`},
+		{"[divisi.groups.crat]\nreplicas = 2", `app.toml:1:16: group "crat" does not exist: did you mean "cart"?`},
+		{"[process]\nreplicas = { crat = 2 }", `app.toml:2:14: group "crat" does not exist: did you mean "cart"?`},
+		{"[divisi]\ncolocate = [['" + cart + "', '" + store + "']]\n[process.replicas]\n'cart.Store' = 2", `app.toml:4:1: component "cart.Store" is in the group "cart": write the group's name`},
 		{"[divisi.groups]\na.components = ['" + cart + "']\nA.components = ['" + pay + "']", `app.toml:3:3: groups "A" and "a" would have replicas of the same name: rename one`},
 		{"[divisi.groups.'+']\ncomponents = ['" + cart + "']", `app.toml:1:16: group "+" has a name that replicas cannot have: use letters and digits, fewer than 100`},
 		{"[single]\nlisteners.shp = { address = ':80' }", `app.toml:2:11: listener "shp" is not in the binary: did you mean "shop"?`},

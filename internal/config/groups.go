@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/name"
@@ -96,13 +97,15 @@ func (c *checker) rest() {
 }
 
 // nameGroups names the groups without a name after their first component: by its interface, or
-// by its full name where that would give two groups replicas of the same name.
+// by its full name where that would give two groups replicas of the same name. Groups that begin
+// with the same component are numbered, too.
 func (c *checker) nameGroups() {
 	groups := c.app.Groups
 	users, written := map[string]int{}, map[string]string{}
 	for _, g := range groups {
 		users[label(g)]++
 	}
+	taken := map[string]int{}
 	for i, g := range groups {
 		l := label(g)
 		switch {
@@ -116,6 +119,9 @@ func (c *checker) nameGroups() {
 			written[l] = g.Name
 		case users[l] > 1:
 			groups[i].Name = g.Components[0]
+			if taken[g.Components[0]]++; taken[g.Components[0]] > 1 {
+				groups[i].Name += "-" + strconv.Itoa(taken[g.Components[0]])
+			}
 		default:
 			groups[i].Name = name.Group(name.Component(g.Components[0]))
 		}

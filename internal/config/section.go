@@ -3,8 +3,10 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/name"
@@ -21,9 +23,16 @@ const origin = "\n#divisi:section "
 
 func (s Section) origin() (file string, line, col int) {
 	if i := strings.LastIndex(string(s), origin); i >= 0 {
-		_, err := fmt.Sscanf(string(s[i+len(origin):]), "%q %d %d", &file, &line, &col)
-		if err == nil {
-			return file, line, col
+		text, _, _ := strings.Cut(string(s[i+len(origin):]), "\n")
+		quoted, err := strconv.QuotedPrefix(text)
+		place := strings.Fields(text[len(quoted):])
+		if err == nil && len(place) == 2 {
+			file, fileErr := strconv.Unquote(quoted)
+			line, lineErr := strconv.Atoi(place[0])
+			col, colErr := strconv.Atoi(place[1])
+			if errors.Join(fileErr, lineErr, colErr) == nil {
+				return file, line, col
+			}
 		}
 	}
 	return "section", 1, 1

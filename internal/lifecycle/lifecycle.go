@@ -116,7 +116,6 @@ type Process struct {
 	Restarts int       // in its whole life
 	Since    time.Time // of the state
 
-	answered time.Time   // when it last answered
 	failures int         // in a row, for the wait
 	window   []time.Time // of the restarts that count
 }
@@ -172,12 +171,12 @@ func (p *Process) spawn(now time.Time) []Action {
 
 // answer takes a sign of life.
 func (p *Process) answer(e Event, now time.Time) []Action {
-	p.answered = now
 	switch {
 	case p.State == Starting && e == Answered:
 		p.enter(Ready, now, p.policy().HungTime)
 		return []Action{Join}
 	case p.State == Ready && e == Busy:
+		p.settle(now)
 		p.enter(Starting, now, p.policy().StartTime)
 		return []Action{Leave}
 	case p.State == Ready:
@@ -192,6 +191,7 @@ func (p *Process) tick(now time.Time) []Action {
 	switch p.State {
 	case Starting, Ready:
 		wasReady := p.State == Ready
+		p.settle(now)
 		p.enter(Hung, now, 0)
 		if wasReady {
 			return []Action{Leave, Destroy}
@@ -227,9 +227,7 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		p.enter(Stopped, now, 0)
 		return actions
 	}
-	if p.State == Ready && now.Sub(p.Since) >= policy.Window {
-		p.failures = 0
-	}
+	p.settle(now)
 	p.failures++
 	p.window = append(p.window, now)
 	for len(p.window) > 0 && now.Sub(p.window[0]) >= policy.Window {
@@ -243,13 +241,21 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 	return actions
 }
 
+// settle forgets the failures in a row of a process that was ready for a whole window, and is
+// called when it no longer is.
+func (p *Process) settle(now time.Time) {
+	if p.State == Ready && now.Sub(p.Since) >= p.policy().Window {
+		p.failures = 0
+	}
+}
+
 // wait returns a random part of a bound that doubles with every failure: "full jitter", after
 // the article on backoff in the AWS architecture blog. It is never so short that a timer would
 // not be needed.
 func (p *Process) wait(policy Policy) time.Duration {
 	bound := policy.MaxBackoff
-	if shift := p.failures - 1; shift < 30 {
-		bound = min(bound, policy.Backoff<<shift)
+	if shift := p.failures - 1; policy.Backoff <= bound>>shift {
+		bound = policy.Backoff << shift
 	}
 	if p.Rand != nil {
 		bound = time.Duration(p.Rand() * float64(bound))

@@ -73,8 +73,8 @@ func TestServer(t *testing.T) {
 
 func TestReplica(t *testing.T) {
 	for group, want := range map[string]string{
-		"cart.Cart":                  "shop-cart-1",
 		"cart":                       "shop-cart-1",
+		"cart.Cart":                  "shop-cart.Cart-1",
 		"cart.Store":                 "shop-cart.Store-1",
 		"cart.Cart#fast":             "shop-cart.Cart-fast-1",
 		"example.com/shop/cart/Cart": "shop-example.com-shop-cart-Cart-1",
@@ -82,6 +82,27 @@ func TestReplica(t *testing.T) {
 		got := Replica("shop", group, 1)
 		if got != want {
 			t.Errorf("Replica(shop, %q, 1) = %q, want %q", group, got, want)
+		}
+		if err := CheckLabel(got); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestGroup(t *testing.T) {
+	for component, want := range map[Component]string{
+		Main:                                "main",
+		"example.com/shop/cart/Cart":        "cart",
+		"example.com/shop/cart/v2/Cart":     "cart",
+		"example.com/shop/cart/CartStore":   "cartstore",
+		"example.com/shop/cart/Cart#fast":   "cart-fast",
+		"example.com/shop/cart/Cart#v1.2":   "cart-v1.2",
+		"example.com/shop/cart/Cart#Fast-A": "cart-fast-a",
+		"example.com/shop/käse/Ä":           "example.com-shop-k--se",
+	} {
+		got := Group(component)
+		if got != want {
+			t.Errorf("Group(%q) = %q, want %q", component, got, want)
 		}
 		if err := CheckLabel(got); err != nil {
 			t.Error(err)

@@ -30,10 +30,18 @@ func CheckLabel(s string) error {
 }
 
 // Group returns the name of the group of a component that is in no other: "cart" for
-// "example.com/shop/cart.Cart" and "cart-fast" for its implementation named fast.
+// "example.com/shop/cart/Cart" and "cart-fast" for its implementation named fast. It is a label.
 func Group(c Component) string {
-	short := c.Short()
-	return strings.ToLower(Label(short[strings.LastIndexByte(short, '.')+1:]))
+	iface, impl, _ := strings.Cut(string(c), "#")
+	if c.Interface() == Main {
+		iface = "main"
+	}
+	group := Label(iface[strings.LastIndexByte(iface, '/')+1:] + "#" + impl)
+	if group == "" {
+		// An interface may be called in letters that no label has; the path of its module is ASCII.
+		group = Label(iface)
+	}
+	return strings.ToLower(group)
 }
 
 // Label makes a label of any name: what a label cannot have becomes "-". Different names may have

@@ -2,15 +2,16 @@ package weavelet
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 )
@@ -141,37 +142,58 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &c
 }
 
-// logLine is a log entry as a line of JSON, for deployers that read them from standard error.
-// Its first member tells it from what the application prints itself.
-type logLine struct {
-	Divisi    int               `json:"divisi"`
-	Time      string            `json:"time"`
-	Level     string            `json:"level"`
-	Msg       string            `json:"msg"`
-	Component string            `json:"component,omitempty"`
-	Node      string            `json:"node,omitempty"`
-	Version   string            `json:"version,omitempty"`
-	File      string            `json:"file,omitempty"`
-	Line      int32             `json:"line,omitempty"`
-	Attrs     map[string]string `json:"attrs,omitempty"`
+// writeLine returns a function that writes entries as lines of JSON, whose first member tells them
+// from what the application prints itself. Encoding by hand keeps encoding/json out of
+// applications that do not use it.
+func writeLine(w io.Writer) func(*protos.LogEntry) error {
+	return func(e *protos.LogEntry) error {
+		line := []byte(`{"divisi":1,"time":"`)
+		line = time.UnixMicro(e.TimeMicros).UTC().AppendFormat(line, time.RFC3339Nano)
+		line = append(line, '"')
+		member := func(key, value string) {
+			line = appendString(append(appendString(append(line, ','), key), ':'), value)
+		}
+		member("level", e.Level)
+		member("msg", e.Msg)
+		for _, field := range [][2]string{
+			{"component", e.Component}, {"node", e.Node}, {"version", e.Version}, {"file", e.File},
+		} {
+			if field[1] != "" {
+				member(field[0], field[1])
+			}
+		}
+		if e.Line > 0 {
+			line = strconv.AppendInt(append(line, `,"line":`...), int64(e.Line), 10)
+		}
+		if len(e.Attrs) > 1 {
+			line = append(line, `,"attrs":{`...)
+			for i := 0; i+1 < len(e.Attrs); i += 2 {
+				if i > 0 {
+					line = append(line, ',')
+				}
+				line = appendString(append(appendString(line, e.Attrs[i]), ':'), e.Attrs[i+1])
+			}
+			line = append(line, '}')
+		}
+		_, err := w.Write(append(line, "}\n"...))
+		return err
+	}
 }
 
-// writeLine returns a function that writes entries as lines of JSON.
-func writeLine(w io.Writer) func(*protos.LogEntry) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return func(e *protos.LogEntry) error {
-		line := logLine{
-			Divisi: 1, Level: e.Level, Msg: e.Msg, Component: e.Component, Node: e.Node,
-			Version: e.Version, File: e.File, Line: e.Line,
-			Time: time.UnixMicro(e.TimeMicros).UTC().Format(time.RFC3339Nano),
+// appendString appends a string as JSON has it. Bytes that are not UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r == '\n':
+			b = append(b, '\\', 'n')
+		case r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029':
+			b = append(b, fmt.Sprintf("\\u%04x", r)...)
+		default:
+			b = utf8.AppendRune(b, r)
 		}
-		for i := 0; i+1 < len(e.Attrs); i += 2 {
-			if line.Attrs == nil {
-				line.Attrs = map[string]string{}
-			}
-			line.Attrs[e.Attrs[i]] = e.Attrs[i+1]
-		}
-		return encoder.Encode(line)
 	}
+	return append(b, '"')
 }

@@ -1,0 +1,64 @@
+// Package logging shows log entries to people.
+package logging
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/colors"
+	"github.com/divisi-go/divisi/envelope/protos"
+)
+
+// PrettyPrinter formats log entries as lines of text.
+type PrettyPrinter struct{ color bool }
+
+// NewPrettyPrinter returns a printer, which colours its lines if color is set.
+func NewPrettyPrinter(color bool) *PrettyPrinter { return &PrettyPrinter{color} }
+
+// letters mark levels; others are marked by their first letter.
+var letters = map[string]string{"stdout": "S", "stderr": "S"}
+
+// Format returns an entry as one line: level and time, weavelet, component, place in the source,
+// message, and attributes as key=value.
+func (p *PrettyPrinter) Format(e *protos.LogEntry) string {
+	var b strings.Builder
+	letter := letters[e.Level]
+	if letter == "" && e.Level != "" {
+		letter = strings.ToUpper(e.Level[:1])
+	}
+	on, off := p.colors(e.Level)
+	fmt.Fprintf(&b, "%s%s%s%s %.8s", on, letter,
+		time.UnixMicro(e.TimeMicros).Format("0102 15:04:05.000000"), off, e.Node)
+	if e.Component != "" {
+		fmt.Fprintf(&b, " %s", e.Component[strings.LastIndexByte(e.Component, '/')+1:])
+	}
+	if e.File != "" {
+		fmt.Fprintf(&b, " %s:%d", e.File[strings.LastIndexByte(e.File, '/')+1:], e.Line)
+	}
+	fmt.Fprintf(&b, "] %s", e.Msg)
+	for i := 0; i+1 < len(e.Attrs); i += 2 {
+		value := e.Attrs[i+1]
+		if strings.ContainsAny(value, " \t\n\"=") {
+			value = strconv.Quote(value)
+		}
+		fmt.Fprintf(&b, " %s=%s", e.Attrs[i], value)
+	}
+	return b.String()
+}
+
+func (p *PrettyPrinter) colors(level string) (on, off string) {
+	if !p.color {
+		return "", ""
+	}
+	switch level {
+	case "error":
+		return colors.Red, colors.Reset
+	case "warn":
+		return colors.Yellow, colors.Reset
+	case "debug":
+		return colors.Dim, colors.Reset
+	}
+	return colors.Cyan, colors.Reset
+}

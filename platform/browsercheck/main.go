@@ -1,0 +1,161 @@
+// Browsercheck loads every page of the example store, and the live page, in headless Chromium. It
+// fails if a request fails, if a console shows an error, if a script throws, or if a picture does
+// not show.
+//
+//	browsercheck [-browser chromium] [-screenshots FOLDER] STORE LIVEPAGE
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// limit bounds the whole journey.
+const limit = 2 * time.Minute
+
+func main() {
+	browser := flag.String("browser", "chromium", "the browser")
+	folder := flag.String("screenshots", "", "folder for pictures of the store and the live page")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		fmt.Fprintln(os.Stderr, "usage: browsercheck [flags] STORE LIVEPAGE")
+		os.Exit(2)
+	}
+	if err := run(*browser, *folder, flag.Arg(0), flag.Arg(1)); err != nil {
+		fmt.Fprintln(os.Stderr, "browsercheck:", err)
+		os.Exit(1)
+	}
+}
+
+func run(browser, folder, store, live string) error {
+	profile, err := os.MkdirTemp("", "browsercheck")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(profile)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	ctx, cancel = chromedp.NewExecAllocator(ctx,
+		chromedp.ExecPath(browser), chromedp.UserDataDir(profile),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.WindowSize(1280, 900))
+	defer cancel()
+	ctx, cancel = chromedp.NewContext(ctx)
+	defer cancel()
+	w := &watch{}
+	chromedp.ListenTarget(ctx, w.see)
+	if err := chromedp.Run(ctx, enable()); err != nil {
+		return fmt.Errorf("cannot start the browser: %w", err)
+	}
+	v := &visitor{ctx: ctx, watch: w, folder: folder}
+	v.store(store)
+	v.live(live)
+	if len(v.problems) > 0 {
+		for _, p := range v.problems {
+			fmt.Fprintln(os.Stderr, "  "+p)
+		}
+		return fmt.Errorf("%d problems on %d pages", len(v.problems), v.pages)
+	}
+	return nil
+}
+
+// visitor goes from page to page.
+type visitor struct {
+	ctx      context.Context
+	watch    *watch
+	folder   string
+	pages    int
+	problems []string
+}
+
+// page does what leads to a page, waits for something on it, and looks at it.
+func (v *visitor) page(name, sign string, actions ...chromedp.Action) {
+	v.pages++
+	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	defer cancel()
+	var broken []string
+	err := chromedp.Run(ctx, append(actions,
+		chromedp.WaitVisible(sign, chromedp.ByQuery),
+		chromedp.Poll(`document.readyState === "complete"`, nil),
+		chromedp.Evaluate(brokenPictures, &broken, awaitPromise))...)
+	if err != nil {
+		v.problems = append(v.problems, fmt.Sprintf("%s: %v (waiting for %s)", name, err, sign))
+	}
+	for _, src := range broken {
+		v.problems = append(v.problems, fmt.Sprintf("%s: the picture %s does not show", name, src))
+	}
+	for _, p := range v.watch.take() {
+		v.problems = append(v.problems, name+": "+p)
+	}
+}
+
+// brokenPictures waits for all pictures, also those that load lazily, and returns those without
+// any.
+const brokenPictures = `Promise.all([...document.images].map(async img => {
+	img.loading = "eager";
+	try { await img.decode(); } catch (e) { return img.src; }
+	return img.naturalWidth > 0 ? "" : img.src;
+})).then(all => all.filter(src => src))`
+
+func (v *visitor) store(url string) {
+	at := func(path string) chromedp.Action { return chromedp.Navigate(url + path) }
+	click := func(what string) chromedp.Action { return chromedp.Click(what, chromedp.ByQuery) }
+	v.page("home", `a[href^="/product/"]`, at("/"))
+	v.picture("store.png")
+	v.page("search", "main", at("/search?q=piano"))
+	v.page("about", "main", at("/about"))
+	v.watch.expect(404)
+	v.page("not found", "main", at("/there-is-no-such-page"))
+	v.watch.expect(0)
+	v.page("product", "form.buy", at("/"), click(`main a[href^="/product/"]`))
+	v.page("cart", `a[href="/checkout"]`, click("form.buy button"))
+	v.page("checkout", "form.order", click(`a[href="/checkout"]`))
+	var fields []chromedp.Action
+	for _, f := range [][2]string{
+		{"name", "Clara Wieck"}, {"street", "Inselstrasse 18"}, {"postcode", "04103"}, {"city", "Leipzig"},
+		{"email", "clara@example.org"}, {"card", "4242 4242 4242 4242"},
+		{"expiry", time.Now().AddDate(3, 0, 0).Format("01/06")}, {"code", "123"},
+	} {
+		fields = append(fields, chromedp.SendKeys("#"+f[0], f[1], chromedp.ByQuery))
+	}
+	v.page("confirmation", "[data-order]", append(fields, click("form.order button"))...)
+}
+
+func (v *visitor) live(url string) {
+	v.page("live page", `#graph [data-node]`, chromedp.Navigate(url),
+		chromedp.Poll(`document.querySelectorAll("#replicas tbody tr[data-replica]").length > 1 &&
+			document.querySelectorAll("#methods tbody tr").length > 1`, nil))
+	v.picture("live.png")
+	v.page("live page, dark", `#graph [data-node]`,
+		emulation.SetEmulatedMedia().WithFeatures(
+			[]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+	v.picture("live-dark.png")
+	v.page("live page, narrow", `#graph [data-node]`, chromedp.EmulateViewport(390, 844),
+		chromedp.Poll(`document.documentElement.scrollWidth <= 390`, nil))
+	v.picture("live-narrow.png")
+}
+
+// picture writes a picture of the whole page.
+func (v *visitor) picture(name string) {
+	if v.folder == "" {
+		return
+	}
+	var png []byte
+	err := chromedp.Run(v.ctx, chromedp.FullScreenshot(&png, 100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(v.folder, name), png, 0o644)
+	}
+	if err != nil {
+		v.problems = append(v.problems, fmt.Sprintf("cannot take the picture %s: %v", name, err))
+	}
+}
