@@ -89,7 +89,7 @@ func (w *world) check(e Event, before Process) {
 // something from outside.
 func (w *world) run(hours time.Duration, crashing bool) {
 	end := w.now.Add(hours * time.Hour)
-	for range 200_000 {
+	for range 500_000 {
 		if w.now.After(end) {
 			return
 		}
@@ -186,10 +186,10 @@ func randomPolicy(rng *rand.Rand) Policy {
 
 // TestRandom lets anything happen at any time.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := &world{t: t, rng: rng, now: start, p: Process{Policy: randomPolicy(rng), Rand: rng.Float64}}
-		w.run(20, false)
+		w.run(10, false)
 		w.wanted = false
 		w.step(Kill)
 		starts := len(w.started)
@@ -208,14 +208,14 @@ func TestRandom(t *testing.T) {
 // TestCrashLoop counts the starts of a process that ends as soon as it has started: in no window
 // are there more than the intensity allows, besides those after the longest wait.
 func TestCrashLoop(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		policy := randomPolicy(rng)
 		policy.Restart = Permanent
 		w := &world{t: t, rng: rng, now: start, p: Process{Policy: policy, Rand: rng.Float64}, wanted: true}
 		w.step(Start)
 		w.live(true)
-		w.run(6, true)
+		w.run(2, true)
 		allowed := policy.Intensity + 1 + int(policy.Window/policy.MaxBackoff)
 		for i, first := range w.started {
 			n := 0
@@ -226,7 +226,7 @@ func TestCrashLoop(t *testing.T) {
 				t.Fatalf("seed %d: %d starts in %v, allowed are %d (%+v)", seed, n, policy.Window, allowed, policy)
 			}
 		}
-		if longest := 6*time.Hour/(policy.MaxBackoff+time.Second) - 1; len(w.started) < int(longest) {
+		if longest := 2*time.Hour/(policy.MaxBackoff+time.Second) - 1; len(w.started) < int(longest) {
 			t.Fatalf("seed %d: %d starts, at least %d were due (%+v)", seed, len(w.started), longest, policy)
 		}
 		w.wanted = false
@@ -235,7 +235,7 @@ func TestCrashLoop(t *testing.T) {
 			w.end()
 		}
 		starts := len(w.started)
-		w.run(6, true)
+		w.run(2, true)
 		if len(w.started) != starts {
 			t.Fatalf("seed %d: %d starts after Stop", seed, len(w.started)-starts)
 		}

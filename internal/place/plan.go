@@ -5,7 +5,8 @@ package place
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Component is what placement needs to know of a component.
@@ -44,27 +45,23 @@ func NewPlan(components []Component, groups []Group, replicas int) (Plan, error)
 	}
 	placed := map[string]bool{}
 	for _, g := range groups {
-		for _, name := range g.Components {
-			if _, ok := p.components[name]; !ok {
-				return Plan{}, fmt.Errorf("group %s has the component %s, which does not exist", g.Name, name)
+		for _, c := range g.Components {
+			if _, ok := p.components[c]; !ok {
+				return Plan{}, fmt.Errorf("group %s has the component %s, which does not exist", g.Name, c)
 			}
-			placed[name] = true
+			placed[c] = true
 		}
 		p.Groups = append(p.Groups, Group{g.Name, slices.Clone(g.Components), g.Replicas})
 	}
 	for _, c := range components {
 		if !placed[c.Name] {
-			p.Groups = append(p.Groups, Group{Name: shortName(c.Name), Components: []string{c.Name}})
+			p.Groups = append(p.Groups, Group{Name: name.Group(name.Component(c.Name)), Components: []string{c.Name}})
 		}
 	}
-	names := map[string]int{}
+	unique(p.Groups)
 	singletons := map[string]string{}
 	for i := range p.Groups {
-		g := &p.Groups[i]
-		if names[g.Name]++; names[g.Name] > 1 {
-			g.Name = fmt.Sprintf("%s-%d", g.Name, names[g.Name])
-		}
-		if err := p.size(g, replicas, singletons); err != nil {
+		if err := p.size(&p.Groups[i], replicas, singletons); err != nil {
 			return Plan{}, err
 		}
 	}
@@ -104,9 +101,21 @@ func (p Plan) size(g *Group, replicas int, singletons map[string]string) error {
 	return nil
 }
 
-func shortName(component string) string {
-	base := component[strings.LastIndexByte(component, '/')+1:]
-	return strings.ToLower(strings.ReplaceAll(base[strings.LastIndexByte(base, '.')+1:], "#", "-"))
+// unique numbers the later ones of groups with the same name.
+func unique(groups []Group) {
+	taken := map[string]bool{}
+	for _, g := range groups {
+		taken[g.Name] = true
+	}
+	seen := map[string]bool{}
+	for i := range groups {
+		g := &groups[i]
+		first := g.Name
+		for n := 2; seen[g.Name] || g.Name != first && taken[g.Name]; n++ {
+			g.Name = fmt.Sprintf("%s-%d", first, n)
+		}
+		seen[g.Name] = true
+	}
 }
 
 // Hosts reports whether a group has a component.

@@ -7,13 +7,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -53,8 +53,7 @@ func run(browser, folder, store, live string) error {
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
 	w := &watch{}
-	chromedp.ListenTarget(ctx, w.see)
-	if err := chromedp.Run(ctx, enable()); err != nil {
+	if err := errors.Join(chromedp.Listen(ctx, w.see), chromedp.Do(ctx, enable)); err != nil {
 		return fmt.Errorf("cannot start the browser: %w", err)
 	}
 	v := &visitor{ctx: ctx, watch: w, folder: folder}
@@ -79,15 +78,17 @@ type visitor struct {
 }
 
 // page does what leads to a page, waits for something on it, and looks at it.
-func (v *visitor) page(name, sign string, actions ...chromedp.Action) {
+func (v *visitor) page(name, sign string, actions ...action) {
 	v.pages++
 	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
 	defer cancel()
+	err := chromedp.Do(ctx, append(actions,
+		chromedp.WaitVisible(chromedp.CSS(sign)),
+		chromedp.Poll[chromedp.Void](`document.readyState === "complete"`))...)
 	var broken []string
-	err := chromedp.Run(ctx, append(actions,
-		chromedp.WaitVisible(sign, chromedp.ByQuery),
-		chromedp.Poll(`document.readyState === "complete"`, nil),
-		chromedp.Evaluate(brokenPictures, &broken, awaitPromise))...)
+	if err == nil {
+		broken, err = chromedp.Run(ctx, chromedp.Evaluate[[]string](brokenPictures, chromedp.EvalAwaitPromise))
+	}
 	if err != nil {
 		v.problems = append(v.problems, fmt.Sprintf("%s: %v (waiting for %s)", name, err, sign))
 	}
@@ -108,8 +109,8 @@ const brokenPictures = `Promise.all([...document.images].map(async img => {
 })).then(all => all.filter(src => src))`
 
 func (v *visitor) store(url string) {
-	at := func(path string) chromedp.Action { return chromedp.Navigate(url + path) }
-	click := func(what string) chromedp.Action { return chromedp.Click(what, chromedp.ByQuery) }
+	at := func(path string) action { return chromedp.Navigate(url + path) }
+	click := func(what string) action { return chromedp.Click(chromedp.CSS(what)) }
 	v.page("home", `a[href^="/product/"]`, at("/"))
 	v.picture("store.png")
 	v.page("search", "main", at("/search?q=piano"))
@@ -120,28 +121,27 @@ func (v *visitor) store(url string) {
 	v.page("product", "form.buy", at("/"), click(`main a[href^="/product/"]`))
 	v.page("cart", `a[href="/checkout"]`, click("form.buy button"))
 	v.page("checkout", "form.order", click(`a[href="/checkout"]`))
-	var fields []chromedp.Action
+	var fields []action
 	for _, f := range [][2]string{
 		{"name", "Clara Wieck"}, {"street", "Inselstrasse 18"}, {"postcode", "04103"}, {"city", "Leipzig"},
 		{"email", "clara@example.org"}, {"card", "4242 4242 4242 4242"},
 		{"expiry", time.Now().AddDate(3, 0, 0).Format("01/06")}, {"code", "123"},
 	} {
-		fields = append(fields, chromedp.SendKeys("#"+f[0], f[1], chromedp.ByQuery))
+		fields = append(fields, chromedp.SendKeys(chromedp.CSS("#"+f[0]), f[1]))
 	}
 	v.page("confirmation", "[data-order]", append(fields, click("form.order button"))...)
 }
 
 func (v *visitor) live(url string) {
 	v.page("live page", `#graph [data-node]`, chromedp.Navigate(url),
-		chromedp.Poll(`document.querySelectorAll("#replicas tbody tr[data-replica]").length > 1 &&
-			document.querySelectorAll("#methods tbody tr").length > 1`, nil))
+		chromedp.Poll[chromedp.Void](`document.querySelectorAll("#replicas tbody tr[data-replica]").length > 1 &&
+			document.querySelectorAll("#methods tbody tr").length > 1`))
 	v.picture("live.png")
 	v.page("live page, dark", `#graph [data-node]`,
-		emulation.SetEmulatedMedia().WithFeatures(
-			[]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+		dark)
 	v.picture("live-dark.png")
 	v.page("live page, narrow", `#graph [data-node]`, chromedp.EmulateViewport(390, 844),
-		chromedp.Poll(`document.documentElement.scrollWidth <= 390`, nil))
+		chromedp.Poll[chromedp.Void](`document.documentElement.scrollWidth <= 390`))
 	v.picture("live-narrow.png")
 }
 
@@ -150,8 +150,7 @@ func (v *visitor) picture(name string) {
 	if v.folder == "" {
 		return
 	}
-	var png []byte
-	err := chromedp.Run(v.ctx, chromedp.FullScreenshot(&png, 100))
+	png, err := chromedp.Run(v.ctx, chromedp.FullScreenshot(100))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(v.folder, name), png, 0o644)
 	}

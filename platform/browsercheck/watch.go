@@ -1,23 +1,40 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
+type action = chromedp.Action[chromedp.Void]
+
 // enable has the browser report what watch sees.
-func enable() chromedp.Action {
-	return chromedp.Tasks{network.Enable(), log.Enable(), runtime.Enable()}
+func enable(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+	if _, err = cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
+		return v, err
+	}
+	if _, err = cdp.Call(ctx, t, log.Enable, cdp.Empty{}); err != nil {
+		return v, err
+	}
+	_, err = cdp.Call(ctx, t, runtime.Enable, cdp.Empty{})
+	return v, err
 }
 
-// awaitPromise has Evaluate wait for a promise.
-func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+// dark has pages believe that the user prefers dark ones.
+func dark(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+	_, err = cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+	return v, err
+}
 
 // watch collects what goes wrong in the browser.
 type watch struct {
@@ -51,29 +68,35 @@ func (w *watch) see(event any) {
 	}
 	switch e := event.(type) {
 	case *network.EventResponseReceived:
-		meant := e.Type == network.ResourceTypeDocument && int(e.Response.Status) == w.expected
-		if e.Response.Status >= 400 && !meant {
-			add("%s: status %d", e.Response.URL, e.Response.Status)
-		} else if e.Type == network.ResourceTypeDocument && w.expected != 0 && !meant {
-			add("%s: status %d, want %d", e.Response.URL, e.Response.Status, w.expected)
+		page := e.Type == network.ResourceTypeDocument
+		switch status := int(e.Response.Status); {
+		case page && w.expected != 0 && status != w.expected:
+			add("%s: status %d, want %d", e.Response.URL, status, w.expected)
+		case status >= 400 && !(page && status == w.expected):
+			add("%s: status %d", e.Response.URL, status)
 		}
 	case *network.EventLoadingFailed:
 		if !e.Canceled { // by leaving a page that asks every second
-			add("a request for a %s failed: %s", strings.ToLower(e.Type.String()), e.ErrorText)
+			add("a request (%s) failed: %s", e.Type, e.ErrorText)
 		}
 	case *runtime.EventExceptionThrown:
-		add("exception: %v", e.ExceptionDetails)
+		d := e.ExceptionDetails
+		text := d.Text
+		if d.Exception != nil {
+			text += " " + d.Exception.Description
+		}
+		add("exception at %s:%d: %s", d.URL, d.LineNumber+1, text)
 	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeAssert {
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeAssert {
 			var text []string
 			for _, a := range e.Args {
-				text = append(text, string(a.Value))
+				text = append(text, string(a.Value)+a.Description)
 			}
 			add("console: %s", strings.Join(text, " "))
 		}
 	case *log.EventEntryAdded:
 		// That a request failed is seen above, with its status.
-		if e.Entry.Level == log.LevelError && e.Entry.Source != log.SourceNetwork {
+		if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork {
 			add("console: %s", e.Entry.Text)
 		}
 	}
