@@ -108,6 +108,10 @@ func newComponent(description string, iface, impl reflect.Type) *Component {
 func (r *registrations) addComponent(c *Component) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Hand-made registrations, unlike generated ones, may come twice in one process.
+	r.components = slices.DeleteFunc(r.components, func(old *Component) bool {
+		return old.Info.Name == c.Info.Name && old.Impl == c.Impl
+	})
 	r.components = append(r.components, c)
 }
 

@@ -16,7 +16,6 @@ package divisitest
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"reflect"
 	"testing"
@@ -42,7 +41,7 @@ type Runner struct {
 	// Logger takes the components' logs. The default writes them to the test's own log.
 	Logger *slog.Logger
 
-	encoded bool
+	encoded, processes bool
 }
 
 // The runners.
@@ -57,7 +56,7 @@ var (
 )
 
 // AllRunners returns all runners.
-func AllRunners() []Runner { return []Runner{Local, RPC} }
+func AllRunners() []Runner { return []Runner{Local, RPC, Process} }
 
 // FakeComponent is a fake of one component.
 type FakeComponent struct {
@@ -112,6 +111,17 @@ func (r Runner) run(t testing.TB, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if isWeavelet() {
+		serveAsWeavelet(registry)
+	}
+	conf, fakes, err := r.prepare(t, registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.processes {
+		r.runProcesses(t, registry, body, conf, fakes)
+		return
+	}
 	typ := reflect.TypeOf(body)
 	var names []string
 	for i := 1; i < typ.NumIn(); i++ {
@@ -121,10 +131,7 @@ func (r Runner) run(t testing.TB, body any) {
 		}
 		names = append(names, c.Info.Name)
 	}
-	w, err := r.newWeavelet(t, registry)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := r.newWeavelet(t, registry, conf, fakes)
 	defer w.End(context.WithoutCancel(t.Context()))
 	if err := w.Start(t.Context(), names...); err != nil {
 		t.Fatal(err)
@@ -174,26 +181,34 @@ func component(w *weavelet.Weavelet, registry *codegen.Registry, param reflect.T
 	return impl, nil
 }
 
-func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry) (*weavelet.Weavelet, error) {
+// prepare parses the configuration and names the components that are faked.
+func (r Runner) prepare(t testing.TB, registry *codegen.Registry) (
+	config.App, map[string]any, error) {
 	var names []string
 	for _, c := range registry.Components {
 		names = append(names, c.Info.Name)
 	}
 	conf, err := config.Parse(t.Name()+".toml", r.Config, config.Options{Components: names})
 	if err != nil {
-		return nil, err
+		return config.App{}, nil, err
 	}
 	fakes := map[string]any{}
 	for _, fake := range r.Fakes {
 		c, ok := registry.FindIface(fake.iface, "")
 		if !ok {
-			return nil, fmt.Errorf("a fake stands for %v, but no such component is linked", fake.iface)
+			return config.App{}, nil,
+				fmt.Errorf("a fake stands for %v, but no such component is linked", fake.iface)
 		}
 		fakes[c.Info.Name] = fake.impl
 	}
+	return conf, fakes, nil
+}
+
+func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf config.App,
+	fakes map[string]any) *weavelet.Weavelet {
 	logger := r.Logger
 	if logger == nil {
-		logger = slog.New(slog.NewTextHandler(testLog(t), nil))
+		logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	return weavelet.NewLocal(weavelet.Application{
 		Registry: registry,
@@ -205,8 +220,5 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry) (*weavelet
 		Logger:  logger,
 		Encoded: r.encoded,
 		Twice:   r.encoded,
-	}), nil
+	})
 }
-
-// testLog returns the test's own log as a writer.
-func testLog(t testing.TB) io.Writer { return t.Output() }

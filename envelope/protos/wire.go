@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Message is a message of the protocol. Messages are encoded as Protocol Buffers are, version 3,
@@ -204,7 +205,7 @@ func (v *visitor) string(num int, field *string) {
 			*field = string(v.data)
 		}
 	case *field != "":
-		v.bytesOf(num, []byte(*field))
+		v.text(num, *field)
 	}
 }
 
@@ -227,8 +228,14 @@ func (v *visitor) strings(num int, field *[]string) {
 		return
 	}
 	for _, s := range *field {
-		v.bytesOf(num, []byte(s))
+		v.text(num, s)
 	}
+}
+
+// text writes a string as UTF-8: peers with the Protocol Buffers runtime end the conversation at
+// anything else, and applications log anything.
+func (v *visitor) text(num int, s string) {
+	v.bytesOf(num, []byte(strings.ToValidUTF8(s, "\uFFFD")))
 }
 
 func (v *visitor) chain(num int, field *[][]byte) {

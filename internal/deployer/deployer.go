@@ -194,11 +194,6 @@ func (d *Deployer) do(ctx context.Context, f func()) error {
 	}
 }
 
-// post is do for those that must not wait.
-func (d *Deployer) post(f func()) {
-	go d.do(context.Background(), f)
-}
-
 func (d *Deployer) emit(e Event) {
 	e.Time = time.Now()
 	d.options.Logger.Info(e.Text, "event", e.Kind, "replica", e.Replica, "pid", e.Pid)

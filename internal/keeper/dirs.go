@@ -31,10 +31,9 @@ func StateDir() (string, error) {
 	return dir, privateDir(dir)
 }
 
-// socketRoom is what the longest path of a Unix socket leaves for the socket's own name.
 const (
 	maxSocketPath = 103 // of macOS; Linux has four more
-	socketRoom    = 50
+	socketRoom    = 50  // for the name of a socket in the folder
 )
 
 // RuntimeDir returns the folder for the sockets that belong to a state folder, whose own path may
@@ -43,7 +42,7 @@ func RuntimeDir(stateDir string) (string, error) {
 	sum := sha256.Sum256([]byte(stateDir))
 	hash := hex.EncodeToString(sum[:6])
 	base := os.Getenv("XDG_RUNTIME_DIR")
-	if base != "" {
+	if filepath.IsAbs(base) { // as its specification says, another is ignored
 		base = filepath.Join(base, "divisi")
 	} else {
 		base = fmt.Sprintf("/tmp/divisi-%d", os.Getuid())
@@ -52,5 +51,8 @@ func RuntimeDir(stateDir string) (string, error) {
 	if len(dir)+socketRoom > maxSocketPath {
 		return "", fmt.Errorf("%s is too long for sockets in it: set XDG_RUNTIME_DIR to a shorter path", dir)
 	}
-	return dir, errors.Join(privateDir(base), privateDir(dir))
+	if err := privateDir(base); err != nil {
+		return "", err
+	}
+	return dir, privateDir(dir)
 }

@@ -1,10 +1,5 @@
-//go:build unix
+//go:build linux || darwin
 
-// Package keeper holds what must outlive decisions: processes, the listening sockets they share,
-// their logs, and the records of how they ended. It knows nothing of what they are for.
-//
-// A keeper works in the process that opens it; its calls take and return plain data, so that it can
-// be a process of its own.
 package keeper
 
 import (
@@ -18,18 +13,19 @@ import (
 	"syscall"
 )
 
-// ErrTaken is the error of opening a folder that another keeper holds.
-var ErrTaken = errors.New("another keeper holds it")
+var errClosed = errors.New("the keeper is closed")
 
-// Keeper holds processes and sockets for one folder.
+// Keeper holds processes and sockets for one folder. It is safe for concurrent use.
 type Keeper struct {
 	dir     string
 	lock    *os.File
-	journal *os.File
+	logSize int64 // of a log file that is rotated
 
 	mu        sync.Mutex // guards what follows; held to signal and to reap
+	journal   *os.File
 	sockets   map[string]*socket
 	processes map[string]*process
+	logged    map[string]chan struct{} // by name; closed when all of a process's log is written
 	closed    bool
 	wait      sync.WaitGroup // for what accompanies processes
 }
@@ -43,43 +39,58 @@ func Open(dir string) (*Keeper, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o700); err != nil {
 		return nil, err
 	}
+	lock, err := takeLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	journal, err := openJournal(filepath.Join(dir, "journal.ndjson"))
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Keeper{
+		dir: dir, lock: lock, journal: journal, logSize: maxFile,
+		sockets:   map[string]*socket{},
+		processes: map[string]*process{},
+		logged:    map[string]chan struct{}{},
+	}, nil
+}
+
+// takeLock locks a folder for this process, and leaves its number there for others to report. The
+// lock ends with the process, however that ends.
+func takeLock(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", dir, err), lock.Close())
+		}
 		holder, _ := os.ReadFile(lock.Name())
-		lock.Close()
-		return nil, fmt.Errorf("cannot use %s: %w (process %s)", dir, ErrTaken,
-			strings.TrimSpace(string(holder)))
+		return nil, errors.Join(fmt.Errorf("cannot use %s: %w (process %s)", dir, ErrTaken,
+			strings.TrimSpace(string(holder))), lock.Close())
 	}
-	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid()))); err != nil {
-		lock.Close()
-		return nil, err
+	if err = lock.Truncate(0); err == nil {
+		_, err = lock.WriteString(strconv.Itoa(os.Getpid()) + "\n")
 	}
-	journal, err := os.OpenFile(filepath.Join(dir, "journal.ndjson"),
-		os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
-	return &Keeper{
-		dir: dir, lock: lock, journal: journal,
-		sockets: map[string]*socket{}, processes: map[string]*process{},
-	}, nil
-}
-
-func writeAt(f *os.File, text string) error {
-	_, err := f.WriteAt([]byte(text), 0)
-	return err
+	return lock, nil
 }
 
 // Close kills every process with its children, closes sockets and logs, and lets the folder go.
+// A second call does nothing.
 func (k *Keeper) Close() error {
 	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		return nil
+	}
 	k.closed = true
 	for _, p := range k.processes {
-		p.kill(syscall.SIGKILL)
+		// One that has just ended is the only reason to fail.
+		_ = p.kill(syscall.SIGKILL)
 	}
 	for _, s := range k.sockets {
 		s.close()

@@ -1,12 +1,42 @@
-//go:build !unix
+//go:build !linux && !darwin
 
 package keeper
 
 import (
 	"errors"
-	"os"
+	"net"
+	"syscall"
 )
 
 var errUnsupported = errors.New("processes are kept on Linux and macOS only: use go run . here")
 
-func privateDir(dir string) error { return errors.Join(errUnsupported, os.MkdirAll(dir, 0o700)) }
+func privateDir(string) error { return errUnsupported }
+
+// Keeper holds processes and sockets for one folder.
+type Keeper struct{}
+
+// Open fails on this system, as do the methods of Keeper.
+func Open(string) (*Keeper, error) { return nil, errUnsupported }
+
+// Close closes the keeper.
+func (*Keeper) Close() error { return errUnsupported }
+
+// LogDir returns the folder of the logs.
+func (*Keeper) LogDir() string { return "" }
+
+// Listen opens a listening socket and keeps it under a key.
+func (*Keeper) Listen(key, network, address string) (net.Addr, error) { return nil, errUnsupported }
+
+// Start starts a process.
+func (*Keeper) Start(s Spec) (*Process, error) {
+	for _, f := range s.Files {
+		f.Close()
+	}
+	return nil, errUnsupported
+}
+
+// Signal sends a signal to a process and its children.
+func (*Keeper) Signal(name string, s syscall.Signal) error { return errUnsupported }
+
+// Exits returns the ends in the journal.
+func (*Keeper) Exits() ([]ExitRecord, error) { return nil, errUnsupported }

@@ -1,10 +1,11 @@
+//go:build linux || darwin
+
 package keeper
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +17,8 @@ import (
 // Bounds of logs.
 const (
 	maxLine  = 64 << 10               // longer lines are cut
-	maxQueue = 1024                   // lines that wait for the disk; more are dropped and counted
+	maxLines = 4096                   // that wait for the disk; more are dropped and counted
+	maxBytes = 1 << 20                // the same in bytes
 	maxFile  = 16 << 20               // a longer file is rotated
 	oldFiles = 2                      // that are kept beside the current one
 	lastTime = 200 * time.Millisecond // for what a process wrote just before its end
@@ -29,24 +31,32 @@ var marker = []byte(`{"divisi":1,`)
 type output struct {
 	name    string
 	lines   chan []byte
-	dropped atomic.Int64
+	waiting atomic.Int64 // bytes in lines
+	dropped atomic.Int64 // lines since the log last said so
 	file    logFile
 }
 
-func newOutput(name, path string) *output {
-	return &output{name: name, lines: make(chan []byte, maxQueue), file: logFile{path: path}}
+func newOutput(name, path string, size int64) *output {
+	return &output{
+		name: name, lines: make(chan []byte, maxLines), file: logFile{path: path, limit: size},
+	}
 }
 
-// collect reads both streams aside. What it returns waits for the rest, but not for children of
-// the process that hold the streams open.
-func (o *output) collect(stdout, stderr *os.File) (finish func()) {
-	var readers sync.WaitGroup
+// collect reads both streams aside. It writes nothing until before is closed, which may be nil:
+// an earlier process of the same name has its last words first. What collect returns waits until
+// everything is written, but not for children of the process that hold the streams open.
+func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
+	var readers, writer sync.WaitGroup
 	readers.Go(func() { o.read(stdout, "stdout") })
 	readers.Go(func() { o.read(stderr, "stderr") })
 	read := make(chan struct{})
 	go func() { readers.Wait(); close(read) }()
-	written := make(chan struct{})
-	go func() { o.write(); close(written) }()
+	writer.Go(func() {
+		if before != nil {
+			<-before
+		}
+		o.write()
+	})
 	return func() {
 		select {
 		case <-read:
@@ -56,7 +66,7 @@ func (o *output) collect(stdout, stderr *os.File) (finish func()) {
 		stderr.Close()
 		<-read
 		close(o.lines)
-		<-written
+		writer.Wait()
 	}
 }
 
@@ -72,12 +82,21 @@ func (o *output) read(r io.Reader, level string) {
 		for cut && err == nil {
 			_, cut, err = lines.ReadLine()
 		}
+		if o.waiting.Add(int64(len(line))) > maxBytes {
+			o.drop(line)
+			continue
+		}
 		select {
 		case o.lines <- line:
 		default:
-			o.dropped.Add(1)
+			o.drop(line)
 		}
 	}
+}
+
+func (o *output) drop(line []byte) {
+	o.waiting.Add(-int64(len(line)))
+	o.dropped.Add(1)
 }
 
 // entry makes a line of the log of a line of output.
@@ -101,48 +120,67 @@ func (o *output) entry(text []byte, level string) []byte {
 // write writes lines until there are no more.
 func (o *output) write() {
 	for line := range o.lines {
-		if n := o.dropped.Swap(0); n > 0 {
-			lost := fmt.Sprintf("%d lines dropped: they came faster than they could be written", n)
-			o.file.write(o.entry([]byte(lost), "warn"))
-		}
+		o.waiting.Add(-int64(len(line)))
+		o.confess()
 		o.file.write(line)
 	}
+	o.confess()
 	o.file.close()
+}
+
+// confess writes how many lines are missing at this place.
+func (o *output) confess() {
+	if n := o.dropped.Swap(0); n > 0 {
+		lost := fmt.Sprintf("%d lines dropped: they came faster than they could be written", n)
+		o.file.write(o.entry([]byte(lost), "warn"))
+	}
 }
 
 // logFile is a file that is rotated. One that cannot be written loses lines, not the process.
 type logFile struct {
-	path string
-	file *os.File
-	size int64
+	path  string
+	limit int64 // of its size, unless one line is longer
+	file  *os.File
+	size  int64
 }
 
 func (l *logFile) write(line []byte) {
-	if l.file != nil && l.size+int64(len(line)) > maxFile {
-		l.rotate()
+	if l.file == nil && !l.open() {
+		return
 	}
-	if l.file == nil {
-		var err error
-		l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-		if err != nil {
+	if l.size > 0 && l.size+int64(len(line)) > l.limit {
+		l.rotate()
+		if !l.open() {
 			return
-		}
-		if info, err := l.file.Stat(); err == nil {
-			l.size = info.Size()
 		}
 	}
 	n, _ := l.file.Write(line)
 	l.size += int64(n)
 }
 
+func (l *logFile) open() bool {
+	var err error
+	l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		l.file = nil
+		return false
+	}
+	if info, err := l.file.Stat(); err == nil {
+		l.size = info.Size()
+	}
+	return true
+}
+
+// rotate makes room for a new file. A file that cannot be moved grows on.
 func (l *logFile) rotate() {
 	l.close()
-	var errs []error
-	for n := oldFiles; n > 1; n-- {
-		errs = append(errs, os.Rename(fmt.Sprintf("%s.%d", l.path, n-1), fmt.Sprintf("%s.%d", l.path, n)))
+	for n := oldFiles; n > 0; n-- {
+		from := l.path
+		if n > 1 {
+			from = fmt.Sprintf("%s.%d", l.path, n-1)
+		}
+		_ = os.Rename(from, fmt.Sprintf("%s.%d", l.path, n))
 	}
-	errs = append(errs, os.Rename(l.path, l.path+".1"))
-	_ = errors.Join(errs...) // a file that stays where it is grows on
 	l.size = 0
 }
 

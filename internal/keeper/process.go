@@ -1,56 +1,18 @@
-//go:build unix
+//go:build linux || darwin
 
 package keeper
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
-
-var errClosed = errors.New("the keeper is closed")
-
-// Spec is a process to start.
-type Spec struct {
-	Name     string // unique among those that run; also that of its log
-	Path     string
-	Args     []string
-	Env      []string   // all of it
-	Dir      string     // "" for this process's own
-	Sockets  []string   // keys of sockets to inherit, from descriptor 3 on, named by LISTEN_FDNAMES
-	Files    []*os.File // inherited after the sockets; closed here once the process has started
-	FileVars []string   // for each file the variable that has its descriptor's number
-}
-
-// Exit is how a process ended.
-type Exit struct {
-	Code   int    `json:"code"` // -1 if a signal ended it
-	Signal string `json:"signal,omitempty"`
-	Time   time.Time
-}
-
-// String returns "exited with code 1" or "was ended by the signal killed".
-func (e Exit) String() string {
-	if e.Signal != "" {
-		return "was ended by the signal " + e.Signal
-	}
-	return fmt.Sprintf("exited with code %d", e.Code)
-}
-
-// Process is a process that was started.
-type Process struct {
-	Name    string
-	Pid     int
-	Started time.Time
-	Exited  <-chan Exit // has one element, then is closed
-}
 
 // process is a process that runs.
 type process struct {
@@ -74,8 +36,8 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 			f.Close()
 		}
 	}()
-	if s.Name == "" || strings.ContainsAny(s.Name, "/\x00") || strings.HasPrefix(s.Name, ".") {
-		return nil, fmt.Errorf("cannot start a process named %q: the name is also that of a file", s.Name)
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
@@ -84,8 +46,7 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 	defer outWrite.Close()
 	errRead, errWrite, err := os.Pipe()
 	if err != nil {
-		outRead.Close()
-		return nil, err
+		return nil, errors.Join(err, outRead.Close())
 	}
 	defer errWrite.Close()
 	null, err := os.Open(os.DevNull)
@@ -97,24 +58,40 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 	defer k.mu.Unlock()
 	pid, err := k.fork(s, null, outWrite, errWrite)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", s.Path, err),
+		return nil, errors.Join(fmt.Errorf("cannot start %s as %s: %w", s.Path, s.Name, err),
 			outRead.Close(), errRead.Close())
 	}
 	p := &process{pid: pid}
 	k.processes[s.Name] = p
 	started := time.Now()
-	k.record(record{Name: s.Name, Pid: pid, Event: "started", Time: started})
-	output := newOutput(s.Name, filepath.Join(k.LogDir(), s.Name+".log"))
+	k.record(record{Name: s.Name, Pid: pid, Event: eventStarted, Time: started})
+	output := newOutput(s.Name, filepath.Join(k.LogDir(), s.Name+".log"), k.logSize)
+	before, logged := k.logged[s.Name], make(chan struct{})
+	k.logged[s.Name] = logged
 	exited := make(chan Exit, 1)
-	k.wait.Add(1)
-	go func() {
-		defer k.wait.Done()
-		gone := output.collect(outRead, errRead)
+	k.wait.Go(func() {
+		finish := output.collect(outRead, errRead, before)
 		exited <- k.reap(s.Name, p)
 		close(exited)
-		gone()
-	}()
+		finish()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if close(logged); k.logged[s.Name] == logged {
+			delete(k.logged, s.Name)
+		}
+	})
 	return &Process{Name: s.Name, Pid: pid, Started: started, Exited: exited}, nil
+}
+
+func (s Spec) check() error {
+	if s.Name == "" || strings.ContainsAny(s.Name, "/\x00") || strings.HasPrefix(s.Name, ".") {
+		return fmt.Errorf("cannot start a process named %q: the name is also that of a file", s.Name)
+	}
+	if len(s.Files) != len(s.FileVars) {
+		return fmt.Errorf("cannot start %s: %d files have %d names of variables",
+			s.Name, len(s.Files), len(s.FileVars))
+	}
+	return nil
 }
 
 // fork starts the process; the mutex is held.
@@ -122,11 +99,11 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 	if k.closed {
 		return 0, errClosed
 	}
-	if _, ok := k.processes[s.Name]; ok {
-		return 0, fmt.Errorf("a process named %s runs already", s.Name)
+	if p, ok := k.processes[s.Name]; ok {
+		return 0, fmt.Errorf("process %d has that name and still runs", p.pid)
 	}
 	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}
-	env := s.Env
+	env := slices.Clone(s.Env)
 	if len(s.Sockets) > 0 {
 		for _, key := range s.Sockets {
 			socket, ok := k.sockets[key]
@@ -147,30 +124,50 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 	})
 }
 
+// reapAgain is how long to wait before looking again whether a process can be reaped, where the
+// system says that it has ended a moment before it can.
+const reapAgain = time.Millisecond
+
 // reap waits for the end of a process and records it.
 func (k *Keeper) reap(name string, p *process) Exit {
-	var status syscall.WaitStatus
-	waitExited(p.pid)
+	for {
+		err := waitExited(p.pid)
+		if exit, ok := k.tryReap(name, p, err == nil); ok {
+			return exit
+		}
+		time.Sleep(reapAgain)
+	}
+}
+
+// tryReap reaps a process and records its end, both under the mutex: nobody sees one without the
+// other, and no signal reaches a number that may be another's. It reports false if the process
+// cannot be reaped yet.
+func (k *Keeper) tryReap(name string, p *process, ended bool) (Exit, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for {
-		_, err := syscall.Wait4(p.pid, &status, 0, nil)
-		if err != syscall.EINTR {
-			break
-		}
+	if ended {
+		// What it leaves behind of its group ends with it: while it is not reaped, the group's
+		// number is its own.
+		_ = p.kill(syscall.SIGKILL)
+	}
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG, nil)
+	exit := Exit{Code: status.ExitStatus(), How: howWait, Time: time.Now()}
+	switch {
+	case err == syscall.EINTR || err == nil && pid == 0:
+		return Exit{}, false
+	case err != nil: // something else in this program has reaped it
+		exit.Code, exit.How = -1, howUnknown
+	case status.Signaled():
+		exit.Code, exit.Signal = -1, status.Signal().String()
 	}
 	p.reaped = true
 	delete(k.processes, name)
-	// What it leaves behind of its own group ends with it.
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
-	exit := Exit{Code: status.ExitStatus(), Time: time.Now()}
-	if status.Signaled() {
-		exit.Code, exit.Signal = -1, status.Signal().String()
-	}
 	k.record(record{
-		Name: name, Pid: p.pid, Event: "exited", Code: exit.Code, Signal: exit.Signal, Time: exit.Time,
+		Name: name, Pid: p.pid, Event: eventExited,
+		Code: exit.Code, Signal: exit.Signal, How: exit.How, Time: exit.Time,
 	})
-	return exit
+	return exit, true
 }
 
 // Signal sends a signal to a process and its children.
@@ -182,46 +179,4 @@ func (k *Keeper) Signal(name string, s syscall.Signal) error {
 		return fmt.Errorf("cannot signal %s: no such process runs", name)
 	}
 	return p.kill(s)
-}
-
-// record is a line of the journal.
-type record struct {
-	Name   string    `json:"name"`
-	Pid    int       `json:"pid"`
-	Event  string    `json:"event"` // started or exited
-	Code   int       `json:"code"`
-	Signal string    `json:"signal,omitempty"`
-	Time   time.Time `json:"time"`
-}
-
-// record appends to the journal, in one write so that lines stay whole. A journal that cannot be
-// written must not keep processes from running.
-func (k *Keeper) record(r record) {
-	var line bytes.Buffer
-	if json.NewEncoder(&line).Encode(r) == nil {
-		_, _ = k.journal.Write(line.Bytes())
-	}
-}
-
-// ExitRecord is how a process of any keeper of this folder ended.
-type ExitRecord struct {
-	Name string
-	Pid  int
-	Exit Exit
-}
-
-// Exits returns the ends in the journal, the oldest first.
-func (k *Keeper) Exits() ([]ExitRecord, error) {
-	data, err := os.ReadFile(k.journal.Name())
-	if err != nil {
-		return nil, err
-	}
-	var exits []ExitRecord
-	for line := range bytes.Lines(data) {
-		var r record
-		if json.Unmarshal(line, &r) == nil && r.Event == "exited" {
-			exits = append(exits, ExitRecord{r.Name, r.Pid, Exit{r.Code, r.Signal, r.Time}})
-		}
-	}
-	return exits, nil
 }

@@ -1,15 +1,19 @@
-//go:build unix
+//go:build linux || darwin
 
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"syscall"
 )
 
 // socket is a listening socket. It is held as a plain descriptor: an os.File would take the
-// socket, and with it all processes that share it, out of non-blocking mode.
+// socket, and with it all processes that share it, out of non-blocking mode when asked for its
+// number.
 type socket struct {
 	fd   int
 	addr net.Addr
@@ -17,8 +21,12 @@ type socket struct {
 }
 
 // Listen opens a listening socket and keeps it under a key, until Close. If the key has one, its
-// address is returned.
+// address is returned, whatever is asked for. The network is one of net.Listen's.
 func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
+	if key == "" || strings.ContainsAny(key, ":\x00") {
+		return nil, fmt.Errorf("cannot keep a socket under the key %q: use one without a colon, "+
+			"which separates keys in LISTEN_FDNAMES", key)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -28,13 +36,16 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 		return s.addr, nil
 	}
 	l, err := net.Listen(network, address)
+	if errors.Is(err, syscall.EADDRINUSE) && network == "unix" && abandoned(address) {
+		l, err = net.Listen(network, address)
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer l.Close()
 	if unix, ok := l.(*net.UnixListener); ok {
 		unix.SetUnlinkOnClose(false)
 	}
-	defer l.Close()
 	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil, err
@@ -52,6 +63,15 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 	}
 	k.sockets[key] = s
 	return s.addr, nil
+}
+
+// abandoned removes a Unix socket that nobody listens at any more, as a killed keeper leaves them.
+func abandoned(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }
 
 // dup copies a descriptor that children do not inherit unless they are given it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -26,7 +27,7 @@ const handshakeTime = 30 * time.Second
 func runDeployed(ctx context.Context, app Application, files inherited) error {
 	ctx, stop := withSignals(ctx)
 	defer stop()
-	err := startDeployed(ctx, app, files)
+	err := startDeployed(ctx, app, files, os.Stderr)
 	if errors.Is(err, errDeployerGone) {
 		// The program may hold its goroutines as long as it likes; without a deployer it ends.
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
@@ -35,8 +36,15 @@ func runDeployed(ctx context.Context, app Application, files inherited) error {
 	return err
 }
 
-// startDeployed does the handshake and hosts components until the end.
-func startDeployed(ctx context.Context, app Application, files inherited) error {
+// Embed runs a weavelet as part of this program, over a pair of pipes to a deployer. It returns when
+// app.Embedded has returned, or the deployer has gone.
+func Embed(ctx context.Context, app Application, in, out *os.File) error {
+	return startDeployed(ctx, app, inherited{in: in, out: out}, nil)
+}
+
+// startDeployed does the handshake and hosts components until the end. Logs are written to lines
+// if the deployer reads them there, unless that is nil.
+func startDeployed(ctx context.Context, app Application, files inherited, lines io.Writer) error {
 	conversation, info, err := pipe.NewWeavelet(files.in, files.out)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
@@ -55,8 +63,8 @@ func startDeployed(ctx context.Context, app Application, files inherited) error 
 		App: info.App, Version: info.DeploymentId, Node: self.Replica,
 	}})
 	logs := conversation.SendLogEntry
-	if slices.Contains(info.Features, featureLines) {
-		logs = writeLine(os.Stderr)
+	if lines != nil && slices.Contains(info.Features, featureLines) {
+		logs = writeLine(lines)
 	}
 	tracer := trace.NewRecorder(trace.Options{Export: exportSpans(conversation.SendTraceSpans)})
 	n := &remoteNetwork{

@@ -123,12 +123,16 @@ func (l *loopback) call(ctx context.Context, r *codegen.Request) (codegen.Status
 	if err != nil {
 		return 0, nil, err
 	}
-	if l.n.options.Twice && !r.Method.NotRetriable {
-		l.serve(ctx, p, r, nil)
+	// Within an extra execution nothing is executed twice again, or deep calls would never end.
+	if l.n.options.Twice && !r.Method.NotRetriable && ctx.Value(extraKey{}) == nil {
+		l.serve(context.WithValue(ctx, extraKey{}, true), p, r, nil)
 	}
 	status, body := l.serve(ctx, p, r, nil)
 	return status, body, nil
 }
+
+// extraKey marks the context of an extra execution.
+type extraKey struct{}
 
 func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request,
 	send func([]byte) error) (codegen.Status, []byte) {

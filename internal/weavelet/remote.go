@@ -267,6 +267,10 @@ func (n *remoteNetwork) host(ctx context.Context, conversation *pipe.Weavelet, s
 
 // runMain runs the program's own function.
 func (n *remoteNetwork) runMain(ctx context.Context) error {
+	if embedded := n.w.app.Embedded; embedded != nil {
+		defer n.w.end(ctx)
+		return embedded(ctx, n.w)
+	}
 	main, ok := n.w.app.Registry.FindImpl(n.w.app.MainImpl)
 	if !ok {
 		return fmt.Errorf("%v is not registered: run divisi generate", n.w.app.MainImpl)

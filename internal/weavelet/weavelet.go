@@ -27,7 +27,11 @@ type Application struct {
 	Inspect  func(impl any) (Fields, error)            // finds the fields to fill
 	Main     func(ctx context.Context, main any) error // the body of the program
 	MainImpl reflect.Type                              // the struct of the main component
-	Fakes    map[string]any                            // implementations by component, for tests
+	// Embedded takes the place of the main component in a weavelet that is part of a program, such
+	// as a test, which calls components but is none.
+	Embedded func(context.Context, *Weavelet) error
+
+	Fakes map[string]any // implementations by component, for tests
 }
 
 // Fields are the fields of an implementation that a weavelet fills.

@@ -5,87 +5,237 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/divisi-go/divisi/codegen"
 )
 
-// Package builds the main package in a folder into a file below dir, and returns the file. What
-// the compiler prints is in the error.
-func Package(ctx context.Context, folder, dir string) (string, error) {
-	compiler, err := exec.LookPath("go")
+// Package is a main package to build.
+type Package struct {
+	Dir     string // absolute folder in which the go command runs
+	Pattern string // the package, seen from there: ".", or an import path
+}
+
+// Error is why a package cannot be built. Its text begins with one line that says it all; what
+// the compiler printed may follow.
+type Error struct {
+	Text string
+	Way  string // out of it; "" if the compiler's own words have to do
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Hint returns the way out.
+func (e *Error) Hint() string { return e.Way }
+
+// Folder returns the package in a folder.
+func Folder(dir string) (Package, error) {
+	absolute, err := filepath.Abs(dir)
+	return Package{Dir: absolute, Pattern: "."}, err
+}
+
+// Find returns the package with an import path, or with any other pattern that the go command
+// takes and that stands for one package, as seen from the working directory.
+func Find(ctx context.Context, pattern string) (Package, error) {
+	dir, err := os.Getwd()
 	if err != nil {
-		return "", errors.New("cannot build: the go command is not on the PATH: " +
-			"install Go 1.26 or later from https://go.dev/dl/, or give a program that is built already")
+		return Package{}, err
 	}
-	absolute, err := filepath.Abs(folder)
+	p := Package{Dir: dir, Pattern: pattern}
+	found, err := p.list(ctx)
 	if err != nil {
-		return "", err
+		return Package{}, err
 	}
-	output := filepath.Join(dir, filepath.Base(absolute))
-	cmd := exec.CommandContext(ctx, compiler, "build", "-o", output, ".")
-	cmd.Dir = absolute
-	var printed bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &printed, &printed
-	if err := cmd.Run(); err != nil {
-		return "", explain(folder, strings.TrimSpace(printed.String()), err)
+	mains := slices.DeleteFunc(found, func(l listed) bool { return l.Name != "main" })
+	switch len(mains) {
+	case 0:
+		return Package{}, &Error{Text: fmt.Sprintf("%s is no main package", pattern),
+			Way: "give the one that has the function main"}
+	case 1:
+		p.Pattern = mains[0].ImportPath
+		return p, nil
+	}
+	paths := make([]string, len(mains))
+	for i, m := range mains {
+		paths[i] = m.ImportPath
+	}
+	return Package{}, &Error{Text: fmt.Sprintf("%s stands for %d programs", pattern, len(mains)),
+		Way: "give one of " + strings.Join(paths, ", ")}
+}
+
+// Build builds the program into a file below dir, and returns the file.
+func (p Package) Build(ctx context.Context, dir string) (string, error) {
+	base := filepath.Base(p.Dir)
+	if p.Pattern != "." {
+		base = programName(p.Pattern)
+	}
+	output := filepath.Join(dir, base)
+	_, printed, err := p.run(ctx, "build", "-o", output, p.Pattern)
+	if err != nil {
+		return "", p.explain(ctx, printed, err)
+	}
+	if info, err := os.Stat(output); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		return "", &Error{Text: fmt.Sprintf("%s is no main package", p), Way: "give the one that has the function main"}
 	}
 	return output, nil
 }
 
-// explain adds the way out to what the compiler said.
-func explain(folder, printed string, err error) error {
-	hint := ""
-	switch {
-	case strings.Contains(printed, "run_divisi_generate"):
-		hint = "\nthe generated code is stale: run \"divisi generate " + folder + "\""
-	case strings.Contains(printed, "requires go >="):
-		hint = "\ninstall a newer Go from https://go.dev/dl/"
+// majorVersion is the last element of import paths such as example.com/shop/v2.
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
+
+// programName is the name that the go command gives a program.
+func programName(importPath string) string {
+	dir, base := path.Split(importPath)
+	if majorVersion.MatchString(base) && dir != "" {
+		base = path.Base(dir)
 	}
-	return fmt.Errorf("cannot build %s:\n%s%s", folder, cmp.Or(printed, err.Error()), hint)
+	return base
 }
 
-// chunk is how much of a program is looked at in one piece; pieces overlap by the longest
-// description that there may be.
-const (
-	chunk   = 4 << 20
-	overlap = 64 << 10
-)
+// String returns the package as a user would name it.
+func (p Package) String() string {
+	if p.Pattern != "." {
+		return p.Pattern
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, p.Dir); err == nil && !strings.HasPrefix(rel, "..") {
+			if rel == "." {
+				return "."
+			}
+			return "." + string(filepath.Separator) + rel
+		}
+	}
+	return p.Dir
+}
 
-// Components returns the components that a program holds, sorted by name, without running it.
-func Components(program string) ([]codegen.Info, error) {
-	f, err := os.Open(program)
+// listed is what the go command says of a package.
+type listed struct {
+	Name       string
+	ImportPath string
+	Dir        string
+	Standard   bool
+	EmbedFiles []string
+	Module     *struct {
+		Main  bool
+		GoMod string
+	}
+}
+
+// Sources returns the folders that the program is made from, without those of other modules than
+// the one, or the workspace, that is worked on. The folders of embedded files are among them.
+func (p Package) Sources(ctx context.Context) ([]string, error) {
+	packages, err := p.list(ctx, "-deps")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	var found []codegen.Info
-	buf := make([]byte, chunk+overlap)
-	for offset := int64(0); ; offset += chunk {
-		n, err := f.ReadAt(buf, offset)
-		for _, info := range codegen.FindInfos(buf[:n]) {
-			if !slices.ContainsFunc(found, func(i codegen.Info) bool { return i.Name == info.Name }) {
-				found = append(found, info)
+	folders := map[string]bool{}
+	for _, l := range packages {
+		if l.Standard || l.Module != nil && !l.Module.Main {
+			continue
+		}
+		folders[l.Dir] = true
+		for _, file := range l.EmbedFiles {
+			folders[filepath.Dir(filepath.Join(l.Dir, file))] = true
+		}
+		if l.Module != nil && l.Module.GoMod != "" {
+			folders[filepath.Dir(l.Module.GoMod)] = true
+		}
+	}
+	var list []string
+	for folder := range folders {
+		list = append(list, folder)
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// list asks the go command about packages. Errors in them, other than that there is none, are
+// the compiler's to report.
+func (p Package) list(ctx context.Context, flags ...string) ([]listed, error) {
+	args := append([]string{"list", "-e", "-json=Name,ImportPath,Dir,Standard,EmbedFiles,Module"}, flags...)
+	out, printed, err := p.run(ctx, append(args, p.Pattern)...)
+	if err != nil {
+		return nil, p.explain(ctx, printed, err)
+	}
+	var packages []listed
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var l listed
+		if err := decoder.Decode(&l); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("cannot read what go list says: %w", err)
+		}
+		if l.Dir != "" {
+			packages = append(packages, l)
+		}
+	}
+	if len(packages) == 0 {
+		return nil, &Error{Text: fmt.Sprintf("%s is no file, no folder and no package", p.Pattern),
+			Way: "give the folder of a main package, its import path, a program, or a TOML file"}
+	}
+	return packages, nil
+}
+
+// run runs the go command, and returns what it wrote to its output and what it complained of.
+func (p Package) run(ctx context.Context, args ...string) (out []byte, printed string, err error) {
+	compiler, err := exec.LookPath("go")
+	if err != nil {
+		return nil, "", err
+	}
+	cmd := exec.CommandContext(ctx, compiler, args...)
+	cmd.Dir = p.Dir
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return stdout.Bytes(), strings.TrimSpace(stderr.String()), err
+}
+
+// oldGo finds the complaints of go commands that are older than a module asks for, those of today,
+// those that cannot fetch a newer one, and those of before Go 1.21.
+var oldGo = regexp.MustCompile("requires go >= ([0-9.]+) \\(running|download go([0-9.]+) |" +
+	"invalid go version '([0-9.]+)'|module requires Go ([0-9.]+)")
+
+// explain makes one line of what the go command printed, with the way out.
+func (p Package) explain(ctx context.Context, printed string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return &Error{
+			Text: fmt.Sprintf("cannot build %s: the go command is not on the PATH", p),
+			Way:  "install Go from https://go.dev/dl/, or give a program that is built already",
+		}
+	}
+	for line := range strings.Lines(printed) {
+		if old := oldGo.FindStringSubmatch(line); old != nil {
+			line = strings.TrimPrefix(strings.TrimSpace(line), "go: ")
+			return &Error{
+				Text: fmt.Sprintf("cannot build %s: this Go is too old: %s", p, line),
+				Way:  fmt.Sprintf("install Go %s or later from https://go.dev/dl/", cmp.Or(old[1:]...)),
 			}
 		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
 	}
-	slices.SortFunc(found, func(a, b codegen.Info) int { return strings.Compare(a.Name, b.Name) })
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s has no components: it is no application, or divisi generate was "+
-			"not run before it was built", program)
+	printed = strings.TrimPrefix(cmp.Or(printed, err.Error()), "go: ")
+	between := " "
+	if strings.Contains(printed, "\n") {
+		between = "\n"
 	}
-	return found, nil
+	e := &Error{Text: fmt.Sprintf("cannot build %s:%s%s", p, between, printed)}
+	switch {
+	case strings.Contains(printed, "run_divisi_generate"):
+		e.Text = fmt.Sprintf("cannot build %s: its generated code is stale:\n%s", p, printed)
+		e.Way = "run: divisi generate " + p.String()
+	case strings.Contains(printed, "go.mod file not found"):
+		e.Text = fmt.Sprintf("cannot build %s: it is in no module", p)
+		e.Way = "run there: go mod init example.com/NAME"
+	}
+	return e
 }

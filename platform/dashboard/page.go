@@ -4,7 +4,7 @@ package dashboard
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/platform/telemetry"
 )
 
@@ -23,8 +24,12 @@ type Application interface {
 	Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error)
 }
 
-//go:embed page.html
-var page []byte
+//go:embed page.html page.css page.js graph.js
+var files embed.FS
+
+// policy has browsers load nothing but those files and what the application says.
+const policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; " +
+	"img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Page is the live page of one application.
 type Page struct {
@@ -68,20 +73,26 @@ func (p *Page) Serve(ctx context.Context) error {
 // Handler returns the page and its data.
 func (p *Page) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy",
-			"default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:")
-		_, _ = w.Write(page)
-	})
+	for path, name := range map[string]string{
+		"GET /{$}": "page.html", "GET /page.css": "page.css", "GET /page.js": "page.js", "GET /graph.js": "graph.js",
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", policy)
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			w.Header().Set("Cache-Control", "no-cache")
+			http.ServeFileFS(w, r, files, name)
+		})
+	}
 	mux.HandleFunc("GET /data", func(w http.ResponseWriter, r *http.Request) {
 		all, err := p.app.Metrics(r.Context())
 		if err != nil {
 			all = nil // the application is ending: the rest still shows
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"status": p.app.Status(), "events": p.events.List(), "calls": calls(all),
+			"time": time.Now(), "status": p.app.Status(), "events": p.events.List(), "calls": calls(all),
 		})
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +126,8 @@ func localOnly(h http.Handler) http.Handler {
 	})
 }
 
-// Calls are the calls of one method by one component, over all replicas.
+// Calls are the calls of one method by one component, over all replicas. Components have their
+// short names, as in the status.
 type Calls struct {
 	Caller    string  `json:"caller"`
 	Component string  `json:"component"`
@@ -125,6 +137,8 @@ type Calls struct {
 	Micros    float64 `json:"micros"` // summed
 }
 
+func short(component string) string { return name.Component(component).Short() }
+
 func calls(byReplica map[string][]*metrics.MetricSnapshot) []Calls {
 	found := map[[3]string]*Calls{}
 	list := []Calls{}
@@ -133,7 +147,7 @@ func calls(byReplica map[string][]*metrics.MetricSnapshot) []Calls {
 			key := [3]string{m.Labels["caller"], m.Labels["component"], m.Labels["method"]}
 			c := found[key]
 			if c == nil {
-				c = &Calls{Caller: key[0], Component: key[1], Method: key[2]}
+				c = &Calls{Caller: short(key[0]), Component: short(key[1]), Method: key[2]}
 			}
 			switch m.Name {
 			case "divisi_method_count":

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/divisi-go/divisi/internal/name"
@@ -19,13 +20,24 @@ type Filter struct {
 	Version   string            // the beginning of one
 	Level     string            // this one and above; printed lines count as info
 	Attrs     map[string]string // all of these
-	Expr      string            // a condition in the language of expr-lang.org
+	Expr      string            // a condition in the language of expr-lang.org; levels have an order
 
 	program *vm.Program
 }
 
-// levels by severity.
+// levels by severity. Levels between these count as the one below.
 var levels = map[string]int{"debug": 0, "info": 1, "stdout": 1, "stderr": 1, "warn": 2, "error": 3}
+
+// severity returns where a level stands. That of a logger's own is written as slog does it:
+// "warn+2" is between warn and error, "debug-4" below debug.
+func severity(level string) int {
+	level = strings.ToLower(level)
+	if base, _, ok := strings.Cut(level, "-"); ok {
+		return levels[base] - 1
+	}
+	base, _, _ := strings.Cut(level, "+")
+	return levels[base]
+}
 
 // fields are what an expression may name.
 func fields(e Entry) map[string]any {
@@ -41,14 +53,21 @@ func fields(e Entry) map[string]any {
 
 // Compile checks the filter. It must be called before Match.
 func (f *Filter) Compile() error {
-	if _, ok := levels[f.Level]; f.Level != "" && !ok {
-		return fmt.Errorf("unknown level %q: %s", f.Level,
-			name.Suggest(f.Level, slices.Sorted(maps.Keys(levels))))
+	if f.Level != "" {
+		if err := checkLevel(f.Level); err != nil {
+			return err
+		}
 	}
 	if f.Expr == "" {
 		return nil
 	}
-	program, err := expr.Compile(f.Expr, expr.Env(fields(Entry{})), expr.AsBool())
+	order := &levelOrder{}
+	program, err := expr.Compile(f.Expr, expr.Env(fields(Entry{})), expr.AsBool(), expr.Patch(order),
+		expr.Function("severity", func(args ...any) (any, error) { return severity(args[0].(string)), nil },
+			severity))
+	if order.err != nil {
+		err = order.err
+	}
 	if err != nil {
 		return fmt.Errorf("the expression %q is not a condition over %s: %w", f.Expr,
 			strings.Join(slices.Sorted(maps.Keys(fields(Entry{}))), ", "), err)
@@ -57,17 +76,49 @@ func (f *Filter) Compile() error {
 	return nil
 }
 
+func checkLevel(level string) error {
+	if _, ok := levels[level]; ok {
+		return nil
+	}
+	return fmt.Errorf("unknown level %q: %s", level,
+		name.Suggest(level, slices.Sorted(maps.Keys(levels))))
+}
+
+// levelOrder has "level >= "warn"" compare severities rather than letters.
+type levelOrder struct{ err error }
+
+// Visit implements ast.Visitor.
+func (o *levelOrder) Visit(node *ast.Node) {
+	b, ok := (*node).(*ast.BinaryNode)
+	if !ok || !slices.Contains([]string{"<", "<=", ">", ">="}, b.Operator) {
+		return
+	}
+	isLevel := func(n ast.Node) bool {
+		i, ok := n.(*ast.IdentifierNode)
+		return ok && i.Value == "level"
+	}
+	if !isLevel(b.Left) && !isLevel(b.Right) {
+		return
+	}
+	for _, side := range []*ast.Node{&b.Left, &b.Right} {
+		if s, ok := (*side).(*ast.StringNode); ok && o.err == nil {
+			o.err = checkLevel(s.Value)
+		}
+		*side = &ast.CallNode{
+			Callee: &ast.IdentifierNode{Value: "severity"}, Arguments: []ast.Node{*side},
+		}
+	}
+}
+
 // Match reports whether an entry is chosen.
 func (f *Filter) Match(e Entry) bool {
-	if f.Component != "" && e.Component != f.Component &&
-		!strings.EqualFold(e.Component, name.Component(f.Component).Short()) &&
-		!strings.EqualFold(e.Component[strings.LastIndexByte(e.Component, '.')+1:], f.Component) {
+	if f.Component != "" && !isComponent(f.Component, e.Component) {
 		return false
 	}
 	if !strings.HasPrefix(e.Replica, f.Replica) || !strings.HasPrefix(e.Version, f.Version) {
 		return false
 	}
-	if f.Level != "" && levels[e.Level] < levels[f.Level] {
+	if f.Level != "" && severity(e.Level) < severity(f.Level) {
 		return false
 	}
 	for key, value := range f.Attrs {
@@ -80,4 +131,15 @@ func (f *Filter) Match(e Entry) bool {
 	}
 	result, err := expr.Run(f.program, fields(e))
 	return err == nil && result == true
+}
+
+// isComponent reports whether an entry's component is the one that was asked for. Either may be a
+// full name or a short one.
+func isComponent(asked, component string) bool {
+	if component == "" {
+		return false
+	}
+	short := name.Component(component).Short()
+	return asked == component || strings.EqualFold(name.Component(asked).Short(), short) ||
+		strings.EqualFold(asked, short[strings.LastIndexByte(short, '.')+1:])
 }

@@ -1,111 +1,166 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
-// followEvery is how often files are looked at for more.
-const followEvery = 100 * time.Millisecond
+// Entries of different replicas that were written within lag of each other are put in the order
+// of their times; that is also how late they are followed.
+const (
+	lag         = 200 * time.Millisecond
+	followEvery = 100 * time.Millisecond
+)
 
-// Logs are the logs of one application.
-type Logs struct {
-	dir    string
-	offset map[string]int64 // by file, what was read
-	inode  map[string]os.FileInfo
-}
-
-// OpenLogs returns the logs in a keeper's folder.
-func OpenLogs(dir string) *Logs {
-	return &Logs{dir: dir, offset: map[string]int64{}, inode: map[string]os.FileInfo{}}
-}
-
-// Read returns the entries that were written since the last call, in the order of their times.
-// Rotated files are read by the first call only.
-func (l *Logs) Read() ([]Entry, error) {
-	pattern := "*.log"
-	first := len(l.offset) == 0
-	if first {
-		pattern = "*.log*"
+// Show hands on the entries of a log that a query chooses, in the order of their times. The log
+// is the folder of a keeper. If the query follows, Show goes on until ctx ends, and then hands on
+// what has been written until then; else it ends at the end of the log. Files that are rotated
+// meanwhile are read to their ends.
+func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) error {
+	l := &logs{dir: dir}
+	defer l.close()
+	until := time.Time{}
+	if q.Follow {
+		until = time.Now().Add(-lag)
 	}
-	files, err := filepath.Glob(filepath.Join(l.dir, pattern))
-	if err != nil {
-		return nil, err
-	}
-	var entries []Entry
-	for _, file := range files {
-		more, err := l.readFile(file)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("cannot read the log: %w", err)
+	var last []Entry
+	err := l.read(until, func(e Entry) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !q.Match(e) || q.Tail == 0:
+			return nil
+		case q.Tail < 0:
+			return show(e)
+		case len(last) == q.Tail:
+			copy(last, last[1:])
+			last[q.Tail-1] = e
+		default:
+			last = append(last, e)
 		}
-		entries = append(entries, more...)
-	}
-	slices.SortStableFunc(entries, func(a, b Entry) int { return a.Time.Compare(b.Time) })
-	return entries, nil
-}
-
-// readFile returns the complete lines of a file that are new.
-func (l *Logs) readFile(file string) ([]Entry, error) {
-	f, err := os.Open(file)
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if before, ok := l.inode[file]; ok && !os.SameFile(before, info) {
-		l.offset[file] = 0 // another file has taken its place
-	}
-	l.inode[file] = info
-	data, err := io.ReadAll(io.NewSectionReader(f, l.offset[file], info.Size()-l.offset[file]))
-	if err != nil {
-		return nil, err
-	}
-	end := bytes.LastIndexByte(data, '\n') + 1
-	l.offset[file] += int64(end)
-	replica, _, _ := strings.Cut(filepath.Base(file), ".log")
-	var entries []Entry
-	for text := range bytes.Lines(data[:end]) {
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			entries = append(entries, parse(text, replica))
+	for _, e := range last {
+		if err := show(e); err != nil {
+			return err
 		}
 	}
-	return entries, nil
+	if !q.Follow {
+		return nil
+	}
+	return l.follow(ctx, q, show)
 }
 
-// Follow hands on entries that match until ctx ends, beginning with the last few that are there.
-// Entries that are written at nearly the same time come in the order of their times.
-func (l *Logs) Follow(ctx context.Context, f *Filter, tail int, show func(Entry) error) error {
+// logs are the logs of the replicas of one application.
+type logs struct {
+	dir   string
+	tails []*tail
+}
+
+func (l *logs) close() {
+	for _, t := range l.tails {
+		t.close()
+	}
+}
+
+func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	for first := true; ; first = false {
-		entries, err := l.Read()
+	for ended := false; !ended; {
+		until := time.Now()
+		select {
+		case <-tick.C:
+			until = time.Now().Add(-lag)
+		case <-ctx.Done():
+			ended = true
+			until = time.Now()
+		}
+		err := l.read(until, func(e Entry) error {
+			if !q.Match(e) {
+				return nil
+			}
+			return show(e)
+		})
 		if err != nil {
 			return err
 		}
-		entries = slices.DeleteFunc(entries, func(e Entry) bool { return !f.Match(e) })
-		if first && tail >= 0 {
-			entries = entries[max(0, len(entries)-tail):]
+	}
+	return nil
+}
+
+// logFile is the name of the log of a replica, or of a part of it that was rotated away.
+var logFile = regexp.MustCompile(`^(.+\.log)(\.[0-9]+)?$`)
+
+// find opens the logs of replicas that are new.
+func (l *logs) find() error {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		match := logFile.FindStringSubmatch(entry.Name())
+		if match == nil {
+			continue
 		}
-		for _, e := range entries {
-			if err := show(e); err != nil {
+		path := filepath.Join(l.dir, match[1])
+		if slices.ContainsFunc(l.tails, func(t *tail) bool { return t.path == path }) {
+			continue
+		}
+		t, err := openTail(path)
+		if err != nil {
+			return err
+		}
+		l.tails = append(l.tails, t)
+	}
+	return nil
+}
+
+// read hands on what was written since the last call, up to a time; the zero time has no limit.
+func (l *logs) read(until time.Time, show func(Entry) error) error {
+	if err := l.find(); err != nil {
+		return err
+	}
+	for {
+		var next *tail
+		for _, t := range l.tails {
+			if e, err := t.peek(); err != nil {
 				return err
+			} else if e != nil && (next == nil || t.order.Before(next.order)) {
+				next = t
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if next == nil || !until.IsZero() && next.order.After(until) {
 			return nil
 		}
+		e := *next.head
+		next.head = nil
+		if err := show(e); err != nil {
+			return err
+		}
 	}
+}
+
+// RemoveOld removes the logs that nothing was written to since a time.
+func RemoveOld(dir string, since time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && logFile.MatchString(entry.Name()) && info.ModTime().Before(since) {
+			err = os.Remove(filepath.Join(dir, entry.Name()))
+		}
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
 }

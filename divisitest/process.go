@@ -1,0 +1,267 @@
+package divisitest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/weavelet"
+)
+
+// Process runs every group of components as processes of its own, two of each: the test's own
+// binary, run again for the same test up to the call of Test. The body and the fakes run in the
+// test's process; parameters of the body must be interfaces.
+var Process = Runner{Name: "Process", processes: true}
+
+// testComponent is the name of what calls components in a test. It takes the place of the
+// application's own main component.
+const testComponent = "github.com/divisi-go/divisi/Main"
+
+// startTime bounds the start and the end of the processes of a test.
+const startTime = time.Minute
+
+// isWeavelet reports whether this process was started as one by the Process runner.
+func isWeavelet() bool { return os.Getenv("ENVELOPE_TO_WEAVELET_FD") != "" }
+
+// serveAsWeavelet hosts components until the test ends, and ends the process.
+func serveAsWeavelet(registry *codegen.Registry) {
+	err := weavelet.Run(context.Background(), weavelet.Application{
+		Registry: registry, Inspect: divisi.Inspect,
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// runProcesses runs a body with components in other processes.
+func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any, conf config.App,
+	fakes map[string]any) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	launcher := &launcher{
+		t: t, ready: make(chan *weavelet.Weavelet, 1), done: make(chan struct{}),
+		app:       weavelet.Application{Registry: registry, Inspect: divisi.Inspect, Fakes: fakes},
+		sockets:   map[string]*os.File{},
+		processes: map[string]*os.Process{},
+	}
+	d, err := deployer.New(testSpec(t, registry, binary, conf, fakes), launcher, deployer.Options{
+		RuntimeDir: runtimeDir(t),
+		HandleLog:  func(e *protos.LogEntry) { fmt.Fprintln(t.Output(), e.Level, e.Msg) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx) }()
+	defer func() {
+		close(launcher.done)
+		cancel()
+		select {
+		case <-served:
+		case <-time.After(startTime):
+			d.Kill()
+			t.Errorf("the processes have not ended within %v", startTime)
+		}
+	}()
+	select {
+	case w := <-launcher.ready:
+		call(t, w, registry, body)
+	case err := <-served:
+		served <- err
+		t.Fatalf("the components cannot run: %v", err)
+	case <-time.After(startTime):
+		t.Fatalf("the components do not run within %v", startTime)
+	}
+}
+
+// runtimeDir returns a folder whose path is short enough for sockets.
+func runtimeDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "dt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// testSpec describes the deployment: the test is its main component, beside the fakes.
+func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf config.App,
+	fakes map[string]any) deployer.Spec {
+	test := codegen.Info{Name: testComponent, Main: true}
+	group := config.Group{Name: "test", Components: []string{testComponent}, Replicas: 1}
+	spec := deployer.Spec{
+		Name: "test", Binary: binary, Config: conf,
+	}
+	for _, c := range registry.Components {
+		info := c.Info
+		if info.Main {
+			continue
+		}
+		test.Refs = append(test.Refs, info.Name)
+		spec.Components = append(spec.Components, info)
+		if _, ok := fakes[info.Name]; ok {
+			group.Components = append(group.Components, info.Name)
+		}
+	}
+	spec.Components = append(spec.Components, test)
+	groups := []config.Group{group}
+	for _, g := range conf.Groups {
+		if _, ok := fakes[g.Components[0]]; !ok && g.Components[0] != testComponent {
+			groups = append(groups, g)
+		}
+	}
+	spec.Config.Groups = groups
+	spec.Config.Args = []string{"-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"}
+	return spec
+}
+
+// launcher starts the processes of a test. It implements deployer.Launcher.
+type launcher struct {
+	t     testing.TB
+	app   weavelet.Application
+	ready chan *weavelet.Weavelet // gets the weavelet in the test's own process
+	done  chan struct{}           // closed when the body has returned
+
+	mu        sync.Mutex // guards what follows
+	sockets   map[string]*os.File
+	processes map[string]*os.Process
+}
+
+func (l *launcher) Listen(name, address string) (string, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return "", err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sockets[name] = file
+	l.t.Cleanup(func() { file.Close() })
+	return listener.Addr().String(), nil
+}
+
+func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
+	theirIn, in, err := os.Pipe()
+	if err != nil {
+		return deployer.Process{}, err
+	}
+	out, theirOut, err := os.Pipe()
+	if err != nil {
+		return deployer.Process{}, errors.Join(err, theirIn.Close(), in.Close())
+	}
+	process := deployer.Process{In: in, Out: out}
+	if strings.HasPrefix(launch.Name, "test-test-") {
+		process.Pid, process.Exited = os.Getpid(), l.embed(theirIn, theirOut)
+		return process, nil
+	}
+	process.Pid, process.Exited, err = l.start(launch, theirIn, theirOut)
+	return process, errors.Join(err, theirIn.Close(), theirOut.Close())
+}
+
+// embed runs the weavelet in the test's own process.
+func (l *launcher) embed(in, out *os.File) <-chan deployer.ExitStatus {
+	exited := make(chan deployer.ExitStatus, 1)
+	app := l.app
+	app.Embedded = func(ctx context.Context, w *weavelet.Weavelet) error {
+		l.ready <- w
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	go func() {
+		exit := deployer.ExitStatus{Text: "the test has ended"}
+		if err := weavelet.Embed(context.Background(), app, in, out); err != nil {
+			exit = deployer.ExitStatus{Code: 1, Text: err.Error()}
+		}
+		exit.Time = time.Now()
+		exited <- exit
+	}()
+	return exited
+}
+
+// start runs the test's binary again.
+func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
+	int, <-chan deployer.ExitStatus, error) {
+	cmd := exec.Command(launch.Binary, launch.Args...)
+	cmd.Stdout, cmd.Stderr = l.t.Output(), l.t.Output()
+	cmd.WaitDelay = time.Second
+	l.mu.Lock()
+	for _, name := range launch.Sockets {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, l.sockets[name])
+	}
+	l.mu.Unlock()
+	first := 3 + len(cmd.ExtraFiles)
+	cmd.ExtraFiles = append(cmd.ExtraFiles, in, out)
+	cmd.Env = append(append(os.Environ(), launch.Env...),
+		fmt.Sprintf("ENVELOPE_TO_WEAVELET_FD=%d", first),
+		fmt.Sprintf("WEAVELET_TO_ENVELOPE_FD=%d", first+1),
+		fmt.Sprintf("LISTEN_FDS=%d", len(launch.Sockets)),
+		"LISTEN_FDNAMES="+strings.Join(launch.Sockets, ":"))
+	if err := cmd.Start(); err != nil {
+		return 0, nil, err
+	}
+	l.mu.Lock()
+	l.processes[launch.Name] = cmd.Process
+	l.mu.Unlock()
+	exited := make(chan deployer.ExitStatus, 1)
+	go func() {
+		cmd.Wait()
+		exited <- deployer.ExitStatus{
+			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
+		}
+	}()
+	return cmd.Process.Pid, exited, nil
+}
+
+func (l *launcher) Signal(name string, s os.Signal) error {
+	l.mu.Lock()
+	p, ok := l.processes[name]
+	l.mu.Unlock()
+	if !ok {
+		return nil // the test's own process ends by itself
+	}
+	return p.Signal(s)
+}
+
+// call calls a body with components as other weavelets see them.
+func call(t testing.TB, w *weavelet.Weavelet, registry *codegen.Registry, body any) {
+	t.Helper()
+	args := []reflect.Value{reflect.ValueOf(t)}
+	typ := reflect.TypeOf(body)
+	for i := 1; i < typ.NumIn(); i++ {
+		if typ.In(i).Kind() != reflect.Interface {
+			t.Fatalf("%v runs in another process: take it by its interface", typ.In(i))
+		}
+		arg, err := w.Client(testComponent, typ.In(i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, reflect.ValueOf(arg))
+	}
+	reflect.ValueOf(body).Call(args)
+}

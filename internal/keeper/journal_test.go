@@ -1,0 +1,139 @@
+//go:build linux || darwin
+
+package keeper
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestJournalSurvives(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		k := open(t, dir)
+		wait(t, start(t, k, shell("a", fmt.Sprintf("exit %d", i))))
+		exits, err := k.Exits()
+		if err != nil || len(exits) != i+1 {
+			t.Fatalf("exits %+v, %v", exits, err)
+		}
+		for n, r := range exits {
+			if r.Name != "a" || r.Pid == 0 || r.Exit.Code != n || r.Exit.How != howWait || r.Exit.Time.IsZero() {
+				t.Errorf("record %d: %+v", n, r)
+			}
+		}
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// journal writes lines such as "+a" for the start of a and "-a" for its end.
+func journal(t *testing.T, path string, words ...string) {
+	t.Helper()
+	var data []byte
+	for i, word := range words {
+		event := map[byte]string{'+': eventStarted, '-': eventExited}[word[0]]
+		data = append(data, record{Name: word[1:], Pid: i + 1, Event: event, How: howWait}.line()...)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUnfinished(t *testing.T) {
+	for script, want := range map[string]string{
+		"":               "",
+		"+a -a":          "",
+		"+a":             "a1",
+		"+a -a +a":       "a3",
+		"+a +b -b":       "a1",
+		"+a +a -a":       "a1",
+		"+a +b +c -a -c": "b2",
+		"-a +a":          "a2",
+		"-a -a +b +c":    "b3 c4",
+	} {
+		path := filepath.Join(t.TempDir(), "j")
+		journal(t, path, strings.Fields(script)...)
+		for range 2 { // the second time, nothing is unfinished
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range unfinished(data) {
+				got = append(got, fmt.Sprintf("%s%d", r.Name, r.Pid))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%q: %q, not %q", script, got, want)
+			}
+			f, err := openJournal(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			want = ""
+		}
+	}
+}
+
+// TestLongJournal opens one that has grown over its bound, and ends in half a line.
+func TestLongJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	var words []string
+	for i := range 10_000 {
+		words = append(words, fmt.Sprintf("+r%d", i), fmt.Sprintf("-r%d", i))
+	}
+	journal(t, path, append([]string{"+old"}, words...)...)
+	full, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(full, `{"name":"cut`)
+	full.Close()
+	f, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(data) > maxJournal*6/10 || len(data) < maxJournal*4/10 {
+		t.Errorf("%d bytes are left", len(data))
+	}
+	list := records(data)
+	if got, want := len(list), bytes.Count(data, []byte("\n"))-1; got != want {
+		t.Errorf("%d of %d lines can be read", got, want)
+	}
+	end, last := list[len(list)-1], list[len(list)-2]
+	if end.Name != "old" || end.How != howUnknown || end.Event != eventExited || time.Since(end.Time) > time.Hour {
+		t.Errorf("the last line is %+v", end)
+	}
+	if last.Name != "r9999" || last.Event != eventExited {
+		t.Errorf("the line before is %+v", last)
+	}
+}
+
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte(`{"name":"a","pid":1,"event":"started","code":0,"time":"2030-01-01T00:00:00Z"}` + "\n"))
+	f.Add([]byte("{}\nnull\n" + `{"name":"a","event":"exited"}` + "\n{"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lost := unfinished(data)
+		if len(data) > 0 && data[len(data)-1] != '\n' {
+			data = append(bytes.Clone(data), '\n')
+		}
+		for _, r := range lost {
+			r.Event = eventExited
+			data = append(data, r.line()...)
+		}
+		if more := unfinished(data); len(lost) > 0 && len(more) >= len(lost) && more[0] == lost[0] {
+			t.Errorf("%+v is still unfinished", more[0])
+		}
+	})
+}

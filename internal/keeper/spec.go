@@ -1,0 +1,74 @@
+// Package keeper holds what must outlive decisions: processes, the listening sockets they share,
+// their logs, and the records of how they ended. It knows nothing of what they are for.
+//
+// A keeper works in the process that opens it; its calls take and return plain data and open
+// files, so that it can be a process of its own. While it is not, its death is the end of what it
+// holds: processes that were given a pipe of the keeper's process see its end and are expected to
+// leave. They are not killed with it. Linux could (PR_SET_PDEATHSIG), but it takes the end of the
+// thread that started a process for that of the parent, and threads of a Go program come and go.
+//
+// There are keepers on Linux and macOS. Elsewhere everything fails with a clear error.
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// ErrTaken is the error of opening a folder that another keeper holds.
+var ErrTaken = errors.New("another keeper holds it")
+
+// Spec is a process to start.
+type Spec struct {
+	Name     string // unique among those that run; also that of its log
+	Path     string
+	Args     []string
+	Env      []string   // all of it
+	Dir      string     // "" for this process's own
+	Sockets  []string   // keys of sockets to inherit, from descriptor 3 on, named by LISTEN_FDNAMES
+	Files    []*os.File // inherited after the sockets; closed here once the process has started
+	FileVars []string   // for each file the variable that has its descriptor's number
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code   int       `json:"code"` // -1 if a signal ended it, or if it is not known
+	Signal string    `json:"signal,omitempty"`
+	How    string    `json:"how"` // how that is known: "wait", or "unknown" if it is not
+	Time   time.Time `json:"time"`
+}
+
+// String returns "exited with code 1", "was ended by the signal killed" or "ended in an unknown
+// way".
+func (e Exit) String() string {
+	switch {
+	case e.How == howUnknown:
+		return "ended in an unknown way"
+	case e.Signal != "":
+		return "was ended by the signal " + e.Signal
+	}
+	return fmt.Sprintf("exited with code %d", e.Code)
+}
+
+// The values of Exit.How.
+const (
+	howWait    = "wait"
+	howUnknown = "unknown"
+)
+
+// Process is a process that was started.
+type Process struct {
+	Name    string
+	Pid     int
+	Started time.Time
+	Exited  <-chan Exit // has one element, then is closed
+}
+
+// ExitRecord is how a process of any keeper of a folder ended.
+type ExitRecord struct {
+	Name string
+	Pid  int
+	Exit Exit
+}
