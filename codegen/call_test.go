@@ -123,7 +123,7 @@ func (t *fixtureTarget) Call(ctx context.Context, r *Request) (Status, []byte, e
 	if t.mangle != nil {
 		args = t.mangle(slices.Clone(args))
 	}
-	status, body := Serve(ctx, t.component, r.Method, t.impl, t.errors, args, nil, t.thrown)
+	status, body := Serve(ctx, t.component, r.Method, t.impl, t.errors, args, Hooks{Panicked: t.thrown})
 	return status, slices.Clone(body), nil
 }
 
@@ -141,7 +141,8 @@ func (t *fixtureTarget) Stream(ctx context.Context, r *Request) (Receiver, error
 		recv.elems = append(recv.elems, slices.Clone(b))
 		return nil
 	}
-	status, body := Serve(ctx, t.component, r.Method, t.impl, t.errors, r.Args, send, t.thrown)
+	status, body := Serve(ctx, t.component, r.Method, t.impl, t.errors, r.Args,
+		Hooks{Send: send, Panicked: t.thrown})
 	recv.end = io.EOF
 	if status != StatusOK {
 		recv.end = &StatusError{status, string(body)}

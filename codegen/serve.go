@@ -13,7 +13,21 @@ type Served struct {
 	status  Status
 	body    []byte
 	ended   bool
-	send    func([]byte) error
+	hooks   Hooks
+}
+
+// Hooks are what a transport offers to a call that it has served.
+type Hooks struct {
+	Send     func(elem []byte) error        // sends an element of a stream
+	Panicked func(thrown any, stack []byte) // is told of a panic
+	Routed   func(shard uint64)             // is told of the key of a routed call; may be nil
+}
+
+// Route tells which key the call was routed by.
+func (s *Served) Route(key any) {
+	if s.hooks.Routed != nil {
+		s.hooks.Routed(shard(key))
+	}
 }
 
 // Ready reports whether the arguments could be decoded, to the last byte.
@@ -45,18 +59,18 @@ func (s *Served) end(status Status, body []byte) {
 }
 
 // Serve executes a method and returns how it ended and the body of the answer. The elements of
-// a stream go through send. A panic is told to panicked and becomes a status.
+// a stream go through hooks.Send. A panic is told to hooks.Panicked and becomes a status.
 func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Errors, args []byte,
-	send func([]byte) error, panicked func(thrown any, stack []byte)) (Status, []byte) {
+	hooks Hooks) (Status, []byte) {
 	s := &Served{
 		Args:    NewDecoder(args, table),
 		Results: Encoder{errors: table},
-		send:    send,
+		hooks:   hooks,
 	}
 	func() {
 		defer func() {
 			if thrown := recover(); thrown != nil {
-				panicked(thrown, debug.Stack())
+				hooks.Panicked(thrown, debug.Stack())
 				s.end(StatusPanic, []byte(panicText(c.Info.Name+"."+m.Name, thrown)))
 			}
 		}()
@@ -79,7 +93,7 @@ func ServeStream[T any](s *Served, stream iter.Seq2[T, error], enc func(*Encoder
 			s.end(StatusBadInput, []byte("an element does not encode: "+bad.Error()))
 			return
 		}
-		if s.send(e.buf) != nil {
+		if s.hooks.Send(e.buf) != nil {
 			break
 		}
 	}

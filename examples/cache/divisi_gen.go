@@ -73,6 +73,7 @@ func (s factorerStub) Factors(ctx context.Context, a0 int) (r0 Factors, err erro
 func serveFactorerFactors(ctx context.Context, impl Factorer, s *codegen.Served) {
 	a0 := s.Args.Int()
 	if s.Ready() {
+		s.Route(new(router).Factors(ctx, a0))
 		r0, err := impl.Factors(ctx, a0)
 		encFactors(&s.Results, r0)
 		s.End(err)

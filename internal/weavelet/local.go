@@ -137,9 +137,9 @@ type extraKey struct{}
 func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request,
 	send func([]byte) error) (codegen.Status, []byte) {
 	status, body := codegen.Serve(ctx, l.component, r.Method, p.impl, l.n.w.app.Registry.Errors,
-		bytes.Clone(r.Args), send, func(thrown any, stack []byte) {
+		bytes.Clone(r.Args), codegen.Hooks{Send: send, Panicked: func(thrown any, stack []byte) {
 			l.n.w.panicked(l.component, r.Method, thrown, stack)
-		})
+		}})
 	return status, body
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/metrics"
@@ -31,9 +32,9 @@ func (c *control) GetMetrics(context.Context, *protos.GetMetricsRequest) (
 	return &protos.GetMetricsReply{Update: update}, nil
 }
 
-// GetLoad answers with the load of the routed components that run here.
+// GetLoad answers with the load of the routed components that run here, since the last answer.
 func (c *control) GetLoad(context.Context, *protos.GetLoadRequest) (*protos.GetLoadReply, error) {
-	return &protos.GetLoadReply{Load: &protos.LoadReport{}}, nil
+	return &protos.GetLoadReply{Load: c.n.w.loads.report(time.Now())}, nil
 }
 
 // snapshot returns the metrics of remote calls.

@@ -64,8 +64,12 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 	ctx = w.tracer.NewContext(ctx, fromWire(in.Trace))
 	ctx, span := w.tracer.Start(ctx, short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
 	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
-		in.Args, in.Send, func(thrown any, stack []byte) {
-			w.panicked(s.component, s.method, thrown, stack)
+		in.Args, codegen.Hooks{
+			Send: in.Send,
+			Panicked: func(thrown any, stack []byte) {
+				w.panicked(s.component, s.method, thrown, stack)
+			},
+			Routed: func(shard uint64) { w.loads.add(s.component.Info.Name, shard) },
 		})
 	span.Finish(spanError(status, nil))
 	return call.Reply{Status: call.Status(status), Body: body}

@@ -106,6 +106,7 @@ type Weavelet struct {
 	logger  *slog.Logger
 	network network
 	stats   *methodStats
+	loads   *loads
 	tracer  *trace.Recorder
 
 	draining atomic.Bool
@@ -126,6 +127,7 @@ func newWeavelet(app Application, self Self, logger *slog.Logger, tracer *trace.
 		logger:  logger,
 		tracer:  tracer,
 		stats:   newMethodStats(),
+		loads:   newLoads(time.Now()),
 		parts:   map[string]*part{},
 		changed: make(chan struct{}),
 		remotes: map[string]remote{},

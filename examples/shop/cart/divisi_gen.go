@@ -140,6 +140,7 @@ func serveCartChange(ctx context.Context, impl Cart, s *codegen.Served) {
 	a0 := decRequest(&s.Args)
 	a1 := decChange(&s.Args)
 	if s.Ready() {
+		s.Route(new(router).Change(ctx, a0, a1))
 		r0, err := impl.Change(ctx, a0, a1)
 		encContents(&s.Results, r0)
 		s.End(err)
@@ -164,6 +165,7 @@ func (s cartStub) View(ctx context.Context, a0 Request) (r0 Contents, err error)
 func serveCartView(ctx context.Context, impl Cart, s *codegen.Served) {
 	a0 := decRequest(&s.Args)
 	if s.Ready() {
+		s.Route(new(router).View(ctx, a0))
 		r0, err := impl.View(ctx, a0)
 		encContents(&s.Results, r0)
 		s.End(err)

@@ -114,6 +114,7 @@ func servePaymentCharge(ctx context.Context, impl Payment, s *codegen.Served) {
 	a1 := decMoneyMoney(&s.Args)
 	a2 := decCard(&s.Args)
 	if s.Ready() {
+		s.Route(new(router).Charge(ctx, a0, a1, a2))
 		r0, err := impl.Charge(ctx, a0, a1, a2)
 		encReceipt(&s.Results, r0)
 		s.End(err)

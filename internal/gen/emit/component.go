@@ -162,6 +162,9 @@ func (w *writer) serve(i *check.Interface, m *check.Method) {
 		w.p("%s := %s", w.arg(n), w.dec(arg, from))
 	}
 	w.p("if $s.Ready() {")
+	if m.Route != nil {
+		w.p("$s.Route(%s)", w.route(i, m))
+	}
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, false))
 	switch {
 	case m.Stream != nil:
