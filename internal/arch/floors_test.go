@@ -29,7 +29,7 @@ var floors = [][]string{
 	{"platform/control", "platform/telemetry", "platform/build"},
 	{"platform/dashboard", "platform/deploy"},
 	{"platform/cli"},
-	{"platform/cmd"},
+	{"platform/cmd", "platform/browsercheck", "platform/e2e"},
 }
 
 // foreign lists the packages from elsewhere that a folder of the root module may import.
