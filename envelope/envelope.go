@@ -201,6 +201,8 @@ func (e *Envelope) Serve(h EnvelopeHandler) error {
 			e.handleLines(h)
 		case err := <-over:
 			e.handleLines(h)
+			// A weavelet that said what nobody understands is still there: it ends when it notices.
+			e.conversation.Close()
 			if e.cmd == nil {
 				return err
 			}

@@ -124,7 +124,7 @@ type LoadReport struct {
 }
 
 func (m *LoadReport) visit(v *visitor) {
-	mapOf(v, 1, &m.Loads, func(v *visitor, value **LoadReport_ComponentLoad) { message(v, 2, value) })
+	messageMap(v, 1, &m.Loads)
 }
 
 // LoadReport_ComponentLoad is the load of one routed component.
@@ -241,7 +241,7 @@ type Span struct {
 	DroppedLinkCount      int64
 	DroppedEventCount     int64
 	ChildSpanCount        int64
-	Scope                 *Span_Library
+	Scope                 *Span_Scope
 }
 
 func (m *Span) visit(v *visitor) {
@@ -287,8 +287,12 @@ type Span_Attribute_Value struct {
 
 func (m *Span_Attribute_Value) visit(v *visitor) {
 	number(v, 1, &m.Type)
+	// The value is a oneof, whose zero is written.
+	v.zero = m.Type >= Span_Attribute_Value_BOOL && m.Type <= Span_Attribute_Value_FLOAT64
 	number(v, 2, &m.Num)
+	v.zero = m.Type == Span_Attribute_Value_STRING
 	v.string(3, &m.Str)
+	v.zero = false
 	message(v, 4, &m.Nums)
 	message(v, 5, &m.Strs)
 }
@@ -360,6 +364,19 @@ type Span_Library struct {
 }
 
 func (m *Span_Library) visit(v *visitor) {
+	v.string(1, &m.Name)
+	v.string(2, &m.Version)
+	v.string(3, &m.SchemaUrl)
+}
+
+// Span_Scope is what created a span, under the name that OpenTelemetry gives it today.
+type Span_Scope struct {
+	Name      string
+	Version   string
+	SchemaUrl string
+}
+
+func (m *Span_Scope) visit(v *visitor) {
 	v.string(1, &m.Name)
 	v.string(2, &m.Version)
 	v.string(3, &m.SchemaUrl)

@@ -47,7 +47,8 @@ const (
 // visitor writes the fields that it is shown, or, while reading, sets the one that has just been
 // read.
 type visitor struct {
-	out []byte
+	out  []byte
+	zero bool // write fields that are zero, too: those of map entries and of oneofs
 
 	reading bool
 	num     int
@@ -164,7 +165,7 @@ func (v *visitor) varint(num int, value uint64) uint64 {
 		if v.here(num, typeVarint) {
 			return v.value
 		}
-	case value != 0:
+	case value != 0 || v.zero:
 		v.tag(num, typeVarint)
 		v.out = binary.AppendUvarint(v.out, value)
 	}
@@ -204,7 +205,7 @@ func (v *visitor) string(num int, field *string) {
 		if v.here(num, typeBytes) {
 			*field = string(v.data)
 		}
-	case *field != "":
+	case *field != "" || v.zero:
 		v.text(num, *field)
 	}
 }
@@ -343,6 +344,9 @@ func messages[T any, P interface {
 		return
 	}
 	for _, m := range *field {
+		if m == nil {
+			m = new(T)
+		}
 		v.write(num, m)
 	}
 }
@@ -365,6 +369,7 @@ func mapOf[V any](v *visitor, num int, field *map[string]V, value func(*visitor,
 			return
 		}
 		var val V
+		value(&visitor{reading: true}, &val) // a value that is left out is an empty one
 		e := entry{value: func(v *visitor) { value(v, &val) }}
 		v.err = unmarshal(v.data, &e, v.nesting+1)
 		if *field == nil {
@@ -376,8 +381,23 @@ func mapOf[V any](v *visitor, num int, field *map[string]V, value func(*visitor,
 	for _, key := range slices.Sorted(maps.Keys(*field)) {
 		val := (*field)[key]
 		e := entry{key: key, value: func(v *visitor) { value(v, &val) }}
-		v.bytesOf(num, Marshal(&e))
+		pair := visitor{zero: true}
+		e.visit(&pair)
+		v.bytesOf(num, pair.out)
 	}
+}
+
+// messageMap is a map from strings to messages.
+func messageMap[T any, P interface {
+	*T
+	Message
+}](v *visitor, num int, field *map[string]P) {
+	mapOf(v, num, field, func(v *visitor, value *P) {
+		if *value == nil {
+			*value = new(T)
+		}
+		message(v, 2, value)
+	})
 }
 
 func (v *visitor) stringMap(num int, field *map[string]string) {

@@ -1,74 +1,113 @@
 //go:build linux || darwin
 
-package keeper
+package keeper_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
-// childVar says what a process of this test's binary is to do instead of testing.
-const childVar = "KEEPER_TEST_CHILD"
+// roleVar makes the test binary play a child instead of running tests.
+const roleVar = "KEEPER_TEST_ROLE"
+
+// raceVar has children end at once, as the race detector would let them wait for a second.
+const raceVar = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
-	role, ok := roles[os.Getenv(childVar)]
-	if !ok {
+	role, args, _ := strings.Cut(os.Getenv(roleVar), " ")
+	if role == "" {
 		os.Exit(m.Run())
 	}
-	if err := role(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(70)
+	play, ok := roles[role]
+	if !ok {
+		fmt.Fprintln(os.Stderr, "no such role:", role)
+		os.Exit(99)
+	}
+	if err := play(args); err != nil {
+		fmt.Fprintln(os.Stderr, role, err)
+		os.Exit(98)
 	}
 }
 
-var roles = map[string]func() error{
-	"hold":    hold,
-	"orphan":  orphan,
-	"accept":  accept,
-	"keeper":  keep,
-	"environ": environ,
+// roles are what children of tests do. They end at the latest when the test closes the pipe whose
+// end they hold, so that none is left behind.
+var roles = map[string]func(args string) error{
+	"hang":   func(string) error { return hang("child") },
+	"family": family,
+	"leave":  leave,
+	"answer": answer,
+	"report": report,
+	"print":  printLines,
+	"hold":   hold,
 }
 
-// inherited returns the file whose descriptor a variable has.
-func inherited(key string) *os.File {
-	fd, err := strconv.Atoi(os.Getenv(key))
+// file returns a file that the test has passed.
+func file(variable string) *os.File {
+	fd, err := strconv.Atoi(os.Getenv(variable))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, key, err)
-		os.Exit(71)
+		return nil
 	}
-	return os.NewFile(uintptr(fd), key)
+	return os.NewFile(uintptr(fd), variable)
 }
 
-// hold lives as long as the other end of the pipe IN is open.
-func hold() error {
-	_, err := io.Copy(io.Discard, inherited("IN"))
+// hang says that it is ready, then says which SIGTERM comes, until the test's end of LIFE closes.
+func hang(who string) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	words := file("WORDS")
+	fmt.Fprintln(words, who, "ready")
+	go func() {
+		for range signals {
+			fmt.Fprintln(words, who, "terminated")
+		}
+	}()
+	_, err := io.Copy(io.Discard, file("LIFE"))
 	return err
 }
 
-// orphan leaves a child outside its group, which holds on to standard output and the pipe, and
-// exits with 3.
-func orphan() error {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = []string{childVar + "=hold", "IN=3"}
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{inherited("IN")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+// grandchild starts another process that hangs.
+func grandchild(attr *syscall.SysProcAttr) error {
+	exe, err := os.Executable()
+	if err != nil {
 		return err
 	}
-	fmt.Println("orphan", cmd.Process.Pid)
-	os.Exit(3)
-	return nil
+	cmd := exec.Command(exe)
+	cmd.Env = []string{roleVar + "=hang", raceVar, "WORDS=3", "LIFE=4"}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{file("WORDS"), file("LIFE")}
+	cmd.SysProcAttr = attr
+	return cmd.Start()
 }
 
-// accept answers one connection of the first inherited socket with the number of its process.
-func accept() error {
+func family(string) error {
+	if err := grandchild(nil); err != nil {
+		return err
+	}
+	return hang("parent")
+}
+
+// leave ends while a grandchild in a session of its own holds its output.
+func leave(string) error {
+	fmt.Println("last words")
+	return grandchild(&syscall.SysProcAttr{Setsid: true})
+}
+
+// answer answers one connection at the first socket, then ends.
+func answer(string) error {
 	l, err := net.FileListener(os.NewFile(3, "socket"))
 	if err != nil {
 		return err
@@ -77,41 +116,148 @@ func accept() error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(conn, os.Getpid())
+	fmt.Fprintln(conn, os.Getpid())
 	return conn.Close()
 }
 
-// keep is a keeper with one process, which holds ALIVE; it says when that has started.
-func keep() error {
-	k, err := Open(os.Getenv("DIR"))
-	if err != nil {
-		return err
-	}
-	theirs, ours, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer ours.Close()
-	_, err = k.Start(Spec{
-		Name: "held", Path: os.Args[0], Env: []string{childVar + "=hold"},
-		Files: []*os.File{theirs, inherited("ALIVE")}, FileVars: []string{"IN", "ALIVE"},
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := k.Listen("web", "unix", os.Getenv("SOCKET")); err != nil {
-		return err
-	}
-	fmt.Println("started")
-	select {}
+// inherited is what a child has got.
+type inherited struct {
+	Env       []string
+	Dir       string
+	Contents  map[string]string // of files, by variable
+	Addresses []string          // of sockets
+	Open      []string          // what else is open, where the system says it
 }
 
-// environ prints what it was given.
-func environ() error {
-	fmt.Println(os.Args[1:], os.Environ())
-	dir, err := os.Getwd()
-	fmt.Println(dir, err)
-	data, err := io.ReadAll(inherited("B"))
-	fmt.Printf("%s %v\n", data, err)
+func report(string) error {
+	got := inherited{Env: os.Environ(), Contents: map[string]string{}}
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil {
+			got.Open = append(got.Open, target)
+		}
+	}
+	var err error
+	if got.Dir, err = os.Getwd(); err != nil {
+		return err
+	}
+	count, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	for i := range count {
+		l, err := net.FileListener(os.NewFile(uintptr(3+i), "socket"))
+		if err != nil {
+			return err
+		}
+		got.Addresses = append(got.Addresses, l.Addr().String())
+	}
+	for _, variable := range []string{"FIRST", "SECOND"} {
+		data, err := io.ReadAll(file(variable))
+		if err != nil {
+			return err
+		}
+		got.Contents[variable] = string(data)
+	}
+	return json.NewEncoder(file("WORDS")).Encode(got)
+}
+
+// printLines prints numbered lines.
+func printLines(args string) error {
+	n, err := strconv.Atoi(args)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		fmt.Printf("line %d\n", i)
+	}
 	return nil
+}
+
+// hold opens a keeper, and holds it until it is killed.
+func hold(dir string) error {
+	k, err := keeper.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = hang("keeper")
+	return errors.Join(err, k.Close())
+}
+
+// pipes are the test's ends of WORDS and LIFE.
+type pipes struct {
+	words *os.File
+	life  *os.File
+}
+
+// spec returns what starts the test binary in a role. With pipes it gets WORDS and LIFE.
+func spec(t *testing.T, name, role string) (keeper.Spec, pipes) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, wordsWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lifeRead, life, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pipes{words, life}
+	t.Cleanup(func() { words.Close(); life.Close() })
+	return keeper.Spec{
+		Name: name, Path: exe, Env: []string{roleVar + "=" + role, raceVar},
+		Files: []*os.File{wordsWrite, lifeRead}, FileVars: []string{"WORDS", "LIFE"},
+	}, p
+}
+
+// open opens a keeper for the test.
+func open(t *testing.T) *keeper.Keeper {
+	t.Helper()
+	k, err := keeper.Open(filepath.Join(t.TempDir(), "keeper"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func start(t *testing.T, k *keeper.Keeper, s keeper.Spec) *keeper.Process {
+	t.Helper()
+	p, err := k.Start(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// entries reads the log of a process, the oldest file first.
+func entries(t *testing.T, k *keeper.Keeper, name string) []map[string]any {
+	t.Helper()
+	var list []map[string]any
+	for _, suffix := range []string{".log.2", ".log.1", ".log"} {
+		data, err := os.ReadFile(filepath.Join(k.LogDir(), name+suffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			list = append(list, entry(t, line))
+		}
+	}
+	return list
+}
+
+func entry(t *testing.T, line string) map[string]any {
+	t.Helper()
+	var e map[string]any
+	if err := json.Unmarshal([]byte(line), &e); err != nil {
+		t.Fatalf("log line %q: %v", line, err)
+	}
+	return e
 }

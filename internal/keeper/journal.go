@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -81,18 +82,14 @@ func records(data []byte) []record {
 
 // unfinished returns the starts of a journal that no end follows, the oldest first.
 func unfinished(data []byte) []record {
-	all := records(data)
-	ended := map[string]bool{} // names whose next start, seen from the end, has its end
 	var lost []record
-	for i := len(all) - 1; i >= 0; i-- {
-		switch r := all[i]; r.Event {
-		case eventExited:
-			ended[r.Name] = true
-		case eventStarted:
-			if !ended[r.Name] {
-				lost = append([]record{r}, lost...)
-			}
-			delete(ended, r.Name)
+	for _, r := range records(data) {
+		// A number that starts again has ended before.
+		lost = slices.DeleteFunc(lost, func(l record) bool {
+			return l.Name == r.Name && l.Pid == r.Pid
+		})
+		if r.Event == eventStarted {
+			lost = append(lost, r)
 		}
 	}
 	return lost

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestJournalSurvives(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {
 		k := open(t, dir)
-		wait(t, start(t, k, shell("a", fmt.Sprintf("exit %d", i))))
+		run(t, k, "a", fmt.Sprintf("exit %d", i))
 		exits, err := k.Exits()
 		if err != nil || len(exits) != i+1 {
 			t.Fatalf("exits %+v, %v", exits, err)
@@ -32,13 +33,17 @@ func TestJournalSurvives(t *testing.T) {
 	}
 }
 
-// journal writes lines such as "+a" for the start of a and "-a" for its end.
+// journal writes lines such as "+a1" for the start of a as process 1 and "-a1" for its end.
 func journal(t *testing.T, path string, words ...string) {
 	t.Helper()
 	var data []byte
-	for i, word := range words {
+	for _, word := range words {
 		event := map[byte]string{'+': eventStarted, '-': eventExited}[word[0]]
-		data = append(data, record{Name: word[1:], Pid: i + 1, Event: event, How: howWait}.line()...)
+		pid, err := strconv.Atoi(word[2:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, record{Name: word[1:2], Pid: pid, Event: event, How: howWait}.line()...)
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -47,15 +52,16 @@ func journal(t *testing.T, path string, words ...string) {
 
 func TestUnfinished(t *testing.T) {
 	for script, want := range map[string]string{
-		"":               "",
-		"+a -a":          "",
-		"+a":             "a1",
-		"+a -a +a":       "a3",
-		"+a +b -b":       "a1",
-		"+a +a -a":       "a1",
-		"+a +b +c -a -c": "b2",
-		"-a +a":          "a2",
-		"-a -a +b +c":    "b3 c4",
+		"":                    "",
+		"+a1 -a1":             "",
+		"+a1":                 "a1",
+		"+a1 -a1 +a2":         "a2",
+		"+a1 +b2 -b2":         "a1",
+		"+a1 +a2 -a2":         "a1",
+		"+a1 +b2 +c3 -a1 -c3": "b2",
+		"-a1 +a1":             "a1",
+		"+a1 +a1":             "a1",
+		"-a1 +b2 +c3":         "b2 c3",
 	} {
 		path := filepath.Join(t.TempDir(), "j")
 		journal(t, path, strings.Fields(script)...)
@@ -85,10 +91,10 @@ func TestUnfinished(t *testing.T) {
 func TestLongJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	var words []string
-	for i := range 10_000 {
+	for i := range 8_000 {
 		words = append(words, fmt.Sprintf("+r%d", i), fmt.Sprintf("-r%d", i))
 	}
-	journal(t, path, append([]string{"+old"}, words...)...)
+	journal(t, path, append([]string{"+o7"}, words...)...)
 	full, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -112,10 +118,10 @@ func TestLongJournal(t *testing.T) {
 		t.Errorf("%d of %d lines can be read", got, want)
 	}
 	end, last := list[len(list)-1], list[len(list)-2]
-	if end.Name != "old" || end.How != howUnknown || end.Event != eventExited || time.Since(end.Time) > time.Hour {
+	if end.Name != "o" || end.Pid != 7 || end.How != howUnknown || end.Event != eventExited || time.Since(end.Time) > time.Hour {
 		t.Errorf("the last line is %+v", end)
 	}
-	if last.Name != "r9999" || last.Event != eventExited {
+	if last.Name != "r" || last.Pid != 7999 || last.Event != eventExited {
 		t.Errorf("the line before is %+v", last)
 	}
 }

@@ -6,22 +6,24 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 // Bounds of logs.
 const (
-	maxLine  = 64 << 10               // longer lines are cut
-	maxLines = 4096                   // that wait for the disk; more are dropped and counted
-	maxBytes = 1 << 20                // the same in bytes
-	maxFile  = 16 << 20               // a longer file is rotated
-	oldFiles = 2                      // that are kept beside the current one
-	lastTime = 200 * time.Millisecond // for what a process wrote just before its end
+	maxLine  = 64 << 10 // longer lines are cut
+	maxLines = 4096     // that wait for the disk; more are dropped and counted
+	maxBytes = 1 << 20  // the same in bytes
+	maxFile  = 16 << 20 // a longer file is rotated
+	oldFiles = 2        // that are kept beside the current one
+	maxPipe  = 1 << 20  // what a pipe holds at most, of what a process wrote just before its end
 )
 
 // marker begins a line that is a log entry of a weavelet, and stays as it is.
@@ -32,7 +34,7 @@ type output struct {
 	name    string
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
-	dropped atomic.Int64 // lines since the log last said so
+	dropped atomic.Int64 // lines that lines does not say are missing yet
 	file    logFile
 }
 
@@ -43,14 +45,13 @@ func newOutput(name, path string, size int64) *output {
 }
 
 // collect reads both streams aside. It writes nothing until before is closed, which may be nil:
-// an earlier process of the same name has its last words first. What collect returns waits until
-// everything is written, but not for children of the process that hold the streams open.
+// an earlier process of the same name has its last words first. What collect returns is called
+// when the process has ended; it waits until everything that the process wrote is in the log, but
+// not for others that hold the streams open.
 func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
 	var readers, writer sync.WaitGroup
-	readers.Go(func() { o.read(stdout, "stdout") })
-	readers.Go(func() { o.read(stderr, "stderr") })
-	read := make(chan struct{})
-	go func() { readers.Wait(); close(read) }()
+	readers.Go(func() { o.read(&stream{file: stdout}, "stdout") })
+	readers.Go(func() { o.read(&stream{file: stderr}, "stderr") })
 	writer.Go(func() {
 		if before != nil {
 			<-before
@@ -58,16 +59,52 @@ func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finis
 		o.write()
 	})
 	return func() {
-		select {
-		case <-read:
-		case <-time.After(lastTime):
+		for _, f := range []*os.File{stdout, stderr} {
+			_ = f.SetReadDeadline(time.Unix(1, 0)) // pipes have deadlines
 		}
+		readers.Wait()
 		stdout.Close()
 		stderr.Close()
-		<-read
 		close(o.lines)
 		writer.Wait()
 	}
+}
+
+// stream reads a pipe until its end, or until a deadline is set that is over: then it goes on with
+// what is in the pipe at that time, and waits for no more.
+type stream struct {
+	file *os.File
+	last bool // what the pipe holds is all that is wanted
+	left int  // bytes that it may still hold
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if !s.last {
+		n, err := s.file.Read(p)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		s.last, s.left = true, maxPipe
+		if err := s.file.SetReadDeadline(time.Time{}); err != nil {
+			return 0, err
+		}
+	}
+	raw, err := s.file.SyscallConn()
+	if err != nil || s.left <= 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	failed := raw.Read(func(fd uintptr) bool {
+		for n, err = syscall.Read(int(fd), p); err == syscall.EINTR; {
+			n, err = syscall.Read(int(fd), p)
+		}
+		return true // never waits
+	})
+	if failed != nil || err != nil || n <= 0 {
+		return 0, io.EOF
+	}
+	s.left -= n
+	return n, nil
 }
 
 // read takes lines from a stream, and never waits for the disk: the process would.
@@ -82,21 +119,38 @@ func (o *output) read(r io.Reader, level string) {
 		for cut && err == nil {
 			_, cut, err = lines.ReadLine()
 		}
-		if o.waiting.Add(int64(len(line))) > maxBytes {
-			o.drop(line)
-			continue
-		}
-		select {
-		case o.lines <- line:
-		default:
-			o.drop(line)
+		if !o.confess() || !o.put(line) {
+			o.dropped.Add(1)
 		}
 	}
 }
 
-func (o *output) drop(line []byte) {
+// put hands a line on to be written, and reports whether there was room for it.
+func (o *output) put(line []byte) bool {
+	if o.waiting.Add(int64(len(line))) <= maxBytes {
+		select {
+		case o.lines <- line:
+			return true
+		default:
+		}
+	}
 	o.waiting.Add(-int64(len(line)))
-	o.dropped.Add(1)
+	return false
+}
+
+// confess puts how many lines are missing at this place, and reports whether there was room.
+func (o *output) confess() bool {
+	n := o.dropped.Swap(0)
+	if n == 0 || o.put(o.missing(n)) {
+		return true
+	}
+	o.dropped.Add(n)
+	return false
+}
+
+func (o *output) missing(lines int64) []byte {
+	return o.entry(fmt.Appendf(nil, "%d lines dropped: they came faster than they could be written",
+		lines), "warn")
 }
 
 // entry makes a line of the log of a line of output.
@@ -121,19 +175,12 @@ func (o *output) entry(text []byte, level string) []byte {
 func (o *output) write() {
 	for line := range o.lines {
 		o.waiting.Add(-int64(len(line)))
-		o.confess()
 		o.file.write(line)
 	}
-	o.confess()
-	o.file.close()
-}
-
-// confess writes how many lines are missing at this place.
-func (o *output) confess() {
-	if n := o.dropped.Swap(0); n > 0 {
-		lost := fmt.Sprintf("%d lines dropped: they came faster than they could be written", n)
-		o.file.write(o.entry([]byte(lost), "warn"))
+	if n := o.dropped.Load(); n > 0 {
+		o.file.write(o.missing(n))
 	}
+	o.file.close()
 }
 
 // logFile is a file that is rotated. One that cannot be written loses lines, not the process.

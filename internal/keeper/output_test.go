@@ -14,6 +14,34 @@ import (
 	"time"
 )
 
+func open(t *testing.T, dir string) *Keeper {
+	t.Helper()
+	k, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+// run starts a shell and returns how it ended.
+func run(t *testing.T, k *Keeper, name, script string) Exit {
+	t.Helper()
+	p, err := k.Start(shell(name, script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return <-p.Exited
+}
+
+func shell(name, script string) Spec {
+	return Spec{Name: name, Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ()}
+}
+
 // read returns the current log of a process.
 func read(t *testing.T, k *Keeper, name string) string {
 	t.Helper()
@@ -49,11 +77,9 @@ func TestLines(t *testing.T) {
 	k := open(t, t.TempDir())
 	entry := `{"divisi":1,"time":"2030-01-01T00:00:00Z","level":"info","msg":"ours","node":"n"}`
 	long := strings.Repeat("x", maxLine+100)
-	p := start(t, k, shell("talker", fmt.Sprintf(
-		"echo plain; echo '%s'; echo '%s,'; printf 'a\\377b\\n'; echo %s; printf unfinished", entry, entry, long)))
-	wait(t, p)
-	p = start(t, k, shell("talker", "echo again >&2"))
-	wait(t, p)
+	run(t, k, "talker", fmt.Sprintf(
+		"echo plain; echo '%s'; echo '%s,'; printf 'a\\377b\\n'; echo %s; printf unfinished", entry, entry, long))
+	run(t, k, "talker", "echo again >&2")
 	k.wait.Wait()
 	log := read(t, k, "talker")
 	if !strings.Contains(log, entry+"\n") {
@@ -82,9 +108,8 @@ func TestRotation(t *testing.T) {
 	k := open(t, t.TempDir())
 	k.logSize = 8 << 10
 	const lines = 1000
-	p := start(t, k, shell("talker", fmt.Sprintf(
-		"i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done", lines)))
-	wait(t, p)
+	run(t, k, "talker", fmt.Sprintf(
+		"i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done", lines))
 	k.wait.Wait()
 	names, err := os.ReadDir(k.LogDir())
 	if err != nil || len(names) != 1+oldFiles {
@@ -116,7 +141,7 @@ func TestRotation(t *testing.T) {
 // it ends nevertheless, and the log says later what is missing.
 func TestFlood(t *testing.T) {
 	for name, words := range map[string]string{
-		"many":  "x",
+		"many":  strings.Repeat("x", 40), // so that few of them are in the pipe when it has ended
 		"large": strings.Repeat("y", 40<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,39 +152,39 @@ func TestFlood(t *testing.T) {
 			if name == "large" {
 				lines = 200
 			}
-			p := start(t, k, shell(name, fmt.Sprintf(
-				"i=0; while [ $i -lt %d ]; do echo %s; i=$((i+1)); done; exit 5", lines, words)))
-			exit := wait(t, p)
+			exit := run(t, k, name, fmt.Sprintf(
+				"i=0; while [ $i -lt %d ]; do echo %s; i=$((i+1)); done; exit 5", lines, words))
 			if exit.Code != 5 || read(t, k, name) != "" {
 				t.Fatalf("exit %+v", exit)
 			}
 			close(stuck)
 			k.wait.Wait()
 			log := parse(t, []byte(read(t, k, name)))
-			last := log[len(log)-1]
-			var lost int
-			if _, err := fmt.Sscanf(last.Msg, "%d lines dropped", &lost); err != nil || last.Level != "warn" {
-				t.Fatalf("last line %+v: %v", last, err)
-			}
-			held := 0
-			for i, l := range log[:len(log)-1] {
-				if n := 0; l.Level == "warn" {
-					fmt.Sscanf(l.Msg, "%d lines dropped", &n)
-					lost += n
-					continue
-				} else if l.Msg != words {
+			held, lost := 0, 0
+			for i, l := range log {
+				switch {
+				case l.Level == "warn":
+					lost += missing(t, l)
+				case l.Msg != words:
 					t.Fatalf("line %d: %.80q", i+1, l.Msg)
+				default:
+					held++
 				}
-				held++
 			}
-			if held+lost != lines {
+			if held+lost != lines || held == 0 || lost == 0 {
 				t.Errorf("%d lines are there and %d are missing of %d", held, lost, lines)
-			}
-			if held == 0 || held > maxLines || held*len(words) > maxBytes {
-				t.Errorf("%d lines were held", held)
 			}
 		})
 	}
+}
+
+// missing returns how many lines a line says are missing.
+func missing(t *testing.T, l logLine) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(l.Msg, "%d lines dropped: they came faster", &n); err != nil || n < 1 {
+		t.Fatalf("%.80q: %v", l.Msg, err)
+	}
+	return n
 }
 
 // TestUnwritableLog has a process whose log cannot be opened: it runs without.
@@ -168,33 +193,80 @@ func TestUnwritableLog(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(k.LogDir(), "talker.log"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, k, shell("talker", "echo hello; exit 6"))
-	if exit := wait(t, p); exit.Code != 6 {
+	if exit := run(t, k, "talker", "echo hello; exit 6"); exit.Code != 6 {
 		t.Errorf("exit %+v", exit)
+	}
+}
+
+// TestMissingIsSaidInPlace drops lines between others.
+func TestMissingIsSaidInPlace(t *testing.T) {
+	o := newOutput("talker", filepath.Join(t.TempDir(), "log"), maxFile)
+	o.read(strings.NewReader(strings.Repeat("before\n", maxLines+3)), "stdout")
+	for range 2 {
+		<-o.lines
+	}
+	o.waiting.Store(0)
+	o.read(strings.NewReader("after\nlost\n"), "stdout")
+	close(o.lines)
+	o.write()
+	data, err := os.ReadFile(o.file.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := parse(t, data)
+	if len(all) != maxLines+1 {
+		t.Fatalf("%d lines", len(all))
+	}
+	for i, l := range all {
+		switch i {
+		case maxLines - 2:
+			if missing(t, l) != 3 {
+				t.Errorf("line %d: %q", i, l.Msg)
+			}
+		case maxLines - 1:
+			if l.Msg != "after" {
+				t.Errorf("line %d: %q", i, l.Msg)
+			}
+		case maxLines:
+			if missing(t, l) != 1 {
+				t.Errorf("line %d: %q", i, l.Msg)
+			}
+		default:
+			if l.Msg != "before" {
+				t.Errorf("line %d: %q", i, l.Msg)
+			}
+		}
 	}
 }
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\n\xff\x00\n" + `{"divisi":1,"msg":"x"}` + "\n" + `{"divisi":1,` + "\nend"))
 	f.Add(bytes.Repeat([]byte("0123456789"), maxLine/5))
+	f.Add(bytes.Repeat([]byte("x\n"), 2*maxLines))
+	f.Add(append(bytes.Repeat(append(bytes.Repeat([]byte("y"), maxLine/2), '\n'), 40), "z\nz\n"...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := newOutput("fuzz", "", 0)
 		o.read(bytes.NewReader(data), "stdout")
 		close(o.lines)
-		bytesIn, linesIn := int64(0), int64(0)
+		size, got := int64(0), int(o.dropped.Load())
 		for line := range o.lines {
-			if !json.Valid(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
-				t.Fatalf("%q is no line of JSON", line)
+			l := parse(t, line)
+			if len(l) != 1 {
+				t.Fatalf("%q is not one line", line)
 			}
-			linesIn++
-			bytesIn += int64(len(line))
+			size += int64(len(line))
+			if l[0].Node == "fuzz" && l[0].Level == "warn" {
+				got += missing(t, l[0])
+			} else {
+				got++
+			}
 		}
-		want := int64(bytes.Count(data, []byte("\n")))
+		want := bytes.Count(data, []byte("\n"))
 		if len(data) > 0 && data[len(data)-1] != '\n' {
 			want++
 		}
-		if got := linesIn + o.dropped.Load(); got != want || o.waiting.Load() != bytesIn || bytesIn > maxBytes {
-			t.Errorf("%d lines of %d, %d bytes, said to be %d", got, want, bytesIn, o.waiting.Load())
+		if got != want || o.waiting.Load() != size || size > maxBytes {
+			t.Errorf("%d lines of %d, %d bytes, said to be %d", got, want, size, o.waiting.Load())
 		}
 	})
 }

@@ -66,7 +66,12 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 }
 
 // abandoned removes a Unix socket that nobody listens at any more, as a killed keeper leaves them.
+// A file that is no socket refuses connections as well, and stays.
 func abandoned(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		conn.Close()

@@ -59,9 +59,10 @@ func (c *conn[In, Out]) read() {
 		m := c.newIn()
 		if err := protomsg.Read(c.r, m); err != nil {
 			if err == io.EOF {
-				err = ErrClosed
+				c.fail(ErrClosed)
+			} else {
+				c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
 			}
-			c.fail(err)
 			return
 		}
 		id, _ := c.split(m)
@@ -128,20 +129,25 @@ func (c *conn[In, Out]) call(ctx context.Context, m Out) (In, error) {
 	if err := c.send(m); err != nil {
 		return nil, err
 	}
+	var in In
 	select {
-	case in := <-reply:
-		if _, failure := c.split(in); failure != "" {
-			return nil, errors.New(failure)
-		}
-		return in, nil
+	case in = <-reply:
 	case <-c.over:
-		return nil, c.err
+		select {
+		case in = <-reply: // it was the last to arrive
+		default:
+			return nil, c.err
+		}
 	case <-ctx.Done():
 		c.mu.Lock()
 		delete(c.pending, id)
 		c.mu.Unlock()
 		return nil, context.Cause(ctx)
 	}
+	if _, failure := c.split(in); failure != "" {
+		return nil, errors.New(failure)
+	}
+	return in, nil
 }
 
 // serve hands what arrives to handle: messages without an answer one after the other, requests

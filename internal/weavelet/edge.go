@@ -69,20 +69,24 @@ func (e *edge) local(ctx context.Context) (any, error) {
 		}
 	}
 	callee := e.to.Info.Name
-	p, _, err := e.w.create(callee)
+	p, err := e.w.create(callee)
 	if err != nil {
 		return nil, err
 	}
 	if !p.ready() {
-		if !e.from.ready() {
-			cycle := graph{e.w.app.Registry}.cycle(e.from.component.Info.Name, callee)
-			if cycle != "" {
-				return nil, fmt.Errorf("%s is used in the Init of %s, but they refer to each other "+
-					"(%s): use it after Init", short(callee), e.from.component.Info.Name, cycle)
-			}
-		}
-		if err := e.w.start(ctx, callee); err != nil {
+		if err := e.checkCycle(); err != nil {
 			return nil, err
+		}
+		// The start is everybody's: it does not end with the call that happens to need it first.
+		started := make(chan error, 1)
+		go func() { started <- e.w.start(context.WithoutCancel(ctx), callee) }()
+		select {
+		case err := <-started:
+			if err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
 	if p.err != nil {
@@ -92,6 +96,23 @@ func (e *edge) local(ctx context.Context) (any, error) {
 		e.here.Store(&p.impl)
 	}
 	return p.impl, nil
+}
+
+// checkCycle refuses a call of a component that waits for the Init that makes the call.
+func (e *edge) checkCycle() error {
+	if e.from.ready() {
+		return nil
+	}
+	caller, callee := e.from.component.Info.Name, e.to.Info.Name
+	if p, ok := e.w.lookup(callee); !ok || p.ready() {
+		return nil
+	}
+	cycle := graph{e.w.app.Registry}.cycle(caller, callee)
+	if cycle == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is used in the Init of %s, but they refer to each other (%s): "+
+		"use it after Init", short(callee), caller, cycle)
 }
 
 // Call implements codegen.Target.
@@ -122,7 +143,10 @@ func (e *edge) check(ctx context.Context) error {
 	if e.remote != nil {
 		local, err := e.remote.resolve(ctx)
 		if err == nil && !local {
-			return nil
+			if err = e.checkCycle(); err == nil {
+				return nil
+			}
+			return fmt.Errorf("%w: %w", codegen.ErrRemoteCall, err)
 		}
 	}
 	if _, err := e.local(ctx); err != nil {

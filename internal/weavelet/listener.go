@@ -25,8 +25,9 @@ type listener struct {
 	drained  chan struct{} // closed when no connection is left, or time was up
 	once     sync.Once
 
-	mu    sync.Mutex // guards conns
-	conns map[*conn]struct{}
+	mu        sync.Mutex // guards what follows
+	conns     map[*conn]struct{}
+	accepting int // calls of Accept that may yet add to conns
 }
 
 func newListener(inner net.Listener, tracer *trace.Recorder) *listener {
@@ -35,8 +36,14 @@ func newListener(inner net.Listener, tracer *trace.Recorder) *listener {
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	l.accepting++
+	l.mu.Unlock()
 	inner, err := l.Listener.Accept()
 	if err != nil {
+		l.mu.Lock()
+		l.accepting--
+		l.mu.Unlock()
 		if l.draining.Load() {
 			<-l.drained
 			return nil, net.ErrClosed
@@ -46,6 +53,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	c := &conn{Conn: inner, listener: l}
 	c.last.Store(time.Now().UnixNano())
 	l.mu.Lock()
+	l.accepting--
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
 	return c, nil
@@ -71,7 +79,7 @@ func (l *listener) drain(ctx context.Context) {
 	l.Listener.Close()
 	tick := time.NewTicker(lameDuck / 8)
 	defer tick.Stop()
-	for l.closeIdle(time.Now()) > 0 {
+	for l.closeIdle(time.Now()) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -80,8 +88,8 @@ func (l *listener) drain(ctx context.Context) {
 	}
 }
 
-// closeIdle closes the connections that are idle and returns how many are left.
-func (l *listener) closeIdle(now time.Time) int {
+// closeIdle closes the connections that are idle and reports whether there are others.
+func (l *listener) closeIdle(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
@@ -90,7 +98,7 @@ func (l *listener) closeIdle(now time.Time) int {
 			c.Conn.Close()
 		}
 	}
-	return len(l.conns)
+	return len(l.conns)+l.accepting > 0
 }
 
 // conn is a connection that knows whether somebody waits for an answer on it.

@@ -49,13 +49,15 @@ func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error
 			continue
 		default:
 		}
+		if ctx.Err() != nil {
+			return
+		}
 		select {
 		case e := <-q.entries:
 			if q.forward(e, write) != nil {
 				return
 			}
-		case <-ctx.Done():
-			return
+		case <-ctx.Done(): // what was added before goes first
 		}
 	}
 }
@@ -90,8 +92,10 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	e.TimeMicros = r.Time.UnixMicro()
 	e.Level = strings.ToLower(r.Level.String())
 	e.Msg = r.Message
-	frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
-	e.File, e.Line = filepath.Base(frame.File), int32(frame.Line)
+	if r.PC != 0 {
+		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
+		e.File, e.Line = filepath.Base(frame.File), int32(frame.Line)
+	}
 	e.Attrs = append([]string(nil), h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
 		h.add(&e, h.prefix, a)

@@ -140,8 +140,10 @@ type part struct {
 	impl      any
 	fields    Fields
 	started   chan struct{} // closed when err and impl are final
+	filled    chan struct{} // closed when the fields are set, or cannot be
 	err       error
-	claimed   bool
+	filling   bool // somebody sets the fields
+	claimed   bool // somebody runs Init, or need not
 }
 
 // ready reports whether Init has returned.
@@ -166,19 +168,16 @@ func (w *Weavelet) lookup(component string) (*part, bool) {
 // references, and runs their Inits, those of the components that are used first. It returns the
 // first error; the components after it are not started.
 func (w *Weavelet) start(ctx context.Context, names ...string) error {
-	var created []*part
+	var parts []*part
 	for _, name := range names {
-		p, isNew, err := w.create(name)
+		p, err := w.create(name)
 		if err != nil {
 			return err
 		}
-		if isNew {
-			created = append(created, p)
-		}
+		parts = append(parts, p)
 	}
-	for _, p := range created {
+	for _, p := range parts {
 		if err := w.fill(ctx, p); err != nil {
-			w.finish(p, err)
 			return err
 		}
 	}
@@ -190,32 +189,32 @@ func (w *Weavelet) start(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// create makes a part, without filling it.
-func (w *Weavelet) create(component string) (*part, bool, error) {
+// create returns a part, which it makes if it is not there, without filling it.
+func (w *Weavelet) create(component string) (*part, error) {
 	c, ok := w.app.Registry.Find(component)
 	if !ok {
-		return nil, false, w.unknown(component)
+		return nil, w.unknown(component)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p, ok := w.parts[component]; ok {
-		return p, false, nil
+		return p, nil
 	}
-	p := &part{component: c, started: make(chan struct{})}
+	p := &part{component: c, started: make(chan struct{}), filled: make(chan struct{})}
 	if fake, ok := w.app.Fakes[component]; ok {
 		p.impl = fake
 	} else {
 		p.impl = reflect.New(c.Impl).Interface()
 		fields, err := w.app.Inspect(p.impl)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		p.fields = fields
 	}
 	w.parts[component] = p
 	close(w.changed)
 	w.changed = make(chan struct{})
-	return p, true, nil
+	return p, nil
 }
 
 func (w *Weavelet) unknown(component string) error {
@@ -223,12 +222,28 @@ func (w *Weavelet) unknown(component string) error {
 	for _, c := range w.app.Registry.Components {
 		known = append(known, c.Info.Name)
 	}
-	return fmt.Errorf("the binary has no component %s%s: import the package that implements it, "+
-		"and run divisi generate there", component, name.Suggest(component, known))
+	return fmt.Errorf("the binary has no component %s: import the package that implements it, "+
+		"and run divisi generate there (%s)", component, name.Suggest(component, known))
 }
 
-// fill sets the fields of a new part.
+// fill sets the fields of a part, unless somebody does: whoever needs them waits for filled.
 func (w *Weavelet) fill(ctx context.Context, p *part) error {
+	w.mu.Lock()
+	filling := p.filling
+	p.filling = true
+	w.mu.Unlock()
+	if filling {
+		return nil
+	}
+	defer close(p.filled)
+	err := w.setFields(ctx, p)
+	if err != nil {
+		w.finish(p, err)
+	}
+	return err
+}
+
+func (w *Weavelet) setFields(ctx context.Context, p *part) error {
 	info := p.component.Info
 	if p.fields.SetHost != nil {
 		self := w.self
@@ -272,17 +287,12 @@ func (w *Weavelet) connect(ctx context.Context, p *part, ref RefField) error {
 			p.component.Info.Name, what)
 	}
 	if ref.Direct {
-		callee, isNew, err := w.create(c.Info.Name)
+		callee, err := w.create(c.Info.Name)
 		if err != nil {
 			return err
 		}
-		if isNew {
-			if err := w.fill(ctx, callee); err != nil {
-				return err
-			}
-		}
 		ref.Set(callee.impl)
-		return nil
+		return w.fill(ctx, callee)
 	}
 	e, err := w.newEdge(p, c)
 	if err != nil {
@@ -294,6 +304,11 @@ func (w *Weavelet) connect(ctx context.Context, p *part, ref RefField) error {
 
 // init runs a part's Init unless somebody has, and waits until it has returned.
 func (w *Weavelet) init(ctx context.Context, p *part) error {
+	select {
+	case <-p.filled:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	w.mu.Lock()
 	claimed := p.claimed
 	p.claimed = true

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -58,7 +59,7 @@ func run(browser, folder, store, live string) error {
 	}
 	v := &visitor{ctx: ctx, watch: w, folder: folder}
 	v.store(store)
-	v.live(live)
+	v.live(live, store)
 	if len(v.problems) > 0 {
 		for _, p := range v.problems {
 			fmt.Fprintln(os.Stderr, "  "+p)
@@ -132,10 +133,13 @@ func (v *visitor) store(url string) {
 	v.page("confirmation", "[data-order]", append(fields, click("form.order button"))...)
 }
 
-func (v *visitor) live(url string) {
+func (v *visitor) live(url, store string) {
 	v.page("live page", `#graph [data-node]`, chromedp.Navigate(url),
 		chromedp.Poll[chromedp.Void](`document.querySelectorAll("#replicas tbody tr[data-replica]").length > 1 &&
 			document.querySelectorAll("#methods tbody tr").length > 1`))
+	// Its rates show what is called while it is open.
+	v.page("live page, rates", `#graph .edge.on`, visits(store),
+		chromedp.Poll[chromedp.Void](`document.querySelector("#calls").textContent !== "0"`))
 	v.picture("live.png")
 	v.page("live page, dark", `#graph [data-node]`,
 		dark)
@@ -143,6 +147,26 @@ func (v *visitor) live(url string) {
 	v.page("live page, narrow", `#graph [data-node]`, chromedp.EmulateViewport(390, 844),
 		chromedp.Poll[chromedp.Void](`document.documentElement.scrollWidth <= 390`))
 	v.picture("live-narrow.png")
+}
+
+// visits calls pages of the store without the browser.
+func visits(store string) action {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		for range 20 {
+			for _, path := range []string{"/", "/search?q=piano", "/cart"} {
+				request, err := http.NewRequestWithContext(ctx, "GET", store+path, nil)
+				if err != nil {
+					return err
+				}
+				response, err := http.DefaultClient.Do(request)
+				if err != nil {
+					return err
+				}
+				response.Body.Close()
+			}
+		}
+		return nil
+	})
 }
 
 // picture writes a picture of the whole page.

@@ -5,10 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path"
@@ -114,74 +112,6 @@ func (p Package) String() string {
 		}
 	}
 	return p.Dir
-}
-
-// listed is what the go command says of a package.
-type listed struct {
-	Name       string
-	ImportPath string
-	Dir        string
-	Standard   bool
-	EmbedFiles []string
-	Module     *struct {
-		Main  bool
-		GoMod string
-	}
-}
-
-// Sources returns the folders that the program is made from, without those of other modules than
-// the one, or the workspace, that is worked on. The folders of embedded files are among them.
-func (p Package) Sources(ctx context.Context) ([]string, error) {
-	packages, err := p.list(ctx, "-deps")
-	if err != nil {
-		return nil, err
-	}
-	folders := map[string]bool{}
-	for _, l := range packages {
-		if l.Standard || l.Module != nil && !l.Module.Main {
-			continue
-		}
-		folders[l.Dir] = true
-		for _, file := range l.EmbedFiles {
-			folders[filepath.Dir(filepath.Join(l.Dir, file))] = true
-		}
-		if l.Module != nil && l.Module.GoMod != "" {
-			folders[filepath.Dir(l.Module.GoMod)] = true
-		}
-	}
-	var list []string
-	for folder := range folders {
-		list = append(list, folder)
-	}
-	slices.Sort(list)
-	return list, nil
-}
-
-// list asks the go command about packages. Errors in them, other than that there is none, are
-// the compiler's to report.
-func (p Package) list(ctx context.Context, flags ...string) ([]listed, error) {
-	args := append([]string{"list", "-e", "-json=Name,ImportPath,Dir,Standard,EmbedFiles,Module"}, flags...)
-	out, printed, err := p.run(ctx, append(args, p.Pattern)...)
-	if err != nil {
-		return nil, p.explain(ctx, printed, err)
-	}
-	var packages []listed
-	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
-		var l listed
-		if err := decoder.Decode(&l); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("cannot read what go list says: %w", err)
-		}
-		if l.Dir != "" {
-			packages = append(packages, l)
-		}
-	}
-	if len(packages) == 0 {
-		return nil, &Error{Text: fmt.Sprintf("%s is no file, no folder and no package", p.Pattern),
-			Way: "give the folder of a main package, its import path, a program, or a TOML file"}
-	}
-	return packages, nil
 }
 
 // run runs the go command, and returns what it wrote to its output and what it complained of.

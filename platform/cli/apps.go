@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +13,7 @@ import (
 	"github.com/divisi-go/divisi/platform/control"
 )
 
-// find returns the applications that run.
+// find returns the applications that run. The error is about those that do not answer.
 func find(ctx context.Context) ([]control.Running, error) {
 	_, runtime, err := folders()
 	if err != nil {
@@ -22,183 +22,82 @@ func find(ctx context.Context) ([]control.Running, error) {
 	return control.Find(ctx, runtime)
 }
 
+// errNone is the error when there is no application to speak of.
+var errNone = errors.New("no application runs")
+
 // pick returns the application with a name, or a unique beginning of it; without one, the only
 // application that runs.
 func pick(ctx context.Context, args []string) (control.Running, error) {
-	apps, err := find(ctx)
-	if err != nil {
-		return control.Running{}, err
+	apps, silent := find(ctx)
+	names := make([]string, len(apps))
+	for i, app := range apps {
+		names[i] = app.Status.App
 	}
-	var names []string
-	var found []control.Running
-	for _, app := range apps {
-		names = append(names, app.Status.App)
-		if len(args) == 0 || app.Status.App == args[0] {
-			found = append(found, app)
+	chosen, err := choose(args, names)
+	if err == nil {
+		return apps[chosen], nil
+	}
+	if silent != nil {
+		return control.Running{}, silent
+	}
+	return control.Running{}, err
+}
+
+// choose returns the index of the name that was asked for.
+func choose(args, names []string) (int, error) {
+	asked := strings.Join(args, "")
+	var found []int
+	for i, n := range names {
+		if n == asked {
+			return i, nil
 		}
-	}
-	if len(found) == 0 && len(args) > 0 {
-		for _, app := range apps {
-			if strings.HasPrefix(app.Status.App, args[0]) {
-				found = append(found, app)
-			}
+		if strings.HasPrefix(n, asked) {
+			found = append(found, i)
 		}
 	}
 	switch {
-	case len(apps) == 0:
-		return control.Running{}, fmt.Errorf("no application runs: start one with divisi run")
+	case len(names) == 0:
+		return 0, &exitError{code: exitFailed, err: errNone, hint: "start one: divisi run TARGET"}
 	case len(found) == 0:
-		return control.Running{}, fmt.Errorf("no application %q runs: %s", args[0],
-			name.Suggest(args[0], names))
+		return 0, failure("", "no application %q runs: %s", asked, name.Suggest(asked, names))
 	case len(found) > 1:
-		return control.Running{}, usageError("several applications run: give the name of one of %s",
-			strings.Join(names, ", "))
+		var several []string
+		for _, i := range found {
+			several = append(several, names[i])
+		}
+		return 0, usageError("several applications run: give one of %s", strings.Join(several, ", "))
 	}
 	return found[0], nil
 }
 
-func (c *command) ps() *cobra.Command {
-	return &cobra.Command{
-		Use:     "ps",
-		Short:   "List the replicas of all applications",
-		Example: "  divisi ps\n  divisi ps -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			apps, err := find(cmd.Context())
-			if err != nil {
-				return err
-			}
-			replicas := []deployer.ReplicaStatus{}
-			for _, app := range apps {
-				replicas = append(replicas, app.Status.Replicas...)
-			}
-			if done, err := c.json(replicas); done {
-				return err
-			}
-			c.columns(replicaRows(replicas))
-			return nil
-		},
-	}
-}
-
-func replicaRows(replicas []deployer.ReplicaStatus) [][]string {
-	rows := [][]string{{"NAME", "PID", "STATE", "RESTARTS", "AGE", "COMPONENTS"}}
-	for _, r := range replicas {
-		pid, age := "-", "-"
-		if r.Pid != 0 {
-			pid, age = fmt.Sprint(r.Pid), time.Since(r.Started).Round(time.Second).String()
+// appArg has a command take at most one argument, the name of an application, and complete it.
+func appArg(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.MaximumNArgs(1)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		state := r.State
-		if r.NextStart != nil {
-			state += " " + time.Until(*r.NextStart).Round(100*time.Millisecond).String()
+		apps, err := find(cmd.Context())
+		if err != nil && len(apps) == 0 {
+			return nil, cobra.ShellCompDirectiveError
 		}
-		rows = append(rows, []string{
-			r.Name, pid, state, fmt.Sprint(r.Restarts), age, strings.Join(r.Components, " "),
-		})
+		var names []string
+		for _, app := range apps {
+			names = append(names, app.Status.App)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return rows
+	return cmd
 }
 
-func (c *command) status() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status [APP]",
-		Short:   "Show everything that is known about an application",
-		Long:    "Show everything that is known about an application. The exit code is 3 if it is degraded.",
-		Example: "  divisi status\n  divisi status shop -o json",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			app, err := pick(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
-			if done, err := c.json(app.Status); done {
-				return c.degraded(app.Status, err)
-			}
-			s := app.Status
-			fmt.Fprintf(c.out, "%s is %s\n\n", s.App, s.State)
-			rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
-				{"started", s.Started.Local().Format(time.DateTime)}, {"logs", app.Info.LogDir}}
-			if app.Info.Admin != "" {
-				rows = append(rows, []string{"live page", app.Info.Admin})
-			}
-			for _, l := range s.Listeners {
-				rows = append(rows, []string{"listener " + l.Name, l.URL})
-			}
-			c.columns(rows)
-			fmt.Fprintln(c.out)
-			rows = [][]string{{"GROUP", "READY", "COMPONENTS"}}
-			for _, g := range s.Groups {
-				rows = append(rows, []string{
-					g.Name, fmt.Sprintf("%d/%d", g.Ready, g.Wanted), strings.Join(g.Components, " "),
-				})
-			}
-			c.columns(rows)
-			fmt.Fprintln(c.out)
-			c.columns(replicaRows(s.Replicas))
-			for _, r := range s.Replicas {
-				if r.LastExit != nil {
-					fmt.Fprintf(c.out, "\n%s last ended at %s: %s\n", r.Name,
-						r.LastExit.Time.Local().Format(time.TimeOnly), r.LastExit.Text)
-				}
-			}
-			return c.degraded(s, nil)
-		},
-	}
-}
+// appDir returns where the state of an application is.
+func appDir(state, app string) string { return filepath.Join(state, "apps", app) }
 
-func (c *command) degraded(s deployer.Status, err error) error {
+// degraded makes the exit code of a command that shows an application say how it is.
+func degraded(s deployer.Status, err error) error {
 	if err == nil && s.State == "degraded" {
-		return &exitError{exitDegraded, fmt.Errorf("%s is degraded", s.App)}
+		return &exitError{code: exitDegraded, err: errors.New(s.App + " is degraded"),
+			hint: "see: divisi logs " + s.App + " --level warn"}
 	}
 	return err
-}
-
-func (c *command) stop() *cobra.Command {
-	var all, yes bool
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use:     "stop [APP]",
-		Short:   "Drain and stop an application, or all of them",
-		Example: "  divisi stop shop\n  divisi stop --all --yes",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if all && len(args) > 0 {
-				return usageError("--all stops everything: leave out %s", args[0])
-			}
-			if all && !yes {
-				return usageError("--all stops every application: add --yes to say that you mean it")
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-			defer cancel()
-			var apps []control.Running
-			var err error
-			if all {
-				apps, err = find(ctx)
-			} else {
-				apps = make([]control.Running, 1)
-				apps[0], err = pick(ctx, args)
-			}
-			if err != nil {
-				return err
-			}
-			stopped := []string{}
-			for _, app := range apps {
-				if err := app.Stop(ctx); err != nil {
-					return fmt.Errorf("cannot stop %s: %w", app.Status.App, err)
-				}
-				stopped = append(stopped, app.Status.App)
-			}
-			if done, err := c.json(map[string]any{"stopped": stopped}); done {
-				return err
-			}
-			for _, app := range stopped {
-				fmt.Fprintf(c.out, "stopped %s\n", app)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "stop every application")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "give up after this time")
-	return cmd
 }

@@ -9,13 +9,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // The exit codes.
@@ -28,37 +31,51 @@ const (
 	exitInterrupted = 130
 )
 
-// exitError is an error with an exit code of its own.
+// exitError is an error with an exit code of its own, and perhaps a way out.
 type exitError struct {
 	code int
 	err  error
+	hint string
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
+func (e *exitError) Hint() string  { return e.hint }
 
 func usageError(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// failure is an error with a way out.
+func failure(hint, format string, args ...any) error {
+	return &exitError{code: exitFailed, err: fmt.Errorf(format, args...), hint: hint}
 }
 
 // command is what all subcommands share.
 type command struct {
-	in       io.Reader
 	out, err io.Writer
-	output   string // of -o: "text" or "json"
+	output   string // of -o
 }
 
 // Main runs a command line and returns its exit code.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	c := &command{in: in, out: out, err: errOut}
+	c := &command{out: out, err: errOut}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	return c.report(ctx, root.ExecuteContext(ctx))
+}
+
+// report shows an error and returns the exit code.
+func (c *command) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitDone
 	}
@@ -67,13 +84,15 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	switch {
 	case errors.As(err, &coded):
 		code = coded.code
+	case ctx.Err() != nil:
+		return exitInterrupted
 	case errors.Is(err, context.DeadlineExceeded):
 		code = exitTimeout
-	case ctx.Err() != nil:
-		code = exitInterrupted
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(errOut, "divisi: error: %s\n", text)
+	fmt.Fprintf(c.err, "divisi: error: %v\n", err)
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(c.err, "divisi: hint: %s\n", hinted.Hint())
 	}
 	return code
 }
@@ -83,44 +102,119 @@ func (c *command) root() *cobra.Command {
 		Use:   "divisi",
 		Short: "Run a Go program as a distributed system",
 		Long: "Divisi runs a Go program as a distributed system: one process for every group of its\n" +
-			"components, replicated, supervised, observed and upgraded.",
+			"components, replicated, supervised, observed and upgraded.\n\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong use, 3 degraded or only partly done, 4 timed out,\n" +
+			"130 interrupted. DIVISI_HOME is the folder of what outlives processes; applications that\n" +
+			"were started with another one are not seen.",
 		Example: "  divisi run .            # build the program in this folder and run it\n" +
 			"  divisi ps               # what runs\n" +
 			"  divisi logs -f          # what it says\n" +
 			"  divisi stop --all --yes # drain and stop",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError("unknown command %q: see divisi help", args[0])
+				return unknownCommand(cmd, args[0])
 			}
-			return nil
+			return cmd.Help()
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if c.output != "text" && c.output != "json" {
-				return usageError("-o %s: the formats are text and json", c.output)
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			formats := []string{"text", "json"}
+			if more := cmd.Annotations[moreFormats]; more != "" {
+				formats = append(formats, more)
+			}
+			if !slices.Contains(formats, c.output) {
+				return usageError("-o %s: the formats are %s", c.output, strings.Join(formats, ", "))
 			}
 			return nil
 		},
 	}
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "format: text or json")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &exitError{exitUsage, err}
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.ps(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
-	for _, sub := range root.Commands() {
-		if check := sub.Args; check != nil {
-			sub.Args = func(cmd *cobra.Command, args []string) error {
-				if err := check(cmd, args); err != nil {
-					return usageError("%w (usage: %s)", err, cmd.UseLine())
-				}
-				return nil
+	root.SetHelpCommand(help(root))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	refuseArguments(root)
+	return root
+}
+
+// moreFormats is the annotation of commands that have a format beside text and json.
+const moreFormats = "format"
+
+// refuseArguments has wrong arguments of all commands end with the exit code of wrong use.
+func refuseArguments(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		refuseArguments(sub)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &exitError{code: exitUsage, err: err, hint: "usage: " + cmd.UseLine()}
 			}
+			return nil
 		}
 	}
-	return root
+	if cmd.HasSubCommands() && cmd.HasParent() {
+		cmd.Args = nil
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		}
+		cmd.Args = cobra.ArbitraryArgs
+	}
+}
+
+// unknownCommand is the error for a subcommand that there is not.
+func unknownCommand(cmd *cobra.Command, arg string) error {
+	var known []string
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			known = append(known, sub.Name())
+		}
+	}
+	return usageError("unknown command %q: %s", arg, name.Suggest(arg, known))
+}
+
+// flagError is the error for a flag that there is not, or that is given a wrong value.
+func flagError(cmd *cobra.Command, err error) error {
+	hint := "usage: " + cmd.UseLine()
+	if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+		if near, ok := name.Nearest(flag, known); ok {
+			hint = "did you mean --" + near + "?"
+		}
+	}
+	return &exitError{code: exitUsage, err: err, hint: hint}
+}
+
+// help is the command help. Unlike cobra's own it fails for a command that there is not.
+func help(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show help about a command",
+		Example: "  divisi help run",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, sub := range root.Commands() {
+				names = append(names, sub.Name()+"\t"+sub.Short)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(root, args[0])
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 // json writes a value as JSON if that was asked for.
@@ -134,14 +228,21 @@ func (c *command) json(v any) (bool, error) {
 	return true, encoder.Encode(v)
 }
 
-// color reports whether the output is a terminal that takes colours.
-func (c *command) color() bool {
-	return isTerminal(c.out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+// within calls f with a limit of time.
+func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := f(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return &exitError{code: exitTimeout, err: fmt.Errorf("not done within %v: %w", limit, err),
+			hint: "give it more time with --timeout"}
+	}
+	return err
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+// timeoutFlag adds the flag --timeout to a command.
+func timeoutFlag(cmd *cobra.Command, limit *time.Duration, value time.Duration) {
+	cmd.Flags().DurationVar(limit, "timeout", value, "give up after this time")
 }
 
 // folders returns the state directory and the folder for sockets.
@@ -151,24 +252,4 @@ func folders() (state, runtime string, err error) {
 	}
 	runtime, err = keeper.RuntimeDir(state)
 	return state, runtime, err
-}
-
-// columns writes rows with their columns aligned; the first row is the head.
-func (c *command) columns(rows [][]string) {
-	width := map[int]int{}
-	for _, row := range rows {
-		for i, cell := range row {
-			width[i] = max(width[i], len(cell))
-		}
-	}
-	for _, row := range rows {
-		var b strings.Builder
-		for i, cell := range row {
-			b.WriteString(cell)
-			if i+1 < len(row) {
-				b.WriteString(strings.Repeat(" ", width[i]-len(cell)+2))
-			}
-		}
-		fmt.Fprintln(c.out, strings.TrimRight(b.String(), " "))
-	}
 }

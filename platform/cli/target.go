@@ -11,14 +11,15 @@ import (
 
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/platform/build"
 )
 
 // target is what run was given: a program, perhaps one to be built, and a configuration.
 type target struct {
 	binary string
-	folder string // of the package, if it is built
-	file   string // the configuration, if there is one
+	pkg    *build.Package // if it is built
+	file   string         // the configuration, "" if there is none
 	text   string
 	temp   string // folder of what was built
 }
@@ -28,80 +29,108 @@ func (c *command) resolve(ctx context.Context, arg string, o runOptions) (*targe
 	t := &target{file: o.configFile}
 	info, err := os.Stat(arg)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: give the folder of a main package, a program, or a TOML file", err)
-	case info.IsDir():
-		t.folder = arg
-	case strings.HasSuffix(arg, ".toml"):
+	case strings.HasSuffix(arg, ".toml") && (err != nil || !info.IsDir()):
 		if t.file != "" {
 			return nil, usageError("two configurations, %s and %s: give one", arg, t.file)
 		}
 		t.file = arg
-	default:
+	case err == nil && !info.IsDir():
 		t.binary = arg
-	}
-	if t.file != "" {
-		text, err := os.ReadFile(t.file)
+	default:
+		pkg, err := packageOf(ctx, arg)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the configuration: %w", err)
+			return nil, err
 		}
-		t.text = string(text)
+		t.pkg = &pkg
 	}
-	if t.binary == "" && t.folder == "" {
+	if err := t.read(); err != nil {
+		return nil, err
+	}
+	if t.binary == "" && t.pkg == nil {
 		if err := t.fromConfig(); err != nil {
 			return nil, err
 		}
 	}
-	if t.folder != "" {
-		if err := t.build(ctx, c); err != nil {
-			t.clean()
-			return nil, err
-		}
+	if t.pkg != nil {
+		err = t.build(ctx, c)
+	} else {
+		t.binary, err = filepath.Abs(t.binary)
 	}
-	if t.binary, err = filepath.Abs(t.binary); err != nil {
+	if err != nil {
+		t.clean()
 		return nil, err
 	}
 	return t, nil
 }
 
-// fromConfig takes the program that the configuration names. If it is not there, the package in
-// the configuration's folder is built.
+// packageOf returns the package in a folder, or with an import path.
+func packageOf(ctx context.Context, arg string) (build.Package, error) {
+	if info, err := os.Stat(arg); err == nil && info.IsDir() {
+		return build.Folder(arg)
+	}
+	return build.Find(ctx, arg)
+}
+
+// read reads the configuration.
+func (t *target) read() error {
+	if t.file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(t.file)
+	if err != nil {
+		return fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	t.text = string(text)
+	return nil
+}
+
+// fromConfig takes the program that the configuration names. If it is not there, or none is
+// named, the package in the configuration's folder is built.
 func (t *target) fromConfig() error {
 	app, err := config.Parse(t.file, t.text, config.Options{})
 	if err != nil {
 		return err
 	}
-	t.binary = app.Binary
-	if t.binary != "" {
-		if _, err := os.Stat(t.binary); err == nil {
+	if app.Binary != "" {
+		if _, err := os.Stat(app.Binary); err == nil {
+			t.binary = app.Binary
 			return nil
 		}
 	}
-	t.folder = filepath.Dir(t.file)
-	if found, _ := filepath.Glob(filepath.Join(t.folder, "*.go")); len(found) == 0 {
-		return fmt.Errorf("%s: the program %q does not exist, and there is no package to build "+
-			"beside the file: set binary in [divisi]", t.file, t.binary)
+	dir := filepath.Dir(t.file)
+	if found, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(found) == 0 {
+		if app.Binary == "" {
+			return failure("name the program: binary = \"...\" in [divisi]",
+				"%s names no program, and no package is beside it", t.file)
+		}
+		return failure("build it, or correct binary in [divisi]",
+			"%s: the program %s does not exist, and no package is beside the file", t.file, app.Binary)
 	}
-	return nil
+	pkg, err := build.Folder(dir)
+	t.pkg = &pkg
+	return err
 }
 
-// build builds the program, and says so.
+// build builds the program into a folder of its own.
 func (t *target) build(ctx context.Context, c *command) error {
-	begin := time.Now()
-	if isTerminal(c.err) {
-		fmt.Fprintf(c.err, "building %s ...\r", t.folder)
-	}
 	temp, err := os.MkdirTemp("", "divisi-run")
 	if err != nil {
 		return err
 	}
-	t.clean()
 	t.temp = temp
-	if t.binary, err = build.Package(ctx, t.folder, temp); err != nil {
-		return err
+	t.binary, err = c.build(ctx, *t.pkg, temp)
+	return err
+}
+
+// build builds a package into a folder, and says how long it took.
+func (c *command) build(ctx context.Context, pkg build.Package, dir string) (string, error) {
+	p := c.progress("building " + pkg.String())
+	program, err := pkg.Build(ctx, dir)
+	took := p.end()
+	if err == nil {
+		fmt.Fprintf(c.err, "built %s in %v\n", pkg, took.Round(100*time.Millisecond))
 	}
-	fmt.Fprintf(c.err, "built %s in %v\n", t.folder, time.Since(begin).Round(100*time.Millisecond))
-	return nil
+	return program, err
 }
 
 // clean removes what was built. Processes that run it go on.
@@ -112,7 +141,7 @@ func (t *target) clean() {
 }
 
 // spec returns what to deploy.
-func (t *target) spec(o runOptions, replicas map[string]int) (deployer.Spec, error) {
+func (t *target) spec(o runOptions) (deployer.Spec, error) {
 	components, err := build.Components(t.binary)
 	if err != nil {
 		return deployer.Spec{}, err
@@ -130,11 +159,11 @@ func (t *target) spec(o runOptions, replicas map[string]int) (deployer.Spec, err
 		conf.Process.MTLS = true
 	}
 	spec := deployer.Spec{
-		Name:       cmp.Or(o.name, conf.Name, filepath.Base(t.binary)),
+		Name:       cmp.Or(o.name, conf.Name, name.Label(filepath.Base(t.binary))),
 		Binary:     t.binary,
 		Config:     conf,
 		Components: components,
-		Replicas:   replicas,
+		Replicas:   o.replicas,
 	}
 	if o.colocate != "file" {
 		spec.Colocate = o.colocate

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -10,40 +11,45 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/platform/build"
 )
 
 // settle is how long the source must be quiet before it is built: editors and version control
 // write many files at once.
 const settle = 200 * time.Millisecond
 
-// watch builds the program anew whenever its source changes, and upgrades to it. A version that
-// does not build, or does not become ready, leaves the one that runs alone.
-func (c *command) watch(ctx context.Context, d *deployer.Deployer, t *target, o runOptions,
-	replicas map[string]int) {
-	if t.folder == "" {
-		fmt.Fprintln(c.err, "divisi: warning: --watch has nothing to watch: TARGET is a program, "+
-			"not the folder of its package")
-		return
+// watch builds the program anew whenever its source or its configuration changes, and upgrades to
+// it. A version that does not build, or does not become ready, leaves the one that runs alone.
+func (r *runner) watch(ctx context.Context) {
+	var sources build.Sources
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
+		defer watcher.Close()
+		sources, err = r.watchSources(ctx, watcher)
 	}
-	watcher, err := watchTree(t.folder)
 	if err != nil {
-		fmt.Fprintf(c.err, "divisi: warning: cannot watch %s: %v\n", t.folder, err)
+		if ctx.Err() == nil {
+			fmt.Fprintf(r.c.err, "divisi: warning: the source is not watched: %v\n", err)
+		}
 		return
 	}
-	defer watcher.Close()
 	var quiet <-chan time.Time
 	for {
 		select {
 		case e := <-watcher.Events:
-			if strings.HasSuffix(e.Name, ".go") && !strings.HasSuffix(e.Name, "_test.go") ||
-				filepath.Ext(e.Name) == ".toml" {
+			if r.concerns(e, sources) {
 				quiet = time.After(settle)
 			}
+		case err := <-watcher.Errors:
+			fmt.Fprintf(r.c.err, "divisi: warning: changes may have been missed: %v\n", err)
 		case <-quiet:
 			quiet = nil
-			if err := c.upgrade(ctx, d, t, o, replicas); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(c.err, "divisi: error: %v\ndivisi: hint: the version before goes on\n", err)
+			if err := r.upgrade(ctx); err != nil && ctx.Err() == nil {
+				r.c.report(ctx, err)
+				fmt.Fprintln(r.c.err, "the version before goes on")
+			}
+			if now, err := r.watchSources(ctx, watcher); err == nil {
+				sources = now
 			}
 		case <-ctx.Done():
 			return
@@ -51,50 +57,65 @@ func (c *command) watch(ctx context.Context, d *deployer.Deployer, t *target, o 
 	}
 }
 
-// upgrade builds and rolls over.
-func (c *command) upgrade(ctx context.Context, d *deployer.Deployer, t *target, o runOptions,
-	replicas map[string]int) error {
-	next := &target{folder: t.folder, file: t.file, text: t.text}
-	if err := next.build(ctx, c); err != nil {
-		next.clean()
-		return err
-	}
-	var err error
-	if next.binary, err = filepath.Abs(next.binary); err != nil {
-		return err
-	}
-	spec, err := next.spec(o, replicas)
+// watchSources watches all folders that the program is made from. Folders, rather than files,
+// since editors replace files.
+func (r *runner) watchSources(ctx context.Context, watcher *fsnotify.Watcher) (build.Sources, error) {
+	sources, err := r.target.pkg.Sources(ctx)
 	if err != nil {
-		next.clean()
-		return err
+		return sources, err
 	}
-	if err := d.Upgrade(ctx, spec); err != nil {
-		next.clean()
-		return err
+	folders := sources.Folders
+	if file := r.target.file; file != "" {
+		absolute, err := filepath.Abs(file)
+		if err != nil {
+			return sources, err
+		}
+		folders = append(folders, filepath.Dir(absolute))
 	}
-	t.clean()
-	*t = *next
-	return nil
+	for _, folder := range folders {
+		// Adding one again changes nothing.
+		if err := watcher.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return sources, fmt.Errorf("%s: %w", folder, err)
+		}
+	}
+	return sources, nil
 }
 
-// watchTree watches a folder and those below it.
-func watchTree(root string) (*fsnotify.Watcher, error) {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
+// concerns reports whether a change may change the program or its configuration.
+func (r *runner) concerns(e fsnotify.Event, sources build.Sources) bool {
+	base := filepath.Base(e.Name)
+	switch {
+	case e.Op == fsnotify.Chmod, strings.HasSuffix(base, "_test.go"):
+		return false
+	case strings.HasPrefix(base, "."), strings.HasSuffix(base, "~"), strings.HasPrefix(base, "#"):
+		return false // what editors put beside
 	}
-	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
-			return err
-		}
-		if name := e.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
-			return fs.SkipDir
-		}
-		return watcher.Add(path)
-	})
-	if err != nil {
-		watcher.Close()
-		return nil, err
+	if file, err := filepath.Abs(r.target.file); r.target.file != "" && err == nil && file == e.Name {
+		return true
 	}
-	return watcher, nil
+	return sources.Has(e.Name)
+}
+
+// upgrade builds the next version and rolls it over.
+func (r *runner) upgrade(ctx context.Context) error {
+	next := &target{pkg: r.target.pkg, file: r.target.file}
+	if err := next.read(); err != nil {
+		return err
+	}
+	if err := next.build(ctx, r.c); err != nil {
+		next.clean()
+		return err
+	}
+	spec, err := next.spec(r.options)
+	if err == nil {
+		err = r.deployer.Upgrade(ctx, spec)
+	}
+	if err != nil {
+		next.clean()
+		return err
+	}
+	before := *r.target
+	*r.target = *next
+	before.clean()
+	return nil
 }

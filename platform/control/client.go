@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,12 +21,13 @@ import (
 
 // Client is a client of one application's API.
 type Client struct {
-	http *http.Client
+	socket string
+	http   *http.Client
 }
 
 // NewClient returns a client of the API on a socket.
 func NewClient(socket string) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -36,25 +36,47 @@ func NewClient(socket string) *Client {
 	}}}
 }
 
-// maxReply bounds an answer.
-const maxReply = 256 << 20
+// Bounds of answers.
+const (
+	maxReply = 256 << 20
+	maxValue = 4 << 20 // of a stream
+)
 
-func (c *Client) do(ctx context.Context, method, path string, form url.Values, v any) error {
+// request asks, and returns the body of an answer that is no refusal.
+func (c *Client) request(ctx context.Context, method, path string, form url.Values) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://divisi"+path+"?"+form.Encode(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return err
+		var outer *url.Error
+		if errors.As(err, &outer) {
+			err = outer.Err // the address says nothing
+		}
+		return nil, err
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
 	}
 	defer response.Body.Close()
-	body := io.LimitReader(response.Body, maxReply)
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(body)
-		return errors.New(cmp.Or(strings.TrimSpace(string(text)), response.Status))
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxValue))
+	var r refusal
+	_ = json.Unmarshal(text, &r)
+	err = errors.New(cmp.Or(r.Error, strings.TrimSpace(string(text)), response.Status))
+	if response.StatusCode == http.StatusBadRequest {
+		err = &RequestError{err}
 	}
-	return json.NewDecoder(body).Decode(v)
+	return nil, err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, form url.Values, v any) error {
+	body, err := c.request(ctx, method, path, form)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(io.LimitReader(body, maxReply)).Decode(v)
 }
 
 // Status returns what is known about the application.
@@ -72,62 +94,76 @@ func (c *Client) Metrics(ctx context.Context) (m map[string][]*metrics.MetricSna
 	return m, c.do(ctx, "GET", "/v1/metrics", nil, &m)
 }
 
-// Profile takes profiles of one replica of every group, or of one group.
+// Profile takes profiles of one replica of every group, or of one group. If some fail, there is
+// no error unless all do.
 func (c *Client) Profile(ctx context.Context, group, kind string, length time.Duration) (
-	p map[string][]byte, err error) {
+	p Profiles, err error) {
 	form := url.Values{"group": {group}, "kind": {kind}, "duration": {length.String()}}
 	return p, c.do(ctx, "POST", "/v1/profile", form, &p)
 }
 
-// Stop drains and stops the application, and returns when it has stopped.
+// Stop drains and stops the application, and returns when the process that ran it has closed
+// everything.
 func (c *Client) Stop(ctx context.Context) error {
 	err := c.do(ctx, "POST", "/v1/stop", nil, &deployer.Status{})
-	// The process may be gone before its answer is through; that is what was asked for.
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
-		return nil
+	// If that process is killed meanwhile, there is no answer; but then it has stopped.
+	if err != nil && !gone(err) {
+		return err
 	}
-	return err
+	const often = 10 * time.Millisecond
+	for {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", c.socket)
+		if err != nil {
+			if gone(err) {
+				return nil
+			}
+			return err
+		}
+		conn.Close()
+		select {
+		case <-time.After(often):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
-// Running is an application that runs.
-type Running struct {
-	*Client
-	Status deployer.Status
-	Info   Info
+// gone reports whether an error says that nobody serves any more.
+func gone(err error) bool {
+	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE,
+		syscall.ECONNREFUSED, syscall.ENOENT} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
 }
 
-// askTime bounds how long an application that does not answer delays a list.
-const askTime = 3 * time.Second
-
-// Find returns the applications that run, by name and start. Sockets whose process is gone are
-// removed.
-func Find(ctx context.Context, runtimeDir string) ([]Running, error) {
-	paths, err := sockets(runtimeDir)
+// Stream hands on the values of a stream until it ends, or ctx does.
+func (c *Client) Stream(ctx context.Context, name string, form url.Values,
+	show func(json.RawMessage) error) error {
+	body, err := c.request(ctx, "GET", "/v1/"+name, form)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var list []Running
-	for _, path := range paths {
-		client := NewClient(path)
-		asked, cancel := context.WithTimeout(ctx, askTime)
-		info, err := client.Info(asked)
-		var status deployer.Status
-		if err == nil {
-			status, err = client.Status(asked)
+	defer body.Close()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxValue)
+	for lines.Scan() {
+		var r refusal
+		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Error != "" {
+			return errors.New(r.Error)
 		}
-		cancel()
-		switch {
-		case errors.Is(err, syscall.ECONNREFUSED):
-			os.Remove(path)
-		case errors.Is(err, os.ErrNotExist):
-		case err != nil:
-			return nil, fmt.Errorf("an application does not answer on %s: %w", path, err)
-		default:
-			list = append(list, Running{client, status, info})
+		if err := show(lines.Bytes()); err != nil {
+			return err
 		}
 	}
-	slices.SortFunc(list, func(a, b Running) int {
-		return cmp.Or(strings.Compare(a.Status.App, b.Status.App), a.Status.Started.Compare(b.Status.Started))
-	})
-	return list, nil
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := lines.Err(); err != nil && !gone(err) {
+		return fmt.Errorf("the stream %s broke off: %w", name, err)
+	}
+	return nil
 }

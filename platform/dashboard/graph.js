@@ -128,11 +128,13 @@ export function draw(names, edges) {
     labels.push(label);
     lines.set(edge.from + " " + edge.to, { line, tip, label });
   }
+  const last = name => name.slice(name.lastIndexOf(".") + 1);
   for (const box of boxes.values()) {
     const name = svg("text", { class: "name", x: 12, y: 19 });
     const under = svg("text", { class: "under", x: 12, y: 35 });
     const tip = svg("title");
-    name.textContent = box.name.length > 21 ? box.name.slice(0, 20) + "…" : box.name;
+    const plain = names.filter(other => last(other) === last(box.name)).length === 1 ? last(box.name) : box.name;
+    name.textContent = plain.length > 17 ? plain.slice(0, 16) + "…" : plain;
     const node = svg("g", { class: "node", "data-node": box.name, transform: `translate(${box.x} ${box.y - height / 2})` },
       tip, svg("rect", { width, height, rx: 9 }), name, under);
     picture.append(node);

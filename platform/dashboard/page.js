@@ -54,7 +54,7 @@ function rows(table, items, key, head, fill) {
       cells.forEach((c, n) => {
         const cell = element(n === 0 && head ? "th" : "td");
         if (n === 0 && head) cell.scope = "row";
-        cell.append(element("span"));
+        cell.append(element("span"), ...c.more ? [element("span", "more")] : []);
         row.append(cell);
       });
     }
@@ -64,6 +64,7 @@ function rows(table, items, key, head, fill) {
       type(cell, c.type ?? "");
       type(cell.firstChild, c.chip ?? "");
       set(cell.firstChild, c.text);
+      if (c.more) set(cell.lastChild, c.more);
     });
     if (body.rows[i] !== row) body.insertBefore(row, body.rows[i] ?? null);
   });
@@ -165,7 +166,6 @@ function showGraph(data, list) {
   for (const [edge, { line, tip, label }] of graph.lines) {
     const { rate, errors } = between.get(edge) ?? { rate: 0, errors: 0 };
     line.setAttribute("class", "edge" + (errors > 0 ? " bad" : rate > 0 ? " on" : ""));
-    line.setAttribute("stroke-width", "1.5");
     line.style.strokeWidth = (1.5 + Math.min(4, Math.log10(1 + rate) * 1.5)).toFixed(2) + "px";
     line.setAttribute("marker-end", rate > 0 ? "url(#arrow-on)" : "url(#arrow)");
     set(label, rate > 0 ? `${count(rate)}/s` : "");
@@ -181,11 +181,11 @@ function showReplicas(data) {
     items.push({ group: g }, ...s.replicas.filter(r => r.group === g.name));
   }
   items.push(...s.replicas.filter(r => !s.groups.some(g => g.name === r.group)));
-  rows($("replicas"), items, item => item.group?.name && item.group.components ? "group " + item.group.name : "replica " + item.name,
+  rows($("replicas"), items, item => item.group.components ? "group " + item.group.name : "replica " + item.name,
     true, item => {
       if (item.group.components) {
         const g = item.group;
-        return [{ text: `${g.name}: ${g.components.join(", ")}` }];
+        return [{ text: g.name, more: `${g.ready} of ${g.wanted} ready · ${g.components.join(", ")}` }];
       }
       const exit = item.last_exit;
       return [

@@ -44,7 +44,8 @@ func (e *Events) List() []deployer.Event {
 // Follow hands on the events that are remembered, and those to come until ctx ends. One who is
 // slow misses some.
 func (e *Events) Follow(ctx context.Context, show func(deployer.Event) error) error {
-	for seen := 0; ; {
+	seen := 0
+	for ended := false; ; {
 		e.mu.Lock()
 		fresh := slices.Clone(e.list[max(0, len(e.list)-(e.count-seen)):])
 		seen = e.count
@@ -58,10 +59,13 @@ func (e *Events) Follow(ctx context.Context, show func(deployer.Event) error) er
 				return err
 			}
 		}
+		if ended {
+			return nil
+		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return nil
+			ended = true // what came with the end is handed on
 		}
 	}
 }

@@ -77,10 +77,9 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 		until := time.Now()
 		select {
 		case <-tick.C:
-			until = time.Now().Add(-lag)
+			until = until.Add(-lag)
 		case <-ctx.Done():
 			ended = true
-			until = time.Now()
 		}
 		err := l.read(until, func(e Entry) error {
 			if !q.Match(e) {
@@ -127,14 +126,22 @@ func (l *logs) read(until time.Time, show func(Entry) error) error {
 	if err := l.find(); err != nil {
 		return err
 	}
+	more := slices.Clone(l.tails)
 	for {
 		var next *tail
-		for _, t := range l.tails {
-			if e, err := t.peek(); err != nil {
-				return err
-			} else if e != nil && (next == nil || t.order.Before(next.order)) {
+		var failed error
+		more = slices.DeleteFunc(more, func(t *tail) bool {
+			e, err := t.peek()
+			if err != nil {
+				failed = err
+			}
+			if e != nil && (next == nil || t.order.Before(next.order)) {
 				next = t
 			}
+			return e == nil
+		})
+		if failed != nil {
+			return failed
 		}
 		if next == nil || !until.IsZero() && next.order.After(until) {
 			return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/deployer"
@@ -22,7 +24,7 @@ func NewLauncher(k *keeper.Keeper) *Launcher { return &Launcher{k} }
 // Listen opens a listener once for all replicas.
 func (l *Launcher) Listen(name, address string) (string, error) {
 	network := "tcp"
-	if path, ok := cutUnix(address); ok {
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		network, address = "unix", path
 	}
 	addr, err := l.keeper.Listen(name, network, address)
@@ -39,14 +41,6 @@ func (l *Launcher) Listen(name, address string) (string, error) {
 	return addr.String(), nil
 }
 
-func cutUnix(address string) (string, bool) {
-	const scheme = "unix://"
-	if len(address) > len(scheme) && address[:len(scheme)] == scheme {
-		return address[len(scheme):], true
-	}
-	return "", false
-}
-
 // Launch starts a replica with the pipes of the envelope protocol.
 func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	theirIn, toWeavelet, err := os.Pipe()
@@ -61,7 +55,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		Name:     launch.Name,
 		Path:     launch.Binary,
 		Args:     launch.Args,
-		Env:      append(os.Environ(), launch.Env...),
+		Env:      environment(os.Environ(), launch.Env),
 		Sockets:  launch.Sockets,
 		Files:    []*os.File{theirIn, theirOut},
 		FileVars: []string{"ENVELOPE_TO_WEAVELET_FD", "WEAVELET_TO_ENVELOPE_FD"},
@@ -77,6 +71,30 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		}
 	}()
 	return deployer.Process{Pid: p.Pid, In: toWeavelet, Out: fromWeavelet, Exited: exited}, nil
+}
+
+// ours are the variables by which this process may itself have been given descriptors; numbers of
+// its own would mislead its children.
+var ours = []string{"ENVELOPE_TO_WEAVELET_FD", "WEAVELET_TO_ENVELOPE_FD", "LISTEN_FDS", "LISTEN_PID",
+	"LISTEN_FDNAMES", "NOTIFY_SOCKET"}
+
+// environment returns inherited variables and more, which go before them. Every variable is there
+// once: of several, some programs take the first one, and others the last.
+func environment(inherited, more []string) []string {
+	var env []string
+	seen := map[string]bool{}
+	for _, name := range ours {
+		seen[name] = true
+	}
+	for _, list := range [][]string{more, inherited} {
+		for _, v := range slices.Backward(list) {
+			if name, _, ok := strings.Cut(v, "="); ok && !seen[name] {
+				seen[name] = true
+				env = append(env, v)
+			}
+		}
+	}
+	return env
 }
 
 // Signal sends a signal to a replica and its children.

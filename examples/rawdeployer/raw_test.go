@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// programs is the folder of the binaries that the tests run.
+var programs string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "rawdeployer")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programs = dir
+	build := exec.Command("go", "build", "-o", dir, "../hello", "../deployer")
+	build.Stderr = os.Stderr
+	if err = build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot build the examples:", err)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func application() string { return filepath.Join(programs, "hello") }
+
+func TestRawDeployer(t *testing.T) {
+	var out bytes.Buffer
+	if err := deploy(application(), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"the weavelet is at tcp://", "reply -42: health 1\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q lacks %q", out.String(), want)
+		}
+	}
+}
+
+func TestPythonDeployer(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal("python3 is needed to show that deployers can be written in other languages:", err)
+	}
+	if err != nil {
+		t.Skip("there is no python3 to run deploy.py with:", err)
+	}
+	cmd := exec.Command(python, "deploy.py", application())
+	cmd.Stderr = os.Stderr
+	if out, err := cmd.Output(); err != nil || string(out) != "reply -42: HEALTHY\n" {
+		t.Errorf("it prints %q, %v", out, err)
+	}
+}
+
+func TestManyRequests(t *testing.T) {
+	const requests = 1000
+	w, err := start(application())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.stop()
+	if err := w.send(hello()); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for id := uint64(1); id <= requests; id++ {
+			if err := w.send(health(id)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	answered := map[int64]bool{}
+	for len(answered) <= requests {
+		if len(answered) == requests {
+			// A reply that comes twice comes before that to one more request.
+			if err := w.send(health(requests + 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := w.receive()
+		if err != nil {
+			t.Fatalf("after %d replies: %v", len(answered), err)
+		}
+		reply, ok := m[6]
+		if !ok {
+			continue
+		}
+		id := -m[1].number
+		if status, err := fields([]byte(reply.text)); err != nil || status[1].number != 1 {
+			t.Fatalf("reply %d: %v, %v", id, status, err)
+		}
+		if answered[id] || id < 1 || id > requests+1 {
+			t.Fatalf("request %d is answered twice, or was not made", id)
+		}
+		answered[id] = true
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// weavelets returns the processes of the application.
+func weavelets(t *testing.T) []string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, link := range links {
+		if program, err := os.Readlink(link); err == nil && program == application() {
+			list = append(list, link)
+		}
+	}
+	return list
+}
+
+func TestDeployer(t *testing.T) {
+	cmd := exec.Command(filepath.Join(programs, "deployer"), application())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, url, ok := strings.Cut(strings.TrimSpace(line), "hello: ")
+	if !ok {
+		t.Fatalf("the deployer prints %q", line)
+	}
+	resp, err := http.Get(url + "/?name=Divisi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if page, err := io.ReadAll(resp.Body); err != nil || string(page) != "Hello, isiviD!\n" {
+		t.Errorf("the page is %q, %v", page, err)
+	}
+	if runtime.GOOS != "linux" {
+		return // there is no /proc to find processes in
+	}
+	if got := weavelets(t); len(got) != 2 {
+		t.Errorf("processes %v, want one for each component", got)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(10 * time.Second)
+	for len(weavelets(t)) > 0 {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("weavelets outlive their deployer: %v", weavelets(t))
+		}
+	}
+}

@@ -1,0 +1,490 @@
+package weavelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/config"
+)
+
+// forward calls the first reference with what it was given.
+func forward(name string) func(context.Context, self, []string) ([]string, error) {
+	return func(ctx context.Context, n self, words []string) ([]string, error) {
+		return n.refs[name].Do(ctx, words)
+	}
+}
+
+// TestOrder: what is used starts first, and ends last; what nobody needs does not start.
+func TestOrder(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{
+		"A": {refs: []string{"B", "C"}}, "B": {refs: []string{"C"}}, "C": {}, "D": {},
+	})
+	app := w.local(LocalOptions{})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.done(); got != "init C, init B, init A" {
+		t.Errorf("start: %s", got)
+	}
+	if _, ok := app.Implementation("t/p/D"); ok {
+		t.Error("D runs")
+	}
+	if names, ready := app.isReady(t.Context()); !ready || len(names) != 3 {
+		t.Errorf("ready: %v, %q", ready, names)
+	}
+	if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
+		t.Fatal(err)
+	}
+	app.End(t.Context())
+	app.End(t.Context())
+	want := "init D, drain D, drain A, drain B, drain C, shutdown D, shutdown A, shutdown B, shutdown C"
+	if got := w.done(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestAlways(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{"A": {}, "B": {always: true, refs: []string{"C"}}, "C": {}, "D": {}})
+	if err := w.local(LocalOptions{}).Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.done(); got != "init A, init C, init B" {
+		t.Errorf("start: %s", got)
+	}
+}
+
+// TestCycle: components that refer to each other work, but not within Init.
+func TestCycle(t *testing.T) {
+	for _, encoded := range []bool{false, true} {
+		nodes := map[string]*behaviour{
+			"A": {refs: []string{"B"}, do: forward("B")}, "B": {refs: []string{"C"}, do: forward("C")}, "C": {refs: []string{"A"}},
+			"D": {},
+		}
+		w := newWorld(t, nodes)
+		app := w.local(LocalOptions{Encoded: encoded})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := client[a](t, app).Do(t.Context(), []string{"x"}); err != nil || !slices.Equal(got, []string{"x", "C"}) {
+			t.Errorf("encoded %v: %q, %v", encoded, got, err)
+		}
+
+		// C comes last by its references, but its Init needs A, which waits for it.
+		nodes["C"].init = func(ctx context.Context, n self) error {
+			_, err := n.refs["A"].Do(ctx, nil)
+			return err
+		}
+		err := newWorld(t, nodes).local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A")
+		wantError(t, err, codegen.ErrRemoteCall, "cannot start t/p/C: ", "p.A is used in the Init of t/p/C",
+			"(p.C -> p.A -> p.B -> p.C): use it after Init")
+
+		// What is in no cycle may be used in Init.
+		nodes["C"] = &behaviour{refs: []string{"A", "D"}, init: func(ctx context.Context, n self) error {
+			_, err := n.refs["D"].Do(ctx, nil)
+			return err
+		}}
+		w = newWorld(t, nodes)
+		if err := w.local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A"); err != nil {
+			t.Error(err)
+		}
+		if got := w.done(); got != "init D, init C, do D, init B, init A" {
+			t.Errorf("start: %s", got)
+		}
+	}
+}
+
+type limits struct {
+	Limit int
+	Wait  time.Duration
+}
+
+func (l *limits) Validate() error {
+	if l.Limit > 100 {
+		return fmt.Errorf("limit %d is over 100", l.Limit)
+	}
+	return nil
+}
+
+func TestConfig(t *testing.T) {
+	parse := func(text string) config.App {
+		app, err := config.Parse("app.toml", text, config.Options{Components: []string{"t/p/A"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app
+	}
+	start := func(text string, preset limits) (limits, error) {
+		w := newWorld(t, map[string]*behaviour{"A": {config: &preset, refs: []string{"B"}}, "B": {}})
+		err := w.local(LocalOptions{Config: parse(text)}).Start(t.Context(), "t/p/A")
+		if did := w.done(); err != nil && strings.Contains(did, "init") {
+			t.Errorf("%q: with a wrong configuration, %s", text, did)
+		}
+		return preset, err
+	}
+	got, err := start("['t/p/A']\nlimit = 7\nwait = '1m'", limits{Limit: 3})
+	if want := (limits{Limit: 7, Wait: time.Minute}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = start("", limits{Limit: 3}); err != nil || got.Limit != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err = start("\n['t/p/A']\nlimt = 7", limits{})
+	wantError(t, err, nil, "t/p/A: app.toml:3:1: ", `did you mean "limit"?`)
+	_, err = start("['t/p/A']\n\nlimit = 'x'", limits{})
+	wantError(t, err, nil, "app.toml:3:9: ")
+	_, err = start("['t/p/A']\nlimit = 101", limits{})
+	wantError(t, err, nil, "t/p/A: app.toml:1:1: limit 101 is over 100")
+	_, err = start("", limits{Limit: 102})
+	wantError(t, err, nil, "t/p/A: without a section in the configuration: limit 102 is over 100")
+}
+
+func TestStartErrors(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}}, "B": {init: func(context.Context, self) error { return errWrong }}})
+	app := w.local(LocalOptions{})
+	wantError(t, app.Start(t.Context(), "t/p/A"), errWrong, "cannot start t/p/B: wrong")
+	if names, ready := app.isReady(t.Context()); ready || len(names) != 0 {
+		t.Errorf("ready: %v, %q", ready, names)
+	}
+	_, err := client[b](t, app).Do(t.Context(), nil)
+	wantError(t, err, errWrong)
+	app.End(t.Context())
+	if got := w.done(); got != "init B" {
+		t.Errorf("what did not start is ended: %s", got)
+	}
+
+	wantError(t, app.Start(t.Context(), "t/p/Aa"), nil, `the binary has no component t/p/Aa`, `did you mean "t/p/A"?`)
+
+	w = newWorld(t, map[string]*behaviour{"A": {refs: []string{"Nobody"}}})
+	wantError(t, w.local(LocalOptions{}).Start(t.Context(), "t/p/A"), nil,
+		"the binary has no component t/p/Nobody: import the package")
+	wantError(t, w.local(LocalOptions{}).start(t.Context(), "t/p/A"), nil,
+		"t/p/A refers to fmt.Stringer, but no implementation is linked")
+	_, err = w.local(LocalOptions{}).Client("test", reflect.TypeFor[fmt.Stringer](), "")
+	wantError(t, err, nil, "no implementation of fmt.Stringer is linked")
+
+	w = newWorld(t, map[string]*behaviour{"A": {listener: "web"}})
+	app = w.local(LocalOptions{Config: config.App{Single: config.Single{
+		Listeners: map[string]config.Listener{"web": {Address: "300.0.0.1:0"}},
+	}}})
+	wantError(t, app.Start(t.Context(), "t/p/A"), nil, "cannot open the listener web of t/p/A", "300.0.0.1", "listeners.web = {")
+}
+
+// TestPanics: a panic of a component is an error of whoever called it, and is logged.
+func TestPanics(t *testing.T) {
+	for _, encoded := range []bool{false, true} {
+		w := newWorld(t, map[string]*behaviour{
+			"A": {refs: []string{"B"}, do: func(context.Context, self, []string) ([]string, error) { panic("at the " + "disco") }},
+			"B": {shutdown: func(context.Context) error { panic("no end") }},
+			"C": {init: func(context.Context, self) error { panic("no beginning") }},
+		})
+		app := w.local(LocalOptions{Encoded: encoded})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := client[a](t, app).Do(t.Context(), nil)
+		wantError(t, err, codegen.ErrPanic, "at the disco")
+		wantError(t, app.Start(t.Context(), "t/p/C"), codegen.ErrPanic, "cannot start t/p/C", "no beginning")
+		app.End(t.Context())
+		if got := w.done(); !strings.HasSuffix(got, "shutdown A, shutdown B") {
+			t.Errorf("end: %s", got)
+		}
+		for _, text := range []string{"at the disco", "method=Do", "local_test.go", "no end", "method=Shutdown"} {
+			if !strings.Contains(w.logs.String(), text) {
+				t.Errorf("encoded %v: the log lacks %q:\n%s", encoded, text, w.logs)
+			}
+		}
+	}
+}
+
+// TestShutdownHangs: one component that does not end takes the time of all, but keeps none from
+// being told.
+func TestShutdownHangs(t *testing.T) {
+	stuck := make(chan struct{})
+	defer close(stuck)
+	w := newWorld(t, map[string]*behaviour{
+		"A": {refs: []string{"B"}, shutdown: func(context.Context) error { <-stuck; return nil }},
+		"B": {},
+	})
+	app := w.local(LocalOptions{})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errWrong)
+	app.shutdown(ctx)
+	if !strings.Contains(w.logs.String(), "err=wrong") {
+		t.Errorf("the log has no error of A:\n%s", w.logs)
+	}
+}
+
+// TestEncoded: calls mean the same with and without encoding.
+func TestEncoded(t *testing.T) {
+	for _, encoded := range []bool{false, true} {
+		w := newWorld(t, map[string]*behaviour{
+			"A": {refs: []string{"B"}, do: func(ctx context.Context, n self, words []string) ([]string, error) {
+				words[0] = "changed by A"
+				return n.refs["B"].Do(ctx, words)
+			}},
+			"B": {do: func(_ context.Context, _ self, words []string) ([]string, error) {
+				words[0] = "changed by B"
+				return words, context.DeadlineExceeded
+			}},
+		})
+		app := w.local(LocalOptions{Encoded: encoded})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		words := []string{"x", "y"}
+		got, err := client[a](t, app).Do(t.Context(), words)
+		if !slices.Equal(got, []string{"changed by B", "y"}) || words[0] != "x" {
+			t.Errorf("encoded %v: %q, of %q", encoded, got, words)
+		}
+		wantError(t, err, context.DeadlineExceeded)
+	}
+}
+
+// TestTwice: retriable methods are executed twice, once for each call at the outermost level.
+func TestTwice(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}, do: forward("B")}, "B": {}})
+	app := w.local(LocalOptions{Encoded: true, Twice: true})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	w.done()
+	got, err := client[a](t, app).Do(t.Context(), []string{"x"})
+	if err != nil || !slices.Equal(got, []string{"x", "B"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+	// The extra one of A with its B, then A, with an extra one of B.
+	if got := w.done(); got != "do A, do B, do A, do B, do B" {
+		t.Errorf("executed: %s", got)
+	}
+	if _, err := client[b](t, app).Once(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if got := w.done(); got != "do B" {
+		t.Errorf("executed: %s", got)
+	}
+}
+
+func TestStream(t *testing.T) {
+	for _, encoded := range []bool{false, true} {
+		ended := make(chan int, 10)
+		w := newWorld(t, map[string]*behaviour{"A": {count: func(_ context.Context, n int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				sent := 0
+				defer func() { ended <- sent }()
+				for sent < n {
+					sent++
+					if !yield(sent, nil) {
+						return
+					}
+				}
+				if n == 5 {
+					panic("at five")
+				}
+				yield(0, errWrong)
+			}
+		}}})
+		app := w.local(LocalOptions{Encoded: encoded, Twice: true})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		sum := func(n, most int) (total int, last error) {
+			for v, err := range client[a](t, app).Count(t.Context(), n) {
+				total, last = total+v, err
+				if most--; most == 0 {
+					break
+				}
+			}
+			return total, last
+		}
+		if got, err := sum(4, 0); got != 10 || err == nil || err.Error() != "wrong" || <-ended != 4 {
+			t.Errorf("encoded %v: %d, %v", encoded, got, err)
+		}
+		if got, err := sum(1000, 2); got != 3 || err != nil {
+			t.Errorf("encoded %v: %d, %v", encoded, got, err)
+		}
+		if sent := <-ended; sent > 3 {
+			t.Errorf("encoded %v: the stream that was left sent %d elements", encoded, sent)
+		}
+		got, err := sum(5, 0)
+		if got != 15 || <-ended != 5 {
+			t.Errorf("encoded %v: %d", encoded, got)
+		}
+		wantError(t, err, codegen.ErrPanic, "at five")
+	}
+}
+
+// TestDirect: the implementation itself, filled and started first, even in a circle.
+func TestDirect(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{
+		"A": {refs: []string{"!B"}, do: func(_ context.Context, n self, words []string) ([]string, error) {
+			n.refs["B"].Do(t.Context(), words)
+			return words, nil
+		}},
+		"B": {refs: []string{"C", "!A"}, do: func(ctx context.Context, n self, words []string) ([]string, error) {
+			words[0] = "shared"
+			return n.refs["C"].Do(ctx, nil)
+		}},
+		"C": {},
+	})
+	app := w.local(LocalOptions{Encoded: true})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.done(); got != "init C, init B, init A" {
+		t.Errorf("start: %s", got)
+	}
+	got, err := client[a](t, app).Do(t.Context(), []string{"x"})
+	if err != nil || !slices.Equal(got, []string{"shared"}) || w.done() != "do A, do B, do C" {
+		t.Errorf("%q, %v", got, err)
+	}
+	impl, ok := app.Implementation("t/p/A")
+	if n, isNode := impl.(*node[a]); !ok || !isNode || n.self.refs["B"].(*node[b]).self.refs["A"] != doer(n) {
+		t.Errorf("implementation %T, %v", impl, ok)
+	}
+}
+
+func TestFakes(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}, do: forward("B")}, "B": {}})
+	fake := &node[b]{w: w, name: "fake", b: &behaviour{}}
+	w.app.Fakes = map[string]any{"t/p/B": fake}
+	app := w.local(LocalOptions{})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client[a](t, app).Do(t.Context(), nil); err != nil || !slices.Equal(got, []string{"fake"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestHost(t *testing.T) {
+	var host *Host
+	w := newWorld(t, map[string]*behaviour{"A": {init: func(ctx context.Context, n self) error {
+		host = n.host
+		host.Logger(ctx).Info("hello")
+		return nil
+	}}})
+	if err := w.local(LocalOptions{}).Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+	if s := host.Self(); s.App != "app" || s.Component != "p.A" || s.Replica != "app" || s.Version == "" || s.Pid == 0 {
+		t.Errorf("self %+v", s)
+	}
+	if !strings.Contains(w.logs.String(), "msg=hello component=p.A") {
+		t.Errorf("log %s", w.logs)
+	}
+}
+
+// TestConcurrentStart: whoever starts a component while another sets its fields waits for them.
+func TestConcurrentStart(t *testing.T) {
+	setting, set := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, map[string]*behaviour{"A": {
+		beforeSet: func() { close(setting); <-set },
+		init: func(_ context.Context, n self) error {
+			if n.host == nil {
+				return errors.New("Init before the fields are set")
+			}
+			return nil
+		},
+	}})
+	app := w.local(LocalOptions{})
+	errs := make(chan error)
+	start := func() { errs <- app.Start(t.Context(), "t/p/A") }
+	go start()
+	<-setting
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() { errs <- app.Start(ctx, "t/p/A") }()
+	cancel(errWrong)
+	if err := <-errs; err != errWrong {
+		t.Errorf("a start that is given up: %v", err)
+	}
+	go start()
+	close(set)
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := w.done(); got != "init A" {
+		t.Errorf("start: %s", got)
+	}
+}
+
+// told is the network of a weavelet whose deployer says that everything is here.
+type told struct{ network }
+
+func (told) connect(*codegen.Component) (remote, error) { return told{}, nil }
+func (told) section(string) (config.Section, bool)      { return "", false }
+func (told) resolve(context.Context) (bool, error)      { return true, nil }
+func (told) call(context.Context, *codegen.Request) (codegen.Status, []byte, error) {
+	return 0, nil, errors.New("a call to elsewhere")
+}
+func (told) stream(context.Context, *codegen.Request) (codegen.Receiver, error) {
+	return nil, errors.New("a stream to elsewhere")
+}
+
+// TestStartByCall: a component that is here, but that the deployer has not yet asked to start,
+// starts with its first call, wholly, and does not end with that call.
+func TestStartByCall(t *testing.T) {
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, map[string]*behaviour{
+		"A": {refs: []string{"B"}, do: forward("B"), init: func(ctx context.Context, _ self) error {
+			close(begun)
+			<-proceed
+			return ctx.Err()
+		}},
+		"B": {},
+	})
+	app := w.local(LocalOptions{})
+	app.network = told{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := client[a](t, app).Do(ctx, nil)
+		done <- err
+	}()
+	<-begun
+	cancel(errWrong)
+	// The call that is given up says why; Local gives up first, and Call after it.
+	wantError(t, <-done, errWrong)
+	close(proceed)
+	got, err := client[a](t, app).Do(t.Context(), nil)
+	if err != nil || !slices.Equal(got, []string{"B"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := w.done(); got != "init A, do A, init B, do B" {
+		t.Errorf("did: %s", got)
+	}
+}
+
+// TestReady: calls may come when every component that has a say says so.
+func TestReady(t *testing.T) {
+	var no error
+	w := newWorld(t, map[string]*behaviour{"A": {ready: func() error { return no }}, "B": {}, "C": {ready: func() error {
+		if no != nil {
+			panic(no)
+		}
+		return nil
+	}}})
+	app := w.local(LocalOptions{})
+	if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
+		t.Fatal(err)
+	}
+	if names, ready := app.isReady(t.Context()); !ready || len(names) != 3 {
+		t.Errorf("%q, %v", names, ready)
+	}
+	no = errWrong
+	if names, ready := app.isReady(t.Context()); ready || !slices.Equal(names, []string{"t/p/B"}) {
+		t.Errorf("%q, %v", names, ready)
+	}
+}
