@@ -55,7 +55,9 @@ type Envelope struct {
 	info         *protos.WeaveletInfo
 	cmd          *exec.Cmd // nil if somebody else holds the process
 	exited       chan struct{}
-	exit         error // of the process, once exited is closed
+	exit         error         // of the process, once exited is closed
+	printed      chan struct{} // closed when all that the process printed is read
+	ended        chan struct{} // closed when Serve has read the conversation to its end
 
 	mu     sync.Mutex // guards lines
 	lines  []*protos.LogEntry
@@ -66,6 +68,7 @@ type Envelope struct {
 const (
 	handshakeTime = 30 * time.Second
 	healthTime    = 5 * time.Second
+	lastWords     = 200 * time.Millisecond // for what a process said just before its end
 )
 
 // NewEnvelope starts the binary of an application as a weavelet, with the environment of this
@@ -79,31 +82,44 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	if err != nil {
 		return nil, errors.Join(err, weaveletIn.Close(), toWeavelet.Close())
 	}
-	e := &Envelope{ctx: ctx, exited: make(chan struct{}), logged: make(chan struct{}, 1)}
+	e := &Envelope{ctx: ctx, exited: make(chan struct{}), printed: make(chan struct{}),
+		ended: make(chan struct{}), logged: make(chan struct{}, 1)}
 	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
 	cmd.Env = append(os.Environ(), config.Env...)
 	cmd.Env = append(cmd.Env, "ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4")
 	cmd.ExtraFiles = []*os.File{weaveletIn, weaveletOut}
-	// Children of the process may hold its output open; its death is what counts.
-	cmd.WaitDelay = time.Second
-	stdout, outWriter := io.Pipe()
-	stderr, errWriter := io.Pipe()
+	// Not pipes of the package exec: Wait would wait for children of the process that hold them.
+	stdout, outWriter, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, closeAll(weaveletIn, toWeavelet, fromWeavelet, weaveletOut))
+	}
+	stderr, errWriter, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err,
+			closeAll(weaveletIn, toWeavelet, fromWeavelet, weaveletOut, stdout, outWriter))
+	}
 	cmd.Stdout, cmd.Stderr = outWriter, errWriter
 	err = cmd.Start()
+	closeAll(outWriter, errWriter)
 	weaveletIn.Close()
 	weaveletOut.Close()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", config.Binary, err),
-			toWeavelet.Close(), fromWeavelet.Close())
+			closeAll(toWeavelet, fromWeavelet, stdout, stderr))
 	}
 	e.cmd = cmd
-	go e.collect(stdout, "stdout", info)
-	go e.collect(stderr, "stderr", info)
+	var output sync.WaitGroup
+	output.Go(func() { e.collect(stdout, "stdout", info) })
+	output.Go(func() { e.collect(stderr, "stderr", info) })
+	go func() { output.Wait(); close(e.printed) }()
 	go func() {
 		e.exit = cmd.Wait()
-		outWriter.Close()
-		errWriter.Close()
 		close(e.exited)
+		select {
+		case <-e.printed:
+		case <-time.After(lastWords):
+		}
+		closeAll(stdout, stderr)
 	}()
 	if err := e.attach(fromWeavelet, toWeavelet, info); err != nil {
 		cmd.Process.Kill()
@@ -111,9 +127,21 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	}
 	go func() {
 		<-e.exited
+		select {
+		case <-e.ended:
+		case <-time.After(lastWords):
+		}
 		e.conversation.Close()
 	}()
 	return e, nil
+}
+
+func closeAll(files ...*os.File) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Attach returns an envelope for a weavelet that somebody else has started, and whose death
@@ -193,6 +221,7 @@ const maxLines = 10_000
 // Serve answers the weavelet with h until the weavelet has ended, and returns why. A weavelet that
 // ended with success is no error.
 func (e *Envelope) Serve(h EnvelopeHandler) error {
+	h = &inOrder{EnvelopeHandler: h}
 	over := make(chan error, 1)
 	go func() { over <- e.conversation.Serve(e.ctx, h) }()
 	for {
@@ -200,16 +229,38 @@ func (e *Envelope) Serve(h EnvelopeHandler) error {
 		case <-e.logged:
 			e.handleLines(h)
 		case err := <-over:
-			e.handleLines(h)
 			// A weavelet that said what nobody understands is still there: it ends when it notices.
 			e.conversation.Close()
 			if e.cmd == nil {
+				e.handleLines(h)
 				return err
 			}
+			close(e.ended)
 			<-e.exited
+			<-e.printed
+			e.handleLines(h)
 			return e.exit
 		}
 	}
+}
+
+// inOrder hands on one log entry at a time: they come from the conversation and from what the
+// process prints.
+type inOrder struct {
+	EnvelopeHandler
+	mu sync.Mutex
+}
+
+func (h *inOrder) HandleLogEntry(ctx context.Context, entry *protos.LogEntry) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.EnvelopeHandler.HandleLogEntry(ctx, entry)
+}
+
+func (h *inOrder) HandleTraceSpans(ctx context.Context, spans *protos.TraceSpans) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.EnvelopeHandler.HandleTraceSpans(ctx, spans)
 }
 
 func (e *Envelope) handleLines(h EnvelopeHandler) {

@@ -28,7 +28,7 @@ var decoders = map[string]string{
 	"codegen.FindInfos":                 "codegen.FuzzFindInfos",
 	"envelope/protos.Unmarshal":         "envelope/protos.FuzzEnvelopeMsg",
 	"envelope/protomsg.Read":            "envelope/protomsg.FuzzRead",
-	"internal/keeper.readJournal":       "internal/keeper.FuzzJournal",
+	"internal/keeper.records":       "internal/keeper.FuzzJournal",
 	"examples/shop/load.parseJourney":   "examples/shop/load.FuzzParseJourney",
 	"examples/shop/frontend.open":       "examples/shop/frontend.FuzzOpen",
 	"internal/call.handshake":           "internal/call.FuzzHandshake",

@@ -88,6 +88,7 @@ type Deployer struct {
 	listeners []ListenerStatus
 	finished  bool // the main component's program has returned
 	stopping  bool
+	processes int // that were started
 }
 
 // New returns a deployer of an application. A specification that cannot be met is an error.
@@ -126,6 +127,7 @@ func (d *Deployer) Serve(ctx context.Context) error {
 	}
 	d.sets = []*set{s}
 	s.begin()
+	go d.balance(d.ctx)
 	var deadline <-chan time.Time
 	done := ctx.Done()
 	for {

@@ -299,3 +299,24 @@ func TestSpecErrors(t *testing.T) {
 		t.Errorf("no components: %v", err)
 	}
 }
+
+func TestKeysKeepTheirReplica(t *testing.T) {
+	spec := specOf(t, "cache", "")
+	spec.Replicas = map[string]int{"factorer": 3}
+	d := deploy(t, spec)
+	replicas := map[string]int{}
+	for n := range 40 {
+		path := fmt.Sprintf("/?n=%d", 1000+n)
+		first, second := d.get(path), d.get(path)
+		_, by, ok := strings.Cut(first, "by ")
+		replica, _, _ := strings.Cut(by, ",")
+		if !ok || !strings.Contains(second, "by "+replica+", cached: true") {
+			t.Fatalf("first %q, then %q: another replica", first, second)
+		}
+		replicas[replica]++
+	}
+	if len(replicas) != 3 {
+		t.Errorf("the keys are at %v, not at three replicas", replicas)
+	}
+	d.stop()
+}

@@ -143,8 +143,10 @@ func (r *replica) spawn() {
 		Name:            r.name,
 	}
 	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
-		info.InternalAddress = "unix://" + filepath.Join(dir, fmt.Sprintf("%d-%s-%d.sock",
-			os.Getpid(), r.name, r.run))
+		// Short, for the path of a socket is: not the replica's name, but a number.
+		s.d.processes++
+		info.InternalAddress = "unix://" + filepath.Join(dir,
+			fmt.Sprintf("%d-%d.sock", os.Getpid(), s.d.processes))
 	}
 	for component, section := range s.spec.Config.Sections {
 		info.Sections[component] = string(section)

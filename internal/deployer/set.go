@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
-	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
@@ -59,9 +58,7 @@ func (s *set) perform(actions []place.Action) {
 			s.start(a.Replica)
 		case place.Route:
 			if r, ok := s.replicas[a.To]; ok && r.routes != nil {
-				r.routes.put(&protos.RoutingInfo{
-					Component: a.Component, Local: a.Local, Replicas: a.Addresses,
-				})
+				r.routes.put(routingInfo(a))
 			}
 		default:
 			panic(fmt.Sprintf("deployer: unknown action %T", a))
@@ -183,6 +180,8 @@ func (s *set) group(name string) place.Group {
 	}
 	return place.Group{}
 }
+
+func routed(c codegen.Info) bool { return c.Routed }
 
 // listeners returns the names of a group's listeners.
 func (s *set) listeners(group string) []string {

@@ -25,7 +25,7 @@ func makePlan(spec Spec) (place.Plan, error) {
 	for _, c := range spec.Components {
 		components = append(components, place.Component{
 			Name: c.Name, Refs: c.Refs, Listeners: c.Listeners,
-			Singleton: c.Singleton, Always: c.Always, Main: c.Main,
+			Routed: c.Routed, Singleton: c.Singleton, Always: c.Always, Main: c.Main,
 		})
 		all = append(all, c.Name)
 	}

@@ -171,14 +171,27 @@ func printLines(args string) error {
 	return nil
 }
 
-// hold opens a keeper, and holds it until it is killed.
+// hold opens a keeper, starts a process, and holds both until it is killed.
 func hold(dir string) error {
 	k, err := keeper.Open(dir)
 	if err != nil {
 		return err
 	}
-	err = hang("keeper")
-	return errors.Join(err, k.Close())
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	_, err = k.Start(keeper.Spec{
+		Name: "held", Path: exe, Env: []string{roleVar + "=hang", raceVar},
+		Files: []*os.File{file("WORDS"), file("LIFE")}, FileVars: []string{"WORDS", "LIFE"},
+	})
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	<-signals
+	return k.Close()
 }
 
 // pipes are the test's ends of WORDS and LIFE.

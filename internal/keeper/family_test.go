@@ -234,7 +234,8 @@ func TestTaken(t *testing.T) {
 	k := open(t)
 	s, pipes := spec(t, "holder", "hold "+dir)
 	p := start(t, k, s)
-	expect(t, bufio.NewReader(pipes.words), "keeper ready")
+	words := bufio.NewReader(pipes.words)
+	expect(t, words, "child ready")
 	other, err := keeper.Open(dir)
 	if !errors.Is(err, keeper.ErrTaken) {
 		t.Fatalf("the folder of another keeper opens: %v, %v", other, err)
@@ -249,6 +250,15 @@ func TestTaken(t *testing.T) {
 	next, err := keeper.Open(dir)
 	if err != nil {
 		t.Fatalf("the folder of a dead keeper: %v", err)
+	}
+	exits, err := next.Exits()
+	if err != nil || len(exits) != 1 || exits[0].Name != "held" || exits[0].Exit.Code != -1 ||
+		exits[0].Exit.String() != "ended in an unknown way" {
+		t.Errorf("what the dead keeper held is recorded as %+v, %v", exits, err)
+	}
+	pipes.life.Close()
+	if rest, err := io.ReadAll(words); err != nil || len(rest) > 0 {
+		t.Errorf("what the dead keeper held says %q, %v", rest, err)
 	}
 	if err := next.Close(); err != nil {
 		t.Error(err)
@@ -339,5 +349,41 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := k.Listen("a:b", "tcp", "127.0.0.1:0"); err == nil {
 		t.Error("a key with a colon is taken")
+	}
+}
+
+func TestTermCanBeTrapped(t *testing.T) {
+	k := open(t)
+	s, pipes := spec(t, "trap", "")
+	s.Path, s.Args = "/bin/sh", []string{"-c", `trap 'exit 9' TERM; echo ready >&3; read x <&4`}
+	p := start(t, k, s)
+	expect(t, bufio.NewReader(pipes.words), "ready")
+	if err := k.Signal("trap", syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if exit := <-p.Exited; exit.Code != 9 || exit.String() != "exited with code 9" {
+		t.Errorf("exit %+v", exit)
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	k := open(t)
+	for _, network := range []string{"tcp", "unix"} {
+		address := "127.0.0.1:0"
+		if network == "unix" {
+			dir, err := os.MkdirTemp("", "keeper") // t.TempDir may be too long for a socket
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			address = filepath.Join(dir, "socket")
+		}
+		addr, err := k.Listen("first "+network, network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Listen("second "+network, network, addr.String()); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("%s twice: %v", network, err)
+		}
 	}
 }

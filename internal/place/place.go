@@ -23,6 +23,10 @@ type Route struct {
 	Component string
 	Local     bool     // in the replica itself
 	Addresses []string // else there, sorted
+
+	// Assignment is that of the keys of a routed component, which has no version while no replica
+	// of it takes calls. It is not to be changed.
+	Assignment Assignment
 }
 
 func (Start) action() {}
@@ -35,6 +39,8 @@ type State struct {
 	active  map[string]bool               // groups that were started
 	address map[Replica]string            // of replicas that take calls
 	sent    map[Replica]map[string]*Route // what each replica that asked was last told
+	keys    map[string]Assignment         // of routed components
+	loads   map[string][]Load             // of routed components, the last known
 }
 
 // NewState returns the placement before anything runs.
@@ -44,6 +50,8 @@ func NewState(plan Plan) *State {
 		active:  map[string]bool{},
 		address: map[Replica]string{},
 		sent:    map[Replica]map[string]*Route{},
+		keys:    map[string]Assignment{},
+		loads:   map[string][]Load{},
 	}
 }
 
@@ -98,7 +106,7 @@ func (s *State) Activate(r Replica, component string) []Action {
 // Up is called when a replica takes calls at an address.
 func (s *State) Up(r Replica, address string) []Action {
 	s.address[r] = address
-	return s.reroute(r.Group)
+	return s.reassign(r.Group)
 }
 
 // Down is called when a replica takes no more calls; it may go on making some.
@@ -107,7 +115,7 @@ func (s *State) Down(r Replica) []Action {
 		return nil
 	}
 	delete(s.address, r)
-	return s.reroute(r.Group)
+	return s.reassign(r.Group)
 }
 
 // Gone is called when the process of a replica has ended: it takes no calls and asked for nothing.
@@ -116,16 +124,42 @@ func (s *State) Gone(r Replica) []Action {
 	return s.Down(r)
 }
 
-// reroute tells everybody who uses a group's components what has changed.
-func (s *State) reroute(group string) []Action {
+// Load is called with what all replicas of a routed component were asked for in the last while.
+func (s *State) Load(component string, loads []Load) []Action {
+	if !s.plan.routed(component) {
+		return nil
+	}
+	s.loads[component] = loads
+	s.keys[component] = s.keys[component].Rebalance(loads)
+	return s.reroute(func(c string) bool { return c == component })
+}
+
+// reassign is called when the replicas of a group have changed.
+func (s *State) reassign(group string) []Action {
+	for _, g := range s.plan.Groups {
+		if g.Name != group {
+			continue
+		}
+		for _, c := range g.Components {
+			if s.plan.routed(c) {
+				s.keys[c] = s.keys[c].Reassign(s.addresses(c), s.loads[c])
+			}
+		}
+	}
+	return s.reroute(func(component string) bool { return s.plan.Hosts(group, component) })
+}
+
+// reroute tells everybody who uses a component that has changed what is new.
+func (s *State) reroute(changed func(component string) bool) []Action {
 	var actions []Action
 	for _, r := range s.askers() {
 		for _, component := range slices.Sorted(maps.Keys(s.sent[r])) {
-			if !s.plan.Hosts(group, component) {
+			if !changed(component) {
 				continue
 			}
 			route, last := s.route(r, component), s.sent[r][component]
-			if route.Local == last.Local && slices.Equal(route.Addresses, last.Addresses) {
+			if route.Local == last.Local && slices.Equal(route.Addresses, last.Addresses) &&
+				route.Assignment.Version == last.Assignment.Version {
 				continue
 			}
 			s.sent[r][component] = &route
@@ -156,11 +190,19 @@ func (s *State) route(r Replica, component string) Route {
 		route.Local = true
 		return route
 	}
+	route.Addresses = s.addresses(component)
+	route.Assignment = s.keys[component]
+	return route
+}
+
+// addresses returns where a component takes calls, sorted.
+func (s *State) addresses(component string) []string {
+	var list []string
 	for replica, address := range s.address {
 		if s.plan.Hosts(replica.Group, component) {
-			route.Addresses = append(route.Addresses, address)
+			list = append(list, address)
 		}
 	}
-	slices.Sort(route.Addresses)
-	return route
+	slices.Sort(list)
+	return list
 }

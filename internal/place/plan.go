@@ -14,6 +14,7 @@ type Component struct {
 	Name      string
 	Refs      []string // components that it calls
 	Listeners []string
+	Routed    bool // keys say which replica is called
 	Singleton bool // one replica in the whole application
 	Always    bool // starts at once, not with its first use
 	Main      bool
@@ -127,6 +128,9 @@ func (p Plan) Hosts(group, component string) bool {
 	}
 	return false
 }
+
+// routed reports whether a component is called by keys.
+func (p Plan) routed(component string) bool { return p.components[component].Routed }
 
 // MainGroups returns the names of the groups that have the main component.
 func (p Plan) MainGroups() []string {

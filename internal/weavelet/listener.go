@@ -1,8 +1,10 @@
 package weavelet
 
 import (
+	"bytes"
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +110,7 @@ type conn struct {
 	last     atomic.Int64 // when something was last read or written, in Unix nanoseconds
 	asked    atomic.Bool  // something was read after the last write
 	requests atomic.Int32 // that instrumented handlers serve
+	told     atomic.Bool  // the response says that the connection closes
 }
 
 // Connection is what an instrumented HTTP handler finds in a request's context in the place of
@@ -136,6 +139,7 @@ func (a localAddr) Request(ctx context.Context, parent trace.SpanContext,
 	c := a.conn
 	c.requests.Add(1)
 	if c.listener.draining.Load() {
+		c.told.Store(true)
 		header["Connection"] = []string{"close"}
 	}
 	return c.listener.tracer.NewContext(ctx, parent), func() {
@@ -154,10 +158,27 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
+	sent := b
+	if c.listener.draining.Load() && c.asked.Load() && !c.told.Load() {
+		sent = closing(b)
+	}
+	n, err := c.Conn.Write(sent)
+	n = min(n, len(b))
 	c.asked.Store(false)
 	c.last.Store(time.Now().UnixNano())
 	return n, err
+}
+
+// closing returns the beginning of an HTTP/1.1 response with a header that asks the client to close
+// the connection, and anything else as it is. The connections of busy clients would never be idle,
+// and handlers that are not instrumented cannot know.
+func closing(b []byte) []byte {
+	const status, interim = "HTTP/1.1 ", "HTTP/1.1 1"
+	end := bytes.Index(b, []byte("\r\n"))
+	if end < 0 || !bytes.HasPrefix(b, []byte(status)) || bytes.HasPrefix(b, []byte(interim)) {
+		return b
+	}
+	return slices.Concat(b[:end], []byte("\r\nConnection: close"), b[end:])
 }
 
 func (c *conn) Close() error {

@@ -86,6 +86,14 @@ func TestCycle(t *testing.T) {
 		wantError(t, err, codegen.ErrRemoteCall, "cannot start t/p/C: ", "p.A is used in the Init of t/p/C",
 			"(p.C -> p.A -> p.B -> p.C): use it after Init")
 
+		// The shortest circle is a component that uses itself.
+		alone := map[string]*behaviour{"A": {refs: []string{"A"}, init: func(ctx context.Context, n self) error {
+			_, err := n.refs["A"].Do(ctx, nil)
+			return err
+		}}}
+		err = newWorld(t, alone).local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A")
+		wantError(t, err, codegen.ErrRemoteCall, "(p.A -> p.A)")
+
 		// What is in no cycle may be used in Init.
 		nodes["C"] = &behaviour{refs: []string{"A", "D"}, init: func(ctx context.Context, n self) error {
 			_, err := n.refs["D"].Do(ctx, nil)

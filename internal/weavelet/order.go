@@ -43,24 +43,24 @@ func (g graph) closure(from []string) []string {
 	return list
 }
 
-// path returns the shortest way from one component to another along references, or nil.
+// path returns the shortest way from one component to another along references, at least one, or
+// nil.
 func (g graph) path(from, to string) []string {
 	before := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
 		for _, ref := range g.refs(queue[0]) {
-			if _, seen := before[ref]; seen {
-				continue
-			}
-			before[ref] = queue[0]
 			if ref == to {
-				var way []string
-				for at := to; at != ""; at = before[at] {
+				way := []string{to}
+				for at := queue[0]; at != ""; at = before[at] {
 					way = append(way, at)
 				}
 				slices.Reverse(way)
 				return way
 			}
-			queue = append(queue, ref)
+			if _, seen := before[ref]; !seen {
+				before[ref] = queue[0]
+				queue = append(queue, ref)
+			}
 		}
 	}
 	return nil
@@ -90,8 +90,11 @@ func (g graph) cycle(caller, callee string) string {
 	if way == nil {
 		return ""
 	}
+	if caller != callee {
+		way = append([]string{caller}, way...)
+	}
 	var names []string
-	for _, component := range append([]string{caller}, way...) {
+	for _, component := range way {
 		names = append(names, short(component))
 	}
 	return strings.Join(names, " -> ")

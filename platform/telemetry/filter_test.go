@@ -1,0 +1,148 @@
+package telemetry
+
+import (
+	"maps"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestMatch(t *testing.T) {
+	entry := Entry{
+		Level: "warn", Msg: "no stock", Component: "example.com/shop/cart/Cart", Replica: "shop-cart-1",
+		Version: "ABCD", File: "cart.go", Line: 12, Attrs: map[string]string{"user": "7"},
+	}
+	bare := Entry{Level: "stdout", Msg: "hello", Replica: "shop-main-0"}
+	for _, tt := range []struct {
+		name   string
+		filter Filter
+		entry  Entry
+		want   bool
+	}{
+		{"nothing asked", Filter{}, bare, true},
+		{"component by full name", Filter{Component: "example.com/shop/cart/Cart"}, entry, true},
+		{"component by short name", Filter{Component: "cart.Cart"}, entry, true},
+		{"component by interface", Filter{Component: "cart"}, entry, true},
+		{"another component", Filter{Component: "shop.Cart"}, entry, false},
+		{"no component", Filter{Component: "cart"}, bare, false},
+		{"short name in the log", Filter{Component: "example.com/shop/cart/Cart"}, Entry{Component: "cart.Cart"}, true},
+		{"group of replicas", Filter{Replica: "shop-cart"}, entry, true},
+		{"another replica", Filter{Replica: "shop-cart-0"}, entry, false},
+		{"version", Filter{Version: "AB"}, entry, true},
+		{"another version", Filter{Version: "AC"}, entry, false},
+		{"level below", Filter{Level: "info"}, entry, true},
+		{"level above", Filter{Level: "error"}, entry, false},
+		{"printed lines are info", Filter{Level: "info"}, bare, true},
+		{"printed lines are no warnings", Filter{Level: "warn"}, bare, false},
+		{"level between", Filter{Level: "warn"}, Entry{Level: "warn+2"}, true},
+		{"level between, below error", Filter{Level: "error"}, Entry{Level: "warn+2"}, false},
+		{"level just below", Filter{Level: "warn"}, Entry{Level: "warn-1"}, false},
+		{"attribute", Filter{Attrs: map[string]string{"user": "7"}}, entry, true},
+		{"two attributes", Filter{Attrs: map[string]string{"user": "7", "item": "1"}}, entry, false},
+		{"attribute of none", Filter{Attrs: map[string]string{"user": "7"}}, bare, false},
+		{"expression", Filter{Expr: `level >= "warn" && attrs.user == "7"`}, entry, true},
+		{"expression, not so bad", Filter{Expr: `level >= "warn"`}, bare, false},
+		{"expression, letters would say otherwise", Filter{Expr: `level >= "warn"`}, Entry{Level: "error"}, true},
+		{"expression, the other way round", Filter{Expr: `"info" < level`}, entry, true},
+		{"expression, equal", Filter{Expr: `level == "warn"`}, entry, true},
+		{"expression, one of", Filter{Expr: `level in ["warn", "error"]`}, entry, true},
+		{"expression, missing attribute", Filter{Expr: `attrs.user == "7"`}, bare, false},
+		{"expression, line", Filter{Expr: `line > 10 && file endsWith ".go"`}, entry, true},
+		{"expression, pattern", Filter{Expr: `msg matches "^no "`}, entry, true},
+		{"expression that fails", Filter{Expr: `int(attrs.user) > 5`}, bare, false},
+		{"all together", Filter{Component: "Cart", Level: "warn", Expr: "line == 13"}, entry, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := tt.filter.Compile(); err != nil {
+				t.Fatal(err)
+			}
+			if got := tt.filter.Match(tt.entry); got != tt.want {
+				t.Errorf("got %v for %+v", got, tt.entry)
+			}
+		})
+	}
+}
+
+func TestCompileRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		filter Filter
+		want   string
+	}{
+		{Filter{Level: "worn"}, `unknown level "worn": did you mean "warn"?`},
+		{Filter{Expr: "line + 1"}, "is not a condition over attrs, component"},
+		{Filter{Expr: "user == 7"}, "unknown name user"},
+		{Filter{Expr: `level > "wran"`}, `did you mean "warn"?`},
+		{Filter{Expr: `level > 3`}, "is not a condition"},
+	} {
+		err := tt.filter.Compile()
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v, want %q", tt.filter, err, tt.want)
+		}
+	}
+}
+
+func TestQueryTravels(t *testing.T) {
+	for _, q := range []Query{
+		{Tail: -1},
+		{Tail: 0, Follow: true},
+		{Tail: 5, Filter: Filter{Component: "cart.Cart", Replica: "a", Version: "v", Level: "warn",
+			Expr: `attrs["a b"] == "=&"`, Attrs: map[string]string{"a": "b=c", "d": ""}}},
+	} {
+		got, err := ParseQuery(q.Values())
+		if err != nil {
+			t.Fatalf("%+v: %v", q, err)
+		}
+		if !maps.Equal(got.Attrs, q.Attrs) {
+			t.Errorf("attributes %v, want %v", got.Attrs, q.Attrs)
+		}
+		got.Attrs, got.program = q.Attrs, nil
+		if !reflect.DeepEqual(*got, q) {
+			t.Errorf("got %+v, want %+v", *got, q)
+		}
+	}
+}
+
+func TestParseQueryRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"levle=warn":  `unknown parameter "levle"`,
+		"level=worn":  `unknown level "worn"`,
+		"tail=many":   `tail "many" is no number`,
+		"follow=so":   `follow "so" is neither`,
+		"attr=user":   `"user" is not of the form key=value`,
+		"attr=%3D7":   `"=7" is not of the form key=value`,
+		"expr=level+": "is not a condition",
+	} {
+		v, err := url.ParseQuery(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseQuery(v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzQuery(f *testing.F) {
+	f.Add("component=cart.Cart&level=warn&attr=user%3D7&tail=3&follow=true")
+	f.Add(`expr=level+%3E%3D+"warn"`)
+	f.Add("attr=a&attr=b&tail=-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := url.ParseQuery(text)
+		if err != nil {
+			return
+		}
+		q, err := ParseQuery(v)
+		if err != nil {
+			return
+		}
+		q.Match(Entry{Level: "info", Attrs: map[string]string{"a": "b"}})
+		again, err := ParseQuery(q.Values())
+		if err != nil {
+			t.Fatalf("%q: %v", q.Values().Encode(), err)
+		}
+		if again.Tail >= 0 && again.Tail != q.Tail || again.Follow != q.Follow || !maps.Equal(again.Attrs, q.Attrs) {
+			t.Errorf("got %+v, want %+v", again, q)
+		}
+	})
+}
