@@ -1,7 +1,7 @@
 # make help lists the targets. Two of them set a fresh machine up: make demo and make test.
 
 GO         ?= go
-MODULES    := . platform
+MODULES    := . platform conformance
 BUILD      := build
 FUZZTIME   ?= 5s
 STATICCHECK := $(BUILD)/staticcheck

@@ -28,7 +28,7 @@ var decoders = map[string]string{
 	"codegen.FindInfos":                 "codegen.FuzzFindInfos",
 	"envelope/protos.Unmarshal":         "envelope/protos.FuzzEnvelopeMsg",
 	"envelope/protomsg.Read":            "envelope/protomsg.FuzzRead",
-	"internal/keeper.records":       "internal/keeper.FuzzJournal",
+	"internal/keeper.records":           "internal/keeper.FuzzJournal",
 	"examples/shop/load.parseJourney":   "examples/shop/load.FuzzParseJourney",
 	"examples/shop/frontend.open":       "examples/shop/frontend.FuzzOpen",
 	"internal/call.handshake":           "internal/call.FuzzHandshake",
@@ -39,6 +39,9 @@ var decoders = map[string]string{
 	"codegen.errors":                    "codegen.FuzzErrors",
 	"envelope/protos.UnmarshalWeavelet": "envelope/protos.FuzzWeaveletMsg",
 	"internal/name.distance":            "internal/name.FuzzDistance",
+	"internal/weavelet.writeLine":       "internal/weavelet.FuzzWriteLine",
+	"platform/telemetry.parse":          "platform/telemetry.FuzzEntry",
+	"platform/telemetry.ParseQuery":     "platform/telemetry.FuzzQuery",
 	"internal/keeper.output":            "internal/keeper.FuzzRead",
 }
 

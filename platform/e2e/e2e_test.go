@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,6 +52,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	divisi, err := exec.LookPath("divisi") // as testscript.Main has put it on the PATH
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -62,7 +67,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Defer(func() { os.RemoveAll(runtime) })
-			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
+			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello, "DIVISI="+divisi,
 				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+runtime,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
 				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local")
@@ -71,7 +76,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "field": field, "listener": listener, "get": get, "take": take,
-			"load": load,
+			"load": load, "replace": replace,
 		},
 	})
 }
@@ -209,6 +214,12 @@ func take(ts *testscript.TestScript, _ bool, args []string) {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	ts.Check(err)
 	ts.Setenv(args[0], port)
+}
+
+// replace FILE OLD NEW: replaces a text in a file.
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), args[1], args[2])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // requests are those that load makes.

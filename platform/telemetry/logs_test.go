@@ -38,10 +38,10 @@ func (f *folder) append(file, text string) {
 // log appends an entry to the log of a replica.
 func (f *folder) log(replica, msg string, at time.Time) {
 	f.t.Helper()
-	f.append(replica+".log", line1(msg, at))
+	f.append(replica+".log", entryLine(msg, at))
 }
 
-func line1(msg string, at time.Time) string {
+func entryLine(msg string, at time.Time) string {
 	return fmt.Sprintf(`{"divisi":1,"time":%q,"level":"info","msg":%q}`+"\n", at.Format(time.RFC3339Nano), msg)
 }
 
@@ -197,7 +197,7 @@ func TestFollow(t *testing.T) {
 		f.log("b", "first", first) // a new replica, whose line came late
 		expect("first second")
 		// A line is shown when it is complete.
-		whole := line1("whole", now())
+		whole := entryLine("whole", now())
 		f.append("b.log", whole[:20])
 		expect("")
 		f.append("b.log", whole[20:])

@@ -75,7 +75,7 @@ func (a *app) direct(ctx context.Context, w *strings.Builder, _ int) error {
 	return err
 }
 
-// chain makes a request that passes through A, B and C.
+// chain makes a request that passes through A and B.
 func (a *app) chain(ctx context.Context, w *strings.Builder, _ int) error {
 	path, err := a.a.Get().Chain(ctx)
 	w.WriteString(path)

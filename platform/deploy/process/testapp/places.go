@@ -122,15 +122,15 @@ func (c *c) Count(context.Context) error {
 }
 
 func (c *c) Burn(_ context.Context, millis int) (int, error) {
-	rounds := 0
+	rounds, x := 0, uint64(1)
 	for end := time.Now().Add(time.Duration(millis) * time.Millisecond); time.Now().Before(end); rounds++ {
-		sink = burnCycles(sink)
+		x = burnCycles(x)
+	}
+	if x == 0 {
+		return 0, errors.New("a xorshift of 1 never becomes 0")
 	}
 	return rounds, nil
 }
-
-// sink keeps what burnCycles computes from being optimised away.
-var sink uint64 = 1
 
 // burnCycles is the function that a profile must name.
 //

@@ -1,0 +1,348 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/metrics"
+	"github.com/divisi-go/divisi/internal/deployer"
+)
+
+// application stands in for a deployer.
+type application struct {
+	name    string
+	metrics error
+	profile error
+	stopped chan struct{} // closed by Stop
+	over    chan struct{}
+}
+
+func newApplication(name string) *application {
+	return &application{name: name, stopped: make(chan struct{}), over: make(chan struct{})}
+}
+
+func (a *application) Status() deployer.Status {
+	return deployer.Status{App: a.name, State: "running", Replicas: []deployer.ReplicaStatus{{Name: a.name + "-main-0"}}}
+}
+
+func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {
+	return map[string][]*metrics.MetricSnapshot{a.name + "-main-0": {{Name: "calls", Value: 3}}}, a.metrics
+}
+
+func (a *application) Profile(_ context.Context, group, kind string, length time.Duration) (map[string][]byte, error) {
+	if group == "none" {
+		return nil, a.profile
+	}
+	return map[string][]byte{"r": fmt.Appendf(nil, "%s %s %v", group, kind, length)}, a.profile
+}
+
+func (a *application) Stop()                 { close(a.stopped) }
+func (a *application) Over() <-chan struct{} { return a.over }
+
+// runtimeDir returns a folder whose path is short enough for sockets.
+func runtimeDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/tmp", "divisi-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// serve serves an application as process pid, and returns what ends it and waits for the end.
+func serve(t *testing.T, s *Server, dir string) (end func()) {
+	t.Helper()
+	if err := s.Listen(dir); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	ended := false
+	end = func() {
+		if ended {
+			return
+		}
+		ended = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(end)
+	return end
+}
+
+func TestRequests(t *testing.T) {
+	app := newApplication("shop")
+	s := &Server{App: app, Info: Info{Pid: 4711, Admin: "http://127.0.0.1:1", LogDir: "/logs"}}
+	serve(t, s, runtimeDir(t))
+	c := NewClient(s.Info.Socket)
+	ctx := t.Context()
+	if status, err := c.Status(ctx); err != nil || status.App != "shop" || len(status.Replicas) != 1 {
+		t.Errorf("status: %+v, %v", status, err)
+	}
+	if info, err := c.Info(ctx); err != nil || info != s.Info {
+		t.Errorf("info: %+v, %v", info, err)
+	}
+	if m, err := c.Metrics(ctx); err != nil || m["shop-main-0"][0].Value != 3 {
+		t.Errorf("metrics: %v, %v", m, err)
+	}
+	if p, err := c.Profile(ctx, "cart", "cpu", time.Second); err != nil || string(p.Profiles["r"]) != "cart cpu 1s" {
+		t.Errorf("profile: %v, %v", p, err)
+	}
+	app.profile = errors.New("s: no answer")
+	if p, err := c.Profile(ctx, "", "heap", 0); err != nil || p.Failed != "s: no answer" || len(p.Profiles) != 1 {
+		t.Errorf("a profile that is not whole: %v, %v", p, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	app := newApplication("shop")
+	app.metrics, app.profile = errors.New("no metrics"), errors.New("no profile")
+	s := &Server{App: app, Info: Info{Pid: 4711}, Streams: map[string]Stream{
+		"odd": func(context.Context, url.Values, func(any) error) error {
+			return &RequestError{errors.New("odd parameters")}
+		},
+		"broken": func(_ context.Context, _ url.Values, emit func(any) error) error {
+			return errors.Join(emit("first"), errors.New("broken stream"))
+		},
+	}}
+	serve(t, s, runtimeDir(t))
+	c := NewClient(s.Info.Socket)
+	ctx := t.Context()
+	shown := 0
+	show := func(json.RawMessage) error { shown++; return nil }
+	_, metricsErr := c.Metrics(ctx)
+	_, profileErr := c.Profile(ctx, "none", "cpu", time.Second)
+	_, kindErr := c.Profile(ctx, "", "block", time.Second)
+	_, lengthErr := c.Profile(ctx, "", "cpu", 11*time.Minute)
+	for _, tt := range []struct {
+		err   error
+		want  string
+		asker bool // is to blame
+	}{
+		{metricsErr, "no metrics", false},
+		{profileErr, "no profile", false},
+		{kindErr, `kind "block" is neither cpu nor heap`, true},
+		{lengthErr, `duration "11m0s" is not between 0 and 10m0s`, true},
+		{c.Stream(ctx, "odd", nil, show), "odd parameters", true},
+		{c.Stream(ctx, "broken", nil, show), "broken stream", false},
+		{c.Stream(ctx, "none", nil, show), "there is no GET /v1/none", false},
+		{c.do(ctx, "DELETE", "/v1/status", nil, nil), "there is no DELETE /v1/status", false},
+	} {
+		var wrong *RequestError
+		if tt.err == nil || tt.err.Error() != tt.want || errors.As(tt.err, &wrong) != tt.asker {
+			t.Errorf("got %v (%T), want %q", tt.err, tt.err, tt.want)
+		}
+	}
+	if shown != 1 {
+		t.Errorf("%d values of the broken stream are shown, want 1", shown)
+	}
+}
+
+func TestStream(t *testing.T) {
+	lines := make(chan string)
+	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}, Streams: map[string]Stream{
+		"lines": func(ctx context.Context, v url.Values, emit func(any) error) error {
+			for {
+				select {
+				case l := <-lines:
+					if err := emit(v.Get("prefix") + l); err != nil {
+						return err
+					}
+				case <-ctx.Done():
+					return emit("bye") // what is left to say at the end is said
+				}
+			}
+		},
+	}}
+	end := serve(t, s, runtimeDir(t))
+	c := NewClient(s.Info.Socket)
+	got := make(chan string)
+	over := make(chan error)
+	go func() {
+		over <- c.Stream(t.Context(), "lines", url.Values{"prefix": {"<&"}}, func(m json.RawMessage) error {
+			got <- string(m)
+			return nil
+		})
+	}()
+	for _, l := range []string{"a", "b"} {
+		lines <- l
+		if g := <-got; g != `"<&`+l+`"` { // each comes by itself
+			t.Errorf("got %s after %s", g, l)
+		}
+	}
+	go end()
+	if g := <-got; g != `"bye"` {
+		t.Errorf("got %s at the end", g)
+	}
+	if err := <-over; err != nil {
+		t.Errorf("a stream ends with %v when its application does", err)
+	}
+	end()
+}
+
+func TestStreamEndsWithItsReader(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}, Streams: map[string]Stream{
+		"silent": func(ctx context.Context, _ url.Values, emit func(any) error) error {
+			close(began)
+			<-ctx.Done()
+			close(ended)
+			return nil
+		},
+	}}
+	serve(t, s, runtimeDir(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- NewClient(s.Info.Socket).Stream(ctx, "silent", nil, nil) }()
+	<-began
+	cancel()
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	<-ended
+}
+
+// Stop returns when the server is gone as well, not with the first answer.
+func TestStop(t *testing.T) {
+	app := newApplication("shop")
+	s := &Server{App: app, Info: Info{Pid: 4711}}
+	end := serve(t, s, runtimeDir(t))
+	over := make(chan error)
+	go func() { over <- NewClient(s.Info.Socket).Stop(t.Context()) }()
+	<-app.stopped
+	select {
+	case err := <-over:
+		t.Fatalf("stopped with %v before the application has", err)
+	default:
+	}
+	close(app.over)
+	end()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStopGivesUp(t *testing.T) {
+	app := newApplication("shop")
+	s := &Server{App: app, Info: Info{Pid: 4711}}
+	serve(t, s, runtimeDir(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- NewClient(s.Info.Socket).Stop(ctx) }()
+	<-app.stopped
+	cancel()
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := runtimeDir(t)
+	// Of this process and its parent: both run.
+	b := &Server{App: newApplication("b"), Info: Info{Pid: os.Getpid()}}
+	a := &Server{App: newApplication("a"), Info: Info{Pid: os.Getppid()}}
+	serve(t, b, dir)
+	endA := serve(t, a, dir)
+	// Of processes that are gone, with sockets of their replicas.
+	const none = 1 << 30 // no system has so many
+	left := []string{fmt.Sprint(none, suffix), fmt.Sprint(none, "-shop-main-0-1.sock")}
+	kept := fmt.Sprint(none+1, "-shop-main-0-1.sock")
+	for _, name := range append(left, kept) {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, name), Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		l.Close()
+	}
+	names := func() string {
+		t.Helper()
+		list, err := Find(t.Context(), dir)
+		if err != nil {
+			t.Error(err)
+		}
+		var names []string
+		for _, app := range list {
+			names = append(names, app.Status.App)
+		}
+		return strings.Join(names, " ")
+	}
+	if got := names(); got != "a b" {
+		t.Errorf("found %q, want a b", got)
+	}
+	for _, name := range left {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", name, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, kept)); err != nil {
+		t.Errorf("the socket of another process is gone: %v", err)
+	}
+	endA()
+	if got := names(); got != "b" {
+		t.Errorf("found %q after a has ended, want b", got)
+	}
+}
+
+// An application that hangs is reported, and the others are found.
+func TestFindWithSilentApplication(t *testing.T) {
+	dir := runtimeDir(t)
+	serve(t, &Server{App: newApplication("shop"), Info: Info{Pid: os.Getpid()}}, dir)
+	silent := filepath.Join(dir, fmt.Sprint(os.Getppid(), suffix))
+	l, err := net.Listen("unix", silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
+			conn.Close()
+		}
+	}()
+	list, err := Find(t.Context(), dir)
+	if len(list) != 1 || list[0].Status.App != "shop" {
+		t.Errorf("found %+v", list)
+	}
+	if err == nil || !strings.Contains(err.Error(), silent) {
+		t.Errorf("got %v, want an error about %s", err, silent)
+	}
+}
+
+// The API is what curl sees.
+func TestByHand(t *testing.T) {
+	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}}
+	serve(t, s, runtimeDir(t))
+	client := NewClient(s.Info.Socket).http
+	response, err := client.Get("http://divisi/v1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/json" ||
+		!strings.Contains(string(body), "\n  \"app\": \"shop\",\n") {
+		t.Errorf("%s %v\n%s", response.Status, response.Header, body)
+	}
+}
