@@ -89,6 +89,7 @@ if [ -n "${ADDRESS:-}" ]; then
   sed "s/^\(listeners\.shop = { address = \"\)[^\"]*/\1$ADDRESS/" "$config" >"$demo/shop.toml"
   config=$demo/shop.toml
 fi
+: >"$demo/out"
 "$divisi" run "$demo/shop" --config "$config" >"$demo/out" 2>"$demo/err" &
 pid=$!
 started() { [ -s "$demo/out" ] || over; }

@@ -26,6 +26,7 @@ func (d *document) decode(v any, text []byte, edits []edit) {
 		return
 	}
 	edits = append(slices.Clone(edits), d.durations(t)...)
+	// Stable, also because it is half the code in every application.
 	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(a.at, b.at) })
 	text = apply(text, edits)
 	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(v)

@@ -66,7 +66,7 @@ func instrumented(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// fixture serves a handler over a listener that can be drained, in a bubble.
+// serveHTTP serves a handler over a listener that can be drained, in a bubble.
 func serveHTTP(h http.HandlerFunc) (mem *memListener, l *listener, returned chan error) {
 	mem = newMemListener()
 	l = newListener(mem, trace.NewRecorder(trace.Options{}))
@@ -274,6 +274,18 @@ type brokenListener struct{ net.Listener }
 
 func (brokenListener) Accept() (net.Conn, error) { return nil, errWrong }
 
+// waitFor polls until cond, for at most half a minute.
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for range 30_000 {
+		if cond() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("no %s", what)
+}
+
 // TestDrainUnderLoad drains one of two servers of a socket, as two replicas have it, while
 // clients with and without connections of their own send requests: none is lost.
 func TestDrainUnderLoad(t *testing.T) {
@@ -339,17 +351,14 @@ func TestDrainUnderLoad(t *testing.T) {
 					}
 				})
 			}
-			for first.Load() < 100 {
-				time.Sleep(time.Millisecond)
-			}
+			waitFor(t, "requests", func() bool { return first.Load() >= 100 })
 			draining.drain(t.Context())
 			if err := <-returned; err != net.ErrClosed {
 				t.Errorf("Serve: %v", err)
 			}
 			served := first.Load()
-			for at := second.Load(); second.Load() < at+100; {
-				time.Sleep(time.Millisecond)
-			}
+			at := second.Load()
+			waitFor(t, "requests of the other server", func() bool { return second.Load() >= at+100 })
 			close(stop)
 			clients.Wait()
 			if first.Load() != served || inFlight.Load() != 0 {
