@@ -82,7 +82,13 @@ func TestMethodKeys(t *testing.T) {
 func TestComponentRegisteredTwice(t *testing.T) {
 	withRegistry(t, func() {
 		registerEchoer("example.com/test/Echoer")
-		registerEchoer("example.com/test/Echoer")
+		registerEchoer("example.com/test/Echoer") // the same implementation: divisi.Handler does
+		if r, err := Snapshot(); err != nil || len(r.Components) != 1 {
+			t.Errorf("one implementation, registered twice: %v, error %v", r, err)
+		}
+		other := newComponent(Info{Name: "example.com/test/Echoer"}.String(),
+			reflect.TypeFor[any](), reflect.TypeFor[int]())
+		registry.addComponent(other)
 		_, err := Snapshot()
 		if err == nil || !strings.Contains(err.Error(), "implemented twice, by codegen.echo and") {
 			t.Errorf("error %v", err)

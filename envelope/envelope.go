@@ -10,9 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
@@ -58,9 +61,14 @@ type Envelope struct {
 	exit         error         // of the process, once exited is closed
 	printed      chan struct{} // closed when all that the process printed is read
 	ended        chan struct{} // closed when Serve has read the conversation to its end
+	endTime      time.Duration
 
-	mu     sync.Mutex // guards lines
+	measuring sync.Mutex // held by GetMetrics: answers may leave out what has not changed
+	measured  metrics.Importer
+
+	mu     sync.Mutex // guards lines and lost
 	lines  []*protos.LogEntry
+	lost   int           // lines that were dropped before those in lines
 	logged chan struct{} // has an element when lines grew
 }
 
@@ -69,6 +77,7 @@ const (
 	handshakeTime = 30 * time.Second
 	healthTime    = 5 * time.Second
 	lastWords     = 200 * time.Millisecond // for what a process said just before its end
+	endTime       = 10 * time.Second       // for a process to end after the conversation
 )
 
 // NewEnvelope starts the binary of an application as a weavelet, with the environment of this
@@ -83,7 +92,7 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 		return nil, errors.Join(err, weaveletIn.Close(), toWeavelet.Close())
 	}
 	e := &Envelope{ctx: ctx, exited: make(chan struct{}), printed: make(chan struct{}),
-		ended: make(chan struct{}), logged: make(chan struct{}, 1)}
+		ended: make(chan struct{}), endTime: endTime, logged: make(chan struct{}, 1)}
 	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
 	cmd.Env = append(os.Environ(), config.Env...)
 	cmd.Env = append(cmd.Env, "ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4")
@@ -123,7 +132,9 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	}()
 	if err := e.attach(fromWeavelet, toWeavelet, info); err != nil {
 		cmd.Process.Kill()
-		return nil, err
+		<-e.exited
+		<-e.printed
+		return nil, errors.Join(err, e.lastLines())
 	}
 	go func() {
 		<-e.exited
@@ -168,27 +179,69 @@ func (e *Envelope) attach(r io.ReadCloser, w io.WriteCloser, info *protos.Envelo
 	}()
 	timeout := time.NewTimer(handshakeTime)
 	defer timeout.Stop()
-	var err error
+	var got result
 	select {
-	case got := <-done:
-		e.conversation, e.info, err = got.conversation, got.info, got.err
-	case <-timeout.C:
-		err = fmt.Errorf("the weavelet has not answered within %v: is the binary an application?",
-			handshakeTime)
+	case got = <-done:
 	case <-e.exited:
-		err = fmt.Errorf("the weavelet ended before its handshake (%v): is the binary an application?",
-			e.exit)
+		select { // it may have answered before its end
+		case got = <-done:
+		case <-time.After(lastWords):
+			got.err = e.endedEarly()
+		}
+	case <-timeout.C:
+		got.err = fmt.Errorf("the weavelet has not answered within %v: is the binary an application?",
+			handshakeTime)
 	case <-e.ctx.Done():
-		err = context.Cause(e.ctx)
+		got.err = context.Cause(e.ctx)
+	}
+	err := got.err
+	if e.exited != nil && (errors.Is(err, pipe.ErrClosed) || errors.Is(err, io.EOF)) {
+		// The pipe of a process that has just ended says less than its end does.
+		select {
+		case <-e.exited:
+			err = e.endedEarly()
+		case <-time.After(time.Second):
+		}
 	}
 	if err != nil {
 		return errors.Join(err, w.Close(), r.Close())
 	}
+	e.conversation, e.info = got.conversation, got.info
 	if v := e.info.Version; v == nil || v.Major != 0 || v.Minor < 20 || v.Minor > 21 {
-		return errors.Join(fmt.Errorf("the weavelet speaks version %v of the protocol, not 0.20", v),
+		said := "no version"
+		if v != nil {
+			said = fmt.Sprintf("version %d.%d", v.Major, v.Minor)
+		}
+		return errors.Join(fmt.Errorf("the weavelet speaks %s of the protocol, not 0.20", said),
 			e.conversation.Close())
 	}
 	return nil
+}
+
+// endedEarly is the error of a process that has ended instead of answering.
+func (e *Envelope) endedEarly() error {
+	return fmt.Errorf("the weavelet ended before its handshake (%v): is the binary an application?",
+		e.cmd.ProcessState)
+}
+
+// lastLines returns the last of what a process has printed, to explain its end.
+func (e *Envelope) lastLines() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var text strings.Builder
+	for _, level := range []string{"stdout", "stderr"} {
+		var lines []string
+		for _, entry := range e.lines {
+			if entry.Level == level {
+				lines = append(lines, "\n\t"+entry.Msg)
+			}
+		}
+		text.WriteString(strings.Join(lines[max(0, len(lines)-10):], ""))
+	}
+	if text.Len() == 0 {
+		return nil
+	}
+	return fmt.Errorf("it printed:%s", text.String())
 }
 
 // collect makes log entries of what a process prints.
@@ -204,9 +257,10 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 			TimeMicros: time.Now().UnixMicro(), Level: level, Msg: string(line),
 		}
 		e.mu.Lock()
-		if len(e.lines) < maxLines {
-			e.lines = append(e.lines, entry)
+		if len(e.lines) == maxLines {
+			e.lines, e.lost = e.lines[1:], e.lost+1
 		}
+		e.lines = append(e.lines, entry)
 		e.mu.Unlock()
 		select {
 		case e.logged <- struct{}{}:
@@ -229,14 +283,17 @@ func (e *Envelope) Serve(h EnvelopeHandler) error {
 		case <-e.logged:
 			e.handleLines(h)
 		case err := <-over:
-			// A weavelet that said what nobody understands is still there: it ends when it notices.
+			// A weavelet that said what nobody understands is still there: it ends when it notices,
+			// or else is of no use.
 			e.conversation.Close()
 			if e.cmd == nil {
 				e.handleLines(h)
 				return err
 			}
 			close(e.ended)
+			kill := time.AfterFunc(e.endTime, func() { e.cmd.Process.Kill() })
 			<-e.exited
+			kill.Stop()
 			<-e.printed
 			e.handleLines(h)
 			return e.exit
@@ -265,9 +322,15 @@ func (h *inOrder) HandleTraceSpans(ctx context.Context, spans *protos.TraceSpans
 
 func (e *Envelope) handleLines(h EnvelopeHandler) {
 	e.mu.Lock()
-	lines := e.lines
-	e.lines = nil
+	lines, lost := e.lines, e.lost
+	e.lines, e.lost = nil, 0
 	e.mu.Unlock()
+	if lost > 0 {
+		first := *lines[0]
+		first.Level = "warn"
+		first.Msg = fmt.Sprintf("%d lines dropped: they came faster than they were handled", lost)
+		lines = slices.Insert(lines, 0, &first)
+	}
 	for _, entry := range lines {
 		// A handler that cannot keep entries has nobody to tell.
 		_ = h.HandleLogEntry(e.ctx, entry)

@@ -44,13 +44,15 @@ func (e *Envelope) Health(ctx context.Context) (*protos.GetHealthReply, error) {
 	return e.conversation.GetHealth(ctx, &protos.GetHealthRequest{})
 }
 
-// GetMetrics returns the weavelet's metrics.
+// GetMetrics returns the weavelet's metrics. Concurrent calls wait for each other.
 func (e *Envelope) GetMetrics() ([]*metrics.MetricSnapshot, error) {
+	e.measuring.Lock()
+	defer e.measuring.Unlock()
 	reply, err := e.conversation.GetMetrics(e.ctx, &protos.GetMetricsRequest{})
-	if err != nil || reply.Update == nil {
+	if err != nil {
 		return nil, err
 	}
-	return metrics.Snapshots(reply.Update), nil
+	return e.measured.Import(reply.Update), nil
 }
 
 // GetLoad returns the load of the weavelet's routed components.
@@ -72,7 +74,8 @@ func (e *Envelope) GetProfile(req *protos.GetProfileRequest) ([]byte, error) {
 }
 
 // Drain asks the weavelet to end its listeners and calls in order, and returns when they have
-// ended. It is an extension, which fails with weavelets that do not know it.
+// ended. It is an extension: the error is errors.ErrUnsupported if the weavelet lists no features, as
+// it does only if EnvelopeInfo.Features has some.
 func (e *Envelope) Drain(ctx context.Context, timeout time.Duration) error {
 	_, err := e.conversation.Drain(ctx, &protos.DrainRequest{TimeoutMicros: timeout.Microseconds()})
 	return err

@@ -12,12 +12,15 @@ const (
 	Cyan   = "\x1b[36m"
 )
 
-// Enabled reports whether standard output takes colours: it is a terminal that is not dumb, and
-// NO_COLOR is not set (see no-color.org).
+// Enabled reports whether standard output and standard error take colours: both are terminals that
+// are not dumb, and NO_COLOR is not set (see no-color.org).
 func Enabled() bool {
-	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := os.Stdout.Stat()
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" &&
+		isTerminal(os.Stdout) && isTerminal(os.Stderr)
+}
+
+// isTerminal takes every character device for a terminal: on others nobody sees the colours.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -82,6 +82,27 @@ var golden = []struct {
 		}}},
 	},
 	{
+		"a list of strings, whose number is not 1",
+		"0a016b" + "1207" + "0808" + "2a03" + "120161",
+		&Span_Attribute{Key: "k", Value: &Span_Attribute_Value{
+			Type: Span_Attribute_Value_STRINGLIST,
+			Strs: &Span_Attribute_Value_StringList{Strs: []string{"a"}},
+		}},
+	},
+	{
+		"a oneof whose value is zero, and one that is empty",
+		"4209" + "0a0162" + "1204" + "0801" + "1000" + "4209" + "0a0173" + "1204" + "0804" + "1a00",
+		&Span{Attributes: []*Span_Attribute{
+			{Key: "b", Value: &Span_Attribute_Value{Type: Span_Attribute_Value_BOOL}},
+			{Key: "s", Value: &Span_Attribute_Value{Type: Span_Attribute_Value_STRING}},
+		}},
+	},
+	{
+		"an empty key and an empty value in a map",
+		"3a04" + "0a00" + "1200",
+		&AppConfig{Sections: map[string]string{"": ""}},
+	},
+	{
 		"extensions have numbers from 1000 on",
 		"3207" + "c03e01" + "ca3e01" + "78",
 		&WeaveletMsg{GetHealthReply: &GetHealthReply{Ready: true, HealthyComponents: []string{"x"}}},

@@ -312,7 +312,7 @@ type Span_Attribute_Value_StringList struct {
 }
 
 func (m *Span_Attribute_Value_StringList) visit(v *visitor) {
-	v.strings(1, &m.Strs)
+	v.strings(2, &m.Strs)
 }
 
 // Span_Link refers to another span.

@@ -153,7 +153,9 @@ func (v *visitor) bytesOf(num int, data []byte) {
 
 // number is an integer, an enumeration or a boolean as a varint.
 func number[T ~int32 | ~int64 | ~uint64](v *visitor, num int, field *T) {
-	*field = T(v.varint(num, uint64(*field)))
+	if n := v.varint(num, uint64(*field)); v.reading {
+		*field = T(n) // a message that is written may be read by others meanwhile
+	}
 }
 
 // varint writes a number, or returns the one that was read in its place.
@@ -177,8 +179,9 @@ func (v *visitor) bool(num int, field *bool) {
 	if *field {
 		n = 1
 	}
-	number(v, num, &n)
-	*field = n != 0
+	if number(v, num, &n); v.reading {
+		*field = n != 0
+	}
 }
 
 func (v *visitor) fixed(num int, field *int64) {
@@ -195,8 +198,9 @@ func (v *visitor) fixed(num int, field *int64) {
 
 func (v *visitor) double(num int, field *float64) {
 	bits := int64(math.Float64bits(*field))
-	v.fixed(num, &bits)
-	*field = math.Float64frombits(uint64(bits))
+	if v.fixed(num, &bits); v.reading {
+		*field = math.Float64frombits(uint64(bits))
+	}
 }
 
 func (v *visitor) string(num int, field *string) {

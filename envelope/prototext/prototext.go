@@ -51,6 +51,10 @@ func writeField(b *strings.Builder, name string, v reflect.Value, depth int) {
 	fmt.Fprintf(b, "%s%s: ", indent(depth), name)
 	switch v.Kind() {
 	case reflect.Pointer:
+		if v.IsNil() || v.Elem().IsZero() {
+			b.WriteString("{}\n")
+			return
+		}
 		b.WriteString("{\n")
 		write(b, v.Elem(), depth+1)
 		fmt.Fprintf(b, "%s}\n", indent(depth))
@@ -58,6 +62,8 @@ func writeField(b *strings.Builder, name string, v reflect.Value, depth int) {
 		fmt.Fprintf(b, "%s\n", strconv.Quote(v.String()))
 	case reflect.Slice:
 		fmt.Fprintf(b, "%s\n", strconv.Quote(string(v.Bytes())))
+	case reflect.Float64:
+		fmt.Fprintf(b, "%s\n", strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(v.Float(), 'g', -1, 64), "+")))
 	default: // an enumeration has a String method
 		fmt.Fprintf(b, "%v\n", v.Interface())
 	}

@@ -1,6 +1,7 @@
 package prototext
 
 import (
+	"math"
 	"testing"
 
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -35,6 +36,14 @@ sections: {
 			Colocate: []*protos.ComponentGroup{{Components: []string{"a", "b"}}},
 			Sections: map[string]string{"y": "", "x": "1"},
 		},
+		`id: 1
+get_health_request: {}
+`: &protos.EnvelopeMsg{Id: 1, GetHealthRequest: &protos.GetHealthRequest{}},
+		`bounds: -1.5
+bounds: inf
+bounds: nan
+value: 1e+300
+`: &protos.MetricSnapshot{Bounds: []float64{-1.5, math.Inf(1), math.NaN()}, Value: 1e300},
 		`cert: "\x00\xff"
 `: &protos.GetSelfCertificateReply{Cert: []byte{0, 0xff}},
 	} {

@@ -3,7 +3,10 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
@@ -14,7 +17,8 @@ import (
 const Main = "github.com/ServiceWeaver/weaver/Main"
 
 // ParseConfig parses a configuration file, whose name is used in errors. Sections of components
-// are passed to sectionValidator, unless it is nil; an error of it is that of the file.
+// are passed to sectionValidator in the order of their names, unless it is nil; its errors are those
+// of the file.
 func ParseConfig(file string, input string, sectionValidator func(key, val string) error) (*protos.AppConfig, error) {
 	app, err := config.Parse(file, input, config.Options{})
 	if err != nil {
@@ -31,14 +35,18 @@ func ParseConfig(file string, input string, sectionValidator func(key, val strin
 	for _, g := range app.Groups {
 		c.Colocate = append(c.Colocate, &protos.ComponentGroup{Components: g.Components})
 	}
-	for key, section := range app.Sections {
-		c.Sections[key] = string(section)
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(app.Sections)) {
+		c.Sections[key] = string(app.Sections[key])
 		if sectionValidator == nil {
 			continue
 		}
-		if err := sectionValidator(key, string(section)); err != nil {
-			return nil, fmt.Errorf("section %q: %w", key, err)
+		if err := sectionValidator(key, c.Sections[key]); err != nil {
+			errs = append(errs, fmt.Errorf("section %q: %w", key, err))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -131,10 +131,6 @@ func (d *Deployer) Serve(ctx context.Context) error {
 	var deadline <-chan time.Time
 	done := ctx.Done()
 	for {
-		if d.stopping && !slices.ContainsFunc(d.sets, (*set).running) {
-			d.emit(Event{Kind: "stopped", Text: "everything has stopped"})
-			return nil
-		}
 		if d.finished && !d.stopping {
 			d.stopping = true
 			deadline = time.After(d.drainTime())
@@ -142,6 +138,10 @@ func (d *Deployer) Serve(ctx context.Context) error {
 		if d.stopping {
 			for _, s := range d.sets {
 				s.stop()
+			}
+			if !slices.ContainsFunc(d.sets, (*set).running) {
+				d.emit(Event{Kind: "stopped", Text: "everything has stopped"})
+				return nil
 			}
 		}
 		select {

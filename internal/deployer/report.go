@@ -162,7 +162,7 @@ func (d *Deployer) Metrics(ctx context.Context) (map[string][]*metrics.MetricSna
 			case a := <-answered:
 				if a.err == nil {
 					mu.Lock()
-					all[name] = a.snapshots
+					all[name] = append([]*metrics.MetricSnapshot{}, a.snapshots...)
 					mu.Unlock()
 				}
 			case <-time.After(2 * time.Second): // a hung replica keeps nobody waiting

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/divisi-go/divisi/envelope/protomsg"
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -32,16 +33,25 @@ type EnvelopeHandler interface {
 // Envelope is the envelope's end of the conversation.
 type Envelope struct {
 	conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]
+	extended bool // the weavelet understands more than v0.20
 }
 
 // NewEnvelope does the handshake and begins to receive. Requests of the weavelet wait for Serve.
 func NewEnvelope(r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) (
 	*Envelope, *protos.WeaveletInfo, error) {
-	c := &Envelope{conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]{
+	c := &Envelope{conn: conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]{
 		r: r, w: w,
-		newIn: func() *protos.WeaveletMsg { return &protos.WeaveletMsg{} },
-		split: func(m *protos.WeaveletMsg) (int64, string) { return m.Id, m.Error },
-		setID: func(m *protos.EnvelopeMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+		newIn:  func() *protos.WeaveletMsg { return &protos.WeaveletMsg{} },
+		newOut: func() *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} },
+		split:  func(m *protos.WeaveletMsg) (int64, string) { return m.Id, m.Error },
+		setID:  func(m *protos.EnvelopeMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+		dropped: func(n int) *protos.WeaveletMsg {
+			return &protos.WeaveletMsg{LogEntry: &protos.LogEntry{
+				App: info.App, Version: info.DeploymentId, Node: info.Id, Level: "warn",
+				TimeMicros: time.Now().UnixMicro(),
+				Msg:        fmt.Sprintf("%d messages dropped: they came faster than they were handled", n),
+			}}
+		},
 	}}
 	c.init()
 	if err := c.send(&protos.EnvelopeMsg{EnvelopeInfo: info}); err != nil {
@@ -58,6 +68,7 @@ func NewEnvelope(r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) (
 	case reply.DialAddr == "":
 		return nil, nil, errors.New("the WeaveletInfo lacks the address")
 	}
+	c.extended = len(reply.Features) > 0
 	go c.read()
 	return c, reply, nil
 }
@@ -73,17 +84,17 @@ func (c *Envelope) Serve(ctx context.Context, h EnvelopeHandler) error {
 		case m.TraceSpans != nil:
 			err = h.HandleTraceSpans(ctx, m.TraceSpans)
 		case m.ActivateComponentRequest != nil:
-			out.ActivateComponentReply, err = h.ActivateComponent(ctx, m.ActivateComponentRequest)
+			out.ActivateComponentReply, err = filled(h.ActivateComponent(ctx, m.ActivateComponentRequest))
 		case m.GetListenerAddressRequest != nil:
-			out.GetListenerAddressReply, err = h.GetListenerAddress(ctx, m.GetListenerAddressRequest)
+			out.GetListenerAddressReply, err = filled(h.GetListenerAddress(ctx, m.GetListenerAddressRequest))
 		case m.ExportListenerRequest != nil:
-			out.ExportListenerReply, err = h.ExportListener(ctx, m.ExportListenerRequest)
+			out.ExportListenerReply, err = filled(h.ExportListener(ctx, m.ExportListenerRequest))
 		case m.GetSelfCertificateRequest != nil:
-			out.GetSelfCertificateReply, err = h.GetSelfCertificate(ctx, m.GetSelfCertificateRequest)
+			out.GetSelfCertificateReply, err = filled(h.GetSelfCertificate(ctx, m.GetSelfCertificateRequest))
 		case m.VerifyClientCertificateRequest != nil:
-			out.VerifyClientCertificateReply, err = h.VerifyClientCertificate(ctx, m.VerifyClientCertificateRequest)
+			out.VerifyClientCertificateReply, err = filled(h.VerifyClientCertificate(ctx, m.VerifyClientCertificateRequest))
 		case m.VerifyServerCertificateRequest != nil:
-			out.VerifyServerCertificateReply, err = h.VerifyServerCertificate(ctx, m.VerifyServerCertificateRequest)
+			out.VerifyServerCertificateReply, err = filled(h.VerifyServerCertificate(ctx, m.VerifyServerCertificateRequest))
 		default:
 			err = errUnknown(m.Id)
 		}
@@ -151,9 +162,14 @@ func (c *Envelope) UpdateComponents(ctx context.Context, r *protos.UpdateCompone
 	return orEmpty(in.UpdateComponentsReply), nil
 }
 
-// Drain asks to end calls and listeners in order.
+// Drain asks to end calls and listeners in order. A weavelet of v0.20 would end at a request that it
+// does not know, and is not asked.
 func (c *Envelope) Drain(ctx context.Context, r *protos.DrainRequest) (
 	*protos.DrainReply, error) {
+	if !c.extended {
+		return nil, fmt.Errorf("the weavelet lists no features, so it cannot drain: %w",
+			errors.ErrUnsupported)
+	}
 	in, err := c.call(ctx, &protos.EnvelopeMsg{DrainRequest: r})
 	if err != nil {
 		return nil, err

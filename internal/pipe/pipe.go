@@ -1,9 +1,13 @@
 // Package pipe is the conversation between an envelope and a weavelet, over any pair of byte
 // streams. Either end makes requests with an id x, which are answered with the id -x in any
 // order; the weavelet also sends messages that nobody answers, which stay in order.
+//
+// Nothing that a handler does keeps messages from being read, and nothing that is written keeps
+// them either: both ends may flood each other and go on.
 package pipe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +18,15 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 )
 
-// maxWaiting bounds the messages that wait for Serve. Beyond it the other side is no longer
-// read, so that it notices.
-const maxWaiting = 1 << 14
+const (
+	// maxRequests bounds the requests that wait or are being answered. A peer that makes more
+	// has lost count, and the conversation ends.
+	maxRequests = 1 << 14
+
+	// maxUnheard bounds the messages without an answer that wait for their handler. More are
+	// dropped and counted: log entries must hold up neither requests nor the weavelet.
+	maxUnheard = 1 << 14
+)
 
 // ErrClosed is the error of requests when the conversation is over.
 var ErrClosed = errors.New("the conversation with the other process is over")
@@ -29,21 +39,26 @@ type frame interface {
 
 // conn is one end: it sends messages of the type Out and receives such of the type In.
 type conn[In, Out frame] struct {
-	r     io.ReadCloser
-	w     io.WriteCloser
-	newIn func() In
-	split func(In) (id int64, failure string)
-	setID func(Out, int64, string)
+	r       io.ReadCloser
+	w       io.WriteCloser
+	newIn   func() In
+	newOut  func() Out
+	split   func(In) (id int64, failure string)
+	setID   func(Out, int64, string)
+	dropped func(n int) In // what stands in for messages that were dropped
 
 	writing sync.Mutex // held while a message is written
 
-	mu      sync.Mutex // guards what follows
-	last    int64
-	pending map[int64]chan In
-	waiting []In
-	changed sync.Cond
-	err     error // why the conversation is over
-	over    chan struct{}
+	mu        sync.Mutex // guards what follows
+	last      int64
+	pending   map[int64]chan In
+	requests  []In // that wait for Serve
+	answering int  // requests that their handlers have
+	unheard   []In // messages without an answer that wait for Serve
+	lost      int  // messages dropped since the last one in unheard
+	changed   sync.Cond
+	err       error // why the conversation is over
+	over      chan struct{}
 }
 
 func (c *conn[In, Out]) init() {
@@ -52,34 +67,57 @@ func (c *conn[In, Out]) init() {
 	c.over = make(chan struct{})
 }
 
-// read receives until the conversation is over. It never waits for Serve to answer requests, so
-// replies come through however busy that is.
+// read receives until the conversation is over. It waits for nothing else.
 func (c *conn[In, Out]) read() {
 	for {
 		m := c.newIn()
-		if err := protomsg.Read(c.r, m); err != nil {
-			if err == io.EOF {
-				c.fail(ErrClosed)
-			} else {
-				c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
-			}
+		err := protomsg.Read(c.r, m)
+		switch {
+		case err == io.EOF:
+			err = ErrClosed
+		case err != nil:
+			err = fmt.Errorf("%w: %w", ErrClosed, err)
+		default:
+			err = c.sort(m)
+		}
+		if err != nil {
+			c.fail(err)
 			return
 		}
-		id, _ := c.split(m)
-		c.mu.Lock()
-		if id < 0 {
-			if reply, ok := c.pending[-id]; ok {
-				delete(c.pending, -id)
-				reply <- m
-			}
-		} else {
-			for len(c.waiting) >= maxWaiting && c.err == nil {
-				c.changed.Wait()
-			}
-			c.waiting = append(c.waiting, m)
-			c.changed.Broadcast()
+	}
+}
+
+// sort puts a message where it is waited for.
+func (c *conn[In, Out]) sort(m In) error {
+	id, _ := c.split(m)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case id < 0:
+		if reply, ok := c.pending[-id]; ok {
+			delete(c.pending, -id)
+			reply <- m
 		}
-		c.mu.Unlock()
+		return nil
+	case id > 0 && len(c.requests)+c.answering >= maxRequests:
+		return fmt.Errorf("%w: the other side makes more than %d requests at once", ErrClosed, maxRequests)
+	case id > 0:
+		c.requests = append(c.requests, m)
+	case len(c.unheard) >= maxUnheard:
+		c.lost++
+	default:
+		c.tellLoss()
+		c.unheard = append(c.unheard, m)
+	}
+	c.changed.Broadcast()
+	return nil
+}
+
+// tellLoss puts a message in the place of those that were dropped. The caller holds c.mu.
+func (c *conn[In, Out]) tellLoss() {
+	if c.lost > 0 {
+		c.unheard = append(c.unheard, c.dropped(c.lost))
+		c.lost = 0
 	}
 }
 
@@ -102,9 +140,17 @@ func (c *conn[In, Out]) Close() error {
 
 // send writes one message.
 func (c *conn[In, Out]) send(m Out) error {
+	var frame bytes.Buffer
+	if err := protomsg.Write(&frame, m); err != nil {
+		return err
+	}
+	return c.write(frame.Bytes())
+}
+
+func (c *conn[In, Out]) write(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := protomsg.Write(c.w, m); err != nil {
+	if _, err := c.w.Write(frame); err != nil {
 		// Half a message may have been written: nothing after it can be understood.
 		err = fmt.Errorf("%w: %w", ErrClosed, err)
 		c.fail(err)
@@ -125,10 +171,18 @@ func (c *conn[In, Out]) call(ctx context.Context, m Out) (In, error) {
 	id := c.last
 	c.pending[id] = reply
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.pending, id)
+		c.mu.Unlock()
+	}()
 	c.setID(m, id, "")
-	if err := c.send(m); err != nil {
+	var frame bytes.Buffer
+	if err := protomsg.Write(&frame, m); err != nil {
 		return nil, err
 	}
+	// A process that has been stopped reads nothing: ctx must end the wait for it, too.
+	go c.write(frame.Bytes())
 	var in In
 	select {
 	case in = <-reply:
@@ -139,9 +193,6 @@ func (c *conn[In, Out]) call(ctx context.Context, m Out) (In, error) {
 			return nil, c.err
 		}
 	case <-ctx.Done():
-		c.mu.Lock()
-		delete(c.pending, id)
-		c.mu.Unlock()
 		return nil, context.Cause(ctx)
 	}
 	if _, failure := c.split(in); failure != "" {
@@ -151,43 +202,94 @@ func (c *conn[In, Out]) call(ctx context.Context, m Out) (In, error) {
 }
 
 // serve hands what arrives to handle: messages without an answer one after the other, requests
-// each in a goroutine of its own. It returns when the conversation is over, with the reason.
+// each in a goroutine of its own. It returns when the conversation is over and all messages
+// without an answer have been handled, with the reason; it does not wait for requests, whose
+// replies would reach nobody.
 func (c *conn[In, Out]) serve(ctx context.Context, handle func(context.Context, In) (Out, error)) error {
-	ctx, cancel := context.WithCancel(ctx)
+	answering, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.fail(context.Cause(ctx)) })
 	defer stop()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		for m := c.next(&c.unheard); m != nil; m = c.next(&c.unheard) {
+			// An error of the handler has nobody to go to.
+			_, _ = handle(ctx, m)
+		}
+	}()
+	for m := c.next(&c.requests); m != nil; m = c.next(&c.requests) {
+		go c.answer(answering, m, handle)
+	}
+	cancel()
+	<-heard
+	return c.err
+}
+
+// next takes the first message of a queue. It returns nil when the queue is empty and the
+// conversation is over.
+func (c *conn[In, Out]) next(queue *[]In) In {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
-		c.mu.Lock()
-		for len(c.waiting) == 0 && c.err == nil {
-			c.changed.Wait()
+		if queue == &c.unheard && len(c.unheard) == 0 {
+			c.tellLoss()
 		}
-		if len(c.waiting) == 0 {
-			defer c.mu.Unlock()
-			return c.err
-		}
-		m := c.waiting[0]
-		c.waiting = c.waiting[1:]
-		c.changed.Broadcast()
-		c.mu.Unlock()
-		id, _ := c.split(m)
-		if id == 0 {
-			handle(ctx, m)
-			continue
-		}
-		go func() {
-			reply, err := handle(ctx, m)
-			failure := ""
-			if err != nil {
-				failure = err.Error()
+		if len(*queue) > 0 {
+			m := (*queue)[0]
+			(*queue)[0], *queue = nil, (*queue)[1:]
+			if queue == &c.requests {
+				c.answering++
 			}
-			c.setID(reply, -id, failure)
-			c.send(reply)
-		}()
+			return m
+		}
+		if c.err != nil {
+			return nil
+		}
+		c.changed.Wait()
+	}
+}
+
+// answer handles a request and sends the reply.
+func (c *conn[In, Out]) answer(ctx context.Context, m In, handle func(context.Context, In) (Out, error)) {
+	defer func() {
+		c.mu.Lock()
+		c.answering--
+		c.mu.Unlock()
+	}()
+	id, _ := c.split(m)
+	reply, err := handle(ctx, m)
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	c.setID(reply, -id, failure)
+	if err := c.send(reply); err != nil && !errors.Is(err, ErrClosed) {
+		refusal := c.newOut()
+		c.setID(refusal, -id, err.Error())
+		_ = c.send(refusal) // it fails only when the conversation is over
 	}
 }
 
 // errUnknown is the answer to a request from the future.
 func errUnknown(id int64) error {
 	return fmt.Errorf("request %d has no content that this version knows", id)
+}
+
+// filled is what a handler returns, with a reply without content in the place of none: peers of
+// v0.20 take a message without a reply for an error.
+func filled[T any](reply *T, err error) (*T, error) {
+	if err == nil {
+		reply = orEmpty(reply)
+	}
+	return reply, err
+}
+
+// orEmpty stands in for a reply without content, as deployers may send that build messages by
+// hand.
+func orEmpty[T any](reply *T) *T {
+	if reply == nil {
+		reply = new(T)
+	}
+	return reply
 }

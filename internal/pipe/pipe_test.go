@@ -79,6 +79,10 @@ func (h *weavelet) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (*
 	return h.health(ctx)
 }
 
+func (h *weavelet) Drain(context.Context, *protos.DrainRequest) (*protos.DrainReply, error) {
+	return nil, nil
+}
+
 func (h *weavelet) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingInfoRequest) (*protos.UpdateRoutingInfoReply, error) {
 	return nil, h.routing(r)
 }
@@ -100,7 +104,9 @@ func (h *envelope) HandleLogEntry(_ context.Context, e *protos.LogEntry) error {
 	return errors.New("an error that nobody hears")
 }
 
-var info = &protos.EnvelopeInfo{App: "app", DeploymentId: "d", Id: "w", RunMain: true}
+var info = &protos.EnvelopeInfo{
+	App: "app", DeploymentId: "d", Id: "w", RunMain: true, Features: []string{"extensions"},
+}
 
 // connect does the handshake, and serves both ends until the test is over.
 func connect(t *testing.T, l link, eh EnvelopeHandler, wh WeaveletHandler) (*Envelope, *Weavelet) {
@@ -124,7 +130,7 @@ func connect(t *testing.T, l link, eh EnvelopeHandler, wh WeaveletHandler) (*Env
 	if got.App != "app" || !got.RunMain {
 		t.Errorf("envelope info %+v", got)
 	}
-	if err := w.Hello(&protos.WeaveletInfo{DialAddr: "tcp://a:1"}); err != nil {
+	if err := w.Hello(&protos.WeaveletInfo{DialAddr: "tcp://a:1", Features: info.Features}); err != nil {
 		t.Fatal(err)
 	}
 	env := <-done
@@ -280,7 +286,8 @@ func TestFloodWithoutServe(t *testing.T) {
 	}
 }
 
-// TestGoldenRequest speaks the bytes of Service Weaver v0.20.0 with a weavelet.
+// TestGoldenRequest speaks the bytes of Service Weaver v0.20.0 with a weavelet, which answers with
+// such bytes only, though it has more to say.
 func TestGoldenRequest(t *testing.T) {
 	l := links["io.Pipe"](t)
 	done := make(chan error, 1)
@@ -289,10 +296,15 @@ func TestGoldenRequest(t *testing.T) {
 		if err == nil {
 			err = w.Hello(&protos.WeaveletInfo{
 				DialAddr: "tcp://127.0.0.1:41289", Version: &protos.SemVer{Minor: 20},
+				Features: []string{"extensions"},
 			})
 		}
 		if err == nil {
-			err = w.Serve(t.Context(), &weavelet{})
+			err = w.Serve(t.Context(), &weavelet{health: func(context.Context) (*protos.GetHealthReply, error) {
+				return &protos.GetHealthReply{
+					Status: protos.HealthStatus_HEALTHY, Ready: true, HealthyComponents: []string{"c"},
+				}, nil
+			}})
 		}
 		done <- err
 	}()

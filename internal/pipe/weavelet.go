@@ -25,15 +25,18 @@ type WeaveletHandler interface {
 // Weavelet is the weavelet's end of the conversation.
 type Weavelet struct {
 	conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]
+	extended bool // the envelope understands more than v0.20
 }
 
 // NewWeavelet reads the envelope's half of the handshake. Hello sends the other half.
 func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *protos.EnvelopeInfo, error) {
-	c := &Weavelet{conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]{
+	c := &Weavelet{conn: conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]{
 		r: r, w: w,
-		newIn: func() *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} },
-		split: func(m *protos.EnvelopeMsg) (int64, string) { return m.Id, m.Error },
-		setID: func(m *protos.WeaveletMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+		newIn:   func() *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} },
+		newOut:  func() *protos.WeaveletMsg { return &protos.WeaveletMsg{} },
+		split:   func(m *protos.EnvelopeMsg) (int64, string) { return m.Id, m.Error },
+		setID:   func(m *protos.WeaveletMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+		dropped: func(int) *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} }, // an envelope sends none
 	}}
 	c.init()
 	m := c.newIn()
@@ -47,11 +50,18 @@ func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *protos.Envelope
 	case info.App == "" || info.DeploymentId == "" || info.Id == "":
 		return nil, nil, errors.New("the EnvelopeInfo lacks the application, the deployment or the id")
 	}
+	c.extended = len(info.Features) > 0
 	return c, info, nil
 }
 
-// Hello sends the weavelet's half of the handshake and begins to receive.
+// Hello sends the weavelet's half of the handshake and begins to receive. An envelope that lists no
+// features is told of none: it is of v0.20.
 func (c *Weavelet) Hello(info *protos.WeaveletInfo) error {
+	if !c.extended {
+		plain := *info
+		plain.Features = nil
+		info = &plain
+	}
 	if err := c.send(&protos.WeaveletMsg{WeaveletInfo: info}); err != nil {
 		return err
 	}
@@ -67,18 +77,22 @@ func (c *Weavelet) Serve(ctx context.Context, h WeaveletHandler) error {
 		switch {
 		case m.GetHealthRequest != nil:
 			out.GetHealthReply, err = h.GetHealth(ctx, m.GetHealthRequest)
+			if out.GetHealthReply != nil && !c.extended {
+				out.GetHealthReply = &protos.GetHealthReply{Status: out.GetHealthReply.Status}
+			}
+			out.GetHealthReply, err = filled(out.GetHealthReply, err)
 		case m.GetMetricsRequest != nil:
-			out.GetMetricsReply, err = h.GetMetrics(ctx, m.GetMetricsRequest)
+			out.GetMetricsReply, err = filled(h.GetMetrics(ctx, m.GetMetricsRequest))
 		case m.GetLoadRequest != nil:
-			out.GetLoadReply, err = h.GetLoad(ctx, m.GetLoadRequest)
+			out.GetLoadReply, err = filled(h.GetLoad(ctx, m.GetLoadRequest))
 		case m.GetProfileRequest != nil:
-			out.GetProfileReply, err = h.GetProfile(ctx, m.GetProfileRequest)
+			out.GetProfileReply, err = filled(h.GetProfile(ctx, m.GetProfileRequest))
 		case m.UpdateRoutingInfoRequest != nil:
-			out.UpdateRoutingInfoReply, err = h.UpdateRoutingInfo(ctx, m.UpdateRoutingInfoRequest)
+			out.UpdateRoutingInfoReply, err = filled(h.UpdateRoutingInfo(ctx, m.UpdateRoutingInfoRequest))
 		case m.UpdateComponentsRequest != nil:
-			out.UpdateComponentsReply, err = h.UpdateComponents(ctx, m.UpdateComponentsRequest)
+			out.UpdateComponentsReply, err = filled(h.UpdateComponents(ctx, m.UpdateComponentsRequest))
 		case m.DrainRequest != nil:
-			out.DrainReply, err = h.Drain(ctx, m.DrainRequest)
+			out.DrainReply, err = filled(h.Drain(ctx, m.DrainRequest))
 		default:
 			err = errUnknown(m.Id)
 		}
@@ -154,13 +168,4 @@ func (c *Weavelet) SendLogEntry(e *protos.LogEntry) error {
 // SendTraceSpans sends spans, which are not answered.
 func (c *Weavelet) SendTraceSpans(s *protos.TraceSpans) error {
 	return c.send(&protos.WeaveletMsg{TraceSpans: s})
-}
-
-// orEmpty stands in for a reply without content, as deployers may send that build messages by
-// hand.
-func orEmpty[T any](reply *T) *T {
-	if reply == nil {
-		reply = new(T)
-	}
-	return reply
 }

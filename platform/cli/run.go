@@ -98,8 +98,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	}
 	defer k.Close()
 	_ = telemetry.RemoveOld(k.LogDir(), time.Now().Add(-oldLogs)) // they only take space
-	r := &runner{c: c, options: o, target: t, logDir: k.LogDir(),
-		pageEvents: dashboard.NewEvents()}
+	r := &runner{c: c, options: o, target: t, logDir: k.LogDir()}
 	r.deployer, err = deployer.New(spec, process.NewLauncher(k), deployer.Options{
 		RuntimeDir:  runtimeDir,
 		Logger:      slog.New(slog.DiscardHandler),
@@ -110,7 +109,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	}
 	api := &control.Server{App: r.deployer, Streams: r.streams(),
 		Info: control.Info{Pid: os.Getpid(), LogDir: k.LogDir()}}
-	page, err := dashboard.Listen(o.admin, r.deployer, r.pageEvents)
+	page, err := dashboard.Listen(o.admin, r.deployer, &r.events, k.LogDir())
 	if err != nil {
 		return err
 	}

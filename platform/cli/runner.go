@@ -21,15 +21,14 @@ import (
 
 // runner runs one application in the foreground.
 type runner struct {
-	c          *command
-	options    runOptions
-	target     *target
-	deployer   *deployer.Deployer
-	logDir     string
-	admin      string // address of the live page
-	events     telemetry.Events
-	pageEvents *dashboard.Events
-	advised    sync.Once // of where to find out why a process ended
+	c        *command
+	options  runOptions
+	target   *target
+	deployer *deployer.Deployer
+	logDir   string
+	admin    string // address of the live page
+	events   telemetry.Events
+	advised  sync.Once // of where to find out why a process ended
 }
 
 // serve runs the application until it ends. The control API goes last: when it is gone,
@@ -117,11 +116,11 @@ func (r *runner) showStart(ctx context.Context) {
 	}
 	fmt.Fprintln(r.c.out)
 	r.c.columns(replicaRows(status.Replicas, time.Now()))
-	text := fmt.Sprintf("%s runs as %d processes in %d groups.", status.App, len(status.Replicas), len(status.Groups))
+	text := fmt.Sprintf("%s runs as %d processes in %d groups", status.App, len(status.Replicas), len(status.Groups))
 	if r.admin != "" {
-		text += " Live page: " + r.admin + "."
+		text += ", live page " + r.admin
 	}
-	fmt.Fprintf(r.c.out, "\n%s Ctrl-C drains and stops them.\n", text)
+	fmt.Fprintf(r.c.out, "\n%s (Ctrl-C drains and stops them)\n", text)
 }
 
 func (r *runner) over() bool {
@@ -161,7 +160,6 @@ func (r *runner) answers(ctx context.Context, url string) bool {
 // handle keeps what happened, and shows what an operator should notice.
 func (r *runner) handle(e deployer.Event) {
 	r.events.Add(e)
-	r.pageEvents.Add(e)
 	switch e.Kind {
 	case "exited":
 		if strings.HasSuffix(e.Text, " code 0") {

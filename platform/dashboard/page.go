@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
@@ -34,13 +35,14 @@ const policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style
 // Page is the live page of one application.
 type Page struct {
 	app      Application
-	events   *Events
+	events   *telemetry.Events
+	logDir   string
 	listener net.Listener
 }
 
 // Listen opens the address of the page, which must be one of this machine's own loopback
-// addresses; "" means no page, and returns nil.
-func Listen(address string, app Application, events *Events) (*Page, error) {
+// addresses; "" means no page, and returns nil. The log is the folder of a keeper.
+func Listen(address string, app Application, events *telemetry.Events, logDir string) (*Page, error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -53,7 +55,7 @@ func Listen(address string, app Application, events *Events) (*Page, error) {
 		return nil, fmt.Errorf("cannot open the live page at %s: it has no protection against other "+
 			"machines: give a loopback address such as localhost:9090 with --admin", address)
 	}
-	return &Page{app: app, events: events, listener: l}, nil
+	return &Page{app: app, events: events, logDir: logDir, listener: l}, nil
 }
 
 // URL returns the address of the page.
@@ -95,6 +97,7 @@ func (p *Page) Handler() http.Handler {
 			"time": time.Now(), "status": p.app.Status(), "events": p.events.List(), "calls": calls(all),
 		})
 	})
+	mux.HandleFunc("GET /log", p.log)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		all, err := p.app.Metrics(r.Context())
 		if err != nil {
@@ -108,6 +111,28 @@ func (p *Page) Handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	return localOnly(mux)
+}
+
+// maxEntries bounds how much of the log is shown.
+const maxEntries = 100
+
+// log answers with the latest entries of a level and those above.
+func (p *Page) log(w http.ResponseWriter, r *http.Request) {
+	f := &telemetry.Filter{Level: r.FormValue("level")}
+	if err := f.Compile(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	entries, err := telemetry.Recent(p.logDir, f, maxEntries)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	begin := p.app.Status().Started // the log has earlier runs as well
+	entries = slices.DeleteFunc(entries, func(e telemetry.Entry) bool { return e.Time.Before(begin) })
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_ = json.NewEncoder(w).Encode(entries)
 }
 
 // localOnly refuses requests under a name that is not this machine's own: a page elsewhere could

@@ -228,13 +228,41 @@ function showEvents(data) {
   ]);
 }
 
+const levels = { warn: "warn", error: "bad" };
+
+function showLog(entries) {
+  const seen = new Map(); // entries may be equal
+  const latest = entries.reverse().map(e => {
+    const text = [e.component ? `[${e.component.split("/").slice(-2).join(".")}]` : "", e.msg,
+      ...Object.entries(e.attrs ?? {}).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(" ");
+    const key = e.time + e.replica + text, nth = (seen.get(key) ?? 0) + 1;
+    seen.set(key, nth);
+    return { ...e, text, key: key + nth };
+  });
+  $("silent").hidden = latest.length > 0;
+  rows($("log"), latest, e => e.key, false, e => [
+    { text: new Date(e.time).toLocaleTimeString("en-GB") },
+    { text: e.level, chip: "chip " + (levels[e.level] ?? "") },
+    { text: e.replica ?? "" },
+    { text: e.text, type: "text" },
+  ]);
+}
+
+// The log is read from files each time, so it is asked for only while it can be seen.
+let logSeen = false;
+new IntersectionObserver(changes => { logSeen = changes.at(-1).isIntersecting; }).observe($("log").closest("section"));
+
+async function fetchJSON(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10 * period) });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return answer.json();
+}
+
 let failures = 0;
 
 async function look() {
   try {
-    const answer = await fetch("/data", { cache: "no-store", signal: AbortSignal.timeout(10 * period) });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const data = await answer.json();
+    const data = await fetchJSON("/data");
     for (const part of ["listeners", "groups", "replicas", "edges"]) data.status[part] ??= [];
     for (const r of data.status.replicas) r.components ??= [];
     const list = rates(data);
@@ -244,6 +272,7 @@ async function look() {
     showReplicas(data);
     showMethods(list);
     showEvents(data);
+    if (logSeen && !document.hidden) showLog(await fetchJSON("/log?level=" + $("level").value));
     failures = 0;
     $("lost").hidden = true;
   } catch (problem) {

@@ -7,12 +7,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/platform/telemetry"
 )
 
 // application is one that says what a test wants it to.
@@ -61,7 +64,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 }
 
 func TestHost(t *testing.T) {
-	p := &Page{app: shop(), events: NewEvents()}
+	p := &Page{app: shop(), events: &telemetry.Events{}}
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:1234": 200, "127.0.0.1:1234": 200, "127.0.0.1": 200,
 		"[::1]:1234":   200,
@@ -77,7 +80,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
-	p := &Page{app: shop(), events: NewEvents()}
+	p := &Page{app: shop(), events: &telemetry.Events{}}
 	for path, kind := range map[string]string{
 		"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript", "/graph.js": "text/javascript",
 	} {
@@ -100,8 +103,8 @@ func TestPageLoadsNothingFromElsewhere(t *testing.T) {
 }
 
 func TestData(t *testing.T) {
-	events := NewEvents()
-	for range maxEvents + 1 {
+	events := &telemetry.Events{}
+	for range 3 {
 		events.Add(deployer.Event{Kind: "ready", Text: "<script>"})
 	}
 	app := shop()
@@ -116,9 +119,9 @@ func TestData(t *testing.T) {
 		t.Fatalf("%v in %s", err, body)
 	}
 	want := Calls{Caller: "main", Component: "cart.Cart", Method: "View", Count: 5}
-	if data.Status.App != "shop" || len(data.Events) != maxEvents || data.Time.IsZero() ||
+	if data.Status.App != "shop" || len(data.Events) != 3 || data.Time.IsZero() ||
 		len(data.Calls) != 1 || data.Calls[0].Count != want.Count || data.Calls[0].Component != want.Component {
-		t.Errorf("data = %+v, want the application, %d events, and the calls %+v", data, maxEvents, want)
+		t.Errorf("data = %+v, want the application, three events, and the calls %+v", data, want)
 	}
 	if response.Header.Get("Content-Type") != "application/json" || strings.Contains(body, "<script>") {
 		t.Errorf("data that a browser could take for a page: %v", response.Header)
@@ -129,9 +132,45 @@ func TestData(t *testing.T) {
 	}
 }
 
+func TestLog(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"divisi":1,"time":"2026-01-02T03:04:05Z","level":"info","msg":"<b>","node":"shop-cart-0"}
+{"divisi":1,"time":"2026-01-02T03:04:06Z","level":"warn","msg":"late","node":"shop-cart-0","attrs":{"user":"7"}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "shop-cart-0.log"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := shop()
+	p := &Page{app: app, events: &telemetry.Events{}, logDir: dir}
+	for level, want := range map[string]int{"": 2, "info": 2, "warn": 1, "error": 0} {
+		response, body := get(t, p, "localhost", "/log?level="+level)
+		var entries []telemetry.Entry
+		if err := json.Unmarshal([]byte(body), &entries); err != nil || len(entries) != want || entries == nil {
+			t.Errorf("level %q: %s (%v)", level, body, err)
+		}
+		if response.Header.Get("Content-Type") != "application/json" || strings.Contains(body, "<b>") {
+			t.Errorf("a log that a browser could take for a page: %v", response.Header)
+		}
+	}
+	app.status.Started = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
+	if _, body := get(t, p, "localhost", "/log"); strings.Count(body, `"msg"`) != 1 || !strings.Contains(body, "late") {
+		t.Errorf("since the start: %s", body)
+	}
+	if response, _ := get(t, p, "localhost", "/log?level=worn"); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("an unknown level: status %d", response.StatusCode)
+	}
+	if response, _ := get(t, p, "evil.example", "/log"); response.StatusCode != http.StatusForbidden {
+		t.Errorf("under another name: status %d", response.StatusCode)
+	}
+	p.logDir = filepath.Join(dir, "none")
+	if response, _ := get(t, p, "localhost", "/log"); response.StatusCode != http.StatusInternalServerError {
+		t.Errorf("without a folder: status %d", response.StatusCode)
+	}
+}
+
 func TestMetricsAndHealth(t *testing.T) {
 	app := shop()
-	p := &Page{app: app, events: NewEvents()}
+	p := &Page{app: app, events: &telemetry.Events{}}
 	response, body := get(t, p, "localhost", "/metrics")
 	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
 		t.Errorf("/metrics has the type %q", got)
@@ -149,13 +188,13 @@ func TestMetricsAndHealth(t *testing.T) {
 }
 
 func TestListenOnThisMachineOnly(t *testing.T) {
-	if p, err := Listen("", shop(), NewEvents()); p != nil || err != nil {
+	if p, err := Listen("", shop(), &telemetry.Events{}, ""); p != nil || err != nil {
 		t.Errorf("without an address: %v, %v; want no page", p, err)
 	}
-	if _, err := Listen("0.0.0.0:0", shop(), NewEvents()); err == nil || !strings.Contains(err.Error(), "--admin") {
+	if _, err := Listen("0.0.0.0:0", shop(), &telemetry.Events{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
 		t.Errorf("at an address that others reach: %v, want an error that names --admin", err)
 	}
-	p, err := Listen("localhost:0", shop(), NewEvents())
+	p, err := Listen("localhost:0", shop(), &telemetry.Events{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

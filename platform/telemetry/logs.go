@@ -74,12 +74,14 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for ended := false; !ended; {
-		until := time.Now()
 		select {
 		case <-tick.C:
-			until = until.Add(-lag)
 		case <-ctx.Done():
 			ended = true
+		}
+		until := time.Now()
+		if !ended {
+			until = until.Add(-lag)
 		}
 		err := l.read(until, func(e Entry) error {
 			if !q.Match(e) {

@@ -214,6 +214,7 @@ func TestFollow(t *testing.T) {
 		f.log("a", "twice", now())
 		expect("after last once twice")
 		// What was written before the end is shown.
+		time.Sleep(followEvery / 2)
 		f.log("b", "bye", now())
 		w.end()
 		<-w.over
@@ -222,6 +223,37 @@ func TestFollow(t *testing.T) {
 			t.Error(w.err)
 		}
 	})
+}
+
+func TestRecent(t *testing.T) {
+	f := newFolder(t)
+	f.append("a.log.1", entryLine("rotated", at(0)))
+	f.log("a", "a1", at(1))
+	f.log("b", "b2", at(2))
+	f.append("c.log", strings.Repeat("x", recentBytes))
+	f.append("c.log", strings.Repeat("y", recentBytes-1)+"\n")
+	f.log("c", "c3", at(3))
+	f.log("a", "a4", at(4))
+	f.append("a.log", "half of a li")
+	for most, want := range map[int]string{0: "[]", 2: "[c3 a4]", 10: "[a1 b2 c3 a4]"} {
+		entries, err := Recent(f.dir, &Filter{}, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages := []string{}
+		for _, e := range entries {
+			messages = append(messages, e.Msg)
+		}
+		if got := fmt.Sprint(messages); got != want {
+			t.Errorf("the last %d are %s, want %s", most, got, want)
+		}
+	}
+	if entries, err := Recent(f.dir, &Filter{Replica: "b"}, 10); err != nil || len(entries) != 1 || entries[0].Msg != "b2" {
+		t.Errorf("of b there are %v, %v", entries, err)
+	}
+	if _, err := Recent(filepath.Join(f.dir, "none"), &Filter{}, 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v for a folder that there is not", err)
+	}
 }
 
 func TestRemoveOld(t *testing.T) {

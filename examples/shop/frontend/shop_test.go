@@ -81,7 +81,7 @@ func (b browser) expect(status int, body string, want ...string) {
 // TestVisit buys something in the whole shop, as one process and as if all calls were remote and
 // half of them had to be sent twice.
 func TestVisit(t *testing.T) {
-	for _, runner := range divisitest.AllRunners() {
+	for _, runner := range []divisitest.Runner{divisitest.Local, divisitest.RPC} {
 		runner.Test(t, func(t *testing.T, s *Server) {
 			b := open(t, s)
 			status, body := b.get("/")

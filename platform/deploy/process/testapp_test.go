@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,13 +24,7 @@ import (
 // groups makes a configuration with named groups of components, "Main" being the main one.
 func groups(lists map[string][]string) string {
 	var b strings.Builder
-	for _, group := range slices.Sorted(func(yield func(string) bool) {
-		for name := range lists {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
+	for _, group := range slices.Sorted(maps.Keys(lists)) {
 		var names []string
 		for _, c := range lists[group] {
 			full := component(c)
@@ -54,6 +49,7 @@ func TestCrashLoop(t *testing.T) {
 	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
 		"main": {"Main", "Probe", "Loner"}, "abc": {"A", "B", "C"}, "crash": {"Crash"},
 	})+fmt.Sprintf(`
+[divisi]
 restart = { intensity = %d, window = "5m", backoff = "1500ms", max_backoff = "4s" }
 [process]
 replicas = { main = 2, abc = 2, crash = 1 }
@@ -122,13 +118,12 @@ func TestOverlappingGroups(t *testing.T) {
 
 	// Calls that are made once are lost if the killed process had them, and none later.
 	bound := time.Second
-	var stopped time.Time
+	var mu sync.Mutex // guards what follows
 	var lost []time.Time
 	calls := 0
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	for range 4 {
-		var mu sync.Mutex
 		wait.Go(func() {
 			for {
 				select {
@@ -147,7 +142,7 @@ func TestOverlappingGroups(t *testing.T) {
 		})
 	}
 	victim := inGroup(status, "cc")[0]
-	stopped = time.Now()
+	stopped := time.Now()
 	if err := syscall.Kill(victim.Pid, syscall.SIGKILL); err != nil {
 		t.Error(err)
 	}
@@ -233,12 +228,12 @@ func line(t *testing.T, spans []*protos.Span) (names []string) {
 		}
 		name := s.Name
 		switch {
-		case id == "" && s.Kind != protos.SpanKind_SERVER:
+		case id == "" && s.Kind != protos.Span_SERVER:
 			t.Errorf("the root is of the kind %v", s.Kind)
 		case id == "":
-		case s.Kind == protos.SpanKind_CLIENT:
+		case s.Kind == protos.Span_CLIENT:
 			name += " client"
-		case s.Kind == protos.SpanKind_SERVER:
+		case s.Kind == protos.Span_SERVER:
 			name += " server"
 		}
 		names = append(names, name)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -32,7 +33,7 @@ func main() {
 		mux := http.NewServeMux()
 		for path, page := range map[string]func(context.Context, *strings.Builder, int) error{
 			"where": a.where, "direct": a.direct, "chain": a.chain, "bump": a.bump, "burn": a.burn,
-			"answers": a.answers,
+			"answers": a.answers, "touch": a.touch,
 		} {
 			mux.Handle("/"+path, divisi.InstrumentHandlerFunc(path, func(w http.ResponseWriter, r *http.Request) {
 				n, err := strconv.Atoi(r.FormValue("n"))
@@ -89,10 +90,7 @@ func (a *app) bump(ctx context.Context, _ *strings.Builder, n int) error {
 	wait.Go(func() { errA = a.a.Get().Bump(ctx, n) })
 	wait.Go(func() { errB = a.b.Get().Bump(ctx, n) })
 	wait.Wait()
-	if errA != nil {
-		return errA
-	}
-	return errB
+	return errors.Join(errA, errB)
 }
 
 // burn has C compute for n milliseconds.
@@ -100,4 +98,9 @@ func (a *app) burn(ctx context.Context, w *strings.Builder, n int) error {
 	rounds, err := a.c.Get().Burn(ctx, n)
 	fmt.Fprint(w, rounds > 0)
 	return err
+}
+
+// touch calls the components that do nothing.
+func (a *app) touch(ctx context.Context, _ *strings.Builder, _ int) error {
+	return errors.Join(a.crash.Get().Touch(ctx), a.loner.Get().Touch(ctx))
 }

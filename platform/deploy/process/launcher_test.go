@@ -1,8 +1,9 @@
+//go:build linux || darwin
+
 package process
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,24 +16,16 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
-// TestMain is the program that the tests launch, if its first argument says so.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "as-replica" {
-		os.Exit(replica())
-	}
-	os.Exit(m.Run())
-}
+// replica is a program for the shell that answers on its pipe with its arguments and its
+// environment, and waits until its input ends.
+const replica = `echo "$@" >&$WEAVELET_TO_ENVELOPE_FD
+env >&$WEAVELET_TO_ENVELOPE_FD
+eval "exec $WEAVELET_TO_ENVELOPE_FD>&-"
+read line <&$ENVELOPE_TO_WEAVELET_FD
+exit 7`
 
-// replica answers on the pipes with its environment, and waits until its input ends.
-func replica() int {
-	var in, out int
-	fmt.Sscan(os.Getenv("ENVELOPE_TO_WEAVELET_FD"), &in)
-	fmt.Sscan(os.Getenv("WEAVELET_TO_ENVELOPE_FD"), &out)
-	reply := os.NewFile(uintptr(out), "out")
-	fmt.Fprintln(reply, strings.Join(append(os.Args[2:], os.Environ()...), "\n"))
-	reply.Close()
-	io.Copy(io.Discard, os.NewFile(uintptr(in), "in"))
-	return 7
+func shell(arguments ...string) []string {
+	return append([]string{"-c", replica, "replica"}, arguments...)
 }
 
 func newLauncher(t *testing.T) *Launcher {
@@ -49,10 +42,6 @@ func newLauncher(t *testing.T) *Launcher {
 }
 
 func TestLaunch(t *testing.T) {
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("DIVISI_TEST_INHERITED", "yes")
 	t.Setenv("DIVISI_TEST_CHANGED", "by the caller")
 	t.Setenv("LISTEN_FDS", "99")
@@ -61,7 +50,7 @@ func TestLaunch(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := l.Launch(deployer.Launch{
-		Name: "app-main-0", Binary: program, Args: []string{"as-replica", "argument"}, Sockets: []string{"web"},
+		Name: "app-main-0", Binary: "/bin/sh", Args: shell("argument"), Sockets: []string{"web"},
 		Env: []string{"DIVISI_TEST_CHANGED=first", "DIVISI_TEST_CHANGED=by the file"},
 	})
 	if err != nil {
@@ -91,12 +80,8 @@ func TestLaunch(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := newLauncher(t)
-	p, err := l.Launch(deployer.Launch{Name: "app-main-0", Binary: program, Args: []string{"as-replica"}})
+	p, err := l.Launch(deployer.Launch{Name: "app-main-0", Binary: "/bin/sh", Args: shell()})
 	if err != nil {
 		t.Fatal(err)
 	}

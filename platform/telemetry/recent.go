@@ -1,0 +1,66 @@
+package telemetry
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// recentBytes is how much of each replica's log Recent looks at.
+const recentBytes = 64 << 10
+
+// Recent returns the last entries of a log that a filter chooses, at most so many, in the order of
+// their times. It only looks at what was written to each file lately, so that it may be called
+// often.
+func Recent(dir string, f *Filter, most int) ([]Entry, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries := []Entry{}
+	for _, file := range files {
+		replica, ok := strings.CutSuffix(file.Name(), ".log")
+		if !ok {
+			continue
+		}
+		end, err := readEnd(filepath.Join(dir, file.Name()))
+		if os.IsNotExist(err) {
+			continue // it is being rotated
+		}
+		if err != nil {
+			return nil, err
+		}
+		for text := range bytes.Lines(end) {
+			if text = bytes.TrimSpace(text); len(text) == 0 {
+				continue
+			}
+			if e := parse(text, replica); f.Match(e) {
+				entries = append(entries, e)
+			}
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return a.Time.Compare(b.Time) })
+	return entries[max(0, len(entries)-most):], nil
+}
+
+// readEnd returns the last complete lines of a file.
+func readEnd(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	begin := max(0, info.Size()-recentBytes)
+	text, err := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin))
+	if begin > 0 {
+		_, text, _ = bytes.Cut(text, []byte("\n")) // the first line may be the end of one
+	}
+	return text[:bytes.LastIndexByte(text, '\n')+1], err
+}
