@@ -268,21 +268,29 @@ func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 		t.Errorf("%v counted by %d replicas, want %d by 2", sum, replicas, 2*2*each+2)
 	}
 
-	burnt := make(chan error, 8)
-	for range cap(burnt) { // of two replicas, each gets some
-		go func() {
-			_, err := page(t.Context(), d.url+"/burn?n=3000")
-			burnt <- err
-		}()
+	// One replica is profiled; of many short calls at once, each replica gets some.
+	var burning sync.WaitGroup
+	over := make(chan struct{})
+	for range 8 {
+		burning.Go(func() {
+			for open := true; open; {
+				if _, err := page(t.Context(), d.url+"/burn?n=50"); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-over:
+					open = false
+				default:
+				}
+			}
+		})
 	}
 	profiles, err := d.Profile(t.Context(), "c", "cpu", time.Second)
+	close(over)
+	burning.Wait()
 	if err != nil || len(profiles) != 1 {
 		t.Errorf("%d profiles, %v", len(profiles), err)
-	}
-	for range cap(burnt) {
-		if err := <-burnt; err != nil {
-			t.Error(err)
-		}
 	}
 	for _, data := range profiles {
 		p, err := profile.Parse(bytes.NewReader(data))
