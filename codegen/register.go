@@ -142,7 +142,7 @@ func Snapshot() (*Registry, error) {
 		Components: slices.Clone(registry.components),
 		Errors:     newErrors(maps.Clone(registry.errors)),
 	}
-	slices.SortFunc(r.Components, func(a, b *Component) int {
+	slices.SortStableFunc(r.Components, func(a, b *Component) int {
 		return strings.Compare(a.Info.Name, b.Info.Name)
 	})
 	for i := 1; i < len(r.Components); i++ {

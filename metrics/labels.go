@@ -98,7 +98,7 @@ func labeler[L comparable]() (func(L) []Label, error) {
 		seen[name] = f.Name
 		columns = append(columns, column{name, i})
 	}
-	slices.SortFunc(columns, func(a, b column) int { return cmp.Compare(a.name, b.name) })
+	slices.SortStableFunc(columns, func(a, b column) int { return cmp.Compare(a.name, b.name) })
 	return func(labels L) []Label {
 		v := reflect.ValueOf(labels)
 		row := make([]Label, len(columns))

@@ -140,7 +140,7 @@ func (p *Pool) SetReplicas(addrs []string) {
 // reached.
 func (p *Pool) SetAssignment(parts []Slice) {
 	parts = slices.Clone(parts)
-	slices.SortFunc(parts, func(a, b Slice) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(parts, func(a, b Slice) int { return cmp.Compare(a.Start, b.Start) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slices = parts
