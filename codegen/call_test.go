@@ -56,7 +56,7 @@ type echoerStub struct{ c *Client }
 
 func (s echoerStub) Echo(ctx context.Context, a0 []string) (r0 []string, err error) {
 	if impl, ok := s.c.Local(ctx).(echoer); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Echo(ctx, CopySlice(a0, nil))
 		return CopySlice(r0, nil), err
 	}
@@ -196,7 +196,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	table := newErrors(map[string]knownError{"test.known": {name: "test.known", value: errKnown}})
 	target := &fixtureTarget{component: c, errors: table, impl: &echo{}}
-	client := NewClient(c, table, target)
+	client := NewClient(c, table, target, Observer{})
 	return &fixture{client: client, stub: echoerStub{client}, target: target}
 }
 

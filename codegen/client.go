@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync"
 )
 
@@ -58,40 +57,17 @@ type Client struct {
 	component *Component
 	errors    *Errors
 	target    Target
+	observer  Observer
 }
 
-// NewClient returns a client of a component whose calls go to target.
-func NewClient(component *Component, errors *Errors, target Target) *Client {
-	return &Client{component: component, errors: errors, target: target}
+// NewClient returns a client of a component whose calls go to target. The observer sees the calls
+// that stay in this process.
+func NewClient(component *Component, errors *Errors, target Target, observer Observer) *Client {
+	return &Client{component: component, errors: errors, target: target, observer: observer}
 }
 
 // Local returns the implementation if it lives in this process, else nil.
 func (c *Client) Local(ctx context.Context) any { return c.target.Local(ctx) }
-
-// Recover is deferred around a local call: it makes an error of a panic, as a remote call does.
-func (c *Client) Recover(method int, err *error) {
-	thrown := recover()
-	if thrown == nil {
-		return
-	}
-	*err = c.thrown(method, thrown)
-}
-
-func (c *Client) thrown(method int, thrown any) error {
-	m := &c.component.Methods[method]
-	name := c.component.Info.Name + "." + m.Name
-	if code, ok := thrown.(codeError); ok {
-		return fmt.Errorf("cannot encode a value for %s: %w", name, code.error)
-	}
-	c.target.Panicked(m, thrown, debug.Stack())
-	return &panicError{panicText(name, thrown)}
-}
-
-// panicError is what a caller gets for a panic of the callee.
-type panicError struct{ text string }
-
-func (e *panicError) Error() string { return ErrPanic.Error() + ": " + e.text }
-func (e *panicError) Unwrap() error { return ErrPanic }
 
 var calls = sync.Pool{New: func() any { return new(Call) }}
 

@@ -61,7 +61,7 @@ func CopyPtr[T any](p *T, elem func(T) T) *T {
 
 // CopyCoded copies a value by encoding and decoding it: so do types with an encoding of their
 // own, which cannot be seen into, and recursive types, whose values may be cyclic, which has to
-// end in the same error as in a remote call. That error is thrown, and caught by Client.Recover.
+// end in the same error as in a remote call. That error is thrown, and caught by Local.Leave.
 // Errors inside of the value are handed over and not encoded.
 func CopyCoded[T any](v T, enc func(*Encoder, T), dec func(*Decoder) T) T {
 	var kept []error

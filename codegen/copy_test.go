@@ -67,7 +67,7 @@ func TestCopyCodedOfCyclicValue(t *testing.T) {
 	cyclic.next = cyclic
 	f := newFixture(t)
 	err := func() (err error) {
-		defer f.client.Recover(0, &err)
+		defer f.client.Enter(0).Leave(&err)
 		CopyCoded(*cyclic, encNode, decNode)
 		return nil
 	}()
@@ -83,7 +83,7 @@ func TestCopyCodedOfCyclicValue(t *testing.T) {
 func TestRecoverOfPanic(t *testing.T) {
 	f := newFixture(t)
 	err := func() (err error) {
-		defer f.client.Recover(0, &err)
+		defer f.client.Enter(0).Leave(&err)
 		panic("first line\nsecond line")
 	}()
 	if !errors.Is(err, ErrPanic) || !strings.HasSuffix(err.Error(), fixtureName+".Echo: first line") {

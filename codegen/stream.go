@@ -18,6 +18,7 @@ type StreamOf[T any] struct {
 	Route func(*Call)                        // nil, or chooses the replica
 	Elem  func(*Decoder) T                   // decodes an element
 	Copy  func(T) T                          // copies an element of a local stream; nil if it needs none
+	Share bool                               // elements are handed over as they are all the same
 	Local func(impl any) iter.Seq2[T, error] // opens the stream of a local implementation
 }
 
@@ -55,7 +56,10 @@ func localStream[T any](c *Client, method int, s StreamOf[T], impl any, yield fu
 			}
 		}()
 		for v, err := range s.Local(impl) {
-			if s.Copy != nil {
+			switch {
+			case s.Share:
+				c.Share(method, func() []any { return []any{s.Copy(v)} })
+			case s.Copy != nil:
 				v = s.Copy(v)
 			}
 			inBody = true

@@ -38,6 +38,11 @@ type Runner struct {
 	// Fakes take the place of components.
 	Fakes []FakeComponent
 
+	// NoAliasing fails the test if an argument or a result of a method marked //divisi:shared is
+	// changed after it was handed over, by either side, until the test ends. Local only: the
+	// other runners share nothing.
+	NoAliasing bool
+
 	// Logger takes the components' logs. The default writes them to the test's own log.
 	Logger *slog.Logger
 
@@ -131,8 +136,12 @@ func (r Runner) run(t testing.TB, body any) {
 		}
 		names = append(names, c.Info.Name)
 	}
-	w := r.newWeavelet(t, registry, conf, fakes)
-	defer w.End(context.WithoutCancel(t.Context()))
+	var handed shared
+	w := r.newWeavelet(t, registry, conf, fakes, &handed)
+	defer func() {
+		w.End(context.WithoutCancel(t.Context()))
+		handed.check(t)
+	}()
 	if err := w.Start(t.Context(), names...); err != nil {
 		t.Fatal(err)
 	}
@@ -205,20 +214,24 @@ func (r Runner) prepare(t testing.TB, registry *codegen.Registry) (
 }
 
 func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf config.App,
-	fakes map[string]any) *weavelet.Weavelet {
+	fakes map[string]any, handed *shared) *weavelet.Weavelet {
 	logger := r.Logger
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	return weavelet.NewLocal(weavelet.Application{
-		Registry: registry,
-		Inspect:  divisi.Inspect,
-		Fakes:    fakes,
-	}, weavelet.LocalOptions{
+	o := weavelet.LocalOptions{
 		Name:    t.Name(),
 		Config:  conf,
 		Logger:  logger,
 		Encoded: r.encoded,
 		Twice:   r.encoded,
-	})
+	}
+	if r.NoAliasing {
+		o.Share = handed.add
+	}
+	return weavelet.NewLocal(weavelet.Application{
+		Registry: registry,
+		Inspect:  divisi.Inspect,
+		Fakes:    fakes,
+	}, o)
 }

@@ -82,6 +82,15 @@ func (m *WeaveletMsg) visit(v *visitor) {
 	message(v, 1000, &m.DrainReply)
 }
 
+// Features of the handshake, beyond v0.20.
+const (
+	// FeatureLogLines: log entries are lines of JSON on the weavelet's standard error, not messages.
+	FeatureLogLines = "log-lines"
+
+	// FeatureLocalMetrics, of an envelope: calls within the weavelet are measured too.
+	FeatureLocalMetrics = "local-metrics"
+)
+
 // EnvelopeInfo is the envelope's half of the handshake.
 type EnvelopeInfo struct {
 	App             string            // name of the application

@@ -57,9 +57,10 @@ type factorerStub struct{ c *codegen.Client }
 
 func (s factorerStub) Factors(ctx context.Context, a0 int) (r0 Factors, err error) {
 	if impl, ok := s.c.Local(ctx).(Factorer); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Factors(ctx, a0)
-		return copyFactors(r0), err
+		s.c.Share(0, func() []any { return []any{copyFactors(r0)} })
+		return r0, err
 	}
 	call := s.c.Call(ctx, 0)
 	call.Args.Int(a0)

@@ -44,7 +44,7 @@ type reverserStub struct{ c *codegen.Client }
 
 func (s reverserStub) Reverse(ctx context.Context, a0 string) (r0 string, err error) {
 	if impl, ok := s.c.Local(ctx).(Reverser); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		return impl.Reverse(ctx, a0)
 	}
 	call := s.c.Call(ctx, 0)

@@ -58,7 +58,7 @@ type evenStub struct{ c *codegen.Client }
 
 func (s evenStub) Steps(ctx context.Context, a0 int) (r0 int, err error) {
 	if impl, ok := s.c.Local(ctx).(Even); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		return impl.Steps(ctx, a0)
 	}
 	call := s.c.Call(ctx, 0)
@@ -82,7 +82,7 @@ type oddStub struct{ c *codegen.Client }
 
 func (s oddStub) Steps(ctx context.Context, a0 int) (r0 int, err error) {
 	if impl, ok := s.c.Local(ctx).(Odd); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		return impl.Steps(ctx, a0)
 	}
 	call := s.c.Call(ctx, 0)

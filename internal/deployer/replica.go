@@ -138,9 +138,12 @@ func (r *replica) spawn() {
 		RunMain:         slices.Contains(s.plan.MainGroups(), r.id.Group),
 		Mtls:            s.authority != nil,
 		InternalAddress: "localhost:0",
-		Features:        []string{"log-lines"},
+		Features:        []string{protos.FeatureLogLines},
 		Group:           r.id.Group,
 		Name:            r.name,
+	}
+	if s.spec.Config.Metrics.Local {
+		info.Features = append(info.Features, protos.FeatureLocalMetrics)
 	}
 	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
 		// Short, for the path of a socket is: not the replica's name, but a number.

@@ -63,7 +63,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 		App: info.App, Version: info.DeploymentId, Node: self.Replica,
 	}})
 	logs := conversation.SendLogEntry
-	if lines != nil && slices.Contains(info.Features, featureLines) {
+	if lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
 		logs = writeLine(lines)
 	}
 	tracer := trace.NewRecorder(trace.Options{Export: exportSpans(conversation.SendTraceSpans)})
@@ -73,6 +73,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	}
 	n.w = newWeavelet(app, self, logger, tracer)
 	n.w.network = n
+	n.w.countLocal = slices.Contains(info.Features, protos.FeatureLocalMetrics)
 
 	// Logs and spans outlive what they are about.
 	tellCtx, tellEnd := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,7 +92,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 
 	if err := conversation.Hello(&protos.WeaveletInfo{
 		DialAddr: n.dialAddress(l), Pid: int64(self.Pid), Version: &protocolVersion,
-		Features: []string{featureLines},
+		Features: []string{protos.FeatureLogLines},
 	}); err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type edge struct {
 	to     *codegen.Component
 	remote remote              // nil if the callee is known to be here
 	here   atomic.Pointer[any] // the callee, once it is here and both are ready
-	stats  []*methodCounters   // by method
+	stats  []*methodCounters   // of remote calls, by method
+	locals []*methodCounters   // of local ones; nil if they are not counted
 }
 
 func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
@@ -27,9 +28,50 @@ func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
 	}
 	e := &edge{w: w, from: from, to: to, remote: remote}
 	for _, m := range to.Methods {
-		e.stats = append(e.stats, w.stats.counters(from.component.Info.Name, to.Info.Name, m.Name))
+		key := methodKey{caller: from.component.Info.Name, component: to.Info.Name, method: m.Name, remote: true}
+		e.stats = append(e.stats, w.stats.counters(key))
+		if w.countLocal {
+			key.remote = false
+			e.locals = append(e.locals, w.stats.counters(key))
+		}
 	}
 	return e, nil
+}
+
+// client returns what a stub of the callee is made of.
+func (e *edge) client() *codegen.Client {
+	var observer codegen.Observer
+	if e.w.share != nil {
+		observer.Share = func(method int, copies func() []any) {
+			e.w.share(e.spanName(&e.to.Methods[method]), copies)
+		}
+	}
+	if e.locals != nil {
+		observer.Begin, observer.End = e.begin, e.end
+	}
+	return codegen.NewClient(e.to, e.w.app.Registry.Errors, e, observer)
+}
+
+// localSample is how many local calls there are for each whose time is taken: reading the clock
+// twice takes longer than many of them.
+const localSample = 16
+
+// begin counts a local call, and returns the time if it is to be measured.
+func (e *edge) begin(method int) (began time.Time) {
+	if e.locals[method].count.Add(1)%localSample == 1 {
+		began = time.Now()
+	}
+	return began
+}
+
+// end counts how a local call ended.
+func (e *edge) end(method int, began time.Time, failed bool) {
+	if failed {
+		e.locals[method].errors.Add(1)
+	}
+	if !began.IsZero() {
+		e.locals[method].time(time.Since(began))
+	}
 }
 
 // connectRemote returns the one remote of a component that all its callers here share.

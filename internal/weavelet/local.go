@@ -31,6 +31,10 @@ type LocalOptions struct {
 	// Twice makes every retriable call that is encoded be executed twice, which shows methods
 	// that only seem retriable.
 	Twice bool
+
+	// Share is told of values that methods marked //divisi:shared hand over as they are, by what
+	// makes copies of them.
+	Share func(method string, copies func() []any)
 }
 
 // NewLocal returns a weavelet that hosts all components. Nothing runs before Start.
@@ -39,6 +43,7 @@ func NewLocal(app Application, o LocalOptions) *Weavelet {
 	self := Self{App: o.Name, Version: rand.Text(), Replica: o.Name, Pid: os.Getpid()}
 	w := newWeavelet(app, self, logger, trace.NewRecorder(o.Trace))
 	w.network = &local{w: w, options: o}
+	w.countLocal, w.share = o.Config.Metrics.Local, o.Share
 	return w
 }
 
@@ -66,7 +71,7 @@ func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (an
 	if err != nil {
 		return nil, err
 	}
-	return c.Stub(codegen.NewClient(c, w.app.Registry.Errors, e)), nil
+	return c.Stub(e.client()), nil
 }
 
 // Implementation returns a running component by the name of the component.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/metrics"
 )
 
 // forward calls the first reference with what it was given.
@@ -494,5 +495,60 @@ func TestReady(t *testing.T) {
 	no = errWrong
 	if names, ready := app.isReady(t.Context()); ready || !slices.Equal(names, []string{"t/p/B"}) {
 		t.Errorf("%q, %v", names, ready)
+	}
+}
+
+// TestLocalMetrics: local calls are counted on request, each of them, with their errors, and the
+// time of some is taken.
+func TestLocalMetrics(t *testing.T) {
+	count := func(local bool) (calls, errors, timed uint64) {
+		failure := false
+		w := newWorld(t, map[string]*behaviour{
+			"A": {refs: []string{"B"}, do: forward("B")},
+			"B": {do: func(context.Context, self, []string) ([]string, error) {
+				if failure = !failure; failure {
+					return nil, context.Canceled
+				}
+				panic("on purpose")
+			}},
+		})
+		var o LocalOptions
+		o.Config.Metrics.Local = local
+		app := w.local(o)
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		a, _ := app.Implementation("t/p/A")
+		for range 2 * localSample {
+			if _, err := a.(doer).Do(t.Context(), nil); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		for _, m := range app.stats.snapshot() {
+			remote := slices.ContainsFunc(m.Labels, func(l metrics.Label) bool {
+				return l.Name == "remote" && l.Value != "false"
+			})
+			switch {
+			case remote:
+				t.Errorf("%s is of remote calls: %v", m.Name, m.Labels)
+			case m.Name == "divisi_method_count":
+				calls += uint64(m.Value)
+			case m.Name == "divisi_method_error_count":
+				errors += uint64(m.Value)
+			case m.Name == "divisi_method_latency_micros":
+				for _, n := range m.Counts {
+					timed += n
+				}
+			default:
+				t.Errorf("%s says nothing about local calls", m.Name)
+			}
+		}
+		return calls, errors, timed
+	}
+	if calls, errors, timed := count(true); calls != 2*localSample || errors != calls || timed != 2 {
+		t.Errorf("%d calls, %d errors, %d of them timed", calls, errors, timed)
+	}
+	if calls, _, _ := count(false); calls != 0 {
+		t.Errorf("%d calls are counted without being asked for", calls)
 	}
 }

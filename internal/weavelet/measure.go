@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -37,7 +38,7 @@ func (c *control) GetLoad(context.Context, *protos.GetLoadRequest) (*protos.GetL
 	return &protos.GetLoadReply{Load: c.n.w.loads.report(time.Now())}, nil
 }
 
-// snapshot returns the metrics of remote calls.
+// snapshot returns the metrics of calls.
 func (s *methodStats) snapshot() []metrics.Metric {
 	s.mu.Lock()
 	list := slices.Clone(s.list)
@@ -51,7 +52,7 @@ func (s *methodStats) snapshot() []metrics.Metric {
 			{Name: "caller", Value: c.caller},
 			{Name: "component", Value: c.component},
 			{Name: "method", Value: c.method},
-			{Name: "remote", Value: "true"},
+			{Name: "remote", Value: strconv.FormatBool(c.remote)},
 		}
 		counter := func(name, help string, value uint64) {
 			all = append(all, metrics.Metric{
@@ -61,12 +62,14 @@ func (s *methodStats) snapshot() []metrics.Metric {
 		}
 		counter("divisi_method_count", "Calls of a component's method", c.count.Load())
 		counter("divisi_method_error_count", "Calls that ended with an error", c.errors.Load())
-		counter("divisi_method_bytes_request", "Bytes of arguments", c.bytesOut.Load())
-		counter("divisi_method_bytes_reply", "Bytes of results", c.bytesIn.Load())
+		if c.remote {
+			counter("divisi_method_bytes_request", "Bytes of arguments", c.bytesOut.Load())
+			counter("divisi_method_bytes_reply", "Bytes of results", c.bytesIn.Load())
+		}
 		latency := metrics.Metric{
 			ID:   metricID("divisi_method_latency_micros", labels),
 			Type: metrics.HistogramType, Name: "divisi_method_latency_micros",
-			Help: "Time of a call, in microseconds", Labels: labels,
+			Help: "Time of a call, in microseconds; of local calls, one in 16", Labels: labels,
 			Bounds: latencyBounds[:], Value: float64(c.latencySum.Load()),
 		}
 		for i := range c.latency {

@@ -23,10 +23,6 @@ const (
 	oldMainName = "github.com/ServiceWeaver/weaver/Main"
 )
 
-// featureLines is the feature of deployers that read log entries as lines of JSON from standard
-// error. Others get each entry as a message.
-const featureLines = "log-lines"
-
 // deployer is the other end of the conversation.
 type deployer interface {
 	authority

@@ -7,16 +7,21 @@ import (
 	"time"
 )
 
-// methodStats counts the remote calls of a weavelet, by caller, component and method.
+// methodStats counts the calls of a weavelet.
 type methodStats struct {
 	mu   sync.Mutex // guards list
 	list []*methodCounters
 }
 
+// methodKey is what calls are counted by.
+type methodKey struct {
+	caller, component, method string
+	remote                    bool
+}
+
 // methodCounters counts the calls of one method by one caller.
 type methodCounters struct {
-	caller, component, method string
-
+	methodKey
 	count, errors, bytesIn, bytesOut atomic.Uint64
 	latency                          [len(latencyBounds) + 1]atomic.Uint64
 	latencySum                       atomic.Uint64 // in microseconds
@@ -32,29 +37,31 @@ var latencyBounds = [...]float64{
 func newMethodStats() *methodStats { return &methodStats{} }
 
 // counters returns the counters of one method and caller.
-func (s *methodStats) counters(caller, component, method string) *methodCounters {
+func (s *methodStats) counters(key methodKey) *methodCounters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := slices.IndexFunc(s.list, func(c *methodCounters) bool {
-		return c.caller == caller && c.component == component && c.method == method
-	})
-	if at >= 0 {
+	if at := slices.IndexFunc(s.list, func(c *methodCounters) bool { return c.methodKey == key }); at >= 0 {
 		return s.list[at]
 	}
-	c := &methodCounters{caller: caller, component: component, method: method}
+	c := &methodCounters{methodKey: key}
 	s.list = append(s.list, c)
 	return c
 }
 
-// record counts one call.
+// record counts one remote call.
 func (c *methodCounters) record(took time.Duration, request, reply int, failed bool) {
-	micros := uint64(took.Microseconds())
 	c.count.Add(1)
 	if failed {
 		c.errors.Add(1)
 	}
 	c.bytesOut.Add(uint64(request))
 	c.bytesIn.Add(uint64(reply))
+	c.time(took)
+}
+
+// time adds how long one call took.
+func (c *methodCounters) time(took time.Duration) {
+	micros := uint64(took.Microseconds())
 	c.latencySum.Add(micros)
 	at, _ := slices.BinarySearch(latencyBounds[:], float64(micros))
 	c.latency[at].Add(1)

@@ -109,6 +109,9 @@ type Weavelet struct {
 	loads   *loads
 	tracer  *trace.Recorder
 
+	countLocal bool                                     // local calls are measured too
+	share      func(method string, copies func() []any) // see LocalOptions; may be nil
+
 	draining atomic.Bool
 
 	mu      sync.Mutex // guards what follows
@@ -298,7 +301,7 @@ func (w *Weavelet) connect(ctx context.Context, p *part, ref RefField) error {
 	if err != nil {
 		return err
 	}
-	ref.Set(c.Stub(codegen.NewClient(c, w.app.Registry.Errors, e)))
+	ref.Set(c.Stub(e.client()))
 	return nil
 }
 

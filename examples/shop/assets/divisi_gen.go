@@ -59,7 +59,7 @@ type assetsStub struct{ c *codegen.Client }
 
 func (s assetsStub) Get(ctx context.Context, a0 string, a1 string) (r0 File, err error) {
 	if impl, ok := s.c.Local(ctx).(Assets); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Get(ctx, a0, a1)
 		return copyFile(r0), err
 	}

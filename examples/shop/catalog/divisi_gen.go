@@ -98,7 +98,7 @@ type catalogStub struct{ c *codegen.Client }
 
 func (s catalogStub) List(ctx context.Context, a0 string) (r0 Products, err error) {
 	if impl, ok := s.c.Local(ctx).(Catalog); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.List(ctx, a0)
 		return copyProducts(r0), err
 	}
@@ -121,7 +121,7 @@ func serveCatalogList(ctx context.Context, impl Catalog, s *codegen.Served) {
 
 func (s catalogStub) Lookup(ctx context.Context, a0 []string) (r0 Products, err error) {
 	if impl, ok := s.c.Local(ctx).(Catalog); ok {
-		defer s.c.Recover(1, &err)
+		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Lookup(ctx, codegen.CopySlice(a0, nil))
 		return copyProducts(r0), err
 	}
@@ -144,7 +144,7 @@ func serveCatalogLookup(ctx context.Context, impl Catalog, s *codegen.Served) {
 
 func (s catalogStub) Product(ctx context.Context, a0 string) (r0 Detail, err error) {
 	if impl, ok := s.c.Local(ctx).(Catalog); ok {
-		defer s.c.Recover(2, &err)
+		defer s.c.Enter(2).Leave(&err)
 		r0, err = impl.Product(ctx, a0)
 		return copyDetail(r0), err
 	}
@@ -167,7 +167,7 @@ func serveCatalogProduct(ctx context.Context, impl Catalog, s *codegen.Served) {
 
 func (s catalogStub) Search(ctx context.Context, a0 string) (r0 Products, err error) {
 	if impl, ok := s.c.Local(ctx).(Catalog); ok {
-		defer s.c.Recover(3, &err)
+		defer s.c.Enter(3).Leave(&err)
 		r0, err = impl.Search(ctx, a0)
 		return copyProducts(r0), err
 	}

@@ -173,7 +173,7 @@ type checkoutStub struct{ c *codegen.Client }
 
 func (s checkoutStub) PlaceOrder(ctx context.Context, a0 Order) (r0 Confirmation, err error) {
 	if impl, ok := s.c.Local(ctx).(Checkout); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.PlaceOrder(ctx, copyOrder(a0))
 		return copyConfirmation(r0), err
 	}
@@ -196,7 +196,7 @@ func serveCheckoutPlaceOrder(ctx context.Context, impl Checkout, s *codegen.Serv
 
 func (s checkoutStub) Quote(ctx context.Context, a0 cart.Request, a1 string) (r0 Quote, err error) {
 	if impl, ok := s.c.Local(ctx).(Checkout); ok {
-		defer s.c.Recover(1, &err)
+		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Quote(ctx, copyCartRequest(a0), a1)
 		return copyQuote(r0), err
 	}

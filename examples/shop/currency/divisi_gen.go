@@ -70,7 +70,7 @@ func (s currencyStub) Convert(
 	ctx context.Context, a0 []money.Money, a1 string,
 ) (r0 Converted, err error) {
 	if impl, ok := s.c.Local(ctx).(Currency); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Convert(ctx, codegen.CopySlice(a0, nil), a1)
 		return copyConverted(r0), err
 	}

@@ -89,7 +89,7 @@ type emailStub struct{ c *codegen.Client }
 
 func (s emailStub) Confirm(ctx context.Context, a0 Letter) (r0 Sent, err error) {
 	if impl, ok := s.c.Local(ctx).(Email); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Confirm(ctx, copyLetter(a0))
 		return copySent(r0), err
 	}

@@ -94,7 +94,7 @@ func (s paymentStub) Charge(
 	ctx context.Context, a0 string, a1 money.Money, a2 Card,
 ) (r0 Receipt, err error) {
 	if impl, ok := s.c.Local(ctx).(Payment); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Charge(ctx, a0, a1, a2)
 		return copyReceipt(r0), err
 	}

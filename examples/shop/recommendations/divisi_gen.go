@@ -84,7 +84,7 @@ func (s recommendationsStub) Suggest(
 	ctx context.Context, a0 []string, a1 int,
 ) (r0 catalog.Products, err error) {
 	if impl, ok := s.c.Local(ctx).(Recommendations); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Suggest(ctx, codegen.CopySlice(a0, nil), a1)
 		return copyCatalogProducts(r0), err
 	}

@@ -92,7 +92,7 @@ type shippingStub struct{ c *codegen.Client }
 
 func (s shippingStub) Quote(ctx context.Context, a0 string, a1 int) (r0 Quote, err error) {
 	if impl, ok := s.c.Local(ctx).(Shipping); ok {
-		defer s.c.Recover(0, &err)
+		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Quote(ctx, a0, a1)
 		return copyQuote(r0), err
 	}
@@ -117,7 +117,7 @@ func serveShippingQuote(ctx context.Context, impl Shipping, s *codegen.Served) {
 
 func (s shippingStub) Ship(ctx context.Context, a0 string, a1 Address) (r0 Shipment, err error) {
 	if impl, ok := s.c.Local(ctx).(Shipping); ok {
-		defer s.c.Recover(1, &err)
+		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Ship(ctx, a0, a1)
 		return copyShipment(r0), err
 	}

@@ -78,8 +78,13 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
 	w.p("if $impl, $ok := $s.$c.Local($ctx).(%s); $ok {", w.typ(i.Type))
-	w.p("defer $s.$c.Recover(%d, &$err)", index)
-	if anyCopy {
+	w.p("defer $s.$c.Enter(%d).Leave(&$err)", index)
+	args, results := w.share(m, m.Args, w.arg, index), w.share(m, m.Results, w.result, index)
+	switch {
+	case results != "":
+		w.p("%s%s, $err = %s", args, strings.Join(vars, ", "), call)
+		w.p("%sreturn %s, $err", results, strings.Join(vars, ", "))
+	case anyCopy:
 		w.p("%s, $err = %s", strings.Join(vars, ", "), call)
 		if text := strings.Join(copies, ", "); len(text) > lineLimit-2*tabWidth-len("return , err") {
 			for n, text := range copies {
@@ -90,8 +95,8 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 			copies = vars
 		}
 		w.p("return %s, $err", strings.Join(copies, ", "))
-	} else {
-		w.p("return %s", call)
+	default:
+		w.p("%sreturn %s", args, call)
 	}
 	w.p("}")
 	w.p("$call := $s.$c.Call($ctx, %d)", index)
@@ -116,6 +121,21 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	w.p("}")
 	w.p("return %s, $call.End()", strings.Join(vars, ", "))
 	w.p("}\n")
+}
+
+// share returns the statement that tells of values which a method shares, "" if there are none.
+func (w *writer) share(m *check.Method, values []*check.Shape, name func(int) string, index int) string {
+	var copies []string
+	for n, v := range values {
+		if m.Shared && v.Shared() {
+			copies = append(copies, w.copyOf(v, name(n)))
+		}
+	}
+	if copies == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s.%s.Share(%d, func() []any { return []any{%s} })\n",
+		w.local("s"), w.local("c"), index, strings.Join(copies, ", "))
 }
 
 // route returns the call of a router's method.
@@ -143,11 +163,15 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 		w.p("Route: func($call *%s.Call) { $call.Route(%s) },", w.codegen(), w.route(i, m))
 	}
 	w.p("Elem: %s,", w.decFunc(m.Stream))
-	if f := w.copyFunc(m.Stream); f != "nil" && !m.Shared {
+	if f := w.copyFunc(m.Stream); f != "nil" {
 		w.p("Copy: %s,", f)
+		if m.Shared {
+			w.p("Share: true,")
+		}
 	}
 	w.p("Local: func($impl any) %s {", stream)
-	w.p("return $impl.(%s).%s(%s)", w.typ(i.Type), m.Name, w.args(m, false))
+	w.p("%sreturn $impl.(%s).%s(%s)", w.share(m, m.Args, w.arg, index), w.typ(i.Type), m.Name,
+		w.args(m, false))
 	w.p("},")
 	w.p("})")
 	w.p("}\n")

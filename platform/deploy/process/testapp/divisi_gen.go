@@ -174,7 +174,7 @@ type aStub struct{ c_ *codegen.Client }
 
 func (s aStub) Bump(ctx context.Context, a0 int) (err error) {
 	if impl, ok := s.c_.Local(ctx).(A); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		return impl.Bump(ctx, a0)
 	}
 	call := s.c_.Call(ctx, 0)
@@ -192,7 +192,7 @@ func serveABump(ctx context.Context, impl A, s *codegen.Served) {
 
 func (s aStub) Chain(ctx context.Context) (r0 string, err error) {
 	if impl, ok := s.c_.Local(ctx).(A); ok {
-		defer s.c_.Recover(1, &err)
+		defer s.c_.Enter(1).Leave(&err)
 		return impl.Chain(ctx)
 	}
 	call := s.c_.Call(ctx, 1)
@@ -212,7 +212,7 @@ func serveAChain(ctx context.Context, impl A, s *codegen.Served) {
 
 func (s aStub) Once(ctx context.Context) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(A); ok {
-		defer s.c_.Recover(2, &err)
+		defer s.c_.Enter(2).Leave(&err)
 		return impl.Once(ctx)
 	}
 	call := s.c_.Call(ctx, 2)
@@ -232,7 +232,7 @@ func serveAOnce(ctx context.Context, impl A, s *codegen.Served) {
 
 func (s aStub) Where(ctx context.Context, a0 int) (r0 Found, err error) {
 	if impl, ok := s.c_.Local(ctx).(A); ok {
-		defer s.c_.Recover(3, &err)
+		defer s.c_.Enter(3).Leave(&err)
 		r0, err = impl.Where(ctx, a0)
 		return copyFound(r0), err
 	}
@@ -257,7 +257,7 @@ type bStub struct{ c_ *codegen.Client }
 
 func (s bStub) Bump(ctx context.Context, a0 int) (err error) {
 	if impl, ok := s.c_.Local(ctx).(B); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		return impl.Bump(ctx, a0)
 	}
 	call := s.c_.Call(ctx, 0)
@@ -275,7 +275,7 @@ func serveBBump(ctx context.Context, impl B, s *codegen.Served) {
 
 func (s bStub) Chain(ctx context.Context) (r0 string, err error) {
 	if impl, ok := s.c_.Local(ctx).(B); ok {
-		defer s.c_.Recover(1, &err)
+		defer s.c_.Enter(1).Leave(&err)
 		return impl.Chain(ctx)
 	}
 	call := s.c_.Call(ctx, 1)
@@ -295,7 +295,7 @@ func serveBChain(ctx context.Context, impl B, s *codegen.Served) {
 
 func (s bStub) Pid(ctx context.Context) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(B); ok {
-		defer s.c_.Recover(2, &err)
+		defer s.c_.Enter(2).Leave(&err)
 		return impl.Pid(ctx)
 	}
 	call := s.c_.Call(ctx, 2)
@@ -317,7 +317,7 @@ type cStub struct{ c_ *codegen.Client }
 
 func (s cStub) Burn(ctx context.Context, a0 int) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(C); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		return impl.Burn(ctx, a0)
 	}
 	call := s.c_.Call(ctx, 0)
@@ -339,7 +339,7 @@ func serveCBurn(ctx context.Context, impl C, s *codegen.Served) {
 
 func (s cStub) Count(ctx context.Context) (err error) {
 	if impl, ok := s.c_.Local(ctx).(C); ok {
-		defer s.c_.Recover(1, &err)
+		defer s.c_.Enter(1).Leave(&err)
 		return impl.Count(ctx)
 	}
 	call := s.c_.Call(ctx, 1)
@@ -355,7 +355,7 @@ func serveCCount(ctx context.Context, impl C, s *codegen.Served) {
 
 func (s cStub) Once(ctx context.Context) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(C); ok {
-		defer s.c_.Recover(2, &err)
+		defer s.c_.Enter(2).Leave(&err)
 		return impl.Once(ctx)
 	}
 	call := s.c_.Call(ctx, 2)
@@ -375,7 +375,7 @@ func serveCOnce(ctx context.Context, impl C, s *codegen.Served) {
 
 func (s cStub) Pid(ctx context.Context) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(C); ok {
-		defer s.c_.Recover(3, &err)
+		defer s.c_.Enter(3).Leave(&err)
 		return impl.Pid(ctx)
 	}
 	call := s.c_.Call(ctx, 3)
@@ -397,7 +397,7 @@ type crashStub struct{ c_ *codegen.Client }
 
 func (s crashStub) Touch(ctx context.Context) (err error) {
 	if impl, ok := s.c_.Local(ctx).(Crash); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		return impl.Touch(ctx)
 	}
 	call := s.c_.Call(ctx, 0)
@@ -415,7 +415,7 @@ type lonerStub struct{ c_ *codegen.Client }
 
 func (s lonerStub) Touch(ctx context.Context) (err error) {
 	if impl, ok := s.c_.Local(ctx).(Loner); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		return impl.Touch(ctx)
 	}
 	call := s.c_.Call(ctx, 0)
@@ -435,7 +435,7 @@ func (s probeStub) Change(
 	ctx context.Context, a0 []string, a1 map[string]int, a2 *Nested,
 ) (r0 []string, err error) {
 	if impl, ok := s.c_.Local(ctx).(Probe); ok {
-		defer s.c_.Recover(0, &err)
+		defer s.c_.Enter(0).Leave(&err)
 		r0, err = impl.Change(
 			ctx, codegen.CopySlice(a0, nil), codegen.CopyMap(a1, nil, nil),
 			codegen.CopyPtr(a2, copyNested),
@@ -465,7 +465,7 @@ func serveProbeChange(ctx context.Context, impl Probe, s *codegen.Served) {
 
 func (s probeStub) Fail(ctx context.Context, a0 string) (r0 int, err error) {
 	if impl, ok := s.c_.Local(ctx).(Probe); ok {
-		defer s.c_.Recover(1, &err)
+		defer s.c_.Enter(1).Leave(&err)
 		return impl.Fail(ctx, a0)
 	}
 	call := s.c_.Call(ctx, 1)
@@ -487,7 +487,7 @@ func serveProbeFail(ctx context.Context, impl Probe, s *codegen.Served) {
 
 func (s probeStub) Kept(ctx context.Context) (r0 []string, err error) {
 	if impl, ok := s.c_.Local(ctx).(Probe); ok {
-		defer s.c_.Recover(2, &err)
+		defer s.c_.Enter(2).Leave(&err)
 		r0, err = impl.Kept(ctx)
 		return codegen.CopySlice(r0, nil), err
 	}
@@ -508,7 +508,7 @@ func serveProbeKept(ctx context.Context, impl Probe, s *codegen.Served) {
 
 func (s probeStub) Nested(ctx context.Context, a0 Nested) (r0 Nested, r1 string, err error) {
 	if impl, ok := s.c_.Local(ctx).(Probe); ok {
-		defer s.c_.Recover(3, &err)
+		defer s.c_.Enter(3).Leave(&err)
 		r0, r1, err = impl.Nested(ctx, copyNested(a0))
 		return copyNested(r0), r1, err
 	}
@@ -535,7 +535,7 @@ func (s probeStub) Slices(ctx context.Context, a0 []int, a1 []int) (
 	r0 []int, r1 []int, r2 string, err error,
 ) {
 	if impl, ok := s.c_.Local(ctx).(Probe); ok {
-		defer s.c_.Recover(4, &err)
+		defer s.c_.Enter(4).Leave(&err)
 		r0, r1, r2, err = impl.Slices(ctx, codegen.CopySlice(a0, nil), codegen.CopySlice(a1, nil))
 		return codegen.CopySlice(r0, nil), codegen.CopySlice(r1, nil), r2, err
 	}
