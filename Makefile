@@ -1,7 +1,8 @@
 # make help lists the targets. Two of them set a fresh machine up: make demo and make test.
 
 GO         ?= go
-MODULES    := . platform conformance
+MODULES    := . opentelemetry platform conformance
+PACKAGES   := $(MODULES:%=./%/...)
 BUILD      := build
 FUZZTIME   ?= 5s
 STATICCHECK := $(BUILD)/staticcheck
@@ -30,14 +31,14 @@ lint: tools $(STATICCHECK)
 	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && echo "vet $$m" && $(GO) vet ./...) || exit 1; done
 	@for m in $(MODULES); do (cd $$m && echo "staticcheck $$m" && $(CURDIR)/$(STATICCHECK) ./...) || exit 1; done
-	@echo "generated code" && $(GO) run ./cmd/divisigen --check ./...
+	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
 unit: tools ## the tests of all modules, with the race detector
 	@for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
 
 cross: tools ## build what applications import for the other systems
 	@for os in darwin windows; do echo "vet for $$os"; \
-	  GOOS=$$os $(GO) vet . ./codegen ./metrics ./metadata ./divisitest ./examples/hello ./examples/shop/... || exit 1; done
+	  GOOS=$$os $(GO) vet . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/hello ./examples/shop/... || exit 1; done
 	@echo "build divisi for darwin"; cd platform && GOOS=darwin $(GO) build -o /dev/null ./cmd/divisi
 
 fuzz-short:
@@ -47,7 +48,7 @@ fuzz: tools ## fuzz every decoder, each for FUZZTIME (default 5s)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
 
 generate: tools ## write the generated code anew
-	@$(GO) run ./cmd/divisigen ./...
+	@$(GO) run ./cmd/divisigen $(PACKAGES)
 
 build: tools ## build the command divisi into ./build
 	@mkdir -p $(BUILD) && cd platform && $(GO) build -trimpath -o ../$(DIVISI) ./cmd/divisi
@@ -61,9 +62,11 @@ $(STATICCHECK): tools/go.mod
 
 tidy: ## tidy the go.mod files; the modules refer to each other by the work space only
 	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && \
-	  $(GO) mod edit -replace github.com/divisi-go/divisi=$(CURDIR) && \
+	  $(GO) mod edit -replace github.com/divisi-go/divisi=$(CURDIR) \
+	    -replace github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
-	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi; exit $$status) || exit 1; done
+	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
+	    -dropreplace github.com/divisi-go/divisi/opentelemetry; exit $$status) || exit 1; done
 
 tools:
 	@GO="$(GO)" ./scripts/tools.sh

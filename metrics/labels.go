@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -55,30 +54,24 @@ func (f *family[L, M]) get(labels L) *M {
 
 // mustLabel is labeler for the metric of the given name. It panics; see Registry.define.
 func mustLabel[L comparable](metric string) func(L) []Label {
-	label, err := labeler[L]()
+	label, err := labeler(reflect.TypeFor[L]())
 	if err != nil {
 		panic(fmt.Sprintf("metrics: cannot make %q: %v", metric, err))
 	}
-	return label
+	return func(labels L) []Label { return label(reflect.ValueOf(labels)) }
 }
 
-// labeler returns a function from values of L to labels, sorted by name, or an error if L cannot
-// be labels.
-func labeler[L comparable]() (func(L) []Label, error) {
-	type column struct {
-		name  string
-		field int
-	}
-	t := reflect.TypeFor[L]()
+// labeler returns a function from values of a type to labels, sorted by name, or an error if it
+// cannot be labels.
+func labeler(t reflect.Type) (func(reflect.Value) []Label, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("labels %v are not a struct", t)
 	}
-	var columns []column
-	seen := map[string]string{}
+	fields := map[string]int{}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name := labelName(f)
-		other, twice := seen[name]
+		other, twice := fields[name]
 		switch {
 		case !f.IsExported():
 			return nil, fmt.Errorf("field %s of labels %v is not exported", f.Name, t)
@@ -93,17 +86,15 @@ func labeler[L comparable]() (func(L) []Label, error) {
 				"which is that of the buckets of histograms", f.Name, t, name)
 		case twice:
 			return nil, fmt.Errorf("fields %s and %s of labels %v have the same name %q",
-				other, f.Name, t, name)
+				t.Field(other).Name, f.Name, t, name)
 		}
-		seen[name] = f.Name
-		columns = append(columns, column{name, i})
+		fields[name] = i
 	}
-	slices.SortStableFunc(columns, func(a, b column) int { return cmp.Compare(a.name, b.name) })
-	return func(labels L) []Label {
-		v := reflect.ValueOf(labels)
-		row := make([]Label, len(columns))
-		for i, c := range columns {
-			row[i] = Label{Name: c.name, Value: fmt.Sprint(v.Field(c.field).Interface())}
+	names := slices.Sorted(maps.Keys(fields))
+	return func(labels reflect.Value) []Label {
+		row := make([]Label, len(names))
+		for i, name := range names {
+			row[i] = Label{Name: name, Value: fmt.Sprint(labels.Field(fields[name]).Interface())}
 		}
 		return row
 	}, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -315,43 +316,49 @@ func message[T any, P interface {
 	*T
 	Message
 }](v *visitor, num int, field *P) {
-	switch {
-	case v.reading:
-		if v.here(num, typeBytes) {
-			if *field == nil {
-				*field = new(T)
-			}
-			v.read(*field)
-		}
-	case *field != nil:
-		v.write(num, *field)
-	}
+	v.message(num, field)
 }
 
-//go:noinline
-func (v *visitor) read(m Message) { v.err = unmarshal(v.data, m, v.nesting+1) }
-
-//go:noinline
-func (v *visitor) write(num int, m Message) { v.bytesOf(num, Marshal(m)) }
+// message takes a pointer to a pointer to a message. With reflection there is one function in every
+// application, and not one for every message.
+func (v *visitor) message(num int, field any) {
+	m := reflect.ValueOf(field).Elem()
+	switch {
+	case !v.reading:
+		if !m.IsNil() {
+			v.bytesOf(num, Marshal(m.Interface().(Message)))
+		}
+	case v.here(num, typeBytes):
+		if m.IsNil() {
+			m.Set(reflect.New(m.Type().Elem()))
+		}
+		v.err = unmarshal(v.data, m.Interface().(Message), v.nesting+1)
+	}
+}
 
 // messages are nested messages, each a field of its own.
 func messages[T any, P interface {
 	*T
 	Message
 }](v *visitor, num int, field *[]P) {
+	v.messages(num, field)
+}
+
+func (v *visitor) messages(num int, field any) {
+	list := reflect.ValueOf(field).Elem()
 	if v.reading {
 		if v.here(num, typeBytes) {
-			m := P(new(T))
-			v.read(m)
-			*field = append(*field, m)
+			m := reflect.New(list.Type().Elem().Elem())
+			v.err = unmarshal(v.data, m.Interface().(Message), v.nesting+1)
+			list.Set(reflect.Append(list, m))
 		}
 		return
 	}
-	for _, m := range *field {
-		if m == nil {
-			m = new(T)
+	for _, m := range list.Seq2() {
+		if m.IsNil() {
+			m = reflect.New(m.Type().Elem())
 		}
-		v.write(num, m)
+		v.bytesOf(num, Marshal(m.Interface().(Message)))
 	}
 }
 

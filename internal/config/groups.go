@@ -14,9 +14,14 @@ import (
 // one component each for the rest of the binary. Then it applies the tables that only change one.
 func (c *checker) groups() {
 	app, tables := c.app, c.tables.Divisi.Groups
-	keys := slices.SortedFunc(maps.Keys(tables), func(a, b string) int {
-		return cmp.Compare(c.groupAt(a), c.groupAt(b))
-	})
+	places := map[int]string{}
+	for key := range tables {
+		places[c.groupAt(key)] = key
+	}
+	var keys []string // in the order of their lines
+	for _, place := range slices.Sorted(maps.Keys(places)) {
+		keys = append(keys, places[place])
+	}
 	c.colocated()
 	for _, key := range keys {
 		if len(tables[key].Components) > 0 {

@@ -29,6 +29,9 @@ type Options struct {
 	// began elsewhere is recorded if it was there. Zero is one second; Always and Never.
 	Every time.Duration
 
+	// Sample takes the place of Every if it is not nil.
+	Sample func(TraceID) bool
+
 	Queue int           // finished spans that may wait for Serve; zero is 2048
 	Batch int           // most spans in a batch; zero is 512
 	Flush time.Duration // longest wait for a batch to fill; zero is 5 s
@@ -96,7 +99,7 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 		// A trace that is not sampled gets an id too: it tells those who are called that the
 		// choice has been made, and log lines which of them belong together.
 		child.TraceID = r.newTraceID()
-		if r.sample() {
+		if r.sample(child.TraceID) {
 			child.Flags = Sampled
 		}
 	case !parent.Sampled():
@@ -130,8 +133,10 @@ func (r *Recorder) carry(ctx context.Context, current SpanContext) context.Conte
 }
 
 // sample decides about a root. Of several at the same time one gets the slot.
-func (r *Recorder) sample() bool {
+func (r *Recorder) sample(id TraceID) bool {
 	switch {
+	case r.options.Sample != nil:
+		return r.options.Sample(id)
 	case r.options.Every < 0:
 		return false
 	case r.options.Every == Always:

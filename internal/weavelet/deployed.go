@@ -66,7 +66,12 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	if lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
 		logs = writeLine(lines)
 	}
-	tracer := trace.NewRecorder(trace.Options{Export: exportSpans(conversation.SendTraceSpans)})
+	spans := resource(self)
+	bridge := bridgeOf(ctx)
+	if _, err := bridge.start(ctx, spans, conversation.SendTraceSpans); err != nil {
+		return err
+	}
+	tracer := trace.NewRecorder(bridge.options(spans, conversation.SendTraceSpans))
 	n := &remoteNetwork{
 		info: info, deployer: conversation, sockets: files.sockets, logger: logger,
 		routes: map[string]*route{},
@@ -76,6 +81,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	n.w.countLocal = slices.Contains(info.Features, protos.FeatureLocalMetrics)
 
 	// Logs and spans outlive what they are about.
+	defer bridge.shutdown(ctx)
 	tellCtx, tellEnd := context.WithCancel(context.WithoutCancel(ctx))
 	told := make(chan struct{}, 2)
 	go func() { queue.serve(tellCtx, logs); told <- struct{}{} }()
@@ -104,41 +110,4 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 		}
 	}
 	return n.host(ctx, conversation, n.server(), l)
-}
-
-// exportSpans returns a function that hands spans to the deployer.
-func exportSpans(send func(*protos.TraceSpans) error) func(context.Context, []*trace.Span) error {
-	return func(_ context.Context, spans []*trace.Span) error {
-		message := &protos.TraceSpans{}
-		for _, s := range spans {
-			message.Span = append(message.Span, spanMessage(s))
-		}
-		return send(message)
-	}
-}
-
-func spanMessage(s *trace.Span) *protos.Span {
-	m := &protos.Span{
-		Name:        s.Name,
-		TraceId:     s.TraceID[:],
-		SpanId:      s.SpanID[:],
-		Kind:        protos.Span_Kind(s.Kind),
-		StartMicros: s.Start.UnixMicro(),
-		EndMicros:   s.End.UnixMicro(),
-	}
-	if s.Parent != (trace.SpanID{}) {
-		m.ParentSpanId = s.Parent[:]
-	}
-	if s.Status == trace.Failed {
-		m.Status = &protos.Span_Status{Code: protos.Span_Status_ERROR, Error: s.Error}
-	}
-	for _, a := range s.Attrs {
-		m.Attributes = append(m.Attributes, &protos.Span_Attribute{
-			Key: a.Key,
-			Value: &protos.Span_Attribute_Value{
-				Type: protos.Span_Attribute_Value_STRING, Str: a.Value.String(),
-			},
-		})
-	}
-	return m
 }

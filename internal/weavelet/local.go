@@ -39,8 +39,15 @@ type LocalOptions struct {
 
 // NewLocal returns a weavelet that hosts all components. Nothing runs before Start.
 func NewLocal(app Application, o LocalOptions) *Weavelet {
+	return newLocal(app, newSelf(o.Name), o)
+}
+
+func newSelf(app string) Self {
+	return Self{App: app, Version: rand.Text(), Replica: app, Pid: os.Getpid()}
+}
+
+func newLocal(app Application, self Self, o LocalOptions) *Weavelet {
 	logger := cmp.Or(o.Logger, slog.Default())
-	self := Self{App: o.Name, Version: rand.Text(), Replica: o.Name, Pid: os.Getpid()}
 	w := newWeavelet(app, self, logger, trace.NewRecorder(o.Trace))
 	w.network = &local{w: w, options: o}
 	w.countLocal, w.share = o.Config.Metrics.Local, o.Share

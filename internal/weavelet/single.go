@@ -24,17 +24,50 @@ func runSingle(ctx context.Context, app Application) error {
 	if err != nil {
 		return err
 	}
-	w := NewLocal(app, LocalOptions{
+	o := LocalOptions{
 		Name:   cmp.Or(conf.Name, filepath.Base(os.Args[0])),
 		Config: conf,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+	}
+	bridge := bridgeOf(ctx)
+	if name := tracingWanted(); name != "" && bridge == nil {
+		o.Logger.Warn("nothing exports spans: import github.com/divisi-go/divisi/opentelemetry, "+
+			"and give divisi.Run the context that opentelemetry.Context returns", "set", name)
+	}
+	self := newSelf(o.Name)
+	export, err := bridge.start(ctx, resource(self), nil)
+	if err != nil {
+		return err
+	}
+	defer bridge.shutdown(ctx)
+	o.Trace = bridge.options(resource(self), export)
+	w := newLocal(app, self, o)
+	traced := make(chan struct{})
+	traceCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { w.tracer.Serve(traceCtx); close(traced) }()
+	defer func() { end(); <-traced }()
 	if err := w.Start(ctx, main.Info.Name); err != nil {
 		w.end(ctx)
 		return err
 	}
 	p, _ := w.lookup(main.Info.Name)
 	return w.body(ctx, p)
+}
+
+// tracingWanted returns the name of the environment variable, of those that OpenTelemetry knows,
+// by which somebody asks for spans; "" if nobody does.
+func tracingWanted() string {
+	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+		return ""
+	}
+	for _, name := range []string{
+		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT",
+	} {
+		if os.Getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // loadConfig reads the file that the environment names.

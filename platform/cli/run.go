@@ -14,9 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/opentelemetry"
 	"github.com/divisi-go/divisi/platform/control"
 	"github.com/divisi-go/divisi/platform/dashboard"
 	"github.com/divisi-go/divisi/platform/deploy/process"
@@ -99,10 +101,16 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	defer k.Close()
 	_ = telemetry.RemoveOld(k.LogDir(), time.Now().Add(-oldLogs)) // they only take space
 	r := &runner{c: c, options: o, target: t, logDir: k.LogDir()}
+	spans, endSpans, err := spanExport(ctx)
+	if err != nil {
+		return err
+	}
+	defer endSpans()
 	r.deployer, err = deployer.New(spec, process.NewLauncher(k), deployer.Options{
 		RuntimeDir:  runtimeDir,
 		Logger:      slog.New(slog.DiscardHandler),
 		HandleEvent: r.handle,
+		HandleSpans: spans,
 	})
 	if err != nil {
 		return err
@@ -121,6 +129,24 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	}
 	r.admin = api.Info.Admin
 	return r.serve(ctx, k, api, page)
+}
+
+// spanExport returns what takes the spans of weavelets, nil if nobody wants any, and what sends the
+// last ones.
+func spanExport(ctx context.Context) (take func(*protos.TraceSpans), end func(), err error) {
+	if !opentelemetry.Wanted(os.Getenv) {
+		return nil, func() {}, nil
+	}
+	exporter, err := opentelemetry.NewExporter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return exporter.Export, func() {
+		const limit = 5 * time.Second
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+		defer cancel()
+		_ = exporter.Shutdown(ctx) // OpenTelemetry's handler has said what could not be sent
+	}, nil
 }
 
 // oldLogs is how long the logs of replicas are kept that nothing was heard of, such as those of
