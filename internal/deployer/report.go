@@ -1,7 +1,6 @@
 package deployer
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -203,22 +202,31 @@ func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no replica of the group %q runs", cmp.Or(group, "any"))
 	}
-	var mu sync.Mutex
+	type result struct {
+		name string
+		data []byte
+		err  error
+	}
+	results := make(chan result, len(chosen))
+	for _, name := range chosen {
+		go func() {
+			data, err := envs[name].GetProfile(request)
+			results <- result{name, data, err}
+		}()
+	}
 	profiles := map[string][]byte{}
 	var failures []error
-	var wait sync.WaitGroup
-	for _, name := range chosen {
-		wait.Go(func() {
-			data, err := envs[name].GetProfile(request)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failures = append(failures, fmt.Errorf("%s: %w", name, err))
-				return
+	for range chosen {
+		select {
+		case r := <-results:
+			if r.err != nil {
+				failures = append(failures, fmt.Errorf("%s: %w", r.name, r.err))
+				continue
 			}
-			profiles[name] = bytes.Clone(data)
-		})
+			profiles[r.name] = r.data
+		case <-ctx.Done(): // a weavelet goes on, for nobody
+			return nil, context.Cause(ctx)
+		}
 	}
-	wait.Wait()
 	return profiles, errors.Join(failures...)
 }

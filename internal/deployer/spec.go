@@ -52,34 +52,12 @@ func makePlan(spec Spec) (place.Plan, error) {
 	default:
 		return place.Plan{}, fmt.Errorf("colocation %q is neither all nor none", spec.Colocate)
 	}
-	if err := overrideReplicas(spec, groups); err != nil {
-		return place.Plan{}, err
+	replicas := map[string]int{"": spec.Config.Process.Replicas}
+	if spec.Colocate == "" { // else there are none of the file's groups
+		maps.Copy(replicas, spec.Config.Process.GroupReplicas)
 	}
-	replicas := spec.Replicas[""]
-	if replicas == 0 {
-		replicas = spec.Config.Process.Replicas
-	}
+	maps.Copy(replicas, spec.Replicas)
 	return place.NewPlan(components, groups, replicas)
-}
-
-// overrideReplicas sets the numbers that are asked for by the group's name.
-func overrideReplicas(spec Spec, groups []place.Group) error {
-	var known []string
-	for i := range groups {
-		known = append(known, groups[i].Name)
-		if n := spec.Config.Process.GroupReplicas[groups[i].Name]; n > 0 {
-			groups[i].Replicas = n
-		}
-		if n, ok := spec.Replicas[groups[i].Name]; ok {
-			groups[i].Replicas = n
-		}
-	}
-	for _, group := range slices.Sorted(maps.Keys(spec.Replicas)) {
-		if group != "" && !slices.Contains(known, group) {
-			return fmt.Errorf("there is no group %s: %s", group, name.Suggest(group, known))
-		}
-	}
-	return nil
 }
 
 // policy returns how the replicas of a group are supervised.

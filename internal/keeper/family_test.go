@@ -277,6 +277,7 @@ func TestInheritance(t *testing.T) {
 	}
 	s, pipes := spec(t, "heir", "report")
 	s.Dir = t.TempDir()
+	s.Env = append(s.Env, "LISTEN_PID=1", "LISTEN_FDS=9", "LISTEN_FDNAMES=another's", "FIRST=99")
 	s.Sockets = []string{"web", "admin"}
 	for _, variable := range []string{"FIRST", "SECOND"} {
 		path := filepath.Join(t.TempDir(), variable)

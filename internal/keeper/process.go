@@ -103,7 +103,12 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 		return 0, fmt.Errorf("process %d has that name and still runs", p.pid)
 	}
 	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}
-	env := slices.Clone(s.Env)
+	// A keeper may be a child of one itself: descriptors are those of this child only.
+	ours := append([]string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}, s.FileVars...)
+	env := slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(ours, name)
+	})
 	if len(s.Sockets) > 0 {
 		for _, key := range s.Sockets {
 			socket, ok := k.sockets[key]

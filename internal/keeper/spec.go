@@ -25,7 +25,7 @@ type Spec struct {
 	Name     string // unique among those that run; also that of its log
 	Path     string
 	Args     []string
-	Env      []string   // all of it
+	Env      []string   // all of it, but for descriptors (LISTEN_FDS and those of FileVars)
 	Dir      string     // "" for this process's own
 	Sockets  []string   // keys of sockets to inherit, from descriptor 3 on, named by LISTEN_FDNAMES
 	Files    []*os.File // inherited after the sockets; closed here once the process has started

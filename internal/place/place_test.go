@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 //
 //	component NAME [main] [always] [singleton] [listener] [-> CALLEE ...]
 //	group NAME COMPONENT ... [xREPLICAS]
-//	replicas N
+//	replicas N [GROUP=N ...]
 //
 // A line "> plan", "> begin", "> activate GROUP/N COMPONENT", "> up GROUP/N ADDRESS", "> down
 // GROUP/N" or "> gone GROUP/N" is an event, and the indented lines after it are what comes of it.
@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 type script struct {
 	components []Component
 	groups     []Group
-	replicas   int
+	replicas   map[string]int
 	plan       *Plan
 	state      *State
 }
@@ -117,7 +117,14 @@ func (s *script) declare(words []string) bool {
 		}
 		s.groups = append(s.groups, g)
 	case "replicas":
-		s.replicas, _ = strconv.Atoi(words[1])
+		s.replicas = map[string]int{}
+		for _, word := range words[1:] {
+			group, number, ok := strings.Cut(word, "=")
+			if !ok {
+				group, number = "", word
+			}
+			s.replicas[group], _ = strconv.Atoi(number)
+		}
 	default:
 		return false
 	}
@@ -195,7 +202,7 @@ func TestStopOrder(t *testing.T) {
 			components = append(components, c)
 		}
 		slices.Reverse(components[bits%4:])
-		plan, err := NewPlan(components, nil, 1)
+		plan, err := NewPlan(components, nil, map[string]int{"": 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,9 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/name"
@@ -37,9 +39,10 @@ type Plan struct {
 }
 
 // NewPlan completes groups: components that are in none get one of their own, and every group
-// gets its number of replicas. The group of a singleton has one. That of the main component has
+// gets its number of replicas: that in replicas by its name, its own, or that of the name "", which
+// is for all others. The group of a singleton has one. That of the main component has
 // one unless it has a listener, or its group asks for more.
-func NewPlan(components []Component, groups []Group, replicas int) (Plan, error) {
+func NewPlan(components []Component, groups []Group, replicas map[string]int) (Plan, error) {
 	p := Plan{components: map[string]Component{}}
 	for _, c := range components {
 		p.components[c.Name] = c
@@ -61,25 +64,29 @@ func NewPlan(components []Component, groups []Group, replicas int) (Plan, error)
 	}
 	unique(p.Groups)
 	singletons := map[string]string{}
+	known := []string{}
 	for i := range p.Groups {
+		known = append(known, p.Groups[i].Name)
 		if err := p.size(&p.Groups[i], replicas, singletons); err != nil {
 			return Plan{}, err
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(replicas)) {
+		if group != "" && !slices.Contains(known, group) {
+			return Plan{}, fmt.Errorf("there is no group %s: %s", group, name.Suggest(group, known))
 		}
 	}
 	return p, nil
 }
 
 // size sets the number of replicas of a group.
-func (p Plan) size(g *Group, replicas int, singletons map[string]string) error {
+func (p Plan) size(g *Group, replicas map[string]int, singletons map[string]string) error {
+	g.Replicas = cmp.Or(replicas[g.Name], g.Replicas)
 	asked := g.Replicas
 	if asked < 0 {
 		return fmt.Errorf("group %s: %d replicas: give at least 1", g.Name, asked)
 	}
-	for _, candidate := range []int{replicas, DefaultReplicas} {
-		if g.Replicas == 0 {
-			g.Replicas = candidate
-		}
-	}
+	g.Replicas = cmp.Or(g.Replicas, replicas[""], DefaultReplicas)
 	for _, name := range g.Components {
 		c := p.components[name]
 		if c.Main && len(c.Listeners) == 0 && asked == 0 {
