@@ -15,11 +15,11 @@ export CGO_ENABLED ?= 0
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: build ## start the example store as twelve processes, and stay
-	@DIVISI=$(DIVISI) ./scripts/demo.sh
+demo: tools ## start the example store as twelve processes, and stay
+	@GO="$(GO)" ./scripts/demo.sh
 
-demo-check: build ## the same, without staying: what CI runs
-	@DIVISI=$(DIVISI) ./scripts/demo.sh --check
+demo-check: tools ## the same, without staying: what CI runs
+	@GO="$(GO)" ./scripts/demo.sh --check
 
 test: tools ## everything that decides whether a change is good
 	@$(MAKE) --no-print-directory check unit fuzz-short demo-check

@@ -3,7 +3,7 @@
 # them. With --check it looks at every page with a browser, uses every command once, kills a
 # process and waits until it is back, stops, and says in its exit code whether all of it worked.
 #
-#	DIVISI=build/divisi ./scripts/demo.sh [--check]
+#	./scripts/demo.sh [--check]
 #
 # ADDRESS is where the store listens, by default as examples/shop/shop.toml says; with --check any
 # free port.
@@ -21,8 +21,7 @@ case "${1:-}" in
 esac
 
 GO=${GO:-go}
-divisi=${DIVISI:-build/divisi}
-case $divisi in /*) ;; *) divisi=$root/$divisi ;; esac
+divisi=$root/build/divisi
 demo=$root/build/demo
 config=$root/examples/shop/shop.toml
 export DIVISI_HOME="$demo/home"
@@ -43,8 +42,12 @@ esac
 begin=$(now)
 step_begin=$begin
 seconds() { echo "$(($1 / 10)).$(($1 % 10)) s"; }
+doing() { # WHAT: it takes long enough for a terminal to show it before it is done
+  [ ! -t 1 ] || printf '  %s' "$1"
+}
 step() { # WHAT: it is done
   t=$(now)
+  [ ! -t 1 ] || printf '\r'
   printf '  %-52s %8s\n' "$1" "$(seconds $((t - step_begin)))"
   step_begin=$t
 }
@@ -75,13 +78,16 @@ stop() {
 trap 'stop' EXIT
 trap 'trap "" INT TERM; stop; exit 130' INT TERM
 
-[ -x "$divisi" ] || fail "$divisi does not exist" "run: make build"
+echo "The store of examples/shop as twelve processes:"
+doing "build the command divisi"
+"${MAKE:-make}" --no-print-directory build || fail "the command does not build"
+step "build the command divisi"
 mkdir -p "$demo"
 if "$divisi" ps -o json 2>/dev/null | grep -q '"name"'; then
   fail "the demo of this folder runs already" "stop it: DIVISI_HOME='$DIVISI_HOME' '$divisi' stop --all --yes"
 fi
 
-echo "The store of examples/shop as twelve processes:"
+doing "build the store"
 (cd examples/shop && CGO_ENABLED=0 "$GO" build -trimpath -o "$demo/shop" .) || fail "the store does not build"
 step "build the store"
 

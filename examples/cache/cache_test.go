@@ -21,14 +21,17 @@ func TestFactors(t *testing.T) {
 	for _, runner := range runners() {
 		runner.Test(t, func(t *testing.T, f Factorer) {
 			for n, want := range map[int][]int{1: nil, 2: {2}, 97: {97}, 360: {2, 2, 2, 3, 3, 5}} {
-				for range 2 {
+				// Each replica may be asked once while they become known.
+				cached := false
+				for range 4 {
 					got, err := f.Factors(t.Context(), n)
 					if err != nil || !slices.Equal(got.List, want) {
 						t.Errorf("Factors(%d) = %v, %v, want %v", n, got.List, err, want)
 					}
+					cached = cached || got.Cached
 				}
-				if got, err := f.Factors(t.Context(), n); err != nil || !got.Cached {
-					t.Errorf("Factors(%d) is not remembered: %+v, %v", n, got, err)
+				if !cached {
+					t.Errorf("Factors(%d) is not remembered", n)
 				}
 			}
 			if _, err := f.Factors(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "0 is not between") {

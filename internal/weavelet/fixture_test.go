@@ -211,7 +211,10 @@ func serveCount(ctx context.Context, impl any, s *codegen.Served) {
 
 func component[T any](behaviour *behaviour) *codegen.Component {
 	name := "t/p/" + nameOf[T]()
-	info := codegen.Info{Name: name, Always: behaviour.always}
+	info := codegen.Info{Name: name, Always: behaviour.always, Config: behaviour.config != nil}
+	if behaviour.listener != "" {
+		info.Listeners = []string{behaviour.listener}
+	}
 	for _, ref := range behaviour.refs {
 		info.Refs = append(info.Refs, "t/p/"+strings.TrimPrefix(ref, "!"))
 	}

@@ -186,6 +186,21 @@ func TestStartErrors(t *testing.T) {
 	wantError(t, app.Start(t.Context(), "t/p/A"), nil, "cannot open the listener web of t/p/A", "300.0.0.1", "listeners.web = {")
 }
 
+// TestStaleDescription: a component that got fields since its code was generated does not start.
+func TestStaleDescription(t *testing.T) {
+	for want, make := range map[string]func(*behaviour, *codegen.Info){
+		"the reference to p.B": func(b *behaviour, i *codegen.Info) { b.refs, i.Refs = []string{"B"}, nil },
+		"the listener web":     func(b *behaviour, i *codegen.Info) { b.listener, i.Listeners = "web", []string{"wb"} },
+		"the configuration":    func(b *behaviour, i *codegen.Info) { b.config, i.Config = &limits{}, false },
+	} {
+		a := &behaviour{}
+		w := newWorld(t, map[string]*behaviour{"A": a, "B": {}})
+		make(a, &w.app.Registry.Components[0].Info)
+		wantError(t, w.local(LocalOptions{}).Start(t.Context(), "t/p/A"), nil,
+			want+" of ", "is newer than its generated code: run divisi generate")
+	}
+}
+
 // TestPanics: a panic of a component is an error of whoever called it, and is logged.
 func TestPanics(t *testing.T) {
 	for _, encoded := range []bool{false, true} {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,6 +210,9 @@ func (w *Weavelet) create(component string) (*part, error) {
 	} else {
 		p.impl = reflect.New(c.Impl).Interface()
 		fields, err := w.app.Inspect(p.impl)
+		if err == nil {
+			err = w.checkFresh(c, fields)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -218,6 +222,31 @@ func (w *Weavelet) create(component string) (*part, error) {
 	close(w.changed)
 	w.changed = make(chan struct{})
 	return p, nil
+}
+
+// checkFresh refuses an implementation that got fields since its code was generated: deployers do
+// not know of them. The compiler sees only what changes in interfaces.
+func (w *Weavelet) checkFresh(c *codegen.Component, fields Fields) error {
+	what := ""
+	for _, ref := range fields.Refs {
+		callee, ok := w.app.Registry.FindIface(ref.Iface, ref.Name)
+		if ok && !slices.Contains(c.Info.Refs, callee.Info.Name) {
+			what = "the reference to " + short(callee.Info.Name)
+		}
+	}
+	for _, l := range fields.Listeners {
+		if !slices.Contains(c.Info.Listeners, l.Name) {
+			what = "the listener " + l.Name
+		}
+	}
+	if fields.Config != nil && !c.Info.Config {
+		what = "the configuration"
+	}
+	if what == "" {
+		return nil
+	}
+	return fmt.Errorf("%s of %v is newer than its generated code: run divisi generate, then build again",
+		what, c.Impl)
 }
 
 func (w *Weavelet) unknown(component string) error {
