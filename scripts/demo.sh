@@ -76,7 +76,7 @@ stop() {
 }
 # divisi has the terminal's Ctrl-C as well, and drains: to ask for the same again does no harm.
 trap 'stop' EXIT
-trap 'trap "" INT TERM; stop; exit 130' INT TERM
+trap 'trap "" INT TERM PIPE; stop; exit 130' INT TERM PIPE
 
 echo "The store of examples/shop as twelve processes:"
 doing "build the command divisi"

@@ -1,24 +1,26 @@
 #!/bin/sh
-# Fuzzes every fuzz test of the repository, one after the other, each for FUZZTIME.
+# Fuzzes every fuzz test of the repository for FUZZTIME, two at a time; or one of them.
+#
+#	./scripts/fuzz.sh [DIR NAME]
 set -eu
-GO=${GO:-go} FUZZTIME=${FUZZTIME:-5s}
+export GO="${GO:-go}" FUZZTIME="${FUZZTIME:-5s}"
+
+if [ $# = 0 ]; then
+  for file in $(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ | sort); do
+    sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(.*|$(dirname "$file") \1|p" "$file"
+  done | xargs -n 2 -P 2 "$0"
+  exit
+fi
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-
-fuzz() { # DIR NAME
-  (cd "$1" && CGO_ENABLED=1 "$GO" test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 2 .) >"$log" 2>&1
+fuzz() {
+  (cd "$1" && CGO_ENABLED=1 "$GO" test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 1 .) >"$log" 2>&1
 }
-
-for file in $(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ | sort); do
-  dir=$(dirname "$file")
-  for name in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
-    printf 'fuzz %-28s %s\n' "$dir" "$name"
-    # The fuzzer now and then takes the end of its own time for a failure, and says no more than
-    # that; a failure that it has found an input for is final.
-    fuzz "$dir" "$name" || { ! grep -q 'Failing input' "$log" &&
-      grep -q 'context deadline exceeded' "$log" && fuzz "$dir" "$name"; } || {
-      cat "$log"
-      exit 1
-    }
-  done
-done
+# The fuzzer now and then takes the end of its own time for a failure, and says no more than that;
+# a failure that it has found an input for is final.
+fuzz "$@" || { ! grep -q 'Failing input' "$log" && grep -q 'context deadline exceeded' "$log" && fuzz "$@"; } || {
+  cat "$log"
+  exit 1
+}
+printf 'fuzz %-28s %s\n' "$1" "$2"
