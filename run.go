@@ -21,9 +21,9 @@ type PointerToMain[T any] interface {
 // runs only where the main component is. Otherwise all components run here. The configuration is
 // then the file that the environment variable DIVISI_CONFIG names, if any.
 //
-// Run returns when app has returned, or after an orderly end that the deployer, SIGINT or
-// SIGTERM asked for. In both cases listeners are drained, and components shut down in the
-// reverse order of their start.
+// When app has returned, and when ctx ends, listeners are drained, components shut down in the
+// reverse order of their start, and Run returns. SIGINT, SIGTERM and the deployer end the process
+// the same way, with the exit code 0: Run does not return then, unless ctx has ended too.
 func Run[T any, P PointerToMain[T]](ctx context.Context, app func(context.Context, *T) error) error {
 	registry, err := codegen.Snapshot()
 	if err != nil {

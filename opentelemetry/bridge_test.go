@@ -63,7 +63,9 @@ func run(t *testing.T, collector string, command ...string) (url string, stop fu
 	stop = func() string {
 		if stopped == "" {
 			cmd.Process.Signal(syscall.SIGTERM)
-			cmd.Wait()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%s: %v", command[0], err) // also one whose main calls log.Fatal
+			}
 			w.Close()
 			stopped = <-all
 		}

@@ -258,7 +258,7 @@ func (n *remoteNetwork) host(ctx context.Context, conversation *pipe.Weavelet, s
 	}
 	<-ctx.Done()
 	n.w.end(ctx)
-	return endCause(ctx)
+	return context.Cause(ctx)
 }
 
 // runMain runs the program's own function.
@@ -273,20 +273,12 @@ func (n *remoteNetwork) runMain(ctx context.Context) error {
 	}
 	if err := n.w.start(ctx, main.Info.Name); err != nil {
 		if ctx.Err() != nil {
-			err = endCause(ctx)
+			err = context.Cause(ctx)
 		}
 		return err
 	}
 	p, _ := n.w.lookup(main.Info.Name)
 	return n.w.body(ctx, p)
-}
-
-// endCause is the error of a run that ended because its context did: none if that was asked for.
-func endCause(ctx context.Context) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, errStop) {
-		return cause
-	}
-	return nil
 }
 
 var errDeployerGone = errors.New("the deployer has gone")

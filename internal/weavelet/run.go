@@ -23,13 +23,23 @@ var errStop = errors.New("the process is asked to end")
 // Run runs the application in this process: all of it, or the part that a deployer wants.
 func Run(ctx context.Context, app Application) error {
 	files, ok, err := inherit()
-	if err != nil {
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		err = runDeployed(ctx, app, files)
+	default:
+		err = runSingle(ctx, app)
+	}
+	if !errors.Is(err, errStop) {
 		return err
 	}
-	if ok {
-		return runDeployed(ctx, app, files)
+	if ctx.Err() == nil {
+		// Nobody called for the end but a signal, which ends programs. To return would leave the
+		// exit code to what the program makes of an error that is nil.
+		os.Exit(0)
 	}
-	return runSingle(ctx, app)
+	return nil
 }
 
 // body runs the program's own function with the main component until it returns, or until ctx
@@ -63,7 +73,7 @@ func (w *Weavelet) body(ctx context.Context, main *part) error {
 	case <-returned:
 	case <-time.After(time.Second):
 	}
-	return endCause(ctx)
+	return context.Cause(ctx)
 }
 
 // end drains and shuts down what runs.
