@@ -60,7 +60,7 @@ func (d *Deployer) Upgrade(ctx context.Context, next Spec) error {
 		return stopped
 	}
 	if err != nil {
-		return fmt.Errorf("the old version goes on: %w", err)
+		return fmt.Errorf("cannot upgrade: %w", err)
 	}
 	return d.do(ctx, func() {
 		s.release()

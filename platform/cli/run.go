@@ -72,7 +72,7 @@ func (c *command) run() *cobra.Command {
 	flags.BoolVar(&o.mtls, "mtls", false, "mutual TLS between processes, with rights from the call graph")
 	flags.BoolVar(&o.watch, "watch", false, "build anew when the source changes, and upgrade without a pause")
 	flags.StringVar(&o.admin, "admin", "localhost:0", "address of the live page and of /metrics; \"\" for none")
-	flags.DurationVar(&o.timeout, "timeout", time.Minute, "complain if not everything is ready after this time")
+	flags.DurationVar(&o.timeout, "timeout", time.Minute, "complain, or give up an upgrade, if not everything is ready after this time")
 	return cmd
 }
 
@@ -82,13 +82,24 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	if err != nil {
 		return err
 	}
-	t, err := c.resolve(ctx, arg, o)
+	t, err := resolve(ctx, arg, o)
 	if err != nil {
 		return err
 	}
 	defer func() { t.clean() }()
-	if o.watch && t.pkg == nil {
-		return usageError("--watch has nothing to watch: %s is a program, not a package", t.binary)
+	var source *source
+	if o.watch {
+		if t.pkg == nil {
+			return usageError("--watch has nothing to watch: %s is a program, not a package", t.binary)
+		}
+		// Before it is built: no change after the build has read the source must be missed.
+		if source, err = watch(ctx, t); err != nil {
+			return err
+		}
+		defer source.close()
+	}
+	if err := t.build(ctx, c); err != nil {
+		return err
 	}
 	spec, err := t.spec(o)
 	if err != nil {
@@ -100,7 +111,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	}
 	defer k.Close()
 	_ = telemetry.RemoveOld(k.LogDir(), time.Now().Add(-oldLogs)) // they only take space
-	r := &runner{c: c, options: o, target: t, logDir: k.LogDir()}
+	r := &runner{c: c, options: o, target: t, source: source, logDir: k.LogDir()}
 	spans, endSpans, err := spanExport(ctx)
 	if err != nil {
 		return err
@@ -111,6 +122,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 		Logger:      slog.New(slog.DiscardHandler),
 		HandleEvent: r.handle,
 		HandleSpans: spans,
+		ReadyTime:   o.timeout,
 	})
 	if err != nil {
 		return err

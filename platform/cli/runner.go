@@ -24,6 +24,7 @@ type runner struct {
 	c        *command
 	options  runOptions
 	target   *target
+	source   *source // nil if it is not watched
 	deployer *deployer.Deployer
 	logDir   string
 	admin    string // address of the live page
@@ -54,10 +55,10 @@ func (r *runner) serve(ctx context.Context, k *keeper.Keeper, api *control.Serve
 	killed := make(chan bool, 1)
 	go func() { killed <- r.secondSignal(ctx) }()
 	r.showStart(ctx)
-	if r.options.watch {
+	if r.source != nil {
 		watch, cancel := context.WithCancel(ctx)
 		defer cancel()
-		wait.Go(func() { r.watch(watch) })
+		wait.Go(func() { r.follow(watch) })
 	}
 	err := errors.Join(<-ended, k.Close())
 	if <-killed {

@@ -24,8 +24,8 @@ type target struct {
 	temp   string // folder of what was built
 }
 
-// resolve finds out what the argument of run is, and builds it if it has to be.
-func (c *command) resolve(ctx context.Context, arg string, o runOptions) (*target, error) {
+// resolve finds out what the argument of run is. What has to be built is not built yet.
+func resolve(ctx context.Context, arg string, o runOptions) (*target, error) {
 	t := &target{file: o.configFile}
 	info, err := os.Stat(arg)
 	switch {
@@ -51,16 +51,10 @@ func (c *command) resolve(ctx context.Context, arg string, o runOptions) (*targe
 			return nil, err
 		}
 	}
-	if t.pkg != nil {
-		err = t.build(ctx, c)
-	} else {
+	if t.pkg == nil {
 		t.binary, err = filepath.Abs(t.binary)
 	}
-	if err != nil {
-		t.clean()
-		return nil, err
-	}
-	return t, nil
+	return t, err
 }
 
 // packageOf returns the package in a folder, or with an import path.
@@ -111,8 +105,11 @@ func (t *target) fromConfig() error {
 	return err
 }
 
-// build builds the program into a folder of its own.
+// build builds the program, unless it is there, into a folder of its own.
 func (t *target) build(ctx context.Context, c *command) error {
+	if t.pkg == nil {
+		return nil
+	}
 	temp, err := os.MkdirTemp("", "divisi-run")
 	if err != nil {
 		return err

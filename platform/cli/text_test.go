@@ -222,7 +222,7 @@ divisi: hint: see why: divisi logs --replica a-main-0 --tail 20
 }
 
 func TestConcerns(t *testing.T) {
-	r := &runner{target: &target{file: "/app/app.toml"}}
+	s := &source{target: &target{file: "/app/app.toml"}}
 	for _, tt := range []struct {
 		event fsnotify.Event
 		want  bool
@@ -236,7 +236,7 @@ func TestConcerns(t *testing.T) {
 		{fsnotify.Event{Name: "/app/main.go~", Op: fsnotify.Write}, false},
 		{fsnotify.Event{Name: "/app/app.log", Op: fsnotify.Write}, false},
 	} {
-		if r.concerns(tt.event, build.Sources{}) != tt.want {
+		if s.concerns(tt.event) != tt.want {
 			t.Errorf("%v: %v, want %v", tt.event, !tt.want, tt.want)
 		}
 	}

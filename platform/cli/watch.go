@@ -18,71 +18,53 @@ import (
 // write many files at once.
 const settle = 200 * time.Millisecond
 
-// watch builds the program anew whenever its source or its configuration changes, and upgrades to
-// it. A version that does not build, or does not become ready, leaves the one that runs alone.
-func (r *runner) watch(ctx context.Context) {
-	var sources build.Sources
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer watcher.Close()
-		sources, err = r.watchSources(ctx, watcher)
-	}
-	if err != nil {
-		if ctx.Err() == nil {
-			fmt.Fprintf(r.c.err, "divisi: warning: the source is not watched: %v\n", err)
-		}
-		return
-	}
-	var quiet <-chan time.Time
-	for {
-		select {
-		case e := <-watcher.Events:
-			if r.concerns(e, sources) {
-				quiet = time.After(settle)
-			}
-		case err := <-watcher.Errors:
-			fmt.Fprintf(r.c.err, "divisi: warning: changes may have been missed: %v\n", err)
-		case <-quiet:
-			quiet = nil
-			if err := r.upgrade(ctx); err != nil && ctx.Err() == nil {
-				r.c.report(ctx, err)
-				fmt.Fprintln(r.c.err, "the version before goes on")
-			}
-			if now, err := r.watchSources(ctx, watcher); err == nil {
-				sources = now
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
+// source is what a program is made from, watched. Changes wait in it until they are looked at.
+type source struct {
+	target  *target
+	files   build.Sources
+	watcher *fsnotify.Watcher
 }
 
-// watchSources watches all folders that the program is made from. Folders, rather than files,
-// since editors replace files.
-func (r *runner) watchSources(ctx context.Context, watcher *fsnotify.Watcher) (build.Sources, error) {
-	sources, err := r.target.pkg.Sources(ctx)
+// watch begins to watch what a target is made from.
+func watch(ctx context.Context, t *target) (*source, error) {
+	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return sources, err
+		return nil, fmt.Errorf("cannot watch the source: %w", err)
 	}
-	folders := sources.Folders
-	if file := r.target.file; file != "" {
+	s := &source{target: t, watcher: watcher}
+	return s, s.list(ctx)
+}
+
+func (s *source) close() { s.watcher.Close() }
+
+// list watches all folders that the program is made from now. Folders, rather than files, since
+// editors replace files. Source that is too broken to be listed is watched as it was before: the
+// build that follows says what is wrong with it.
+func (s *source) list(ctx context.Context) error {
+	files, err := s.target.pkg.Sources(ctx)
+	if err != nil {
+		return nil
+	}
+	folders := files.Folders
+	if file := s.target.file; file != "" {
 		absolute, err := filepath.Abs(file)
 		if err != nil {
-			return sources, err
+			return err
 		}
 		folders = append(folders, filepath.Dir(absolute))
 	}
 	for _, folder := range folders {
 		// Adding one again changes nothing.
-		if err := watcher.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return sources, fmt.Errorf("%s: %w", folder, err)
+		if err := s.watcher.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot watch the source: %s: %w", folder, err)
 		}
 	}
-	return sources, nil
+	s.files = files
+	return nil
 }
 
 // concerns reports whether a change may change the program or its configuration.
-func (r *runner) concerns(e fsnotify.Event, sources build.Sources) bool {
+func (s *source) concerns(e fsnotify.Event) bool {
 	base := filepath.Base(e.Name)
 	switch {
 	case e.Op == fsnotify.Chmod, strings.HasSuffix(base, "_test.go"):
@@ -90,10 +72,40 @@ func (r *runner) concerns(e fsnotify.Event, sources build.Sources) bool {
 	case strings.HasPrefix(base, "."), strings.HasSuffix(base, "~"), strings.HasPrefix(base, "#"):
 		return false // what editors put beside
 	}
-	if file, err := filepath.Abs(r.target.file); r.target.file != "" && err == nil && file == e.Name {
+	if file, err := filepath.Abs(s.target.file); s.target.file != "" && err == nil && file == e.Name {
 		return true
 	}
-	return sources.Has(e.Name)
+	return s.files.Has(e.Name)
+}
+
+// follow builds the program anew whenever its source or its configuration changes, and upgrades to
+// it. A version that does not build, or does not become ready, leaves the one that runs alone.
+func (r *runner) follow(ctx context.Context) {
+	var quiet <-chan time.Time
+	for {
+		select {
+		case e := <-r.source.watcher.Events:
+			if r.source.concerns(e) {
+				quiet = time.After(settle)
+			}
+		case err := <-r.source.watcher.Errors:
+			fmt.Fprintf(r.c.err, "divisi: warning: changes may have been missed: %v\n", err)
+			quiet = time.After(settle)
+		case <-quiet:
+			quiet = nil
+			// Listed first: a folder that is new in the program may change during the build.
+			err := r.source.list(ctx)
+			if err == nil {
+				err = r.upgrade(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
+				r.c.report(ctx, err)
+				fmt.Fprintln(r.c.err, "the version before goes on")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // upgrade builds the next version and rolls it over.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -52,10 +51,6 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	divisi, err := exec.LookPath("divisi") // as testscript.Main has put it on the PATH
-	if err != nil {
-		t.Fatal(err)
-	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -67,7 +62,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Defer(func() { os.RemoveAll(runtime) })
-			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello, "DIVISI="+divisi,
+			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
 				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+runtime,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
 				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local")
@@ -75,8 +70,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "until": until, "field": field, "listener": listener, "get": get, "take": take,
-			"load": load, "replace": replace,
+			"code": code, "until": until, "field": field, "listener": listener, "get": get,
+			"load": load, "replace": replace, "shows": shows,
 		},
 	})
 }
@@ -184,36 +179,27 @@ func fetch(url string) (string, error) {
 	return string(body), err
 }
 
-// get [-touch FILE] PATTERN URL: asks until the page has the pattern. A file is written anew from
-// time to time, for those that began to watch it after it was changed.
+// get PATTERN URL: asks until the page has the pattern.
 func get(ts *testscript.TestScript, _ bool, args []string) {
-	touch := ""
-	if args[0] == "-touch" {
-		touch, args = ts.MkAbs(args[1]), args[2:]
-	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	const period = 8 * time.Second // longer than an upgrade takes
-	next := time.Now().Add(period / 4)
 	poll(ts, fmt.Sprint(args), func() bool {
-		if now := time.Now(); touch != "" && now.After(next) {
-			next = now.Add(period)
-			text, err := os.ReadFile(touch)
-			ts.Check(errors.Join(err, os.WriteFile(touch, text, 0o600)))
-		}
 		body, err := fetch(args[1])
 		return err == nil && pattern.MatchString(body)
 	})
 }
 
-// take VAR: keeps a port taken until the end of the script.
-func take(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// shows FILE PATTERN: waits until a file has the pattern, such as what a program in the background
+// prints.
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[1])
 	ts.Check(err)
-	ts.Defer(func() { l.Close() })
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	ts.Check(err)
-	ts.Setenv(args[0], port)
+	var text []byte
+	defer func() { ts.Logf("%s", text) }()
+	poll(ts, fmt.Sprint(args), func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(args[0]))
+		return pattern.Match(text)
+	})
 }
 
 // replace FILE OLD NEW: replaces a text in a file.
