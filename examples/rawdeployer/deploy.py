@@ -1,18 +1,16 @@
 """Deploys an application by the envelope protocol, with Python's standard library only.
 
-usage: deploy.py PROGRAM
+usage: deploy.py PROGRAM [LOGS]
 
-It asks for the weavelet's health, in writes of one byte, and prints the reply. Whatever the
-weavelet asks for is not answered. The exit code is 0 if it is healthy within a second.
+When it has had LOGS log entries (0), it asks for the weavelet's health in writes of one byte, and
+prints the reply. Whatever the weavelet asks for is not answered. The exit code is 0 if the weavelet
+says within a second that it is healthy.
 """
 import os, select, struct, subprocess, sys, time
 
 
 def varint(n):
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
 
 
 def number(field, n):
@@ -27,48 +25,45 @@ def frame(message):
     return struct.pack("<I", len(message)) + message
 
 
-def read(fd, size, deadline):
+def receive(pipe, deadline):
+    (size,) = struct.unpack("<I", read(pipe, 4, deadline))
+    return read(pipe, size, deadline)
+
+
+def read(pipe, size, deadline):
     data = b""
     while len(data) < size:
-        if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
+        left = deadline - time.monotonic()
+        if left < 0 or not select.select([pipe], [], [], left)[0]:
             sys.exit("the weavelet has not answered in time")
-        part = os.read(fd, size - len(data))
-        if not part:
-            sys.exit("the weavelet has ended")
-        data += part
+        part = os.read(pipe, size - len(data))
+        data += part or sys.exit("the weavelet has ended")
     return data
-
-
-def receive(fd, deadline):
-    (size,) = struct.unpack("<I", read(fd, 4, deadline))
-    return read(fd, size, deadline)
 
 
 its_in, to_weavelet = os.pipe()
 from_weavelet, its_out = os.pipe()
-weavelet = subprocess.Popen(
-    sys.argv[1:],
-    pass_fds=(its_in, its_out),
-    env={"ENVELOPE_TO_WEAVELET_FD": str(its_in), "WEAVELET_TO_ENVELOPE_FD": str(its_out)},
-)
+env = {"ENVELOPE_TO_WEAVELET_FD": str(its_in), "WEAVELET_TO_ENVELOPE_FD": str(its_out)}
+weavelet = subprocess.Popen(sys.argv[1:2], pass_fds=(its_in, its_out), env=env)
 os.close(its_in)
 os.close(its_out)
 try:
     # Application, deployment, weavelet, run_main, internal_address.
     info = text(1, b"app") + text(2, b"v1") + text(3, b"w1") + number(7, 1) + text(10, b"localhost:0")
     os.write(to_weavelet, frame(text(2, info)))
-    hello = receive(from_weavelet, time.monotonic() + 30)
-    if hello[:1] != b"\x12":
+    logs, wanted, start = 0, int((sys.argv + ["0"])[2]), time.monotonic() + 30
+    if not receive(from_weavelet, start).startswith(b"\x12"):
         sys.exit("the first message is no WeaveletInfo")
-    deadline = time.monotonic() + 1
+    while logs < wanted:
+        logs += receive(from_weavelet, start).startswith(b"\x1a")
     for byte in frame(number(1, 42) + text(3, b"")):
         os.write(to_weavelet, bytes([byte]))
-    reply_id = number(1, -42 & (1 << 64) - 1)
-    while not (message := receive(from_weavelet, deadline)).startswith(reply_id):
-        pass  # log entries, and what it asks for
-    healthy = message[len(reply_id) :].startswith(b"\x32") and b"\x08\x01" in message[len(reply_id) :]
-    print("reply -42:", "HEALTHY" if healthy else message.hex())
-    sys.exit(0 if healthy else 1)
+    reply, deadline = number(1, -42 & (1 << 64) - 1), time.monotonic() + 1
+    while not (message := receive(from_weavelet, deadline)).startswith(reply):
+        logs += message.startswith(b"\x1a")  # else it asks for something
+    if not message.startswith(reply + b"\x32") or b"\x08\x01" not in message[len(reply) :]:
+        sys.exit("reply -42: " + message.hex())
+    print("reply -42: HEALTHY, after", logs, "log entries")
 finally:
     weavelet.kill()
     weavelet.wait()

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programs = dir
-	build := exec.Command("go", "build", "-o", dir, "../hello", "../deployer")
+	build := exec.Command("go", "build", "-o", dir, "../hello", "../deployer", "./flood")
 	build.Stderr = os.Stderr
 	if err = build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot build the examples:", err)
@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 func application() string { return filepath.Join(programs, "hello") }
+func flood() string       { return filepath.Join(programs, "flood") }
 
 func TestRawDeployer(t *testing.T) {
 	var out bytes.Buffer
@@ -60,16 +61,68 @@ func TestPythonDeployer(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no python3 to run deploy.py with:", err)
 	}
-	cmd := exec.Command(python, "deploy.py", application())
-	cmd.Stderr = os.Stderr
-	if out, err := cmd.Output(); err != nil || string(out) != "reply -42: HEALTHY\n" {
-		t.Errorf("it prints %q, %v", out, err)
+	for _, args := range [][]string{{application()}, {flood(), "5000"}} {
+		cmd := exec.Command(python, append([]string{"deploy.py"}, args...)...)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		var logs int
+		if _, scanErr := fmt.Sscanf(string(out), "reply -42: HEALTHY, after %d log entries\n", &logs); err != nil || scanErr != nil {
+			t.Errorf("%v: it prints %q, %v", args, out, err)
+		}
+		if len(args) > 1 && logs <= 5000 {
+			t.Errorf("%d log entries: the flood was over before the reply", logs)
+		}
 	}
 }
 
+// TestDeployerThatDoesNotRead: the application goes on while nobody reads what it logs, and the
+// conversation goes on when somebody does. What was not kept is counted.
+func TestDeployerThatDoesNotRead(t *testing.T) {
+	much := filepath.Join(t.TempDir(), "much")
+	w, err := start(flood(), much)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.stop()
+	if err := w.send(hello()); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); ; <-tick.C {
+		if _, err := os.Stat(much); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the application waits for its deployer to read")
+		}
+	}
+	if err := w.send(health(42)); err != nil {
+		t.Fatal(err)
+	}
+	answered, dropped := false, ""
+	for !answered || dropped == "" {
+		m, err := w.receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entry, err := fields([]byte(m[3].text)); err == nil && strings.Contains(entry[9].text, "dropped") {
+			dropped = entry[9].text
+		}
+		answered = answered || m[1].number == -42
+	}
+	t.Log(dropped)
+}
+
 func TestManyRequests(t *testing.T) {
+	for _, program := range []string{application(), flood()} {
+		t.Run(filepath.Base(program), func(t *testing.T) { manyRequests(t, program) })
+	}
+}
+
+func manyRequests(t *testing.T, program string) {
 	const requests = 1000
-	w, err := start(application())
+	w, err := start(program)
 	if err != nil {
 		t.Fatal(err)
 	}
