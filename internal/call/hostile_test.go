@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -305,5 +306,40 @@ func TestHostileServer(t *testing.T) {
 		}
 		p.Close()
 		far.Close()
+	}
+}
+
+// TestManyStrangers: of connections that do not say who they are only so many are kept, and one
+// that does is welcome as soon as there is room.
+func TestManyStrangers(t *testing.T) {
+	l, err := Listen("tcp://127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 3
+	h := serve(t, l, ServerOptions{MaxHandshakes: most, Lookup: handlers{1: echo}.lookup})
+	var kept, refused []net.Conn
+	for range most + 2 {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if len(kept) < most {
+			kept = append(kept, nc)
+			eventually(t, "it is counted", func() bool { return h.arriving.Load() == int64(len(kept)) })
+			continue
+		}
+		refused = append(refused, nc)
+		if _, err := nc.Read(make([]byte, 1)); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("connection %d is kept: %v", len(kept)+len(refused), err)
+		}
+	}
+	kept[0].Close()
+	p := newPool(t, PoolOptions{}, h)
+	mustCall(t, p, &Request{Method: Key{1}})
+	if n := h.Stats().Refused; n < uint64(len(refused)) {
+		t.Errorf("%d refusals, want at least %d", n, len(refused))
 	}
 }

@@ -46,6 +46,9 @@ type ServerOptions struct {
 	// MaxInFlight is how many handlers run at a time, on all connections; calls beyond are
 	// answered OVERLOADED. Default 8192.
 	MaxInFlight int
+	// MaxHandshakes is how many connections may be at the point of saying who they are; those
+	// beyond are closed at once. Default 1024.
+	MaxHandshakes int
 	// Linger is how long Drain waits, after the last call, for callers to hang up: whatever
 	// they sent before they heard of the drain is answered DRAINING instead of being cut
 	// off. Default 1 s.
@@ -56,6 +59,7 @@ type ServerOptions struct {
 func (o ServerOptions) withDefaults() ServerOptions {
 	o.Conn = o.Conn.withDefaults()
 	o.MaxInFlight = cmp.Or(o.MaxInFlight, 8192)
+	o.MaxHandshakes = cmp.Or(o.MaxHandshakes, 1024)
 	o.Linger = cmp.Or(o.Linger, time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return o
@@ -66,6 +70,7 @@ type Server struct {
 	o        ServerOptions
 	refused  refusals
 	running  atomic.Int64 // handlers
+	arriving atomic.Int64 // connections in their handshakes
 	calls    atomic.Uint64
 	errors   atomic.Uint64
 	draining atomic.Bool
@@ -141,6 +146,10 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 
 // admit does the handshakes.
 func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
+	defer s.arriving.Add(-1)
+	if s.arriving.Add(1) > int64(s.o.MaxHandshakes) {
+		return nil, fmt.Errorf("%d other connections are in their handshakes", s.o.MaxHandshakes)
+	}
 	nc.SetDeadline(time.Now().Add(s.o.Conn.HandshakeTimeout))
 	peer := Peer{Addr: nc.RemoteAddr().String()}
 	if s.o.TLS != nil {
