@@ -88,7 +88,7 @@ if "$divisi" ps -o json 2>/dev/null | grep -q '"name"'; then
 fi
 
 doing "build the store"
-(cd examples/shop && CGO_ENABLED=0 "$GO" build -trimpath -o "$demo/shop" .) || fail "the store does not build"
+(cd examples/shop && CGO_ENABLED=0 "$GO" build -o "$demo/shop" .) || fail "the store does not build"
 step "build the store"
 
 if [ -n "${ADDRESS:-}" ]; then

@@ -11,8 +11,8 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 )
 
-// MaxSize bounds a message. Profiles and metrics are the largest; 256 MiB is far beyond both.
-const MaxSize = 256 << 20
+// MaxSize bounds a message. Profiles and metrics are the largest; 64 MiB is far beyond both.
+const MaxSize = 64 << 20
 
 // Write writes a message with its length, in one call of w.Write.
 func Write(w io.Writer, m protos.Message) error {

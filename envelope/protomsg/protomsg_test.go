@@ -62,8 +62,8 @@ func TestMalformed(t *testing.T) {
 		"no body":         {hex: "04000000", is: io.ErrUnexpectedEOF},
 		"half a body":     {hex: "04000000082a", is: io.ErrUnexpectedEOF},
 		"bad body":        {hex: "01000000ff", want: "cannot decode a message of 1 bytes: a number is longer than 64 bits"},
-		"over the limit":  {hex: "01000010082a", want: "a message claims 268435457 bytes: the limit is 268435456"},
-		"with a sign bit": {hex: "ffffffff", want: "a message claims 4294967295 bytes: the limit is 268435456"},
+		"over the limit":  {hex: "01000004082a", want: "a message claims 67108865 bytes: the limit is 67108864"},
+		"with a sign bit": {hex: "ffffffff", want: "a message claims 4294967295 bytes: the limit is 67108864"},
 	} {
 		data, err := hex.DecodeString(tc.hex)
 		if err != nil {
