@@ -39,10 +39,12 @@ unit: tools ## the tests of all modules, with the race detector
 	@for m in $(MODULES); do \
 	  (cd $$m && CGO_ENABLED=1 $(GO) test -race -vet=off -exec 'env CGO_ENABLED=0' ./...) || exit 1; done
 
+# Nobody runs what is compiled here, so the compiler may leave out what takes it long.
 cross: tools ## build what applications import for the other systems
-	@for os in darwin windows; do echo "vet for $$os"; \
-	  GOOS=$$os $(GO) vet . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/hello ./examples/shop/... || exit 1; done
-	@echo "build divisi for darwin"; cd platform && GOOS=darwin $(GO) build -o /dev/null ./cmd/divisi
+	@for os in darwin windows; do echo "vet for $$os"; GOOS=$$os $(GO) vet -gcflags='all=-N -l' \
+	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/hello ./examples/shop/... || exit 1; done
+	@echo "build divisi for darwin"
+	@cd platform && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null ./cmd/divisi
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
