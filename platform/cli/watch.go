@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,35 +33,45 @@ func watch(ctx context.Context, t *target) (*source, error) {
 		return nil, fmt.Errorf("cannot watch the source: %w", err)
 	}
 	s := &source{target: t, watcher: watcher}
-	return s, s.list(ctx)
+	if err := s.list(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *source) close() { s.watcher.Close() }
 
 // list watches all folders that the program is made from now. Folders, rather than files, since
-// editors replace files. Source that is too broken to be listed is watched as it was before: the
-// build that follows says what is wrong with it.
+// editors replace files. It lists again until nothing is new: what a folder imports may have
+// changed before the folder was watched.
 func (s *source) list(ctx context.Context) error {
-	files, err := s.target.pkg.Sources(ctx)
-	if err != nil {
-		return nil
-	}
-	folders := files.Folders
-	if file := s.target.file; file != "" {
-		absolute, err := filepath.Abs(file)
+	for {
+		files, err := s.target.pkg.Sources(ctx)
 		if err != nil {
 			return err
 		}
-		folders = append(folders, filepath.Dir(absolute))
-	}
-	for _, folder := range folders {
-		// Adding one again changes nothing.
-		if err := s.watcher.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot watch the source: %s: %w", folder, err)
+		folders := files.Folders
+		if file := s.target.file; file != "" {
+			absolute, err := filepath.Abs(file)
+			if err != nil {
+				return err
+			}
+			folders = append(folders, filepath.Dir(absolute))
+		}
+		for _, folder := range folders {
+			// Adding one again changes nothing, unless it was made anew. One that is not there is
+			// noticed when it comes, by the one above it.
+			if err := s.watcher.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot watch the source: %s: %w", folder, err)
+			}
+		}
+		known := s.files.Folders
+		s.files = files
+		if slices.Equal(files.Folders, known) {
+			return nil
 		}
 	}
-	s.files = files
-	return nil
 }
 
 // concerns reports whether a change may change the program or its configuration.
