@@ -20,7 +20,7 @@ type weavelet struct {
 
 // start starts a weavelet. Its environment says which descriptors are its ends of the pipes, and
 // nothing else.
-func start(program string, args ...string) (*weavelet, error) {
+func start(program string) (*weavelet, error) {
 	itsIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func start(program string, args ...string) (*weavelet, error) {
 		return nil, err
 	}
 	defer itsOut.Close()
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(program)
 	cmd.Stderr = os.Stderr
 	cmd.Env = []string{"ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4"}
 	cmd.ExtraFiles = []*os.File{itsIn, itsOut}

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/codegen"
 )
@@ -12,13 +14,45 @@ import (
 var (
 	_ = codegen.Stale_run_divisi_generate[codegen.ABI](codegen.ABI1{})
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[divisi.Main]]((*app)(nil))
+	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[Nothing]]((*nothing)(nil))
+	_ = codegen.Stale_run_divisi_generate[Nothing](nothingStub{})
+	_ = codegen.Stale_run_divisi_generate[interface {
+		Do(context.Context) error
+	}](Nothing(nil))
 )
 
 func init() {
 	codegen.Register[divisi.Main, app](
 		"⟦divisi1\ncomponent github.com/divisi-go/divisi/Main\n"+
-			"impl github.com/divisi-go/divisi/examples/rawdeployer/flood/app\nmain\n"+
-			"sum 5e23f544\n⟧",
+			"impl github.com/divisi-go/divisi/examples/rawdeployer/flood/app\n"+
+			"ref github.com/divisi-go/divisi/examples/rawdeployer/flood/Nothing\nmain\n"+
+			"sum 59c9e37b\n⟧",
 		nil,
 	)
+	codegen.Register[Nothing, nothing](
+		"⟦divisi1\n"+
+			"component github.com/divisi-go/divisi/examples/rawdeployer/flood/Nothing\n"+
+			"impl github.com/divisi-go/divisi/examples/rawdeployer/flood/nothing\nmethod Do\n"+
+			"sum f870c33e\n⟧",
+		func(c *codegen.Client) Nothing { return nothingStub{c} },
+		codegen.Method[Nothing]{Name: "Do", Layout: 0xac20b9bd43444bb6, Serve: serveNothingDo},
+	)
+}
+
+type nothingStub struct{ c *codegen.Client }
+
+func (s nothingStub) Do(ctx context.Context) (err error) {
+	if impl, ok := s.c.Local(ctx).(Nothing); ok {
+		defer s.c.Enter(0).Leave(&err)
+		return impl.Do(ctx)
+	}
+	call := s.c.Call(ctx, 0)
+	call.Do()
+	return call.End()
+}
+
+func serveNothingDo(ctx context.Context, impl Nothing, s *codegen.Served) {
+	if s.Ready() {
+		s.End(impl.Do(ctx))
+	}
 }
