@@ -27,11 +27,16 @@ const handshakeTime = 30 * time.Second
 func runDeployed(ctx context.Context, app Application, files inherited) error {
 	ctx, stop := withSignals(ctx)
 	defer stop()
-	err := startDeployed(ctx, app, files, os.Stderr)
-	if errors.Is(err, errDeployerGone) {
-		// The program may hold its goroutines as long as it likes; without a deployer it ends.
+	end := func() {
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
 		os.Exit(1)
+	}
+	err := startDeployed(ctx, app, files, os.Stderr, func() {
+		// Whatever the program's functions do meanwhile: without a deployer it ends.
+		time.AfterFunc(orphanTime+time.Second, end)
+	})
+	if errors.Is(err, errDeployerGone) {
+		end()
 	}
 	return err
 }
@@ -39,12 +44,12 @@ func runDeployed(ctx context.Context, app Application, files inherited) error {
 // Embed runs a weavelet as part of this program, over a pair of pipes to a deployer. It returns when
 // app.Embedded has returned, or the deployer has gone.
 func Embed(ctx context.Context, app Application, in, out *os.File) error {
-	return startDeployed(ctx, app, inherited{in: in, out: out}, nil)
+	return startDeployed(ctx, app, inherited{in: in, out: out}, nil, func() {})
 }
 
 // startDeployed does the handshake and hosts components until the end. Logs are written to lines
-// if the deployer reads them there, unless that is nil.
-func startDeployed(ctx context.Context, app Application, files inherited, lines io.Writer) error {
+// if the deployer reads them there, unless that is nil. If the deployer goes first, gone is called.
+func startDeployed(ctx context.Context, app Application, files inherited, lines io.Writer, gone func()) error {
 	conversation, info, err := pipe.NewWeavelet(files.in, files.out)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
@@ -109,5 +114,5 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 			return err
 		}
 	}
-	return n.host(ctx, conversation, n.server(), l)
+	return n.host(ctx, conversation, n.server(), l, gone)
 }

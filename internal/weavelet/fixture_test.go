@@ -58,6 +58,7 @@ type behaviour struct {
 	init      func(ctx context.Context, n self) error
 	do        func(ctx context.Context, n self, words []string) ([]string, error)
 	count     func(ctx context.Context, n int) iter.Seq2[int, error]
+	drain     func(context.Context) error
 	shutdown  func(context.Context) error
 	ready     func() error
 	beforeSet func() // while the fields are set
@@ -86,9 +87,12 @@ func (n *node[T]) Init(ctx context.Context) error {
 	return n.b.init(ctx, n.self)
 }
 
-func (n *node[T]) Drain(context.Context) error {
+func (n *node[T]) Drain(ctx context.Context) error {
 	n.w.note("drain " + n.name)
-	return nil
+	if n.b.drain == nil {
+		return nil
+	}
+	return n.b.drain(ctx)
 }
 
 func (n *node[T]) Ready(context.Context) error {

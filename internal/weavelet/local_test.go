@@ -228,24 +228,26 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// TestShutdownHangs: one component that does not end takes the time of all, but keeps none from
-// being told.
-func TestShutdownHangs(t *testing.T) {
+// TestEndHangs: one component that does not end takes the time of all, but keeps none from being
+// told.
+func TestEndHangs(t *testing.T) {
 	stuck := make(chan struct{})
 	defer close(stuck)
+	hang := func(context.Context) error { <-stuck; return nil }
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B"}, shutdown: func(context.Context) error { <-stuck; return nil }},
-		"B": {},
+		"A": {refs: []string{"B"}, drain: hang, shutdown: hang}, "B": {},
 	})
 	app := w.local(LocalOptions{})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
+	w.done()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errWrong)
+	app.drain(ctx)
 	app.shutdown(ctx)
-	if !strings.Contains(w.logs.String(), "err=wrong") {
-		t.Errorf("the log has no error of A:\n%s", w.logs)
+	if n := strings.Count(w.logs.String(), "err=wrong"); n < 2 {
+		t.Errorf("the log has not both errors of A:\n%s", w.logs)
 	}
 }
 

@@ -231,13 +231,16 @@ func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.Dr
 // host runs the weavelet until the deployer is gone, the process is told to end, or the main
 // component's program has returned.
 func (n *remoteNetwork) host(ctx context.Context, conversation *pipe.Weavelet, server *call.Server,
-	l net.Listener) error {
+	l net.Listener, gone func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n.ctx = ctx
 	c := &control{n: n, server: server, fatal: make(chan error, 1)}
 	go func() {
 		err := conversation.Serve(ctx, c)
+		if ctx.Err() == nil {
+			gone()
+		}
 		cancel(fmt.Errorf("%w: %w", errDeployerGone, err))
 	}()
 	go func() {

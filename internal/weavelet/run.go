@@ -89,24 +89,28 @@ func (w *Weavelet) end(ctx context.Context) {
 	w.shutdown(ctx)
 }
 
-// withSignals returns a context that ends with the first SIGINT or SIGTERM; the second one ends
-// the process at once.
+// withSignals returns a context that ends with the first SIGINT or SIGTERM. One that comes when
+// the context has ended, by a signal or otherwise, ends the process at once.
 func withSignals(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
 	go func() {
 		select {
 		case <-signals:
 			cancel(errStop)
 		case <-ctx.Done():
-			return
 		}
-		<-signals
-		os.Exit(130)
+		select {
+		case <-signals:
+			os.Exit(130)
+		case <-over:
+		}
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		close(over)
 		cancel(nil)
 	}
 }

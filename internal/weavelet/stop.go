@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// drain tells every component that the end is near, those started last first, and waits until
-// the listeners have served what they accepted. Only the first call does.
+// drain has the listeners serve what they accepted, and meanwhile tells every component that the
+// end is near, those started last first. It waits for all of that, but not beyond ctx. Only the
+// first call does.
 func (w *Weavelet) drain(ctx context.Context) {
 	if w.draining.Swap(true) {
 		return
@@ -16,16 +17,29 @@ func (w *Weavelet) drain(ctx context.Context) {
 	parts := slices.Clone(w.started)
 	listeners := slices.Clone(w.listeners)
 	w.mu.Unlock()
-	for _, p := range slices.Backward(parts) {
-		if d, ok := p.impl.(interface{ Drain(context.Context) error }); ok {
-			w.report(p, "Drain", protect(func() error { return d.Drain(ctx) }))
-		}
-	}
 	var wait sync.WaitGroup
 	for _, l := range listeners {
 		wait.Go(func() { l.drain(ctx) })
 	}
+	for _, p := range slices.Backward(parts) {
+		if d, ok := p.impl.(interface{ Drain(context.Context) error }); ok {
+			w.report(p, "Drain", within(ctx, d.Drain))
+		}
+	}
 	wait.Wait()
+}
+
+// within calls a function of a component, and returns when that does or ctx ends: a component that
+// does not keep to ctx must not keep the process.
+func within(ctx context.Context, f func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- protect(func() error { return f(ctx) }) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // shutdown ends the components, those started last first. Each has what is left of ctx.
@@ -35,17 +49,8 @@ func (w *Weavelet) shutdown(ctx context.Context) {
 	w.started = nil
 	w.mu.Unlock()
 	for _, p := range slices.Backward(parts) {
-		s, ok := p.impl.(interface{ Shutdown(context.Context) error })
-		if !ok {
-			continue
-		}
-		done := make(chan error, 1)
-		go func() { done <- protect(func() error { return s.Shutdown(ctx) }) }()
-		select {
-		case err := <-done:
-			w.report(p, "Shutdown", err)
-		case <-ctx.Done():
-			w.report(p, "Shutdown", context.Cause(ctx))
+		if s, ok := p.impl.(interface{ Shutdown(context.Context) error }); ok {
+			w.report(p, "Shutdown", within(ctx, s.Shutdown))
 		}
 	}
 }

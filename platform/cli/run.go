@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
@@ -105,6 +106,9 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	if err != nil {
 		return err
 	}
+	for _, text := range unused(spec.Config) {
+		fmt.Fprintf(c.err, "divisi: warning: %s\n", text)
+	}
 	k, err := c.openKeeper(state, &spec.Name, o.name != "")
 	if err != nil {
 		return err
@@ -164,6 +168,20 @@ func spanExport(ctx context.Context) (take func(*protos.TraceSpans), end func(),
 // oldLogs is how long the logs of replicas are kept that nothing was heard of, such as those of
 // versions that were replaced.
 const oldLogs = 7 * 24 * time.Hour
+
+// unused says what a configuration asks for that run does not do.
+func unused(conf config.App) (texts []string) {
+	for _, place := range conf.Ignored {
+		texts = append(texts, place+" is for another deployer, and not used")
+	}
+	if conf.Rollout != 0 {
+		texts = append(texts, conf.File+": rollout is not used: an upgrade happens at once")
+	}
+	if conf.Orphan == config.OrphanServe {
+		texts = append(texts, conf.File+`: orphan = "serve" is not used: processes end with divisi run`)
+	}
+	return texts
+}
 
 // parseReplicas reads N and GROUP=N.
 func parseReplicas(flags []string) (map[string]int, error) {

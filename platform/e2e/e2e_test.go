@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "field": field, "listener": listener, "get": get,
-			"load": load, "replace": replace, "shows": shows,
+			"load": load, "replace": replace, "shows": shows, "gone": gone,
 		},
 	})
 }
@@ -200,6 +201,13 @@ func shows(ts *testscript.TestScript, _ bool, args []string) {
 		text, _ = os.ReadFile(ts.MkAbs(args[0]))
 		return pattern.Match(text)
 	})
+}
+
+// gone PID: waits until no process has that number.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	poll(ts, fmt.Sprint("the end of ", pid), func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
 }
 
 // replace FILE OLD NEW: replaces a text in a file.
