@@ -4,13 +4,13 @@ GO         ?= go
 MODULES    := . opentelemetry platform conformance
 PACKAGES   := $(MODULES:%=./%/...)
 BUILD      := build
-FUZZTIME   ?= 5s
+FUZZTIME   ?= 1m
 STATICCHECK := $(BUILD)/staticcheck
 DIVISI     := $(BUILD)/divisi
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short build install clean tidy tools
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,12 +21,12 @@ demo: tools ## start the example store as twelve processes, and stay
 demo-check: tools ## the same, without staying: what CI runs
 	@GO="$(GO)" ./scripts/demo.sh --check
 
-test: tools ## everything that decides whether a change is good
+test: test-tools ## everything that decides whether a change is good
 	@$(MAKE) --no-print-directory check unit fuzz-short demo-check
 
 check: lint cross ## format, vet, static analysis, fresh generated code, other systems
 
-lint: tools $(STATICCHECK)
+lint: test-tools $(STATICCHECK)
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && echo "vet $$m" && $(GO) vet ./...) || exit 1; done
@@ -35,7 +35,7 @@ lint: tools $(STATICCHECK)
 
 # The race detector needs cgo; what the tests build themselves does not, and is built already. Vet
 # has run in lint.
-unit: tools ## the tests of all modules, with the race detector
+unit: test-tools ## the tests of all modules, with the race detector
 	@for m in $(MODULES); do \
 	  (cd $$m && CGO_ENABLED=1 $(GO) test -race -vet=off -exec 'env CGO_ENABLED=0' ./...) || exit 1; done
 
@@ -47,9 +47,9 @@ cross: tools ## build what applications import for the other systems
 	@cd platform && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null ./cmd/divisi
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
 
-fuzz: tools ## fuzz every decoder, each for FUZZTIME (default 5s)
+fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
 
 generate: tools ## write the generated code anew
@@ -75,6 +75,9 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 
 tools:
 	@GO="$(GO)" ./scripts/tools.sh
+
+test-tools:
+	@GO="$(GO)" ./scripts/tools.sh test
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

@@ -9,3 +9,10 @@ version=$(GOTOOLCHAIN=local "$GO" env GOVERSION 2>/dev/null | sed 's/^go//; s/[^
 major=${version%%.*} rest=${version#*.} minor=${rest%%.*}
 [ "$major" -gt 1 ] || [ "$minor" -ge 26 ] ||
   fail "Go $version is too old" "install Go 1.26 or later from https://go.dev/dl/"
+
+if [ "${1:-}" = test ]; then
+  git rev-parse --is-inside-work-tree >/dev/null 2>&1 ||
+    fail "this is no git clone, or git is not installed" "install git, and clone the repository"
+  command -v "$("$GO" env CC | cut -d' ' -f1)" >/dev/null 2>&1 ||
+    fail "there is no C compiler, which the race detector needs" "install gcc, or set CC"
+fi
