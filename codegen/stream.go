@@ -33,7 +33,7 @@ func Stream[T any](ctx context.Context, c *Client, method int, s StreamOf[T]) it
 			return
 		}
 		if impl := c.Local(ctx); impl != nil {
-			localStream(c, method, s, impl, yield)
+			localStream(ctx, c, method, s, impl, yield)
 			return
 		}
 		if err := remoteStream(ctx, c, method, s, yield); err != nil {
@@ -42,9 +42,10 @@ func Stream[T any](ctx context.Context, c *Client, method int, s StreamOf[T]) it
 	}
 }
 
-// localStream yields copies of the elements. A panic of the stream becomes an error, one of the
-// loop's body goes on.
-func localStream[T any](c *Client, method int, s StreamOf[T], impl any, yield func(T, error) bool) {
+// localStream yields copies of the elements until ctx ends. A panic of the stream becomes an error,
+// one of the loop's body goes on.
+func localStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T], impl any,
+	yield func(T, error) bool) {
 	inBody, done := false, false
 	err := func() (err error) {
 		defer func() {
@@ -56,6 +57,9 @@ func localStream[T any](c *Client, method int, s StreamOf[T], impl any, yield fu
 			}
 		}()
 		for v, err := range s.Local(impl) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			switch {
 			case s.Share:
 				c.Share(method, func() []any { return []any{s.Copy(v)} })

@@ -99,8 +99,12 @@ type local struct {
 	options LocalOptions
 }
 
+// anyPort is where listeners are without configuration. Looking up a name would tie the process to
+// the first testing/synctest bubble that does.
+const anyPort = "127.0.0.1:0"
+
 func (n *local) listen(_ context.Context, listener string) (net.Listener, string, error) {
-	address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, "localhost:0")
+	address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, anyPort)
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w (set another address: listeners.%s = { address = \"...\" } "+
