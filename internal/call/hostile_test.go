@@ -3,6 +3,7 @@ package call
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -92,15 +93,28 @@ func (o Options) helloFrame() []byte {
 // TestHostilePeers: each of them costs its own connection at most, while calls on another one
 // go on; all of them together cost one line in the log and little memory.
 func TestHostilePeers(t *testing.T) {
+	t.Run("tcp", func(t *testing.T) {
+		testHostilePeers(t, nil, func(o ServerOptions) *host {
+			l, err := Listen("tcp://127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return serve(t, l, o)
+		})
+	})
+	t.Run("mtls", func(t *testing.T) {
+		a := newAuthority(t)
+		testHostilePeers(t, a.config("alice"), a.serve)
+	})
+}
+
+// testHostilePeers has those that do a handshake do that of TLS first, unless config is nil.
+func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions) *host) {
 	var log lines
-	l, err := Listen("tcp://127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := serve(t, l, ServerOptions{Logger: log.logger(), Lookup: handlers{
+	h := serve(ServerOptions{Logger: log.logger(), Lookup: handlers{
 		1: echo, 3: func(context.Context, *Incoming) Reply { return Reply{Body: make([]byte, 60_000)} },
 	}.lookup})
-	p := newPool(t, PoolOptions{}, h)
+	p := newPool(t, PoolOptions{TLS: config}, h)
 	mustCall(t, p, &Request{Method: Key{1}})
 	before := heap()
 	var held []net.Conn
@@ -117,9 +131,14 @@ func TestHostilePeers(t *testing.T) {
 				}
 			})
 		}
-		nc, err := net.Dial("tcp", l.Addr().String())
+		nc, err := net.Dial("tcp", h.l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
+		}
+		if config != nil && !c.raw {
+			hostile := config.Clone()
+			hostile.ServerName = "localhost"
+			nc = tls.Client(nc, hostile)
 		}
 		defer nc.Close()
 		if err := c.attack(nc); err != nil {
