@@ -204,21 +204,31 @@ func (a *attempt) start(ctx context.Context, launch Launch, components []string)
 	})
 	env, err := envelope.Attach(ctx, process.Out, process.In, a.info)
 	if err != nil {
-		if ctx.Err() == nil {
-			a.d.options.Logger.Error("no handshake", "replica", launch.Name, "err", err)
-			a.tell(func() { a.r.signal(syscall.SIGKILL) })
-		}
+		a.giveUp(ctx, "no handshake", err)
 		return
 	}
 	routes := &mailbox{latest: map[string]*protos.RoutingInfo{}, wake: make(chan struct{}, 1)}
 	a.tell(func() { a.r.env, a.r.address, a.r.routes = env, env.WeaveletInfo().DialAddr, routes })
 	go env.Serve(&handler{a: a, ctx: ctx})
 	go routes.deliver(ctx, env)
-	if err := env.UpdateComponents(components); err != nil && ctx.Err() == nil {
-		a.d.options.Logger.Error("cannot start components", "replica", launch.Name, "err", err)
-		a.tell(func() { a.r.signal(syscall.SIGKILL) })
+	if err := env.UpdateComponents(components); err != nil {
+		a.giveUp(ctx, "cannot start components", err)
 	}
 	a.watch(ctx, env)
+}
+
+// endTime is how long a process that is of no use may take to end by itself.
+const endTime = time.Second
+
+// giveUp kills a process, unless it ends by itself: it may be about to, and then its exit code says
+// more than a signal does, such as that its program has done what it had to do.
+func (a *attempt) giveUp(ctx context.Context, what string, err error) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(endTime):
+		a.d.options.Logger.Error(what, "replica", a.r.name, "err", err)
+		a.tell(func() { a.r.signal(syscall.SIGKILL) })
+	}
 }
 
 // watch asks for the health of the process until it ends.

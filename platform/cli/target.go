@@ -51,9 +51,10 @@ func resolve(ctx context.Context, arg string, o runOptions) (*target, error) {
 			return nil, err
 		}
 	}
-	if t.pkg == nil {
-		t.binary, err = filepath.Abs(t.binary)
+	if t.pkg != nil {
+		return t, nil
 	}
+	t.binary, err = filepath.Abs(t.binary)
 	return t, err
 }
 
