@@ -69,14 +69,14 @@ func (i *Implements[T]) Self() Identity {
 	}
 }
 
-// Info describes the running application, by the names of Service Weaver.
-type Info struct {
+// WeaverInfo describes the running application, by the names of Service Weaver.
+type WeaverInfo struct {
 	DeploymentID string // unique to a deployment
 }
 
 // Weaver returns information about the running application.
-func (i *Implements[T]) Weaver() Info {
-	return Info{DeploymentID: i.Self().Version}
+func (i *Implements[T]) Weaver() WeaverInfo {
+	return WeaverInfo{DeploymentID: i.Self().Version}
 }
 
 // Ref[T] is a field of a component that calls the component with the interface T. It is filled
@@ -138,8 +138,9 @@ type RoutedBy[T any] interface {
 	routedBy(T)
 }
 
-// AutoMarshal is embedded in structs by applications written for Service Weaver. Here any struct
-// crosses processes without it.
+// AutoMarshal is embedded in a struct that has something to hide from other packages: unexported
+// fields, or fields of unexported types. The struct gets methods, generated in its own package, by
+// which components of other packages send it. A struct without secrets does not need it.
 type AutoMarshal struct{}
 
 // NotRetriable marks methods that must not be executed twice:

@@ -78,6 +78,13 @@ func InstrumentHandlerFunc(label string, f func(http.ResponseWriter, *http.Reque
 	return InstrumentHandler(label, http.HandlerFunc(f))
 }
 
+// HealthzURL is the path where applications written for Service Weaver are asked whether they are
+// healthy: mux.HandleFunc(divisi.HealthzURL, divisi.HealthzHandler).
+const HealthzURL = "/debug/weaver/healthz"
+
+// HealthzHandler answers every request with the status 200.
+func HealthzHandler(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "OK") }
+
 func observe(label string, status int, took time.Duration, in, out int64) {
 	labels := httpLabels{Label: label, Code: status / 100}
 	httpRequests.Get(labels).Inc()

@@ -167,6 +167,16 @@ func TestLabels(t *testing.T) {
 }
 
 // TestInstrumentOverNetwork streams and hijacks for real.
+func TestHealthz(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc(HealthzURL, HealthzHandler)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/debug/weaver/healthz", nil))
+	if w.Code != http.StatusOK || w.Body.String() != "OK\n" {
+		t.Errorf("status %d, %q", w.Code, w.Body)
+	}
+}
+
 func TestInstrumentOverNetwork(t *testing.T) {
 	mux := http.NewServeMux()
 	next := make(chan struct{})

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unicode"
@@ -94,7 +95,7 @@ func labeler(t reflect.Type) (func(reflect.Value) []Label, error) {
 	return func(labels reflect.Value) []Label {
 		row := make([]Label, len(names))
 		for i, name := range names {
-			row[i] = Label{Name: name, Value: fmt.Sprint(labels.Field(fields[name]).Interface())}
+			row[i] = Label{Name: name, Value: labelValue(labels.Field(fields[name]))}
 		}
 		return row
 	}, nil
@@ -110,11 +111,20 @@ func labelName(f reflect.StructField) string {
 	return string(unicode.ToLower(first)) + f.Name[size:]
 }
 
-// isLabelType leaves out named types: their String methods could make one label of two values.
-func isLabelType(t reflect.Type) bool {
-	if t.PkgPath() != "" {
-		return false
+// labelValue passes over String methods: they could make one label of two values.
+func labelValue(v reflect.Value) string {
+	switch {
+	case v.CanInt():
+		return strconv.FormatInt(v.Int(), 10)
+	case v.CanUint():
+		return strconv.FormatUint(v.Uint(), 10)
+	case v.Kind() == reflect.Bool:
+		return strconv.FormatBool(v.Bool())
 	}
+	return v.String()
+}
+
+func isLabelType(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.String, reflect.Bool,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,

@@ -354,7 +354,8 @@ func (v *visitor) messages(num int, field any) {
 		}
 		return
 	}
-	for _, m := range list.Seq2() {
+	for i := range list.Len() {
+		m := list.Index(i)
 		if m.IsNil() {
 			m = reflect.New(m.Type().Elem())
 		}

@@ -33,15 +33,14 @@ type app struct {
 }
 
 func serve(ctx context.Context, a *app) error {
-	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	return http.Serve(a.hello, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, err := a.reverser.Get().Reverse(r.Context(), r.URL.Query().Get("name"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
 		fmt.Fprintf(w, "Hello, %s!\n", name)
-	})
-	return http.Serve(a.hello, nil)
+	}))
 }
 
 func main() {

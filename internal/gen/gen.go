@@ -50,23 +50,20 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	var stale []string
+	var stale []error
 	for _, f := range files {
 		changed, err := f.update(o.Check)
 		if err != nil {
 			return err
 		}
 		if changed && o.Check {
-			stale = append(stale, f.path)
+			stale = append(stale, fmt.Errorf("%s: stale generated code: run divisi generate %s",
+				load.Relative(f.path), strings.Join(o.Patterns, " ")))
 		} else if changed {
-			fmt.Fprintln(o.Report, f.verb(), f.path)
+			fmt.Fprintln(o.Report, f.verb(), load.Relative(f.path))
 		}
 	}
-	if len(stale) > 0 {
-		return fmt.Errorf("stale generated code, run divisi generate %s:\n\t%s",
-			strings.Join(o.Patterns, " "), strings.Join(stale, "\n\t"))
-	}
-	return nil
+	return errors.Join(stale...)
 }
 
 // file is what a generated file should hold: nothing if there should be none.

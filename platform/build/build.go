@@ -128,6 +128,27 @@ func (p Package) run(ctx context.Context, args ...string) (out []byte, printed s
 	return stdout.Bytes(), strings.TrimSpace(stderr.String()), err
 }
 
+// generated finds the names of generated files at the beginning of what the compiler prints.
+var generated = regexp.MustCompile(`(?m)^(\S.*)\bdivisi_gen\.go:[0-9]`)
+
+// stale returns the folders whose generated files do not compile.
+func (p Package) stale(printed string) (folders []string) {
+	for _, match := range generated.FindAllStringSubmatch(printed, -1) {
+		dir := match[1]
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(p.Dir, dir)
+		}
+		folder := Package{Dir: filepath.Clean(dir), Pattern: "."}.String()
+		if !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	if folders == nil {
+		return []string{p.String()}
+	}
+	return folders
+}
+
 // oldGo finds the complaints of go commands that are older than a module asks for, those of today,
 // those that cannot fetch a newer one, and those of before Go 1.21.
 var oldGo = regexp.MustCompile("requires go >= ([0-9.]+) \\(running|download go([0-9.]+) |" +
@@ -161,8 +182,10 @@ func (p Package) explain(ctx context.Context, printed string, err error) error {
 	e := &Error{Text: fmt.Sprintf("cannot build %s:%s%s", p, between, printed)}
 	switch {
 	case strings.Contains(printed, "run_divisi_generate"):
-		e.Text = fmt.Sprintf("cannot build %s: its generated code is stale:\n%s", p, printed)
-		e.Way = "run: divisi generate " + p.String()
+		// What the compiler says of each type is of no use to who has to run one command.
+		stale := strings.Join(p.stale(printed), " ")
+		e.Text = fmt.Sprintf("cannot build %s: the generated code of %s is stale", p, stale)
+		e.Way = "run: divisi generate " + stale
 	case strings.Contains(printed, "go.mod file not found"):
 		e.Text = fmt.Sprintf("cannot build %s: it is in no module", p)
 		e.Way = "run there: go mod init example.com/NAME"

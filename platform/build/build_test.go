@@ -81,15 +81,18 @@ func TestBuild(t *testing.T) {
 
 func TestBuildRefuses(t *testing.T) {
 	module(t, map[string]string{
-		"go.mod":         "module example.com/app\ngo 1.26\n",
-		"a/main.go":      "package main\nfunc main() {}\n",
-		"b/main.go":      "package main\nfunc main() {}\n",
-		"lib/lib.go":     "package lib\n",
-		"bad/main.go":    "package main\nfunc main() { nothing() }\n",
-		"stale/main.go":  "package main\nfunc main() { Stale_run_divisi_generate() }\n",
-		"none/README":    "no Go\n",
-		"future/go.mod":  "module example.com/future\ngo 1.99.0\n",
-		"future/main.go": "package main\nfunc main() {}\n",
+		"go.mod":        "module example.com/app\ngo 1.26\n",
+		"a/main.go":     "package main\nfunc main() {}\n",
+		"b/main.go":     "package main\nfunc main() {}\n",
+		"lib/lib.go":    "package lib\n",
+		"bad/main.go":   "package main\nfunc main() { nothing() }\n",
+		"stale/main.go": "package main\nfunc main() { stale_run_divisi_generate() }\n",
+
+		"deep/main.go":          "package main\nimport \"example.com/app/deep/in\"\nfunc main() { in.In() }\n",
+		"deep/in/divisi_gen.go": "package in\nfunc In() { stale_run_divisi_generate(1); stale_run_divisi_generate(2) }\n",
+		"none/README":           "no Go\n",
+		"future/go.mod":         "module example.com/future\ngo 1.99.0\n",
+		"future/main.go":        "package main\nfunc main() {}\n",
 	})
 	for _, tt := range []struct {
 		target, text, hint string
@@ -97,11 +100,12 @@ func TestBuildRefuses(t *testing.T) {
 		{"nowhere", "nowhere is no file, no folder and no package", "import path, a program, or a TOML file"},
 		{"example.com/app/nowhere", "is no file, no folder and no package", "give the folder"},
 		{"./lib", "./lib is no main package", "give the one that has the function main"},
-		{"./...", "./... stands for 4 programs", "give one of example.com/app/a, example.com/app/b"},
+		{"./...", "./... stands for 5 programs", "give one of example.com/app/a, example.com/app/b"},
 		{"lib", "./lib is no main package", "function main"},
 		{"none", "cannot build ./none: no Go files in", ""},
 		{"bad", "cannot build ./bad:\n# example.com/app/bad\n./main.go:2:15: undefined: nothing", ""},
-		{"stale", "cannot build ./stale: its generated code is stale:\n", "run: divisi generate ./stale"},
+		{"stale", "cannot build ./stale: the generated code of ./stale is stale", "run: divisi generate ./stale"},
+		{"deep", "cannot build ./deep: the generated code of ./deep/in is stale", "run: divisi generate ./deep/in"},
 		{"future", "cannot build ./future: this Go is too old: go.mod requires go >= 1.99.0", "install Go 1.99.0 or later"},
 	} {
 		pkg, err := Folder(tt.target)

@@ -39,6 +39,7 @@ var (
 	_ = (*stale_run_divisi_generate_MoneyMoney)((*money.Money)(nil))
 	_ = (*stale_run_divisi_generate_TrailTrail)((*trail.Trail)(nil))
 	_ = (*stale_run_divisi_generate_DivisiIdentity)((*divisi.Identity)(nil))
+	_ = (*stale_run_divisi_generate_PaymentDeclined)((*payment.Declined)(nil))
 )
 
 type (
@@ -123,6 +124,9 @@ type (
 		Replica   string
 		Pid       int
 	}
+	stale_run_divisi_generate_PaymentDeclined struct {
+		Reason string
+	}
 )
 
 func init() {
@@ -166,6 +170,14 @@ func init() {
 	)
 	codegen.RegisterSentinel(
 		"github.com/divisi-go/divisi/examples/shop/shipping.ErrCountry", shipping.ErrCountry,
+	)
+	codegen.RegisterErrorType(
+		"github.com/divisi-go/divisi/examples/shop/payment.Declined", encPaymentDeclined,
+		decPaymentDeclined,
+	)
+	codegen.RegisterErrorType(
+		"*github.com/divisi-go/divisi/examples/shop/payment.Declined", encPtrToPaymentDeclined,
+		decPtrToPaymentDeclined,
 	)
 }
 
@@ -217,6 +229,23 @@ func serveCheckoutQuote(ctx context.Context, impl Checkout, s *codegen.Served) {
 		encQuote(&s.Results, r0)
 		s.End(err)
 	}
+}
+
+func encPaymentDeclined(e *codegen.Encoder, v payment.Declined) {
+	e.String(v.Reason)
+}
+
+func decPaymentDeclined(d *codegen.Decoder) (v payment.Declined) {
+	v.Reason = d.String()
+	return
+}
+
+func encPtrToPaymentDeclined(e *codegen.Encoder, v *payment.Declined) {
+	codegen.EncPtr(e, v, encPaymentDeclined)
+}
+
+func decPtrToPaymentDeclined(d *codegen.Decoder) (v *payment.Declined) {
+	return codegen.DecPtr(d, decPaymentDeclined)
 }
 
 func encConfirmation(e *codegen.Encoder, v Confirmation) {

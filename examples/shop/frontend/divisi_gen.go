@@ -20,6 +20,13 @@ import (
 var (
 	_ = codegen.Stale_run_divisi_generate[codegen.ABI](codegen.ABI1{})
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[divisi.Main]]((*Server)(nil))
+	_ = (*stale_run_divisi_generate_PaymentDeclined)((*payment.Declined)(nil))
+)
+
+type (
+	stale_run_divisi_generate_PaymentDeclined struct {
+		Reason string
+	}
 )
 
 func init() {
@@ -70,4 +77,29 @@ func init() {
 	codegen.RegisterSentinel(
 		"github.com/divisi-go/divisi/examples/shop/shipping.ErrCountry", shipping.ErrCountry,
 	)
+	codegen.RegisterErrorType(
+		"github.com/divisi-go/divisi/examples/shop/payment.Declined", encPaymentDeclined,
+		decPaymentDeclined,
+	)
+	codegen.RegisterErrorType(
+		"*github.com/divisi-go/divisi/examples/shop/payment.Declined", encPtrToPaymentDeclined,
+		decPtrToPaymentDeclined,
+	)
+}
+
+func encPaymentDeclined(e *codegen.Encoder, v payment.Declined) {
+	e.String(v.Reason)
+}
+
+func decPaymentDeclined(d *codegen.Decoder) (v payment.Declined) {
+	v.Reason = d.String()
+	return
+}
+
+func encPtrToPaymentDeclined(e *codegen.Encoder, v *payment.Declined) {
+	codegen.EncPtr(e, v, encPaymentDeclined)
+}
+
+func decPtrToPaymentDeclined(d *codegen.Decoder) (v *payment.Declined) {
+	return codegen.DecPtr(d, decPaymentDeclined)
 }

@@ -25,6 +25,7 @@ type Package struct {
 	Components []*Component // sorted by name
 	Sentinels  []*types.Var // package-level errors of this and other packages
 	ErrorTypes []*Shape     // errors that can cross processes
+	Marshals   []*Shape     // structs that get methods for other packages' generated code
 }
 
 // Component is one implementation.
@@ -96,7 +97,8 @@ func Check(pkg *load.Package) *Result {
 		r.Interfaces[comp] = c.methods(comp)
 	}
 	c.directives.complain(c)
-	if len(c.result.Components) > 0 {
+	c.marshals()
+	if len(c.result.Components)+len(c.result.Marshals) > 0 {
 		c.errors()
 	}
 	slices.SortStableFunc(c.problems, func(a, b *Problem) int {

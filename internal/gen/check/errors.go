@@ -21,7 +21,7 @@ func (c *checker) errors() {
 	for _, p := range c.pkg.Imports() {
 		near := c.pkg.Module != "" && c.pkg.ModuleOf(p.Path()) == c.pkg.Module
 		if !known(p.Path()) && (near || ifaces[p] || p.Path() == sqlPath) {
-			c.errorsOf(p, ifaces[p])
+			c.errorsOf(p, near || ifaces[p])
 		}
 	}
 }

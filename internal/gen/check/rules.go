@@ -136,7 +136,7 @@ var Rules = [rulesEnd]Rule{
 		Fix:  "use uint64 if it is a number, or leave the field out"},
 	ruleTypePrivate: {ID: "type-private",
 		What: "%[1]s (%[2]s) cannot cross processes: it has unexported fields of another package",
-		Fix: "give it MarshalBinary and UnmarshalBinary, or MarshalText and UnmarshalText; " +
+		Fix: "embed divisi.AutoMarshal in it if it is yours, or give it MarshalBinary and UnmarshalBinary; " +
 			"or copy what is needed to a struct of this package"},
 	ruleTypeUnexported: {ID: "type-unexported",
 		What: "%[1]s (%[2]s) has a type that its package does not export",

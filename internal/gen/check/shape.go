@@ -39,6 +39,10 @@ type Shape struct {
 	// ByPointer says that the methods of a Binary or Text type belong to the pointer to it.
 	ByPointer bool
 
+	// Methods says that a Struct of another package is encoded by the methods that are generated
+	// there.
+	Methods bool
+
 	rule rule // why it is Bad
 }
 
@@ -276,6 +280,12 @@ func (c *shapes) fillNamed(s *Shape, named *types.Named) bool {
 	}
 	if ok, byPointer := marshals(named, "Binary"); ok {
 		s.Kind, s.ByPointer = Binary, byPointer
+		return true
+	}
+	if obj.Pkg() != c.pkg && hasMethods(named) {
+		// What it is made of is needed all the same, as its own package sees it.
+		(&shapes{pkg: obj.Pkg()}).fillStruct(s, named.Underlying().(*types.Struct))
+		s.Methods = true
 		return true
 	}
 	return false

@@ -152,6 +152,18 @@ func (w *writer) copyFunc(s *check.Shape) string {
 	return w.helper("copy", s)
 }
 
+// marshals writes the methods by which other packages encode structs that they cannot see into.
+func (w *writer) marshals() {
+	for _, s := range w.pkg.Marshals {
+		w.p("// DivisiMarshal is for generated code.")
+		w.p("func ($v *%s) DivisiMarshal($e *%s.Encoder) { %s($e, *$v) }\n",
+			w.typ(s.Type), w.codegen(), w.helper("enc", s))
+		w.p("// DivisiUnmarshal is for generated code.")
+		w.p("func ($v *%s) DivisiUnmarshal($d *%s.Decoder) { *$v = %s($d) }\n",
+			w.typ(s.Type), w.codegen(), w.helper("dec", s))
+	}
+}
+
 // helper returns the name of a function for a shape, and sees to it that it is written.
 func (w *writer) helper(kind string, s *check.Shape) string {
 	name := w.name(s)
@@ -200,19 +212,21 @@ func (w *writer) encHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $e.Leave()")
 	}
-	switch s.Kind {
-	case check.Struct:
+	switch {
+	case s.Methods:
+		w.p("$v.DivisiMarshal($e)")
+	case s.Kind == check.Struct:
 		for _, f := range s.Fields {
 			w.p("%s", w.enc(f.Shape, to, v+"."+f.Name))
 		}
-	case check.Array:
+	case s.Kind == check.Array:
 		w.p("%s.EncArray($e, $v[:], %s)", w.codegen(), w.encFunc(s.Elem))
-	case check.Binary, check.Text:
+	case s.Kind == check.Binary, s.Kind == check.Text:
 		if s.ByPointer {
 			v = "&" + v
 		}
 		w.p("%s.Enc%s($e, %s)", w.codegen(), form(s), v)
-	case check.Proto:
+	case s.Kind == check.Proto:
 		w.p("%s.EncMessage($e, $v == nil, func() ([]byte, error) { return %s.Marshal($v) })",
 			w.codegen(), w.proto())
 	default:
@@ -230,18 +244,21 @@ func (w *writer) decHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $d.Leave()")
 	}
-	switch s.Kind {
-	case check.Struct:
+	switch {
+	case s.Methods:
+		w.p("$v.DivisiUnmarshal($d)")
+		w.p("return")
+	case s.Kind == check.Struct:
 		for _, f := range s.Fields {
 			w.p("$v.%s = %s", f.Name, w.dec(f.Shape, from))
 		}
 		w.p("return")
-	case check.Array:
+	case s.Kind == check.Array:
 		w.p("%s.DecArray($d, $v[:], %s)", w.codegen(), w.decFunc(s.Elem))
 		w.p("return")
-	case check.Binary, check.Text:
+	case s.Kind == check.Binary, s.Kind == check.Text:
 		w.p("return %s.Dec%s[%s]($d)", w.codegen(), form(s), w.typ(s.Type))
-	case check.Proto:
+	case s.Kind == check.Proto:
 		w.p("return %s.DecMessage($d, func(data []byte, $v *%s) error {", w.codegen(), w.elem(s))
 		w.p("return %s.Unmarshal(data, $v)", w.proto())
 		w.p("})")
@@ -255,7 +272,7 @@ func (w *writer) copyHelper(name string, s *check.Shape) {
 	t := w.typ(s.Type)
 	w.p("func %s($v %s) %s {", name, t, t)
 	switch {
-	case s.Recursive():
+	case s.Recursive(), s.Methods:
 		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
 	case s.Kind == check.Struct:
 		for _, f := range s.Fields {

@@ -31,7 +31,7 @@ type writer struct {
 
 // File returns the generated file of a package, or nil if it needs none.
 func File(pkg *check.Result) ([]byte, error) {
-	if len(pkg.Components) == 0 {
+	if len(pkg.Components)+len(pkg.Marshals) == 0 {
 		return nil, nil
 	}
 	w := &writer{
@@ -57,6 +57,7 @@ func File(pkg *check.Result) ([]byte, error) {
 	for _, i := range ifaces {
 		w.stub(i)
 	}
+	w.marshals()
 	w.helpers()
 	checks := w.b.String()
 	w.b.Reset()
@@ -100,6 +101,9 @@ func (w *writer) local(name string) string {
 
 // registrations writes init.
 func (w *writer) registrations() {
+	if len(w.pkg.Components)+len(w.pkg.Sentinels)+len(w.pkg.ErrorTypes) == 0 {
+		return
+	}
 	w.p("func init() {")
 	for _, comp := range w.pkg.Components {
 		w.registration(comp)

@@ -107,6 +107,9 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
 			return
 		}
 		seen[s] = true
+		if s.Methods {
+			return // its package sees to it
+		}
 		if w.layoutMatters(s) {
 			found = append(found, s)
 		}
@@ -124,7 +127,7 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
 			}
 		}
 	}
-	for _, s := range w.pkg.ErrorTypes {
+	for _, s := range slices.Concat(w.pkg.ErrorTypes, w.pkg.Marshals) {
 		walk(s)
 	}
 	return found

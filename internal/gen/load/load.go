@@ -187,7 +187,7 @@ func problems(p *packages.Package, b *blanks, all map[string]*packages.Package) 
 		}
 		text := err.Msg
 		if err.Pos != "" && err.Pos != "-" {
-			text = relative(err.Pos) + ": " + text
+			text = Relative(err.Pos) + ": " + text
 		}
 		errs = append(errs, errors.New(text))
 	}
@@ -197,11 +197,13 @@ func problems(p *packages.Package, b *blanks, all map[string]*packages.Package) 
 // Position returns a position whose file is relative to the working directory if it is below it.
 func Position(fset *token.FileSet, pos token.Pos) token.Position {
 	p := fset.Position(pos)
-	p.Filename = relative(p.Filename)
+	p.Filename = Relative(p.Filename)
 	return p
 }
 
-func relative(pos string) string {
+// Relative returns the name of a file, or a place in one, as seen from the working directory if it
+// is below that.
+func Relative(pos string) string {
 	wd, err := os.Getwd()
 	if err != nil {
 		return pos
