@@ -3,7 +3,9 @@ package weavelet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,7 +31,8 @@ type listener struct {
 
 	mu        sync.Mutex // guards what follows
 	conns     map[*conn]struct{}
-	accepting int // calls of Accept that may yet add to conns
+	accepting int           // calls of Accept that may yet add to conns
+	paused    chan struct{} // while there is one, Accept waits for it to be closed
 }
 
 func newListener(inner net.Listener, tracer *trace.Recorder) *listener {
@@ -41,7 +44,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	l.accepting++
 	l.mu.Unlock()
-	inner, err := l.Listener.Accept()
+	inner, err := l.accept()
 	if err != nil {
 		l.mu.Lock()
 		l.accepting--
@@ -61,11 +64,46 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
+// accept accepts a connection, while it is not paused.
+func (l *listener) accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		l.mu.Lock()
+		paused := l.paused
+		l.mu.Unlock()
+		if paused != nil {
+			<-paused
+		}
+	}
+}
+
+// pause has Accept wait, so that connections go to other processes with the same socket, until it
+// is called again with false. Only what has a deadline can be told to wait.
+func (l *listener) pause(on bool) {
+	inner, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !ok || on && l.draining.Load():
+	case on && l.paused == nil:
+		l.paused = make(chan struct{})
+		inner.SetDeadline(time.Unix(1, 0))
+	case !on && l.paused != nil:
+		inner.SetDeadline(time.Time{})
+		close(l.paused)
+		l.paused = nil
+	}
+}
+
 // Close implements net.Listener.
 func (l *listener) Close() error {
 	if !l.draining.Swap(true) {
 		l.end()
 	}
+	l.pause(false)
 	return l.Listener.Close()
 }
 
@@ -78,6 +116,7 @@ func (l *listener) drain(ctx context.Context) {
 		return
 	}
 	defer l.end()
+	l.pause(false)
 	l.Listener.Close()
 	tick := time.NewTicker(lameDuck / 8)
 	defer tick.Stop()

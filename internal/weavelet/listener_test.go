@@ -286,6 +286,93 @@ func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Errorf("no %s", what)
 }
 
+// sharedSocket returns two listeners of one socket, as two replicas have it.
+func sharedSocket(t *testing.T) (one, other net.Listener) {
+	one, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := one.(*net.TCPListener).File()
+	if err != nil {
+		t.Skipf("sockets cannot be shared here: %v", err)
+	}
+	defer file.Close()
+	if other, err = net.FileListener(file); err != nil {
+		t.Fatal(err)
+	}
+	return one, other
+}
+
+// TestPause: a replica that is not ready leaves connections to the other, and those that wait while
+// no replica is ready are served later.
+func TestPause(t *testing.T) {
+	socket, other := sharedSocket(t)
+	l, rest := newListener(socket, nil), newListener(other, nil)
+	w := &Weavelet{listeners: []*listener{l}}
+	accepted := make(chan *listener)
+	var accepts sync.WaitGroup
+	for _, l := range []*listener{l, rest} {
+		accepts.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+				accepted <- l
+			}
+		})
+	}
+	by := func() *listener {
+		t.Helper()
+		c, err := net.Dial("tcp", socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		return <-accepted
+	}
+	// An Accept that is under way while its listener is paused may yet return one connection.
+	w.admit(false)
+	w.admit(false)
+	strays := 0
+	for range 100 {
+		if by() != rest {
+			strays++
+		}
+	}
+	if strays > 1 {
+		t.Fatalf("a paused listener accepts %d of 100 connections", strays)
+	}
+	rest.pause(true)
+	waiting, err := net.Dial("tcp", socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	w.admit(true)
+	w.admit(true)
+	strays = 0
+	for range 100 {
+		if <-accepted != l {
+			strays++
+		}
+		if c, err := net.Dial("tcp", socket.Addr().String()); err == nil {
+			c.Close()
+		}
+	}
+	if <-accepted; strays > 1 {
+		t.Fatalf("the other listener is paused, and accepts %d of 100 connections", strays)
+	}
+	w.admit(false)
+	rest.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.drain(ctx) // wakes what is paused
+	w.admit(false)
+	accepts.Wait()
+}
+
 // TestDrainUnderLoad drains one of two servers of a socket, as two replicas have it, while
 // clients with and without connections of their own send requests: none is lost.
 func TestDrainUnderLoad(t *testing.T) {
@@ -294,19 +381,7 @@ func TestDrainUnderLoad(t *testing.T) {
 		"instrumented": instrumented,
 	} {
 		t.Run(name, func(t *testing.T) {
-			socket, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			file, err := socket.(*net.TCPListener).File()
-			if err != nil {
-				t.Skipf("sockets cannot be shared here: %v", err)
-			}
-			other, err := net.FileListener(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file.Close()
+			socket, other := sharedSocket(t)
 			var inFlight, first, second atomic.Int64
 			handler := func(count *atomic.Int64) http.HandlerFunc {
 				return func(w http.ResponseWriter, r *http.Request) {

@@ -205,6 +205,10 @@ func (c *control) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingIn
 func (c *control) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (
 	*protos.GetHealthReply, error) {
 	names, ready := c.n.w.isReady(ctx)
+	if len(c.n.info.Features) > 0 {
+		// A deployer that has not heard of readiness may not ask again soon.
+		c.n.w.admit(ready)
+	}
 	return &protos.GetHealthReply{
 		Status: protos.HealthStatus_HEALTHY, Ready: ready, HealthyComponents: names,
 	}, nil

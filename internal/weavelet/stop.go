@@ -6,6 +6,17 @@ import (
 	"sync"
 )
 
+// admit has the listeners accept connections, or leave them to other replicas until this one is
+// ready.
+func (w *Weavelet) admit(ready bool) {
+	w.mu.Lock()
+	listeners := slices.Clone(w.listeners)
+	w.mu.Unlock()
+	for _, l := range listeners {
+		l.pause(!ready)
+	}
+}
+
 // drain has the listeners serve what they accepted, and meanwhile tells every component that the
 // end is near, those started last first. It waits for all of that, but not beyond ctx. Only the
 // first call does.

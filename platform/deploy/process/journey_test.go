@@ -28,16 +28,7 @@ var placements = []struct {
 func TestJourneysAreEqual(t *testing.T) {
 	t.Parallel()
 	t.Run("shop", func(t *testing.T) {
-		equal(t, "shop", shopConfig(t), func(t *testing.T, url string) []byte {
-			cmd := exec.Command(binary(t, "load"), "-url", url, "-journey", "../../../examples/shop/load/journey.txt")
-			var wrong strings.Builder
-			cmd.Stderr = &wrong
-			out, err := cmd.Output()
-			if err != nil || wrong.Len() > 0 || bytes.Count(out, []byte("\n=== ")) < 30 {
-				t.Errorf("the journey fails: %v\n%s", err, wrong.String())
-			}
-			return out
-		})
+		equal(t, "shop", shopConfig(t), journey)
 	})
 	t.Run("testapp", func(t *testing.T) {
 		conf := groups(map[string][]string{"main": {"Main", "Crash", "Loner"}, "rest": {"A", "B", "C", "Probe"}}) + `
@@ -64,6 +55,18 @@ listeners.testapp = { address = "127.0.0.1:0" }
 			}
 		}
 	})
+}
+
+// journey makes the recorded visit to a shop, and returns what it sees.
+func journey(t *testing.T, url string) []byte {
+	cmd := exec.Command(binary(t, "load"), "-url", url, "-journey", "../../../examples/shop/load/journey.txt")
+	var wrong strings.Builder
+	cmd.Stderr = &wrong
+	out, err := cmd.Output()
+	if err != nil || wrong.Len() > 0 || bytes.Count(out, []byte("\n=== ")) < 30 {
+		t.Errorf("the journey fails: %v\n%s", err, wrong.String())
+	}
+	return out
 }
 
 // equal runs a program in every placement, and returns what visit returns in all of them.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/divisi-go/divisi"
 )
@@ -100,7 +101,13 @@ func (a *app) burn(ctx context.Context, w *strings.Builder, n int) error {
 	return err
 }
 
-// touch calls the components that do nothing.
-func (a *app) touch(ctx context.Context, _ *strings.Builder, _ int) error {
+// touch calls the components that do nothing, and waits n milliseconds for them at most; without an
+// end if n is 0.
+func (a *app) touch(ctx context.Context, _ *strings.Builder, n int) error {
+	if n > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(n)*time.Millisecond)
+		defer cancel()
+	}
 	return errors.Join(a.crash.Get().Touch(ctx), a.loner.Get().Touch(ctx))
 }
