@@ -42,7 +42,7 @@ unit: test-tools ## the tests of all modules, with the race detector
 # Nobody runs what is compiled here, so the compiler may leave out what takes it long.
 cross: tools ## build what applications import for the other systems
 	@for os in darwin windows; do echo "vet for $$os"; GOOS=$$os $(GO) vet -gcflags='all=-N -l' \
-	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/hello ./examples/shop/... || exit 1; done
+	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/... || exit 1; done
 	@echo "build divisi for darwin"
 	@cd platform && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null ./cmd/divisi
 

@@ -3,9 +3,9 @@ package divisi_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/divisi-go/divisi"
 )
@@ -14,7 +14,12 @@ import (
 func ExampleHandler() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "Hello!") })
-	log.Fatal(divisi.Run(context.Background(), divisi.Handler(mux)))
+
+	// Most programs have context.Background() here, and end by a signal.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	fmt.Println(divisi.Run(ctx, divisi.Handler(mux)))
+	// Output: context deadline exceeded
 }
 
 func ExampleInstrumentHandlerFunc() {

@@ -1,46 +1,12 @@
 package divisitest_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/divisi-go/divisi"
-	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/divisitest"
 )
-
-// shelf is a component whose only method is marked //divisi:shared.
-type shelf interface {
-	Put(ctx context.Context, list []string) ([]string, error)
-}
-
-type shelfImpl struct {
-	divisi.Implements[shelf]
-	spoil bool
-	last  []string
-}
-
-func (s *shelfImpl) Put(_ context.Context, list []string) ([]string, error) {
-	if s.spoil {
-		s.last[0] = "spoilt by the callee" // what it returned before
-	}
-	s.last = append([]string(nil), list...)
-	return s.last, nil
-}
-
-// shelfStub is what the generator makes of it.
-type shelfStub struct{ c *codegen.Client }
-
-func (s shelfStub) Put(ctx context.Context, a0 []string) (r0 []string, err error) {
-	impl := s.c.Local(ctx).(shelf)
-	defer s.c.Enter(0).Leave(&err)
-	s.c.Share(0, func() []any { return []any{codegen.CopySlice(a0, nil)} })
-	r0, err = impl.Put(ctx, a0)
-	s.c.Share(0, func() []any { return []any{codegen.CopySlice(r0, nil)} })
-	return r0, err
-}
 
 // failures is a test that notes its failures.
 type failures struct {
@@ -53,9 +19,6 @@ func (f *failures) Errorf(format string, args ...any) {
 }
 
 func TestNoAliasing(t *testing.T) {
-	info := codegen.Info{Name: "divisitest/shelf", Impl: "divisitest/shelfImpl", Methods: []string{"Put"}}
-	codegen.Register[shelf, shelfImpl](info.String(), func(c *codegen.Client) shelf { return shelfStub{c} },
-		codegen.Method[shelf]{Name: "Put"})
 	for _, tc := range []struct {
 		name string
 		use  func(put func(...string) []string, impl *shelfImpl)

@@ -123,10 +123,6 @@ func (r Runner) run(t testing.TB, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.processes {
-		r.runProcesses(t, registry, body, conf, fakes)
-		return
-	}
 	typ := reflect.TypeOf(body)
 	var names []string
 	for i := 1; i < typ.NumIn(); i++ {
@@ -134,7 +130,14 @@ func (r Runner) run(t testing.TB, body any) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if r.processes && typ.In(i).Kind() != reflect.Interface {
+			t.Fatalf("%v runs in another process: take it by its interface", typ.In(i))
+		}
 		names = append(names, c.Info.Name)
+	}
+	if r.processes {
+		r.runProcesses(t, registry, body, conf, fakes)
+		return
 	}
 	var handed shared
 	w := r.newWeavelet(t, registry, conf, fakes, &handed)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -22,9 +23,12 @@ import (
 )
 
 // Process runs every group of components as processes of its own, two of each: the test's own
-// binary, run again for the same test up to the call of Test. The body and the fakes run in the
-// test's process; parameters of the body must be interfaces.
+// binary, run again for the same test or benchmark up to the call of Test, Bench or Run. The body
+// and the fakes run in the test's process; parameters of the body must be interfaces.
 var Process = Runner{Name: "Process", processes: true}
+
+// Multi is Process by its name in Service Weaver.
+var Multi = Process
 
 // testComponent is the name of what calls components in a test. It takes the place of the
 // application's own main component.
@@ -130,8 +134,17 @@ func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf conf
 		}
 	}
 	spec.Config.Groups = groups
-	spec.Config.Args = []string{"-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"}
+	spec.Config.Args = arguments(t)
 	return spec
+}
+
+// arguments returns those with which the test's binary runs the same test, or benchmark, only.
+func arguments(t testing.TB) []string {
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
+	if _, ok := t.(*testing.B); ok {
+		return []string{"-test.run=^$", "-test.bench=" + pattern}
+	}
+	return []string{"-test.run=" + pattern}
 }
 
 // launcher starts the processes of a test. It implements deployer.Launcher.
@@ -254,9 +267,6 @@ func call(t testing.TB, w *weavelet.Weavelet, registry *codegen.Registry, body a
 	args := []reflect.Value{reflect.ValueOf(t)}
 	typ := reflect.TypeOf(body)
 	for i := 1; i < typ.NumIn(); i++ {
-		if typ.In(i).Kind() != reflect.Interface {
-			t.Fatalf("%v runs in another process: take it by its interface", typ.In(i))
-		}
 		arg, err := w.Client(testComponent, typ.In(i), "")
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,40 @@ func ExampleNewCounterMap() {
 	// Output: example_requests [{code 200} {method GET}] 1
 }
 
+func ExampleNewGaugeMap() {
+	type labels struct{ Queue string }
+	length := metrics.NewGaugeMap[labels]("example_length", "Length of the queue")
+
+	urgent := length.Get(labels{"urgent"}) // keep it where speed matters
+	urgent.Set(3)
+	urgent.Sub(1)
+	length.Get(labels{"other"}).Set(7)
+
+	for _, m := range metrics.Snapshot() {
+		if m.Name == "example_length" {
+			fmt.Println(m.Labels, m.Value)
+		}
+	}
+	// Unordered output:
+	// [{queue other}] 7
+	// [{queue urgent}] 2
+}
+
+func ExampleNewHistogram() {
+	latency := metrics.NewHistogram("example_latency_ms", "Time to answer", []float64{1, 10, 100})
+
+	latency.Put(0.5)
+	latency.Put(20)
+	latency.Put(500)
+
+	for _, m := range metrics.Snapshot() {
+		if m.Name == "example_latency_ms" {
+			fmt.Println("sum", m.Value, "between bounds", m.Counts)
+		}
+	}
+	// Output: sum 520.5 between bounds [1 0 1 1]
+}
+
 func ExampleRegistry() {
 	var registry metrics.Registry
 	latency := registry.Histogram("latency_ms", "Time to answer", []float64{1, 10})

@@ -94,7 +94,7 @@ func sources(t *testing.T) []source {
 
 func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
 
-func isGenerated(file string) bool { return path.Base(file) == "divisi_gen.go" }
+func isGenerated(file string) bool { return strings.HasPrefix(path.Base(file), "divisi_gen") }
 
 // floor returns the floor and the entry of floors that a folder belongs to.
 func floor(pkg string) (int, string) {

@@ -54,7 +54,7 @@ func (r *runner) serve(ctx context.Context, k *keeper.Keeper, api *control.Serve
 	go func() { ended <- r.deployer.Serve(ctx) }()
 	killed := make(chan bool, 1)
 	go func() { killed <- r.secondSignal(ctx) }()
-	r.showStart(ctx)
+	wait.Go(func() { r.showStart(ctx) })
 	if r.source != nil {
 		watch, cancel := context.WithCancel(ctx)
 		defer cancel()
