@@ -67,6 +67,8 @@ type Options struct {
 	HandleEvent func(Event)              // called in order, and must not wait
 	RuntimeDir  string                   // for the Unix sockets of weavelets; TCP if it is empty
 	ReadyTime   time.Duration            // for an upgrade to become ready; default 60 s
+
+	loadEvery time.Duration // another time than the constant, for tests
 }
 
 // defaultDrain bounds a stop of everything.
@@ -97,6 +99,7 @@ func New(spec Spec, launcher Launcher, o Options) (*Deployer, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.ReadyTime = cmp.Or(o.ReadyTime, time.Minute)
+	o.loadEvery = cmp.Or(o.loadEvery, loadEvery)
 	spec.Version = cmp.Or(spec.Version, rand.Text())
 	if _, err := makePlan(spec); err != nil {
 		return nil, err
@@ -127,7 +130,7 @@ func (d *Deployer) Serve(ctx context.Context) error {
 	}
 	d.sets = []*set{s}
 	s.begin()
-	go d.balance(d.ctx)
+	go d.balance(d.ctx, d.options.loadEvery)
 	var deadline <-chan time.Time
 	done := ctx.Done()
 	for {

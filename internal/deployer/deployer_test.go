@@ -2,6 +2,7 @@ package deployer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,19 +19,22 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 )
 
-// build builds an example once for all tests.
-func build(t *testing.T, example string) string {
+// build builds a program once for all tests.
+func build(t *testing.T, program string) string {
 	t.Helper()
 	buildMu.Lock()
 	defer buildMu.Unlock()
-	binary := filepath.Join(buildDir, example)
+	binary := filepath.Join(buildDir, program)
 	if _, err := os.Stat(binary); err == nil {
 		return binary
 	}
-	out, err := exec.Command("go", "build", "-o", binary,
-		"github.com/divisi-go/divisi/examples/"+example).CombinedOutput()
+	pkg := "../../examples/" + program
+	if program == "testapp" {
+		pkg = "./testdata/testapp"
+	}
+	out, err := exec.Command("go", "build", "-o", binary, pkg).CombinedOutput()
 	if err != nil {
-		t.Fatalf("cannot build %s: %v\n%s", example, err, out)
+		t.Fatalf("cannot build %s: %v\n%s", program, err, out)
 	}
 	return binary
 }
@@ -52,15 +55,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// specOf returns the specification of an example, with a configuration.
-func specOf(t *testing.T, example, toml string) Spec {
+// specOf returns the specification of a program, with a configuration.
+func specOf(t *testing.T, program, toml string) Spec {
 	t.Helper()
-	binary := build(t, example)
+	binary := build(t, program)
 	data, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := Spec{Name: example, Binary: binary, Components: codegen.FindInfos(data)}
+	spec := Spec{Name: program, Binary: binary, Components: codegen.FindInfos(data)}
 	var names []string
 	for _, c := range spec.Components {
 		names = append(names, c.Name)
@@ -74,30 +77,44 @@ func specOf(t *testing.T, example, toml string) Spec {
 // deployment is a deployer that serves.
 type deployment struct {
 	*Deployer
-	t      *testing.T
-	cancel context.CancelFunc
-	done   chan error
-	url    string
+	t        *testing.T
+	launcher *execLauncher
+	cancel   context.CancelFunc
+	done     chan error
+	url      string
+
+	mu     sync.Mutex // guards events
+	events []Event
 }
 
 func deploy(t *testing.T, spec Spec) *deployment {
 	t.Helper()
-	d, err := New(spec, newExecLauncher(t), Options{
-		Logger:     slog.New(slog.NewTextHandler(t.Output(), nil)),
-		RuntimeDir: t.TempDir(),
-	})
-	if err != nil {
+	return deployWith(t, spec, Options{})
+}
+
+func deployWith(t *testing.T, spec Spec, o Options) *deployment {
+	t.Helper()
+	run := &deployment{t: t, launcher: newExecLauncher(t), done: make(chan error, 1)}
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	o.RuntimeDir = t.TempDir()
+	o.HandleEvent = func(e Event) {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		run.events = append(run.events, e)
+	}
+	var err error
+	if run.Deployer, err = New(spec, run.launcher, o); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	run := &deployment{Deployer: d, t: t, cancel: cancel, done: make(chan error, 1)}
-	go func() { run.done <- d.Serve(ctx) }()
+	run.cancel = cancel
+	go func() { run.done <- run.Serve(ctx) }()
 	t.Cleanup(func() {
-		d.Kill()
-		<-d.Over()
+		run.Kill()
+		<-run.Over()
 	})
 	run.ready()
-	run.url = d.Status().Listeners[0].URL
+	run.url = run.Status().Listeners[0].URL
 	return run
 }
 
@@ -111,20 +128,29 @@ func (d *deployment) ready() {
 	}
 }
 
-// get returns the body of a page, which must be found.
-func (d *deployment) get(path string) string {
-	d.t.Helper()
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// page returns the body of a page.
+func (d *deployment) page(path string) (string, error) {
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get(d.url + path)
 	if err != nil {
-		d.t.Fatal(err)
+		return "", err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		d.t.Fatalf("GET %s: %s, %v: %s", path, res.Status, err, body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = errors.New(res.Status)
 	}
-	return string(body)
+	return string(body), err
+}
+
+// get returns the body of a page, which must be found.
+func (d *deployment) get(path string) string {
+	d.t.Helper()
+	body, err := d.page(path)
+	if err != nil {
+		d.t.Fatalf("GET %s: %v: %s", path, err, body)
+	}
+	return body
 }
 
 // stop stops everything in order.
@@ -161,6 +187,7 @@ func (d *deployment) until(what string, condition func(Status) bool) Status {
 }
 
 func TestHello(t *testing.T) {
+	t.Parallel()
 	for _, mtls := range []bool{false, true} {
 		t.Run(fmt.Sprintf("mtls=%t", mtls), func(t *testing.T) {
 			d := deploy(t, specOf(t, "hello", fmt.Sprintf("[process]\nmtls = %t\n", mtls)))
@@ -176,90 +203,22 @@ func TestHello(t *testing.T) {
 	}
 }
 
-func TestKilledReplicaIsReplaced(t *testing.T) {
-	d := deploy(t, specOf(t, "hello", ""))
-	var victim ReplicaStatus
-	others := map[string]int{}
-	for _, r := range d.Status().Replicas {
-		if r.Group == "reverser" && r.Replica == 1 {
-			victim = r
-		} else {
-			others[r.Name] = r.Pid
-		}
-	}
-	if victim.Pid == 0 {
-		t.Fatalf("no victim in %+v", d.Status())
-	}
-	if err := syscall.Kill(victim.Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	for range 50 {
-		if got := d.get("/?name=ab"); got != "Hello, ba!\n" {
-			t.Fatalf("got %q", got)
-		}
-	}
-	status := d.until("replaced", func(s Status) bool {
-		for _, r := range s.Replicas {
-			if r.Name == victim.Name {
-				return r.State == "ready" && r.Pid != victim.Pid && r.Restarts == 1
-			}
-		}
-		return false
-	})
-	for _, r := range status.Replicas {
-		if pid, ok := others[r.Name]; ok && pid != r.Pid {
-			t.Errorf("%s was disturbed: process %d is now %d", r.Name, pid, r.Pid)
-		}
-	}
-	d.stop()
-}
-
-func TestStoppedReplicaIsHung(t *testing.T) {
-	d := deploy(t, specOf(t, "hello", ""))
-	status := d.Status()
-	victim := status.Replicas[len(status.Replicas)-1]
-	if err := syscall.Kill(victim.Pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		if got := d.get("/?name=ab"); got != "Hello, ba!\n" {
-			t.Fatalf("got %q", got)
-		}
-	}
-	d.until("replaced", func(s Status) bool {
-		for _, r := range s.Replicas {
-			if r.Name == victim.Name {
-				return r.State == "ready" && r.Pid != victim.Pid
-			}
-		}
-		return false
-	})
-}
-
 func TestUpgradeUnderLoad(t *testing.T) {
+	t.Parallel()
 	spec := specOf(t, "hello", "")
 	d := deploy(t, spec)
 	stop, failed := make(chan struct{}), make(chan error, 1)
 	var wait sync.WaitGroup
 	var served int
 	wait.Go(func() {
-		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 		for {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			res, err := client.Get(d.url + "/?name=ab")
-			if err == nil {
-				body, _ := io.ReadAll(res.Body)
-				res.Body.Close()
-				if string(body) != "Hello, ba!\n" {
-					err = fmt.Errorf("%s: %s", res.Status, body)
-				}
-			}
-			if err != nil {
-				failed <- err
+			if body, err := d.page("/?name=ab"); err != nil || body != "Hello, ba!\n" {
+				failed <- fmt.Errorf("%w: %s", err, body)
 				return
 			}
 			served++
@@ -288,6 +247,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 }
 
 func TestSpecErrors(t *testing.T) {
+	t.Parallel()
 	spec := specOf(t, "hello", "")
 	spec.Replicas = map[string]int{"revrser": 3}
 	_, err := New(spec, nil, Options{})
@@ -298,25 +258,4 @@ func TestSpecErrors(t *testing.T) {
 	if _, err := New(spec, nil, Options{}); err == nil || !strings.Contains(err.Error(), "main component") {
 		t.Errorf("no components: %v", err)
 	}
-}
-
-func TestKeysKeepTheirReplica(t *testing.T) {
-	spec := specOf(t, "cache", "")
-	spec.Replicas = map[string]int{"factorer": 3}
-	d := deploy(t, spec)
-	replicas := map[string]int{}
-	for n := range 40 {
-		path := fmt.Sprintf("/?n=%d", 1000+n)
-		first, second := d.get(path), d.get(path)
-		_, by, ok := strings.Cut(first, "by ")
-		replica, _, _ := strings.Cut(by, ",")
-		if !ok || !strings.Contains(second, "by "+replica+", cached: true") {
-			t.Fatalf("first %q, then %q: another replica", first, second)
-		}
-		replicas[replica]++
-	}
-	if len(replicas) != 3 {
-		t.Errorf("the keys are at %v, not at three replicas", replicas)
-	}
-	d.stop()
 }

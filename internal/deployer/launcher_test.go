@@ -18,6 +18,7 @@ type execLauncher struct {
 	mu      sync.Mutex // guards what follows
 	sockets map[string]*os.File
 	running map[string]*os.Process
+	history []string // "started NAME" before a process starts, "ended NAME" once it has
 }
 
 func newExecLauncher(t *testing.T) *execLauncher {
@@ -39,8 +40,22 @@ func (l *execLauncher) Listen(name, address string) (string, error) {
 		return "", err
 	}
 	defer listener.Close()
-	l.sockets[name], err = listener.(*net.TCPListener).File()
-	return listener.Addr().String(), err
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	// Asked for its number, a file takes the socket out of non-blocking mode, and with it all
+	// processes that share it. One that is made when this has happened does not.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Dup(int(file.Fd()))
+	if err != nil {
+		return "", err
+	}
+	syscall.CloseOnExec(fd)
+	l.sockets[name] = os.NewFile(uintptr(fd), name)
+	return listener.Addr().String(), nil
 }
 
 func (l *execLauncher) Launch(launch Launch) (Process, error) {
@@ -64,6 +79,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 		fmt.Sprintf("WEAVELET_TO_ENVELOPE_FD=%d", first+1),
 		fmt.Sprintf("LISTEN_FDS=%d", len(launch.Sockets)),
 		"LISTEN_FDNAMES="+strings.Join(launch.Sockets, ":"))
+	l.note("started " + launch.Name)
 	err = cmd.Start()
 	inRead.Close()
 	outWrite.Close()
@@ -76,6 +92,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 	exited := make(chan ExitStatus, 1)
 	go func() {
 		cmd.Wait()
+		l.note("ended " + launch.Name)
 		l.mu.Lock()
 		if l.running[launch.Name] == cmd.Process {
 			delete(l.running, launch.Name)
@@ -86,6 +103,12 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 		}
 	}()
 	return Process{Pid: cmd.Process.Pid, In: inWrite, Out: outRead, Exited: exited}, nil
+}
+
+func (l *execLauncher) note(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, s)
 }
 
 func (l *execLauncher) Signal(name string, s os.Signal) error {

@@ -28,8 +28,8 @@ func routingInfo(a place.Route) *protos.RoutingInfo {
 }
 
 // balance asks for the load of routed components now and then, and moves keys, until ctx ends.
-func (d *Deployer) balance(ctx context.Context) {
-	tick := time.NewTicker(loadEvery)
+func (d *Deployer) balance(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

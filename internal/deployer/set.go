@@ -151,12 +151,16 @@ func (s *set) ended() bool {
 		return false
 	}
 	mains := s.plan.MainGroups()
+	ended := false // it may not have started
 	for _, r := range s.replicas {
-		if slices.Contains(mains, r.id.Group) && !r.finished {
-			return false
+		if slices.Contains(mains, r.id.Group) {
+			if !r.finished {
+				return false
+			}
+			ended = true
 		}
 	}
-	return true
+	return ended
 }
 
 // ordered returns the replicas by group and number.

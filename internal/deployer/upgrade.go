@@ -50,7 +50,8 @@ func (d *Deployer) Upgrade(ctx context.Context, next Spec) error {
 				return false, fmt.Errorf("%s has failed: %s", r.name, r.lastExit.Text)
 			}
 		}
-		return s.ready(), nil
+		// Where everything runs once, nothing starts before the old version has ended.
+		return s.ready() || len(s.replicas) == 0, nil
 	})
 	loser := s.before
 	if err != nil {

@@ -55,6 +55,7 @@ type behaviour struct {
 	config    any
 	listener  string
 	always    bool
+	routed    bool // by the first word
 	init      func(ctx context.Context, n self) error
 	do        func(ctx context.Context, n self, words []string) ([]string, error)
 	count     func(ctx context.Context, n int) iter.Seq2[int, error]
@@ -78,6 +79,8 @@ type node[T any] struct {
 }
 
 func (n *node[T]) is(T) {}
+
+func (n *node[T]) routed() bool { return n.b.routed }
 
 func (n *node[T]) Init(ctx context.Context) error {
 	n.w.note("init " + n.name)
@@ -162,7 +165,10 @@ func (n *node[T]) fields(w *world) Fields {
 
 func nameOf[T any]() string { return strings.ToUpper(reflect.TypeFor[T]().Name()) }
 
-type stub[T any] struct{ c *codegen.Client }
+type stub[T any] struct {
+	c      *codegen.Client
+	routed bool
+}
 
 func (stub[T]) is(T) {}
 
@@ -182,6 +188,9 @@ func (s stub[T]) call(ctx context.Context, method int, words []string) (r0 []str
 	}
 	call := s.c.Call(ctx, method)
 	codegen.EncSlice(&call.Args, words, (*codegen.Encoder).String)
+	if s.routed {
+		call.Route(words[0])
+	}
 	if call.Do() {
 		r0 = codegen.DecSlice(&call.Results, 4, (*codegen.Decoder).String)
 	}
@@ -200,6 +209,9 @@ func (s stub[T]) Count(ctx context.Context, n int) iter.Seq2[int, error] {
 func serve(ctx context.Context, impl any, s *codegen.Served) {
 	words := codegen.DecSlice(&s.Args, 4, (*codegen.Decoder).String)
 	if s.Ready() {
+		if r, ok := impl.(interface{ routed() bool }); ok && r.routed() {
+			s.Route(words[0])
+		}
 		r0, err := impl.(doer).Do(ctx, words)
 		codegen.EncSlice(&s.Results, r0, (*codegen.Encoder).String)
 		s.End(err)
@@ -215,7 +227,7 @@ func serveCount(ctx context.Context, impl any, s *codegen.Served) {
 
 func component[T any](behaviour *behaviour) *codegen.Component {
 	name := "t/p/" + nameOf[T]()
-	info := codegen.Info{Name: name, Always: behaviour.always, Config: behaviour.config != nil}
+	info := codegen.Info{Name: name, Always: behaviour.always, Routed: behaviour.routed, Config: behaviour.config != nil}
 	if behaviour.listener != "" {
 		info.Listeners = []string{behaviour.listener}
 	}
@@ -226,7 +238,7 @@ func component[T any](behaviour *behaviour) *codegen.Component {
 		Info:  info,
 		Iface: reflect.TypeFor[iface[T]](),
 		Impl:  reflect.TypeFor[node[T]](),
-		Stub:  func(c *codegen.Client) any { return stub[T]{c} },
+		Stub:  func(c *codegen.Client) any { return stub[T]{c, behaviour.routed} },
 		Methods: []codegen.MethodInfo{
 			{Name: "Do", Serve: serve, Key: codegen.MethodKey(name, "Do", 1)},
 			{Name: "Once", Serve: serve, Key: codegen.MethodKey(name, "Once", 1), NotRetriable: true},

@@ -21,6 +21,7 @@ type loads struct {
 	mu          sync.Mutex // guards what follows
 	since       time.Time
 	byComponent map[string]*[loadSlices]sliceLoad
+	versions    map[string]uint64 // of assignments, by component
 }
 
 type sliceLoad struct {
@@ -29,7 +30,16 @@ type sliceLoad struct {
 }
 
 func newLoads(now time.Time) *loads {
-	return &loads{since: now, byComponent: map[string]*[loadSlices]sliceLoad{}}
+	return &loads{
+		since: now, byComponent: map[string]*[loadSlices]sliceLoad{}, versions: map[string]uint64{},
+	}
+}
+
+// assigned takes the version of the assignment that the calls of a component follow from now on.
+func (l *loads) assigned(component string, version uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.versions[component] = version
 }
 
 // add counts one call.
@@ -58,7 +68,7 @@ func (l *loads) report(now time.Time) *protos.LoadReport {
 	seconds := max(now.Sub(l.since).Seconds(), 1e-3)
 	report := &protos.LoadReport{Loads: map[string]*protos.LoadReport_ComponentLoad{}}
 	for component, slices := range l.byComponent {
-		load := &protos.LoadReport_ComponentLoad{}
+		load := &protos.LoadReport_ComponentLoad{Version: l.versions[component]}
 		for i, s := range slices {
 			if s.calls == 0 {
 				continue

@@ -41,6 +41,8 @@ func (q *logQueue) add(e *protos.LogEntry) {
 // serve hands every entry to write until ctx has ended and the queue is empty.
 func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error) {
 	for {
+		// Asked for before the queue is looked at: entries may come between, and then the end.
+		ended := ctx.Err() != nil
 		select {
 		case e := <-q.entries:
 			if q.forward(e, write) != nil {
@@ -49,7 +51,7 @@ func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error
 			continue
 		default:
 		}
-		if ctx.Err() != nil {
+		if ended {
 			return
 		}
 		select {

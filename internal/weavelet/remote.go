@@ -192,6 +192,13 @@ func (c *control) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingIn
 	c.n.mu.Lock()
 	route, ok := c.n.routes[info.Component]
 	c.n.mu.Unlock()
+	if _, linked := c.n.w.app.Registry.Find(info.Component); linked && info.Assignment != nil {
+		// One that only hosts the component is told for the sake of its load reports.
+		c.n.w.loads.assigned(info.Component, info.Assignment.Version)
+		if !ok {
+			return &protos.UpdateRoutingInfoReply{}, nil
+		}
+	}
 	if !ok {
 		return nil, fmt.Errorf("nothing in this weavelet uses %s", info.Component)
 	}

@@ -1,0 +1,229 @@
+package deployer
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/divisi-go/divisi/internal/place"
+)
+
+const testapp = "github.com/divisi-go/divisi/internal/deployer/testdata/testapp/"
+
+// rest is a configuration of testdata/testapp: the components that are not named share one process.
+func rest(apart ...string) string {
+	together := []string{`"github.com/divisi-go/divisi/Main"`}
+	for _, c := range []string{"Keyed", "Lock", "Solo"} {
+		if !slices.Contains(apart, c) {
+			together = append(together, strconv.Quote(testapp+c))
+		}
+	}
+	return fmt.Sprintf("[divisi.groups.rest]\ncomponents = [%s]\nreplicas = 1\n", strings.Join(together, ", "))
+}
+
+// pid returns the process that a page names.
+func (d *deployment) pid(path string) int {
+	d.t.Helper()
+	pid, err := strconv.Atoi(d.get(path))
+	if err != nil {
+		d.t.Fatalf("GET %s: %v", path, err)
+	}
+	return pid
+}
+
+// all waits until so many replicas run, each of them ready, and none else.
+func (d *deployment) all(replicas int) Status {
+	d.t.Helper()
+	return d.until(fmt.Sprintf("%d replicas are ready", replicas), func(s Status) bool {
+		return len(s.Replicas) == replicas &&
+			!slices.ContainsFunc(s.Replicas, func(r ReplicaStatus) bool { return r.State != "ready" })
+	})
+}
+
+// find returns the replica with a name, or the one with a process.
+func (s Status) find(name string, pid int) (found ReplicaStatus) {
+	for _, r := range s.Replicas {
+		if r.Name == name || pid != 0 && r.Pid == pid {
+			found = r
+		}
+	}
+	return found
+}
+
+// told returns what the first replica of the group rest was told about a component last.
+func (d *deployment) told(component string) (route place.Route) {
+	d.t.Helper()
+	err := d.do(d.t.Context(), func() {
+		s := d.sets[len(d.sets)-1]
+		for _, a := range s.placement.Activate(place.Replica{Group: "rest"}, testapp+component) {
+			route = a.(place.Route)
+		}
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return route
+}
+
+// TestReplacement breaks a replica in each way in which replicas break. Callers are told to leave it
+// and to use the one that takes its place, which gets calls; nobody else is disturbed, and no call is
+// lost.
+func TestReplacement(t *testing.T) {
+	t.Parallel()
+	kill := func(s syscall.Signal) func(d *deployment) int {
+		return func(d *deployment) int {
+			pid := d.pid("/lock")
+			if err := syscall.Kill(pid, s); err != nil {
+				d.t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	for name, c := range map[string]struct {
+		damage func(d *deployment) int
+		want   string
+	}{
+		"killed":     {kill(syscall.SIGKILL), "exited ready"},
+		"stopped":    {kill(syscall.SIGSTOP), "hung exited ready"},
+		"deadlocked": {func(d *deployment) int { return d.pid("/hold") }, "hung exited ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deploy(t, specOf(t, "testapp", rest("Lock")))
+			before := d.all(3)
+			victim := before.find("", c.damage(d))
+			if victim.Group != "lock" {
+				t.Fatalf("the victim is %+v of %+v", victim, before)
+			}
+			var next ReplicaStatus
+			d.until("calls reach the replacement", func(s Status) bool {
+				pid := d.pid("/lock")
+				next = s.find(victim.Name, 0)
+				return pid == next.Pid && pid != victim.Pid
+			})
+			if next.State != "ready" || next.Restarts != 1 || next.Address == victim.Address {
+				t.Errorf("the replacement is %+v", next)
+			}
+			for _, r := range before.Replicas {
+				now := d.Status().find(r.Name, 0)
+				if r.Name != victim.Name && (now.Pid != r.Pid || now.Restarts != 0) {
+					t.Errorf("%s was disturbed: process %d is now %d", r.Name, r.Pid, now.Pid)
+				}
+			}
+			if route := d.told("Lock"); len(route.Addresses) != 2 || slices.Contains(route.Addresses, victim.Address) ||
+				!slices.Contains(route.Addresses, next.Address) {
+				t.Errorf("callers are told %q; the victim was at %s, its replacement is at %s",
+					route.Addresses, victim.Address, next.Address)
+			}
+			if got := d.kinds(victim.Name, c.want); got != "ready "+c.want {
+				t.Errorf("events %q, want %q", got, "ready "+c.want)
+			}
+			d.stop()
+		})
+	}
+}
+
+// kinds returns those events of a replica that are hung, or of the kinds in a list.
+func (d *deployment) kinds(replica, list string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var kinds []string
+	for _, e := range d.events {
+		if e.Replica == replica && (e.Kind == "hung" || slices.Contains(strings.Fields(list), e.Kind)) {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	return strings.Join(kinds, " ")
+}
+
+// next returns a specification of the next version, which replaces the one that a deployment runs.
+func next(spec Spec) Spec {
+	spec.Version = "next"
+	return spec
+}
+
+// TestSingletonOverUpgrade: what runs once is started in the next version when it has ended in the
+// old one; everything else is started before. Meanwhile no call is lost.
+func TestSingletonOverUpgrade(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		conf     string
+		replicas int
+		early    string // what runs in both versions at the same time
+	}{
+		"apart":    {rest("Solo"), 2, "rest"},
+		"together": {rest(), 1, ""}, // then nothing of the next version can start before
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := specOf(t, "testapp", c.conf)
+			d := deploy(t, spec)
+			before := d.all(c.replicas)
+			old := before.find("", d.pid("/solo"))
+
+			upgraded := make(chan error, 1)
+			go func() { upgraded <- d.Upgrade(t.Context(), next(spec)) }()
+			var pids []int
+			d.until("calls reach the next version's", func(s Status) bool {
+				pids = append(pids, d.pid("/solo"))
+				return pids[len(pids)-1] != old.Pid
+			})
+			if err := <-upgraded; err != nil {
+				t.Fatal(err)
+			}
+			after := d.all(c.replicas)
+			solo := after.find("", pids[len(pids)-1])
+			if solo.Name != old.Name+"-v2" || solo.Version != "next" {
+				t.Errorf("calls are answered by %+v", solo)
+			}
+			if pid := d.pid("/solo"); pid != solo.Pid {
+				t.Errorf("calls reach process %d, then %d", solo.Pid, pid)
+			}
+
+			d.launcher.mu.Lock()
+			history := slices.Clone(d.launcher.history)
+			d.launcher.mu.Unlock()
+			at := func(what string) int { return slices.Index(history, what) }
+			if started := at("started " + solo.Name); at("ended "+old.Name) < 0 || started < at("ended "+old.Name) {
+				t.Errorf("two of what runs once: %q", history)
+			}
+			if c.early != "" {
+				name := "testapp-" + c.early + "-0"
+				if started := at("started " + name + "-v2"); started < 0 || started > at("ended "+name) {
+					t.Errorf("%s of the next version did not start first: %q", c.early, history)
+				}
+			}
+			d.stop()
+		})
+	}
+}
+
+// TestUpgradeThatFails: a version that does not run starts nothing that runs once, and disturbs
+// nobody.
+func TestUpgradeThatFails(t *testing.T) {
+	t.Parallel()
+	spec := specOf(t, "testapp", rest("Solo")+"[divisi]\nrestart = { intensity = 1, backoff = \"1ms\" }\n")
+	d := deploy(t, spec)
+	before := d.all(2)
+	bad := next(spec)
+	bad.Binary = "/nowhere/testapp"
+	err := d.Upgrade(t.Context(), bad)
+	if err == nil || !strings.Contains(err.Error(), "testapp-rest-0-v2 has failed: ") {
+		t.Errorf("Upgrade: %v", err)
+	}
+	for _, r := range d.all(2).Replicas {
+		if was := before.find(r.Name, 0); was.Pid != r.Pid || r.Restarts != 0 || r.Version == bad.Version {
+			t.Errorf("%s was disturbed: %+v", r.Name, r)
+		}
+	}
+	d.pid("/solo")
+	d.launcher.mu.Lock()
+	if slices.Contains(d.launcher.history, "started testapp-solo-0-v2") {
+		t.Errorf("two of what runs once: %q", d.launcher.history)
+	}
+	d.launcher.mu.Unlock()
+	d.stop()
+}
