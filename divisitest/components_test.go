@@ -3,6 +3,7 @@ package divisitest_test
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/divisi-go/divisi"
 )
@@ -63,6 +64,24 @@ type brokenImpl struct {
 func (*brokenImpl) Init(context.Context) error { return errors.New("the disk is missing") }
 
 func (*brokenImpl) Use(context.Context) error { return nil }
+
+// clerk says where it is.
+type clerk interface {
+	Pid(ctx context.Context) (int, error)
+}
+
+type clerkImpl struct {
+	divisi.Implements[clerk]
+}
+
+func (*clerkImpl) Pid(context.Context) (int, error) { return os.Getpid(), nil }
+
+// desk is a main component.
+type desk struct {
+	divisi.Implements[divisi.Main]
+	clerk divisi.Ref[clerk]
+	bell  divisi.Listener
+}
 
 // unlinked is no component.
 type unlinked interface {

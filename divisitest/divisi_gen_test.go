@@ -13,9 +13,11 @@ import (
 // Where one of these does not compile, this file is older than what it was made from.
 var (
 	_ = codegen.Stale_run_divisi_generate[codegen.ABI](codegen.ABI1{})
+	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[divisi.Main]]((*desk)(nil))
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[Cart]]((*cart)(nil))
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[Prices]]((*prices)(nil))
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[broken]]((*brokenImpl)(nil))
+	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[clerk]]((*clerkImpl)(nil))
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[shelf]]((*shelfImpl)(nil))
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[tally]]((*tallyImpl)(nil))
 	_ = codegen.Stale_run_divisi_generate[Cart](cartStub{})
@@ -30,6 +32,10 @@ var (
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Use(context.Context) error
 	}](broken(nil))
+	_ = codegen.Stale_run_divisi_generate[clerk](clerkStub{})
+	_ = codegen.Stale_run_divisi_generate[interface {
+		Pid(context.Context) (int, error)
+	}](clerk(nil))
 	_ = codegen.Stale_run_divisi_generate[shelf](shelfStub{})
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Put(context.Context, []string) ([]string, error)
@@ -42,6 +48,13 @@ var (
 )
 
 func init() {
+	codegen.Register[divisi.Main, desk](
+		"⟦divisi1\ncomponent github.com/divisi-go/divisi/Main#components\n"+
+			"impl github.com/divisi-go/divisi/divisitest_test/desk\n"+
+			"ref github.com/divisi-go/divisi/divisitest_test/clerk\nlistener bell\nmain\n"+
+			"sum d0d399cf\n⟧",
+		nil,
+	)
 	codegen.Register[Cart, cart](
 		"⟦divisi1\ncomponent github.com/divisi-go/divisi/divisitest_test/Cart\n"+
 			"impl github.com/divisi-go/divisi/divisitest_test/cart\n"+
@@ -63,6 +76,13 @@ func init() {
 			"sum 1d91ae3d\n⟧",
 		func(c *codegen.Client) broken { return brokenStub{c} },
 		codegen.Method[broken]{Name: "Use", Layout: 0xac20b9bd43444bb6, Serve: serveBrokenUse},
+	)
+	codegen.Register[clerk, clerkImpl](
+		"⟦divisi1\ncomponent github.com/divisi-go/divisi/divisitest_test/clerk\n"+
+			"impl github.com/divisi-go/divisi/divisitest_test/clerkImpl\nmethod Pid\n"+
+			"sum b8cc09c4\n⟧",
+		func(c *codegen.Client) clerk { return clerkStub{c} },
+		codegen.Method[clerk]{Name: "Pid", Layout: 0xd78c9bb2d93169e2, Serve: serveClerkPid},
 	)
 	codegen.Register[shelf, shelfImpl](
 		"⟦divisi1\ncomponent github.com/divisi-go/divisi/divisitest_test/shelf\n"+
@@ -146,6 +166,28 @@ func (s brokenStub) Use(ctx context.Context) (err error) {
 func serveBrokenUse(ctx context.Context, impl broken, s *codegen.Served) {
 	if s.Ready() {
 		s.End(impl.Use(ctx))
+	}
+}
+
+type clerkStub struct{ c *codegen.Client }
+
+func (s clerkStub) Pid(ctx context.Context) (r0 int, err error) {
+	if impl, ok := s.c.Local(ctx).(clerk); ok {
+		defer s.c.Enter(0).Leave(&err)
+		return impl.Pid(ctx)
+	}
+	call := s.c.Call(ctx, 0)
+	if call.Do() {
+		r0 = call.Results.Int()
+	}
+	return r0, call.End()
+}
+
+func serveClerkPid(ctx context.Context, impl clerk, s *codegen.Served) {
+	if s.Ready() {
+		r0, err := impl.Pid(ctx)
+		s.Results.Int(r0)
+		s.End(err)
 	}
 }
 

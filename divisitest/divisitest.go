@@ -130,9 +130,6 @@ func (r Runner) run(t testing.TB, body any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.processes && typ.In(i).Kind() != reflect.Interface {
-			t.Fatalf("%v runs in another process: take it by its interface", typ.In(i))
-		}
 		names = append(names, c.Info.Name)
 	}
 	if r.processes {
@@ -150,7 +147,7 @@ func (r Runner) run(t testing.TB, body any) {
 	}
 	args := []reflect.Value{reflect.ValueOf(t)}
 	for i := 1; i < typ.NumIn(); i++ {
-		arg, err := component(w, registry, typ.In(i))
+		arg, err := component(w, registry, "test", typ.In(i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,10 +174,11 @@ func find(registry *codegen.Registry, param reflect.Type) (*codegen.Component, e
 		"and run divisi generate", param)
 }
 
-// component returns the value for a parameter of a body.
-func component(w *weavelet.Weavelet, registry *codegen.Registry, param reflect.Type) (any, error) {
+// component returns the value for a parameter of a body, as a component called caller sees it.
+func component(w *weavelet.Weavelet, registry *codegen.Registry, caller string, param reflect.Type) (
+	any, error) {
 	if param.Kind() == reflect.Interface {
-		return w.Client("test", param, "")
+		return w.Client(caller, param, "")
 	}
 	c, err := find(registry, param)
 	if err != nil {

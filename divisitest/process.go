@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +26,7 @@ import (
 
 // Process runs every group of components as processes of its own, two of each: the test's own
 // binary, run again for the same test or benchmark up to the call of Test, Bench or Run. The body
-// and the fakes run in the test's process; parameters of the body must be interfaces.
+// and the fakes run in the test's process, and so do components that the body takes by a pointer.
 var Process = Runner{Name: "Process", processes: true}
 
 // Multi is Process by its name in Service Weaver.
@@ -66,7 +68,8 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 		sockets:   map[string]*os.File{},
 		processes: map[string]*os.Process{},
 	}
-	d, err := deployer.New(testSpec(t, registry, binary, conf, fakes), launcher, deployer.Options{
+	spec := testSpec(t, registry, binary, conf, inTest(registry, body, fakes))
+	d, err := deployer.New(spec, launcher, deployer.Options{
 		RuntimeDir: runtimeDir(t),
 		HandleLog:  func(e *protos.LogEntry) { fmt.Fprintln(t.Output(), e.Level, e.Msg) },
 	})
@@ -107,29 +110,49 @@ func runtimeDir(t testing.TB) string {
 	return dir
 }
 
-// testSpec describes the deployment: the test is its main component, beside the fakes.
+// inTest returns the names of the components that run in the test's process.
+func inTest(registry *codegen.Registry, body any, fakes map[string]any) []string {
+	here := slices.Collect(maps.Keys(fakes))
+	typ := reflect.TypeOf(body)
+	for i := 1; i < typ.NumIn(); i++ {
+		if c, err := find(registry, typ.In(i)); err == nil && typ.In(i).Kind() == reflect.Pointer {
+			here = append(here, c.Info.Name)
+		}
+	}
+	return here
+}
+
+// testSpec describes the deployment: the test is its main component, beside the components here.
 func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf config.App,
-	fakes map[string]any) deployer.Spec {
+	here []string) deployer.Spec {
 	test := codegen.Info{Name: testComponent, Main: true}
 	group := config.Group{Name: "test", Components: []string{testComponent}, Replicas: 1}
 	spec := deployer.Spec{
 		Name: "test", Binary: binary, Config: conf,
 	}
+	elsewhere := map[string]bool{}
 	for _, c := range registry.Components {
 		info := c.Info
 		if info.Main {
+			if slices.Contains(here, info.Name) {
+				test.Listeners = info.Listeners
+			}
 			continue
 		}
+		elsewhere[info.Name] = !slices.Contains(here, info.Name)
 		test.Refs = append(test.Refs, info.Name)
 		spec.Components = append(spec.Components, info)
-		if _, ok := fakes[info.Name]; ok {
+		if !elsewhere[info.Name] {
 			group.Components = append(group.Components, info.Name)
 		}
 	}
 	spec.Components = append(spec.Components, test)
 	groups := []config.Group{group}
 	for _, g := range conf.Groups {
-		if _, ok := fakes[g.Components[0]]; !ok && g.Components[0] != testComponent {
+		g.Components = slices.DeleteFunc(slices.Clone(g.Components), func(name string) bool {
+			return !elsewhere[name]
+		})
+		if len(g.Components) > 0 {
 			groups = append(groups, g)
 		}
 	}
@@ -165,7 +188,7 @@ func (l *launcher) Listen(name, address string) (string, error) {
 		return "", err
 	}
 	defer listener.Close()
-	file, err := listener.(*net.TCPListener).File()
+	file, err := socketOf(listener.(*net.TCPListener))
 	if err != nil {
 		return "", err
 	}
@@ -187,15 +210,26 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	}
 	process := deployer.Process{In: in, Out: out}
 	if strings.HasPrefix(launch.Name, "test-test-") {
-		process.Pid, process.Exited = os.Getpid(), l.embed(theirIn, theirOut)
-		return process, nil
+		process.Pid = os.Getpid()
+		process.Exited, err = l.embed(theirIn, theirOut, launch.Sockets)
+		return process, err
 	}
 	process.Pid, process.Exited, err = l.start(launch, theirIn, theirOut)
 	return process, errors.Join(err, theirIn.Close(), theirOut.Close())
 }
 
 // embed runs the weavelet in the test's own process.
-func (l *launcher) embed(in, out *os.File) <-chan deployer.ExitStatus {
+func (l *launcher) embed(in, out *os.File, names []string) (<-chan deployer.ExitStatus, error) {
+	sockets := map[string]net.Listener{}
+	for _, name := range names {
+		l.mu.Lock()
+		file := l.sockets[name]
+		l.mu.Unlock()
+		var err error
+		if sockets[name], err = net.FileListener(file); err != nil {
+			return nil, err
+		}
+	}
 	exited := make(chan deployer.ExitStatus, 1)
 	app := l.app
 	app.Embedded = func(ctx context.Context, w *weavelet.Weavelet) error {
@@ -208,13 +242,13 @@ func (l *launcher) embed(in, out *os.File) <-chan deployer.ExitStatus {
 	}
 	go func() {
 		exit := deployer.ExitStatus{Text: "the test has ended"}
-		if err := weavelet.Embed(context.Background(), app, in, out); err != nil {
+		if err := weavelet.Embed(context.Background(), app, in, out, sockets); err != nil {
 			exit = deployer.ExitStatus{Code: 1, Text: err.Error()}
 		}
 		exit.Time = time.Now()
 		exited <- exit
 	}()
-	return exited
+	return exited, nil
 }
 
 // start runs the test's binary again.
@@ -267,7 +301,12 @@ func call(t testing.TB, w *weavelet.Weavelet, registry *codegen.Registry, body a
 	args := []reflect.Value{reflect.ValueOf(t)}
 	typ := reflect.TypeOf(body)
 	for i := 1; i < typ.NumIn(); i++ {
-		arg, err := w.Client(testComponent, typ.In(i), "")
+		if c, err := find(registry, typ.In(i)); err == nil && typ.In(i).Kind() == reflect.Pointer {
+			if err := w.Host(t.Context(), c.Info.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		arg, err := component(w, registry, testComponent, typ.In(i))
 		if err != nil {
 			t.Fatal(err)
 		}

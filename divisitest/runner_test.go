@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -105,8 +106,6 @@ func TestWrongBody(t *testing.T) {
 		{func(*fatals, cart) { unrun("cart") }, divisitest.AllRunners(), "divisitest_test.cart is not a component"},
 		{func(*fatals, ...Cart) { unrun("variadic") }, divisitest.AllRunners(),
 			"[]divisitest_test.Cart is not a component"},
-		{func(*fatals, *cart) { unrun("pointer") }, []divisitest.Runner{divisitest.Process},
-			"*divisitest_test.cart runs in another process: take it by its interface"},
 	} {
 		for _, runner := range tc.runners {
 			if got := fatal(t, runner, tc.body); !strings.Contains(got, tc.want) {
@@ -239,11 +238,40 @@ func TestTwice(t *testing.T) {
 
 // TestImplementation: a body may take a component's struct, and the interface beside it.
 func TestImplementation(t *testing.T) {
-	for _, runner := range []divisitest.Runner{divisitest.Local, divisitest.RPC} {
+	for _, runner := range divisitest.AllRunners() {
 		runner.Test(t, func(t *testing.T, impl *tallyImpl, c tally) {
 			if _, err := c.Once(t.Context()); err != nil || impl.once != 1 {
 				t.Errorf("executed %d times, %v", impl.once, err)
 			}
+		})
+	}
+}
+
+// TestMainComponent: the struct of the application's main component runs beside the test, and what it
+// refers to where it always is.
+func TestMainComponent(t *testing.T) {
+	for _, runner := range divisitest.AllRunners() {
+		runner.Test(t, func(t *testing.T, d *desk) {
+			pids := map[int]bool{}
+			for range 10 {
+				pid, err := d.clerk.Get().Pid(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				pids[pid] = true
+			}
+			if beside := pids[os.Getpid()]; beside != (runner.Name != "Process") {
+				t.Errorf("processes %v, and the test's is %d", pids, os.Getpid())
+			}
+			served := make(chan error, 1)
+			go func() { served <- http.Serve(d.bell, http.NotFoundHandler()) }()
+			response, err := http.Get("http://" + d.bell.String())
+			if err != nil || response.StatusCode != http.StatusNotFound {
+				t.Fatalf("the listener: %v, %v", response, err)
+			}
+			response.Body.Close()
+			d.bell.Close()
+			<-served
 		})
 	}
 }

@@ -66,9 +66,10 @@ type Envelope struct {
 	measuring sync.Mutex // held by GetMetrics: answers may leave out what has not changed
 	measured  metrics.Importer
 
-	mu     sync.Mutex // guards lines and lost
+	mu     sync.Mutex // guards lines, lost and heard
 	lines  []*protos.LogEntry
 	lost   int           // lines that were dropped before those in lines
+	heard  int           // all lines
 	logged chan struct{} // has an element when lines grew
 }
 
@@ -124,10 +125,7 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	go func() {
 		e.exit = cmd.Wait()
 		close(e.exited)
-		select {
-		case <-e.printed:
-		case <-time.After(lastWords):
-		}
+		e.hear()
 		closeAll(stdout, stderr)
 	}()
 	if err := e.attach(fromWeavelet, toWeavelet, info); err != nil {
@@ -257,6 +255,7 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 			TimeMicros: time.Now().UnixMicro(), Level: level, Msg: string(line),
 		}
 		e.mu.Lock()
+		e.heard++
 		if len(e.lines) == maxLines {
 			e.lines, e.lost = e.lines[1:], e.lost+1
 		}
@@ -266,6 +265,28 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 		case e.logged <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// hear waits until everything that the process printed before its end is read. Others may hold its
+// pipes open, so silence will do, and endTime has to.
+func (e *Envelope) hear() {
+	tick := time.NewTicker(lastWords)
+	defer tick.Stop()
+	before := -1
+	for range max(2, e.endTime/lastWords) {
+		select {
+		case <-e.printed:
+			return
+		case <-tick.C:
+		}
+		e.mu.Lock()
+		heard := e.heard
+		e.mu.Unlock()
+		if heard == before {
+			return
+		}
+		before = heard
 	}
 }
 

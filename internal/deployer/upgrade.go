@@ -28,6 +28,10 @@ func (d *Deployer) Upgrade(ctx context.Context, next Spec) error {
 			err = ErrUpgrading
 			return
 		}
+		if d.sets[0].spec.Version == next.Version {
+			err = fmt.Errorf("version %s runs already", next.Version)
+			return
+		}
 		next.Name = d.sets[0].spec.Name
 		if s, err = d.newSet(next); err != nil {
 			return

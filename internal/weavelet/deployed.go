@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -41,10 +42,11 @@ func runDeployed(ctx context.Context, app Application, files inherited) error {
 	return err
 }
 
-// Embed runs a weavelet as part of this program, over a pair of pipes to a deployer. It returns when
-// app.Embedded has returned, or the deployer has gone.
-func Embed(ctx context.Context, app Application, in, out *os.File) error {
-	return startDeployed(ctx, app, inherited{in: in, out: out}, nil, func() {})
+// Embed runs a weavelet as part of this program, over a pair of pipes to a deployer and with the
+// sockets that it has for listeners. It returns when app.Embedded has returned, or the deployer has
+// gone.
+func Embed(ctx context.Context, app Application, in, out *os.File, sockets map[string]net.Listener) error {
+	return startDeployed(ctx, app, inherited{in: in, out: out, sockets: sockets}, nil, func() {})
 }
 
 // startDeployed does the handshake and hosts components until the end. Logs are written to lines

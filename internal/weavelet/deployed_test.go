@@ -134,7 +134,7 @@ func plain(t *testing.T, app Application) (*plainHandler, <-chan error) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- Embed(context.WithoutCancel(t.Context()), app, in, out) }()
+	go func() { ended <- Embed(context.WithoutCancel(t.Context()), app, in, out, nil) }()
 	e, err := envelope.Attach(t.Context(), fromWeavelet, toWeavelet, &protos.EnvelopeInfo{
 		App: "app", DeploymentId: "v1", Id: "w1", RunMain: true, InternalAddress: "localhost:0",
 	})

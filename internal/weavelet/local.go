@@ -64,6 +64,10 @@ func (w *Weavelet) Start(ctx context.Context, names ...string) error {
 	return w.start(ctx, graph{w.app.Registry}.closure(names)...)
 }
 
+// Host starts the components with these names, without what they refer to, and returns when they
+// run.
+func (w *Weavelet) Host(ctx context.Context, names ...string) error { return w.start(ctx, names...) }
+
 // Client returns the component with an interface and name, as a component called caller sees it.
 func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (any, error) {
 	c, ok := w.app.Registry.FindIface(iface, variant)
