@@ -2,84 +2,229 @@ package arch
 
 import (
 	"go/ast"
+	"go/types"
+	"os"
+	"path"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
-// decoders lists every function that reads what somebody else has written, by package and name, with
-// the fuzz test that feeds it. "make fuzz" runs those, and "make test" each for some seconds.
+// decoders lists the functions that read what somebody else has written, each with the fuzz test of
+// its package that feeds it. "make fuzz" runs those, and "make test" each for some seconds.
 var decoders = map[string]string{
-	"internal/name.ParseComponent":      "internal/name.FuzzParse",
-	"internal/name.ParseServer":         "internal/name.FuzzParse",
-	"internal/trace.ParseTraceparent":   "internal/trace.FuzzParseTraceparent",
-	"internal/config.Parse":             "internal/config.FuzzParse",
-	"internal/config.Decode":            "internal/config.FuzzDecode",
-	"envelope/runtime.ParseConfig":      "internal/config.FuzzParse",
-	"internal/wire.ParseHeader":         "internal/wire.FuzzFrame",
-	"internal/wire.NewReader":           "internal/wire.FuzzFrame",
-	"internal/wire.ParseBind":           "internal/wire.FuzzBind",
-	"internal/wire.ParseCredit":         "internal/wire.FuzzFrame",
-	"internal/wire.ParseGoAway":         "internal/wire.FuzzFrame",
-	"internal/wire.ParseSections":       "internal/wire.FuzzMeta",
-	"internal/wire.ParsePreface":        "internal/wire.FuzzPreface",
-	"internal/wire.ParseHello":          "internal/wire.FuzzHello",
-	"codegen.NewDecoder":                "codegen.FuzzDecoder",
-	"codegen.ParseInfo":                 "codegen.FuzzFindInfos",
-	"codegen.FindInfos":                 "codegen.FuzzFindInfos",
-	"envelope/protos.Unmarshal":         "envelope/protos.FuzzEnvelopeMsg",
-	"envelope/protomsg.Read":            "envelope/protomsg.FuzzRead",
-	"internal/keeper.records":           "internal/keeper.FuzzJournal",
-	"examples/shop/load.parseJourney":   "examples/shop/load.FuzzParseJourney",
-	"examples/shop/frontend.open":       "examples/shop/frontend.FuzzOpen",
-	"internal/call.handshake":           "internal/call.FuzzHandshake",
-	"internal/call.session":             "internal/call.FuzzSession",
-	"internal/call.client":              "internal/call.FuzzClient",
-	"internal/call.address":             "internal/call.FuzzAddr",
-	"internal/wire.message":             "internal/wire.FuzzMessage",
-	"codegen.errors":                    "codegen.FuzzErrors",
-	"envelope/protos.UnmarshalWeavelet": "envelope/protos.FuzzWeaveletMsg",
-	"internal/name.distance":            "internal/name.FuzzDistance",
-	"internal/weavelet.writeLine":       "internal/weavelet.FuzzWriteLine",
-	"platform/telemetry.parse":          "platform/telemetry.FuzzEntry",
-	"platform/telemetry.ParseQuery":     "platform/telemetry.FuzzQuery",
-	"internal/keeper.output":            "internal/keeper.FuzzRead",
+	"codegen.(*Errors).decode":              "FuzzErrors",
+	"codegen.(*Errors).decodeNode":          "FuzzErrors",
+	"codegen.DecArray":                      "FuzzDecoder",
+	"codegen.DecBinary":                     "FuzzDecoder",
+	"codegen.DecMap":                        "FuzzDecoder",
+	"codegen.DecMessage":                    "FuzzDecoder",
+	"codegen.DecPtr":                        "FuzzDecoder",
+	"codegen.DecSlice":                      "FuzzDecoder",
+	"codegen.DecText":                       "FuzzDecoder",
+	"codegen.FindInfos":                     "FuzzFindInfos",
+	"codegen.NewDecoder":                    "FuzzDecoder",
+	"codegen.ParseInfo":                     "FuzzFindInfos",
+	"envelope/protomsg.Read":                "FuzzRead",
+	"envelope/protos.(*visitor).take":       "FuzzEnvelopeMsg",
+	"envelope/protos.Unmarshal":             "FuzzWeaveletMsg",
+	"envelope/protos.unmarshal":             "FuzzWeaveletMsg",
+	"envelope/runtime.ParseConfig":          "FuzzParseConfig",
+	"examples/rawdeployer.fields":           "FuzzFields",
+	"examples/shop/frontend.jar.open":       "FuzzOpen",
+	"examples/shop/frontend.jar.read":       "FuzzOpen",
+	"examples/shop/load.parseJourney":       "FuzzParseJourney",
+	"examples/shop/load.parseStep":          "FuzzParseJourney",
+	"internal/call.(*Server).admit":         "FuzzSession",
+	"internal/call.(*client).handle":        "FuzzClient",
+	"internal/call.(*client).receive":       "FuzzClient",
+	"internal/call.(*link).dispatch":        "FuzzSession",
+	"internal/call.(*link).grant":           "FuzzSession",
+	"internal/call.(*session).begin":        "FuzzSession",
+	"internal/call.(*session).handle":       "FuzzSession",
+	"internal/call.(*session).proceed":      "FuzzSession",
+	"internal/call.greet":                   "FuzzHandshake",
+	"internal/call.newClient":               "FuzzClient",
+	"internal/call.readHello":               "FuzzHandshake",
+	"internal/call.readPreface":             "FuzzHandshake",
+	"internal/call.splitAddr":               "FuzzAddr",
+	"internal/call.welcome":                 "FuzzHandshake",
+	"internal/config.(*document).decode":    "FuzzDecode",
+	"internal/config.(*document).split":     "FuzzParse",
+	"internal/config.Decode":                "FuzzDecode",
+	"internal/config.Parse":                 "FuzzParse",
+	"internal/deployer.(*authority).verify": "FuzzVerify",
+	"internal/keeper.(*output).read":        "FuzzRead",
+	"internal/keeper.records":               "FuzzJournal",
+	"internal/keeper.unfinished":            "FuzzJournal",
+	"internal/name.ParseComponent":          "FuzzParse",
+	"internal/name.ParseServer":             "FuzzParse",
+	"internal/pipe.(*conn).read":            "FuzzConversation",
+	"internal/trace.ParseTraceparent":       "FuzzParseTraceparent",
+	"internal/wire.(*Message).Add":          "FuzzMessage",
+	"internal/wire.(*Message).add":          "FuzzMessage",
+	"internal/wire.CheckMagic":              "FuzzPreface",
+	"internal/wire.NewMessage":              "FuzzMessage",
+	"internal/wire.NewReader":               "FuzzFrame",
+	"internal/wire.ParseBind":               "FuzzBind",
+	"internal/wire.ParseCredit":             "FuzzFrame",
+	"internal/wire.ParseGoAway":             "FuzzFrame",
+	"internal/wire.ParseHeader":             "FuzzFrame",
+	"internal/wire.ParseHello":              "FuzzHello",
+	"internal/wire.ParsePreface":            "FuzzPreface",
+	"internal/wire.ParseSections":           "FuzzMeta",
+	"opentelemetry.toSDK":                   "FuzzSpan",
+	"platform/build.scan":                   "FuzzScan",
+	"platform/telemetry.(*logs).read":       "FuzzLog",
+	"platform/telemetry.(*tail).line":       "FuzzLog",
+	"platform/telemetry.ParseAttrs":         "FuzzQuery",
+	"platform/telemetry.ParseQuery":         "FuzzQuery",
+	"platform/telemetry.parse":              "FuzzEntry",
+	"platform/telemetry.readEnd":            "FuzzLog",
+
+	// These decode nothing, but what is made of anything they are given is to hold, too.
+	"internal/name.distance":      "FuzzDistance",
+	"internal/weavelet.writeLine": "FuzzWriteLine",
 }
 
-// decoding is how functions are named that decode.
-var decoding = regexp.MustCompile(`^(Parse|Unmarshal|Decode|Read|NewDecoder|NewReader|FindInfos)`)
+// notDecoders lists functions that look like decoders, with the reason why they are none.
+var notDecoders = map[string]string{
+	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
+	"examples/shop/assets/picture.readPoints": "reads the pictures that the shop itself draws",
+	"examples/shop/load.parse":                "reads the user's own flags",
+	"examples/shop/load.parseTarget":          "reads the user's own flags",
+	"examples/shop/load.readJourney":          "opens the file, which parseJourney decodes",
+	"internal/call.(*link).Read":              "counts the bytes, which the frame reader decodes",
+	"internal/call.(*writer).queueOnly":       "sends",
+	"internal/deployer.(*set).verify":         "passes the certificates on to authority.verify",
+	"internal/gen.replace":                    "writes a file",
+	"internal/gen/emit.(*writer).dec":         "emits code",
+	"internal/gen/emit.(*writer).decFunc":     "emits code",
+	"internal/gen/emit.(*writer).decHelper":   "emits code",
+	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
+	"internal/keeper.(*stream).Read":          "passes the bytes on to output.read",
+	"internal/weavelet.(*conn).Read":          "passes the bytes on to net/http",
+	"platform/cli.(*target).read":             "opens the file, which config.Parse decodes",
+	"platform/cli.parseReplicas":              "reads the user's own flags",
+}
 
-// TestDecodersAreFuzzed fails for a decoder that is not listed, a fuzz test that does not exist, and
-// a fuzz test that is not in the list.
+var (
+	// decoding is how functions are named that decode.
+	decoding = regexp.MustCompile(`^((?i:parse|unmarshal|dec|decode|read|scan|split)([A-Z].*)?|(?i:new)(Decoder|Reader)|FindInfos)$`)
+
+	// foreignBytes are the parameters by which functions are handed what somebody else has
+	// written. Those that may fail decode it, unless their names say that they write it.
+	foreignBytes = []string{"[]byte", "[][]byte", "io.Reader", "io.ReaderAt", "*bufio.Reader", "net.Conn",
+		"Frame", "wire.Frame", "*Decoder", "*codegen.Decoder"}
+	writing = regexp.MustCompile(`^(?i:append|send|write)`)
+)
+
+// TestDecodersAreFuzzed fails for what decodes and is in neither list, for what is in one and does
+// not exist, and for fuzz tests without a seed.
 func TestDecodersAreFuzzed(t *testing.T) {
-	fuzzed := map[string]bool{}
-	listed := map[string]bool{}
-	for _, fuzz := range decoders {
-		listed[fuzz] = true
-	}
+	exists, fuzzed, seeding := map[string]bool{}, map[string]*ast.FuncDecl{}, map[string]bool{}
 	for _, s := range sources(t) {
-		floor, _ := floor(s.pkg)
+		if isGenerated(s.file) || slices.Contains([]string{"tools", "conformance"}, strings.Split(s.pkg, "/")[0]) {
+			continue
+		}
 		for _, decl := range s.syntax.Decls {
 			f, ok := decl.(*ast.FuncDecl)
-			if !ok || f.Recv != nil {
+			if !ok {
 				continue
 			}
-			name := s.pkg + "." + f.Name.Name
+			name := s.pkg + "." + receiver(f) + f.Name.Name
 			switch {
-			case isTest(s.file):
-				if len(f.Name.Name) > 4 && f.Name.Name[:4] == "Fuzz" {
-					fuzzed[name] = true
-					if !listed[name] {
-						t.Errorf("%s is in no entry of decoders: say what it feeds", name)
-					}
+			case !isTest(s.file):
+				exists[name] = true
+				if decodes(f) && decoders[name] == "" && notDecoders[name] == "" {
+					t.Errorf("%s decodes, but is not in decoders: write a fuzz test that feeds it", name)
 				}
-			case floor < 5 && decoding.MatchString(f.Name.Name) && decoders[name] == "":
-				t.Errorf("%s decodes, but is not in decoders: write a fuzz test for it", name)
+			case takes(f, "*testing.F"):
+				seeding[name] = callsOf(f)["Add"]
+				if strings.HasPrefix(f.Name.Name, "Fuzz") {
+					fuzzed[name] = f
+				}
 			}
 		}
 	}
+	fed := map[string]bool{}
 	for decoder, fuzz := range decoders {
-		if !fuzzed[fuzz] {
-			t.Errorf("%s is to be fed by %s, which does not exist", decoder, fuzz)
+		name := pkgOf(decoder) + "." + fuzz
+		fed[name] = true
+		if !exists[decoder] || fuzzed[name] == nil {
+			t.Errorf("decoders has %s, to be fed by %s: one of them does not exist", decoder, name)
 		}
 	}
+	for name := range notDecoders {
+		if !exists[name] || decoders[name] != "" {
+			t.Errorf("notDecoders has %s, which does not exist, or is in decoders", name)
+		}
+	}
+	for name, f := range fuzzed {
+		if !fed[name] {
+			t.Errorf("%s is in no entry of decoders: say what it feeds", name)
+		}
+		seeded := seeding[name]
+		for called := range callsOf(f) {
+			seeded = seeded || seeding[pkgOf(name)+"."+called]
+		}
+		files, _ := os.ReadDir(path.Join("../..", pkgOf(name), "testdata/fuzz", f.Name.Name))
+		if !seeded && len(files) == 0 {
+			t.Errorf("%s has no seeds: f.Add some, or put them into testdata/fuzz", name)
+		}
+	}
+}
+
+// decodes reports whether a function decodes by its name or by its signature.
+func decodes(f *ast.FuncDecl) bool {
+	if decoding.MatchString(f.Name.Name) {
+		return true
+	}
+	mayFail := f.Type.Results != nil && slices.ContainsFunc(f.Type.Results.List,
+		func(r *ast.Field) bool { return types.ExprString(r.Type) == "error" })
+	return mayFail && !writing.MatchString(f.Name.Name) && takes(f, foreignBytes...)
+}
+
+// takes reports whether a function has a parameter of one of some types.
+func takes(f *ast.FuncDecl, typ ...string) bool {
+	return slices.ContainsFunc(f.Type.Params.List,
+		func(p *ast.Field) bool { return slices.Contains(typ, types.ExprString(p.Type)) })
+}
+
+// receiver returns what stands before the name of a method: "T." or "(*T).", without the
+// parameters of types.
+func receiver(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	typ, _, _ := strings.Cut(types.ExprString(f.Recv.List[0].Type), "[")
+	if strings.HasPrefix(typ, "*") {
+		typ = "(" + typ + ")"
+	}
+	return typ + "."
+}
+
+// callsOf returns the names of the functions and methods that a function calls.
+func callsOf(f *ast.FuncDecl) map[string]bool {
+	names := map[string]bool{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			switch fun := call.Fun.(type) {
+			case *ast.Ident:
+				names[fun.Name] = true
+			case *ast.SelectorExpr:
+				names[fun.Sel.Name] = true
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// pkgOf returns the folder in a name such as internal/call.(*session).begin.
+func pkgOf(name string) string {
+	slash := strings.LastIndex(name, "/") + 1
+	pkg, _, _ := strings.Cut(name[slash:], ".")
+	return name[:slash] + pkg
 }
