@@ -141,7 +141,7 @@ func TestDecodersAreFuzzed(t *testing.T) {
 					t.Errorf("%s decodes, but is not in decoders: write a fuzz test that feeds it", name)
 				}
 			case takes(f, "*testing.F"):
-				seeding[name] = callsOf(f)["Add"]
+				seeding[name] = callsOf(f)["f.Add"]
 				if strings.HasPrefix(f.Name.Name, "Fuzz") {
 					fuzzed[name] = f
 				}
@@ -205,26 +205,20 @@ func receiver(f *ast.FuncDecl) string {
 	return typ + "."
 }
 
-// callsOf returns the names of the functions and methods that a function calls.
+// callsOf returns what a function calls, as it is written there.
 func callsOf(f *ast.FuncDecl) map[string]bool {
-	names := map[string]bool{}
+	calls := map[string]bool{}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
-			switch fun := call.Fun.(type) {
-			case *ast.Ident:
-				names[fun.Name] = true
-			case *ast.SelectorExpr:
-				names[fun.Sel.Name] = true
-			}
+			calls[types.ExprString(call.Fun)] = true
 		}
 		return true
 	})
-	return names
+	return calls
 }
 
-// pkgOf returns the folder in a name such as internal/call.(*session).begin.
+// pkgOf returns the folder in a name such as internal/call.(*session).begin, or . in ..Run.
 func pkgOf(name string) string {
-	slash := strings.LastIndex(name, "/") + 1
-	pkg, _, _ := strings.Cut(name[slash:], ".")
-	return name[:slash] + pkg
+	begin := strings.LastIndex(name, "/") + 2
+	return name[:begin+strings.Index(name[begin:], ".")]
 }

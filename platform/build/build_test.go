@@ -147,9 +147,11 @@ func TestOldGo(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	dir := module(t, map[string]string{
-		"work/go.work":         "go 1.26\nuse (\n\t.\n\t../lib\n)\n",
-		"work/go.mod":          "module example.com/app\ngo 1.26\n",
-		"work/main.go":         "package main\nimport (\n_ \"embed\"\n\"example.com/app/in\"\n_ \"example.com/app/to/come\"\n\"example.com/lib\"\n\"fmt\"\n)\n//go:embed page.html pages all:later/*.txt\nvar page string\nfunc main() { fmt.Println(in.X, lib.X, page) }\n",
+		"go.work":              "go 1.26\nuse (\n\t./work\n\t./lib\n)\nreplace example.com/far => ./near\n",
+		"near/go.mod":          "module example.com/far\ngo 1.26\n",
+		"near/near.go":         "package far\nconst X = 1\n",
+		"work/go.mod":          "module example.com/app\ngo 1.26\nrequire example.com/far v1.0.0\n",
+		"work/main.go":         "package main\nimport (\n_ \"embed\"\n\"example.com/app/in\"\n_ \"example.com/app/to/come\"\n\"example.com/far\"\n\"example.com/lib\"\n\"fmt\"\n)\n//go:embed page.html pages all:later/*.txt\nvar page string\nfunc main() { fmt.Println(far.X, in.X, lib.X, page) }\n",
 		"work/page.html":       "x",
 		"work/pages/a.html":    "x",
 		"work/pages/sub/b":     "x",
@@ -177,12 +179,12 @@ func TestSources(t *testing.T) {
 		}
 		folders = append(folders, rel)
 	}
-	if want := []string{"lib", "work", "work/in", "work/later", "work/pages", "work/pages/sub",
+	if want := []string{".", "lib", "near", "work", "work/in", "work/later", "work/pages", "work/pages/sub",
 		"work/to", "work/to/come"}; !slices.Equal(folders, want) {
 		t.Errorf("folders are %v, want %v", folders, want)
 	}
 	for file, want := range map[string]bool{
-		"work/main.go": true, "work/new.go": true, "work/go.mod": true, "lib/lib.go": true, "work/page.html": true,
+		"work/main.go": true, "work/new.go": true, "work/go.mod": true, "go.work": true, "near/near.go": true, "lib/lib.go": true, "work/page.html": true,
 		"work/pages/new.html": true, "work/data.db": false, "work/in/page.html": false,
 		"work/pages/new/file": true, "work/pages/new": true, "work/later": true, "work/later/a.txt": true,
 		"work/later/a.html": false, "work/to": true, "work/to/come": true, "work/to/stay": false, "work/in": true,

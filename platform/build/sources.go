@@ -20,15 +20,22 @@ type listed struct {
 	Dir           string
 	Standard      bool
 	EmbedPatterns []string
-	Module        *struct {
-		Path string
-		Dir  string
-		Main bool
-	}
+	Module        *moduleInfo
 }
 
-// Sources are what a program is made from, without other modules than the one, or the work space,
-// that is worked on.
+// moduleInfo is what the go command says of one.
+type moduleInfo struct {
+	Path    string
+	Dir     string
+	Main    bool
+	Replace *struct{ Version string }
+}
+
+// local reports whether a module is worked on here: it is the main one, one of the work space, or a
+// folder that stands for another module.
+func (m *moduleInfo) local() bool { return m.Main || m.Replace != nil && m.Replace.Version == "" }
+
+// Sources are what a program is made from, without modules that are not worked on here.
 type Sources struct {
 	// Folders are those of packages, modules and embedded files, and those on the way to them.
 	// Some may not be there: what is imported or embedded may come after what names it.
@@ -46,7 +53,7 @@ func (p Package) Sources(ctx context.Context) (Sources, error) {
 	modules := map[string]string{} // folders by path
 	for _, l := range packages {
 		switch {
-		case l.Dir == "" || l.Standard || l.Module != nil && !l.Module.Main:
+		case l.Dir == "" || l.Standard || l.Module != nil && !l.Module.local():
 			continue
 		case l.Module != nil:
 			modules[l.Module.Path] = l.Module.Dir
@@ -64,6 +71,9 @@ func (p Package) Sources(ctx context.Context) (Sources, error) {
 				s.add(dir, filepath.Join(dir, below))
 			}
 		}
+	}
+	if out, _, err := p.run(ctx, "env", "GOWORK"); err == nil && filepath.IsAbs(string(out)) {
+		s.Folders = append(s.Folders, filepath.Dir(string(out)))
 	}
 	slices.Sort(s.Folders)
 	s.Folders = slices.Compact(s.Folders)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/examples/shop/cart"
+	"github.com/divisi-go/divisi/examples/shop/money"
 )
 
 var (
@@ -62,6 +63,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add("clara-0001", "e30."+testJar.sign("clara-0001", "e30"))
 	f.Add("clara-0001", "not base64."+testJar.sign("clara-0001", "not base64"))
 	f.Fuzz(func(t *testing.T, user, sealed string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", userCookie+"="+user+"; "+sessionCookie+"="+sealed)
+		if s, _ := testJar.read(r); !validUser(s.User) || !money.Known(s.Currency) {
+			t.Errorf("%q and %q are the session %+v", user, sealed, s)
+		}
 		got, ok := testJar.open(user, sealed)
 		if !ok {
 			return
