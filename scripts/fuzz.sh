@@ -6,7 +6,9 @@ set -eu
 export GO="${GO:-go}" FUZZTIME="${FUZZTIME:-5s}"
 
 if [ $# = 0 ]; then
-  for file in $(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ | sort); do
+  files=$(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ | sort)
+  [ -n "$files" ] || { echo "fuzz: no fuzz test found: run it in a git checkout, at the root of the repository" >&2; exit 1; }
+  for file in $files; do
     sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(.*|$(dirname "$file") \1|p" "$file"
   done | xargs -n 2 -P 2 "$0"
   exit

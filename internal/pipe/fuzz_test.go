@@ -88,12 +88,19 @@ func converse[In, Out frame](t *testing.T, c *conn[In, Out], sent *sink, data []
 	sent.mu.Lock()
 	defer sent.mu.Unlock()
 	for sent.buf.Len() > 0 {
-		m := &protos.EnvelopeMsg{} // both kinds have the id in the same place
-		if err := protomsg.Read(&sent.buf, m); err != nil {
+		out := c.newOut()
+		if err := protomsg.Read(&sent.buf, out); err != nil {
 			t.Fatalf("what was sent is no message: %v", err)
 		}
-		if asked[m.Id]--; m.Id < 0 && asked[m.Id] < 0 {
-			t.Errorf("there is an answer %d that nobody has asked for", m.Id)
+		var id int64
+		switch m := any(out).(type) {
+		case *protos.EnvelopeMsg:
+			id = m.Id
+		case *protos.WeaveletMsg:
+			id = m.Id
+		}
+		if asked[id]--; id < 0 && asked[id] < 0 {
+			t.Errorf("there is an answer %d that nobody has asked for", id)
 		}
 	}
 }
