@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 )
@@ -142,8 +143,9 @@ func Snapshot() (*Registry, error) {
 		Components: slices.Clone(registry.components),
 		Errors:     newErrors(maps.Clone(registry.errors)),
 	}
-	slices.SortStableFunc(r.Components, func(a, b *Component) int {
-		return strings.Compare(a.Info.Name, b.Info.Name)
+	// Unlike those of package slices, this is no sort of its own in every application.
+	sort.SliceStable(r.Components, func(i, j int) bool {
+		return r.Components[i].Info.Name < r.Components[j].Info.Name
 	})
 	for i := 1; i < len(r.Components); i++ {
 		if before, c := r.Components[i-1], r.Components[i]; before.Info.Name == c.Info.Name {

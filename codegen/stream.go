@@ -105,8 +105,7 @@ func remoteStream[T any](ctx context.Context, c *Client, method int, s StreamOf[
 		if err == io.EOF {
 			return nil
 		}
-		var ended *StatusError
-		if errors.As(err, &ended) {
+		if ended, ok := errors.AsType[*StatusError](err); ok {
 			return statusError(c.component, call.request.Method, ended.Status, ended.Text)
 		}
 		if err != nil {

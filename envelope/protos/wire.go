@@ -8,7 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
-	"strings"
+	"unicode/utf8"
 )
 
 // Message is a message of the protocol. Messages are encoded as Protocol Buffers are, version 3,
@@ -241,7 +241,10 @@ func (v *visitor) strings(num int, field *[]string) {
 // text writes a string as UTF-8: peers with the Protocol Buffers runtime end the conversation at
 // anything else, and applications log anything.
 func (v *visitor) text(num int, s string) {
-	v.bytesOf(num, []byte(strings.ToValidUTF8(s, "\uFFFD")))
+	if !utf8.ValidString(s) {
+		s = string([]rune(s)) // U+FFFD for what is not UTF-8
+	}
+	v.bytesOf(num, []byte(s))
 }
 
 func (v *visitor) chain(num int, field *[][]byte) {

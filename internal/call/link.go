@@ -145,10 +145,10 @@ func (l *link) fail(err error) {
 	l.mu.Unlock()
 	l.watch.stop()
 	var last []byte
-	var v wire.Violation
+	violation, violated := errors.AsType[wire.Violation](err)
 	switch {
-	case errors.As(err, &v):
-		last = wire.GoAway{Reason: wire.ReasonViolation, Text: string(v)}.Append(nil)
+	case violated:
+		last = wire.GoAway{Reason: wire.ReasonViolation, Text: string(violation)}.Append(nil)
 	case errors.Is(err, errSilent):
 		last = wire.GoAway{Reason: wire.ReasonStalled, Text: err.Error()}.Append(nil)
 	}

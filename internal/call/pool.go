@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -140,7 +141,7 @@ func (p *Pool) SetReplicas(addrs []string) {
 // reached.
 func (p *Pool) SetAssignment(parts []Slice) {
 	parts = slices.Clone(parts)
-	slices.SortStableFunc(parts, func(a, b Slice) int { return cmp.Compare(a.Start, b.Start) })
+	sort.SliceStable(parts, func(i, j int) bool { return parts[i].Start < parts[j].Start })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slices = parts

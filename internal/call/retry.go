@@ -142,8 +142,8 @@ func (a *attempts) retriable(reply Reply, err error) bool {
 	if err == nil {
 		return reply.Status.refused()
 	}
-	var e *Error
-	return errors.As(err, &e) && (!e.Executed || a.req.Idempotent) && a.ctx.Err() == nil
+	e, ok := errors.AsType[*Error](err)
+	return ok && (!e.Executed || a.req.Idempotent) && a.ctx.Err() == nil
 }
 
 // again waits for as long as it takes before the next attempt does more good than harm. It
@@ -152,8 +152,8 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	if a.last = err; err == nil {
 		a.last = fmt.Errorf("%s answers %v", rep.addr, reply.Status)
 	}
-	var e *Error
-	broken := errors.As(err, &e) && e.Executed
+	e, ok := errors.AsType[*Error](err)
+	broken := ok && e.Executed
 	if broken {
 		if a.broken++; a.broken >= a.pool.o.MaxExecutions {
 			return errGaveUp

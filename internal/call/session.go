@@ -79,8 +79,8 @@ func (ss *session) run() error {
 // worthLogging tells the end of a connection that somebody should know of from a caller that
 // has hung up.
 func worthLogging(err error) bool {
-	var v wire.Violation
-	return errors.As(err, &v) || errors.Is(err, errSilent) || errors.Is(err, errStalled) || errors.Is(err, errSlowPeer)
+	_, violated := errors.AsType[wire.Violation](err)
+	return violated || errors.Is(err, errSilent) || errors.Is(err, errStalled) || errors.Is(err, errSlowPeer)
 }
 
 func (ss *session) inFlight() int {

@@ -45,7 +45,7 @@ func (c *checker) check() {
 		if offset, ok := c.at(head); ok {
 			line, col := c.place(offset)
 			app.Ignored = append(app.Ignored,
-				c.file+":"+strconv.Itoa(line)+":"+strconv.Itoa(col)+": ["+c.show(entry{path: []string{head}})+"]")
+				c.file+":"+strconv.Itoa(line)+":"+strconv.Itoa(col)+": ["+c.show([]string{head})+"]")
 		}
 	}
 }
@@ -80,7 +80,7 @@ func (c *checker) env(env []string, path ...string) {
 	offsets := c.elements(path...)
 	for i, kv := range env {
 		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" {
-			c.fail(offsets[i], `%s has %q: write "KEY=value"`, c.show(entry{path: path}), kv)
+			c.fail(offsets[i], `%s has %q: write "KEY=value"`, c.show(path), kv)
 		}
 	}
 }
@@ -88,13 +88,13 @@ func (c *checker) env(env []string, path ...string) {
 // duration refuses what nobody means: it is usually a number where a string was wanted.
 func (c *checker) duration(d time.Duration, path ...string) {
 	if offset, ok := c.at(path...); ok && d < time.Millisecond && d != 0 {
-		c.fail(offset, `%s is %v: write a duration such as "1m30s"`, c.show(entry{path: path}), d)
+		c.fail(offset, `%s is %v: write a duration such as "1m30s"`, c.show(path), d)
 	}
 }
 
 func (c *checker) oneOf(s string, choices []string, path ...string) {
 	if offset, ok := c.at(path...); ok && !slices.Contains(choices, s) {
-		c.fail(offset, "%s cannot be %q: %s", c.show(entry{path: path}), s, name.Suggest(s, choices))
+		c.fail(offset, "%s cannot be %q: %s", c.show(path), s, name.Suggest(s, choices))
 	}
 }
 
@@ -111,7 +111,7 @@ func (c *checker) restart(r Restart, path ...string) {
 func (c *checker) positive(n int64, path ...string) {
 	const most = 1 << 20
 	if offset, ok := c.at(path...); ok && (n < 1 || n > most) {
-		c.fail(offset, "%s cannot be %d: write a number from 1 to %d", c.show(entry{path: path}), n, most)
+		c.fail(offset, "%s cannot be %d: write a number from 1 to %d", c.show(path), n, most)
 	}
 }
 
@@ -159,7 +159,7 @@ func (c *checker) replicas(v any) {
 			n, ok := v[key].(int64)
 			offset, _ := c.at(below...)
 			if !ok {
-				c.fail(offset, "%s cannot be this: write a whole number", c.show(entry{path: below}))
+				c.fail(offset, "%s cannot be this: write a whole number", c.show(below))
 				continue
 			}
 			c.positive(n, below...)
@@ -172,6 +172,6 @@ func (c *checker) replicas(v any) {
 	default:
 		offset, _ := c.at(path...)
 		c.fail(offset, "%s cannot be this: write a number, or numbers by group as in { cart = 3 }",
-			c.show(entry{path: path}))
+			c.show(path))
 	}
 }

@@ -34,10 +34,9 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -165,7 +164,7 @@ func Parse(file, text string, o Options) (App, error) {
 	}
 	app := App{File: file, Sections: doc.sections}
 	var tables tables
-	if doc.decode(&tables, doc.heads, doc.renames); len(doc.errs) > 0 {
+	if doc.decode(&tables, doc.heads()); len(doc.errs) > 0 {
 		return App{}, doc.err()
 	}
 	c := checker{document: doc, app: &app, tables: &tables, options: o}
@@ -178,23 +177,7 @@ func Parse(file, text string, o Options) (App, error) {
 // tables is the part of a file that is not for components, under its current names. The fields
 // of type any belong to deployers that are not here.
 type tables struct {
-	Divisi struct {
-		Name     string
-		Binary   string
-		Args     []string
-		Env      []string
-		Colocate [][]string
-		Groups   map[string]struct {
-			Components []string
-			Replicas   int
-			Restart    Restart
-		}
-		Rollout time.Duration
-		Drain   time.Duration
-		Restart Restart
-		Orphan  Orphan
-		Metrics Metrics
-	}
+	Divisi  divisiTable
 	Single  Single
 	Process struct {
 		Listeners map[string]Listener
@@ -203,6 +186,24 @@ type tables struct {
 		Replicas  any // a number, or numbers by name of group
 	}
 	Hosts, Kube, SSH, GKE any
+}
+
+type divisiTable struct {
+	Name     string
+	Binary   string
+	Args     []string
+	Env      []string
+	Colocate [][]string
+	Groups   map[string]struct {
+		Components []string
+		Replicas   int
+		Restart    Restart
+	}
+	Rollout time.Duration
+	Drain   time.Duration
+	Restart Restart
+	Orphan  Orphan
+	Metrics Metrics
 }
 
 // oldNames are names of tables that mean those of today. Full paths are what an import path
@@ -219,8 +220,9 @@ var ignored = []string{"hosts", "kube", "ssh", "gke"}
 
 // err joins the errors of a document in the order of their places.
 func (d *document) err() error {
-	slices.SortStableFunc(d.errs, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	sort.SliceStable(d.errs, func(i, j int) bool {
+		a, b := d.errs[i], d.errs[j]
+		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
 	})
 	all := make([]error, len(d.errs))
 	for i, e := range d.errs {

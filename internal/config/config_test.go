@@ -276,7 +276,7 @@ func TestErrors(t *testing.T) {
 		{"[divisi.restart]\nbackof = '1s'", `app.toml:2:1: unknown key backof in [divisi.restart]: did you mean "backoff"?`},
 		{"[multi]\nlisteners.shop = { address = ':1', adress = ':1' }", `app.toml:2:36: unknown key adress in [multi.listeners.shop]: did you mean "address"?`},
 		{"[multi]\nlistener.shop.address = ':1'", `app.toml:2:1: unknown key listener in [multi]: did you mean "listeners"?`},
-		{"[divisi.groups.x.y]\nz = 1", `app.toml:1:2: unknown key y in [divisi.groups.x]: known are components, replicas, restart`},
+		{"[divisi.groups.x.y]\nz = 1", `app.toml:1:18: unknown key y in [divisi.groups.x]: known are components, replicas, restart`},
 		{"[procss]\nmtls = true", `app.toml:1:2: unknown table [procss]: did you mean "process"?`},
 		{"[metrics]\nlocal = true", `app.toml:1:2: unknown table [metrics]: metrics belongs into [divisi]`},
 		{"name = 'x'", `app.toml:1:1: unknown table [name]: name belongs into [divisi]`},
@@ -304,7 +304,7 @@ func TestErrors(t *testing.T) {
 		{"[divisi]\nargs = ['x', 3]", `app.toml:2:14: an element of divisi.args cannot be a whole number: write a string`},
 		{"[divisi]\ncolocate = ['" + cart + "']", `app.toml:2:13: an element of divisi.colocate cannot be a string: write a list`},
 		{"[divisi]\nrestart = 'x'", `app.toml:2:11: divisi.restart cannot be a string: write a table`},
-		{"[divisi.name]", `app.toml:1:2: divisi.name cannot be a table: write a string`},
+		{"[divisi.name]", `app.toml:1:9: divisi.name cannot be a table: write a string`},
 		{"[[divisi]]", `app.toml:1:3: divisi cannot be a list of tables: write a table`},
 		{"[divisi.restart]\nintensity = '3'", `app.toml:2:13: divisi.restart.intensity cannot be a string: write a whole number`},
 		{"[divisi.restart]\nintensity = 1.5", `app.toml:2:13: divisi.restart.intensity cannot be a number with a fraction: write a whole number`},
@@ -336,7 +336,7 @@ func TestErrors(t *testing.T) {
 		{"[divisi.groups.crat]\nreplicas = 2", `app.toml:1:16: group "crat" does not exist: did you mean "cart"?`},
 		{"[process]\nreplicas = { crat = 2 }", `app.toml:2:14: group "crat" does not exist: did you mean "cart"?`},
 		{"[divisi]\ncolocate = [['" + cart + "', '" + store + "']]\n[process.replicas]\n'cart.Store' = 2", `app.toml:4:1: component "cart.Store" is in the group "cart": write the group's name`},
-		{"[divisi.groups]\na.components = ['" + cart + "']\nA.components = ['" + pay + "']", `app.toml:3:3: groups "A" and "a" would have replicas of the same name: rename one`},
+		{"[divisi.groups]\na.components = ['" + cart + "']\nA.components = ['" + pay + "']", `app.toml:3:1: groups "A" and "a" would have replicas of the same name: rename one`},
 		{"[divisi.groups.'+']\ncomponents = ['" + cart + "']", `app.toml:1:16: group "+" has a name that replicas cannot have: use letters and digits, fewer than 100`},
 		{"[single]\nlisteners.shp = { address = ':80' }", `app.toml:2:11: listener "shp" is not in the binary: did you mean "shop"?`},
 		{"[single]\nlisteners.shop = { address = '8080' }", `app.toml:2:20: address "8080" has no port: write "localhost:8080", or ":8080" for all interfaces`},
@@ -372,7 +372,7 @@ nam = "x"
 		place, _, _ := strings.Cut(line, ": ")
 		lines = append(lines, place)
 	}
-	if want := []string{"app.toml:2:1", "app.toml:3:1", "app.toml:5:1"}; !slices.Equal(lines, want) {
+	if want := []string{"app.toml:2:1", "app.toml:3:16", "app.toml:5:1"}; !slices.Equal(lines, want) {
 		t.Errorf("errors at %q, want %q", lines, want)
 	}
 }

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"bytes"
 	"encoding"
-	"errors"
 	"fmt"
-	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,234 +11,260 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/name"
-	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// decode decodes text strictly into v. The text is that of the document, or has blanks in it; the
-// edits are made before, in the order of their places.
-func (d *document) decode(v any, text []byte, edits []edit) {
-	t := reflect.TypeOf(v)
-	if t == nil || t.Kind() != reflect.Pointer {
-		d.errs = append(d.errs, d.unplaced(fmt.Errorf("cannot decode into %T: pass a pointer to a struct", v)))
+// place is where a value is, for messages.
+type place struct {
+	path    []string
+	element bool // it is one of an array there
+}
+
+// decode decodes a table strictly into v.
+func (d *document) decode(v any, table *node) {
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		d.errs = append(d.errs, &Error{File: d.file, Line: d.line, Col: d.col,
+			Err: fmt.Errorf("cannot decode into %T: pass a pointer to a struct", v)})
 		return
 	}
-	// Sorting numbers, which everybody does, saves every application a sort of its own.
-	places := map[int]edit{}
-	for _, e := range append(slices.Clone(edits), d.durations(t)...) {
-		places[e.at] = e
-	}
-	edits = nil
-	for _, place := range slices.Sorted(maps.Keys(places)) {
-		edits = append(edits, places[place])
-	}
-	text = apply(text, edits)
-	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(v)
-	var strict *toml.StrictMissingError
-	var one *toml.DecodeError
-	switch {
-	case errors.As(err, &strict):
-		for i := range strict.Errors {
-			d.explainUnknown(original(errorOffset(text, &strict.Errors[i]), edits), t)
+	d.into(p.Elem(), table, place{})
+}
+
+// into decodes a value.
+func (d *document) into(v reflect.Value, n *node, p place) {
+	switch t := v.Type(); {
+	case t.Kind() == reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(t.Elem()))
 		}
-	case errors.As(err, &one):
-		d.explain(one, original(errorOffset(text, one), edits), t)
-	case err != nil:
-		d.errs = append(d.errs, d.unplaced(err))
+		d.into(v.Elem(), n, p)
+	case t == reflect.TypeFor[time.Duration]():
+		d.duration(v, n, p)
+	case t == reflect.TypeFor[time.Time]() && n.text != "" && n.kind != unstable.LocalTime:
+		v.Set(reflect.ValueOf(n.value))
+	case isText(t):
+		d.fromText(v, n, p)
+	case n.kind == unstable.Table || n.kind == unstable.InlineTable:
+		d.fromTable(v, n, p)
+	case n.kind == unstable.Array || n.kind == unstable.ArrayTable:
+		d.fromArray(v, n, p)
+	default:
+		d.fromScalar(v, n, p)
 	}
 }
 
-func (d *document) unplaced(err error) *Error {
-	return &Error{File: d.file, Line: d.line, Col: d.col, Err: err}
+// wrong notes that a value is of another type than v.
+func (d *document) wrong(v reflect.Value, n *node, p place) {
+	key := d.show(p.path)
+	if p.element {
+		key = "an element of " + key
+	}
+	d.fail(n.at, "%s cannot be %s: write %s", key, kinds[n.kind], wanted(v.Type()))
 }
 
-// durations returns the edits that make numbers of the strings that are to be durations: the
-// decoder does not know them.
-func (d *document) durations(t reflect.Type) (edits []edit) {
-	for _, e := range d.entries {
-		if e.kind != unstable.String {
-			continue
-		}
-		leaf, known, _ := target(t, e)
-		if !known || leaf != reflect.TypeFor[time.Duration]() {
-			continue
-		}
-		span, err := time.ParseDuration(e.text)
+// duration decodes a string such as "1m30s", or nanoseconds.
+func (d *document) duration(v reflect.Value, n *node, p place) {
+	switch value := n.value.(type) {
+	case int64:
+		v.SetInt(value)
+	case string:
+		span, err := time.ParseDuration(value)
 		if err != nil {
-			d.fail(int(e.raw.Offset), "%s cannot be %q: write %s", d.show(e), e.text, wanted(leaf))
+			d.fail(n.at, "%s cannot be %q: write %s", d.show(p.path), value, wanted(v.Type()))
 		}
-		edits = append(edits, edit{
-			int(e.raw.Offset), int(e.raw.Length), strconv.FormatInt(int64(span), 10),
-		})
+		v.SetInt(int64(span))
+	default:
+		d.wrong(v, n, p)
 	}
-	return edits
 }
 
-// explainSyntax notes an error about the text itself.
-func (d *document) explainSyntax(err error) {
-	var one *toml.DecodeError
-	if !errors.As(err, &one) {
-		d.errs = append(d.errs, d.unplaced(err))
+func (d *document) fromText(v reflect.Value, n *node, p place) {
+	text, ok := n.value.(string)
+	if !ok && n.text == "" {
+		d.wrong(v, n, p)
 		return
 	}
-	offset := errorOffset(d.text, one)
-	what, way := message(one), ""
-	line, _, _ := bytes.Cut(d.text[bytes.LastIndexByte(d.text[:offset], '\n')+1:], []byte("\n"))
-	header, _, _ := strings.Cut(strings.Trim(string(line), "[ \t\r"), "]")
-	switch {
-	case strings.Contains(what, "already"):
-		way = ": keep one of them"
-	case bytes.HasPrefix(line, []byte("[")) && strings.Contains(header, "/") && !strings.ContainsAny(header, `"'`):
-		way = `: write the path in quotes, ["` + header + `"]`
+	err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text + n.text))
+	if err != nil {
+		d.fail(n.at, "%s: %w", d.show(p.path), err)
 	}
-	d.fail(offset, "not valid TOML: %s%s", what, way)
 }
 
-// explainUnknown notes that there is no field in a value of type t for the key at an offset.
-func (d *document) explainUnknown(offset int, t reflect.Type) {
-	e := d.entryAt(offset)
-	_, _, i := target(t, e)
-	if i == len(e.path) { // the decoder has its own mind about fields
-		d.fail(offset, "unknown key %s: remove it", d.show(e))
+func (d *document) fromTable(v reflect.Value, n *node, p place) {
+	switch {
+	case isAny(v):
+		v.Set(reflect.ValueOf(plain(n)))
+	case v.Kind() == reflect.Map:
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		for _, k := range n.keys {
+			name, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			below := place{path: join(p.path, k.name)}
+			named := &node{kind: unstable.String, at: k.at, value: k.name}
+			if i, err := strconv.ParseInt(k.name, 10, 64); err == nil && (name.CanInt() || name.CanUint()) {
+				named.kind, named.value = unstable.Integer, i
+			}
+			d.into(name, named, below)
+			d.into(value, k.node, below)
+			v.SetMapIndex(name, value)
+		}
+	case v.Kind() == reflect.Struct:
+		for _, k := range n.keys {
+			if f, ok := field(v.Type(), k.name); ok {
+				d.into(inside(v, f.Index), k.node, place{path: join(p.path, k.name)})
+			} else {
+				d.unknown(k, p.path, v.Type())
+			}
+		}
+	default:
+		d.wrong(v, n, p)
+	}
+}
+
+func (d *document) fromArray(v reflect.Value, n *node, p place) {
+	p.element = true
+	switch {
+	case isAny(v):
+		v.Set(reflect.ValueOf(plain(n)))
+		return
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), len(n.list), len(n.list)))
+	case v.Kind() != reflect.Array:
+		p.element = false
+		d.wrong(v, n, p)
+		return
+	case len(n.list) > v.Len():
+		d.fail(n.at, "%s has %d elements: write no more than %d", d.show(p.path), len(n.list), v.Len())
 		return
 	}
-	container, _, _ := target(t, entry{path: e.path[:i]})
-	known := fieldNames(container)
-	what, way := "key "+show(e.path[i]), name.Suggest(e.path[i], known)
+	for i, elem := range n.list {
+		d.into(v.Index(i), elem, p)
+	}
+}
+
+func (d *document) fromScalar(v reflect.Value, n *node, p place) {
+	value := reflect.ValueOf(n.value)
+	i, isInt := n.value.(int64)
 	switch {
-	case i > 0:
-		what += " in [" + d.show(entry{path: e.path[:i]}) + "]"
-	case d.heads != nil:
-		what = "table [" + show(e.path[0]) + "]"
-		if other := d.elsewhere(e.path, known); other != "" {
+	case isAny(v):
+		v.Set(value)
+	case v.CanInt() && isInt && !v.OverflowInt(i):
+		v.SetInt(i)
+	case v.CanUint() && isInt && i >= 0 && !v.OverflowUint(uint64(i)):
+		v.SetUint(uint64(i))
+	case (v.CanInt() || v.CanUint()) && isInt:
+		least, most := bounds(v.Type())
+		d.fail(n.at, "%s cannot be %d: write a whole number from %d to %d", d.show(p.path), i, least, most)
+	case v.CanFloat() && isInt:
+		v.SetFloat(float64(i))
+	case v.Kind() == value.Kind() && n.text == "" || v.CanFloat() && value.CanFloat():
+		v.Set(value.Convert(v.Type()))
+	default:
+		d.wrong(v, n, p)
+	}
+}
+
+// bounds returns what an integer can be in a file, which knows no more than those of 64 bits.
+func bounds(t reflect.Type) (least int64, most int64) {
+	if t.Kind() >= reflect.Uint {
+		return 0, math.MaxInt64 >> max(0, 63-t.Bits())
+	}
+	return math.MinInt64 >> (64 - t.Bits()), math.MaxInt64 >> (64 - t.Bits())
+}
+
+func isAny(v reflect.Value) bool { return v.Kind() == reflect.Interface && v.NumMethod() == 0 }
+
+// plain returns what a field of type any gets.
+func plain(n *node) any {
+	switch n.kind {
+	case unstable.Table, unstable.InlineTable:
+		all := map[string]any{}
+		for _, k := range n.keys {
+			all[k.name] = plain(k.node)
+		}
+		return all
+	case unstable.Array, unstable.ArrayTable:
+		all := make([]any, len(n.list))
+		for i, elem := range n.list {
+			all[i] = plain(elem)
+		}
+		return all
+	}
+	return n.value
+}
+
+// inside returns a field of a struct, and makes what it is embedded in.
+func inside(v reflect.Value, index []int) reflect.Value {
+	for i, at := range index {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(at)
+	}
+	return v
+}
+
+func join(path []string, key string) []string { return append(slices.Clip(path), key) }
+
+// unknown notes that a struct at a path has no field for a key.
+func (d *document) unknown(k key, path []string, t reflect.Type) {
+	known := fieldNames(t)
+	what, way := "key "+show(k.name), name.Suggest(k.name, known)
+	switch {
+	case len(path) > 0:
+		what += " in [" + d.show(path) + "]"
+	case d.whole:
+		what = "table [" + show(k.name) + "]"
+		if other := d.elsewhere(k, known); other != "" {
 			way = other
 		}
 	}
-	d.fail(offset, "unknown %s: %s", what, way)
+	d.fail(k.at, "unknown %s: %s", what, way)
 }
 
 // elsewhere is the way out for a table that would be right in another place or with more of its
 // name, if any.
-func (d *document) elsewhere(path, heads []string) string {
-	field, _ := reflect.TypeFor[tables]().FieldByName("Divisi")
-	if slices.Contains(fieldNames(field.Type), strings.ToLower(path[0])) {
-		return show(path[0]) + " belongs into [divisi]"
+func (d *document) elsewhere(k key, heads []string) string {
+	if slices.Contains(fieldNames(reflect.TypeFor[divisiTable]()), strings.ToLower(k.name)) {
+		return show(k.name) + " belongs into [divisi]"
 	}
-	if _, ok := name.Nearest(path[0], heads); ok {
+	if _, ok := name.Nearest(k.name, heads); ok {
 		return ""
 	}
-	if full, ok := name.Nearest(strings.Join(path, "."), d.known); ok {
+	path := k.name
+	for n := k.node; n.kind == unstable.Table && n.made != byHeader && len(n.keys) > 0; n = n.keys[0].node {
+		path += "." + n.keys[0].name
+	}
+	if full, ok := name.Nearest(path, d.known); ok {
 		return "the section of a component has its full name, [" + show(full) + "]"
 	}
 	return ""
 }
 
-// explain notes what the decoder found wrong with a value at an offset.
-func (d *document) explain(err *toml.DecodeError, offset int, t reflect.Type) {
-	e, what := d.entryAt(offset), message(err)
-	found := what
-	for _, prefix := range []string{"cannot decode TOML ", "cannot store a ", "cannot store an "} {
-		found = strings.TrimPrefix(found, prefix)
-	}
-	found, _, _ = strings.Cut(found, " in")
-	leaf, known, _ := target(t, e)
-	got, ok := tomlKinds[found]
-	if !ok || !known || wanted(leaf) == got {
-		d.fail(offset, "%s: %s", d.show(e), what)
-		return
-	}
-	key := d.show(e)
-	if e.depth > 0 {
-		key = "an element of " + key
-	}
-	d.fail(offset, "%s cannot be %s: write %s", key, got, wanted(leaf))
-}
-
-// message returns the text of an error without the name of the package it is from.
-func message(err *toml.DecodeError) string { return strings.TrimPrefix(err.Error(), "toml: ") }
-
-// errorOffset returns where in text the decoder saw an error.
-func errorOffset(text []byte, err *toml.DecodeError) int {
-	row, col := err.Position()
-	offset := 0
-	for range row - 1 {
-		offset += bytes.IndexByte(text[offset:], '\n') + 1
-	}
-	return min(offset+col-1, len(text))
-}
-
-// entryAt returns the last entry that begins at or before an offset.
-func (d *document) entryAt(offset int) (at entry) {
-	for _, e := range d.entries {
-		if e.start <= offset && e.start >= at.start {
-			at = e
-		}
-	}
-	return at
-}
-
-// show writes the key of an entry as the file does.
-func (d *document) show(e entry) string {
-	path := slices.Clone(e.path)
+// show writes a key as the file does.
+func (d *document) show(path []string) string {
+	path = slices.Clone(path)
 	if len(path) > 0 && d.written[path[0]] != "" {
 		path[0] = d.written[path[0]]
 	}
 	return show(path...)
 }
 
-// target returns the type that an entry is decoded into below a value of type t. If there is none,
-// known is false and unknown is the index of the part of its path that has no field.
-func target(t reflect.Type, e entry) (leaf reflect.Type, known bool, unknown int) {
-	for i, key := range e.path {
-		t = element(t, 1<<10)
-		switch {
-		case isText(t):
-			return nil, false, len(e.path)
-		case t.Kind() == reflect.Map:
-			t = t.Elem()
-		case t.Kind() == reflect.Struct:
-			f, ok := field(t, key)
-			if !ok {
-				return nil, false, i
-			}
-			t = f.Type
-		default:
-			return nil, false, len(e.path)
-		}
-	}
-	return element(t, e.depth), true, len(e.path)
-}
-
-// element takes away pointers, and up to n slices and arrays.
-func element(t reflect.Type, n int) reflect.Type {
-	for {
-		switch t.Kind() {
-		case reflect.Pointer:
-		case reflect.Slice, reflect.Array:
-			if n == 0 {
-				return t
-			}
-			n--
-		default:
-			return t
-		}
-		t = t.Elem()
-	}
-}
-
-func field(t reflect.Type, key string) (reflect.StructField, bool) {
+func field(t reflect.Type, key string) (found reflect.StructField, ok bool) {
 	for _, f := range reflect.VisibleFields(t) {
-		if k, ok := fieldName(f); ok && strings.EqualFold(k, key) {
-			return f, true
+		if k, named := fieldName(f); named && (k == key || !ok && strings.EqualFold(k, key)) {
+			found, ok = f, true
 		}
 	}
-	return reflect.StructField{}, false
+	return found, ok
 }
 
 func fieldNames(t reflect.Type) (names []string) {
-	if t = element(t, 1<<10); t.Kind() != reflect.Struct {
-		return nil
-	}
 	for _, f := range reflect.VisibleFields(t) {
 		if k, ok := fieldName(f); ok {
 			names = append(names, k)
@@ -250,7 +274,7 @@ func fieldNames(t reflect.Type) (names []string) {
 }
 
 // fieldName returns the key of a field: that in its tag, or its name in lower case, which is how
-// keys are written although the decoder takes any case.
+// keys are written although any case will do.
 func fieldName(f reflect.StructField) (string, bool) {
 	tag, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 	switch {
@@ -266,12 +290,14 @@ func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// tomlKinds are the decoder's names of what is in a file, as we say them.
-var tomlKinds = map[string]string{
-	"string": "a string", "integer": "a whole number", "float": "a number with a fraction",
-	"boolean": "true or false", "array": "a list", "inline table": "a table", "table": "a table",
-	"array table": "a list of tables", "datetime": "a date and time",
-	"local datetime": "a date and time", "local date": "a date", "local time": "a time of day",
+// kinds are names of what is in a file.
+var kinds = map[unstable.Kind]string{
+	unstable.String: "a string", unstable.Bool: "true or false",
+	unstable.Integer: "a whole number", unstable.Float: "a number with a fraction",
+	unstable.Array: "a list", unstable.ArrayTable: "a list of tables",
+	unstable.Table: "a table", unstable.InlineTable: "a table",
+	unstable.DateTime: "a date and time", unstable.LocalDateTime: "a date and time",
+	unstable.LocalDate: "a date", unstable.LocalTime: "a time of day",
 }
 
 // wanted says what a value of type t looks like in a file.

@@ -47,7 +47,7 @@ func Decode(section Section, v any) error {
 	d := newDocument(file, string(section))
 	d.line, d.col = line, col
 	if len(d.errs) == 0 {
-		d.decode(v, d.text, nil)
+		d.decode(v, d.root)
 	}
 	if len(d.errs) > 0 {
 		return d.err()
@@ -68,9 +68,9 @@ type region struct {
 
 // split separates the sections of components from the rest of a file.
 func (d *document) split(known []string) {
-	d.known = known
+	d.known, d.whole = known, true
 	regions := []region{{}}
-	headers := map[string][]edit{} // what is not in the sections of a component
+	headers := map[string][]span{} // what is not in the sections of a component
 	owner, inTable := "", false
 	for _, x := range d.expressions {
 		inTable = inTable || x.kind != unstable.KeyValue
@@ -82,12 +82,6 @@ func (d *document) split(known []string) {
 		start := bytes.LastIndexByte(d.text[:x.parts[0].start], '\n') + 1
 		regions[len(regions)-1].end = start
 		regions = append(regions, region{start, len(d.text), owner})
-	}
-	d.heads = slices.Clone(d.text)
-	for _, r := range regions {
-		if r.owner != "" {
-			blank(d.heads[r.start:r.end])
-		}
 	}
 	d.rename()
 	if len(d.errs) > 0 {
@@ -133,12 +127,15 @@ func (d *document) component(offset int, s string) string {
 	return s
 }
 
-// header returns the edit that takes the name of a component out of a key, so that what remains
-// is from the root of its section.
-func (d *document) header(x expression, owner string, first bool) edit {
+// span is a part of the text.
+type span struct{ start, end int }
+
+// header returns what has to be taken out of a key so that the rest is from the root of a
+// component's section.
+func (d *document) header(x expression, owner string, first bool) span {
 	start := x.parts[0].start
 	if len(x.parts) > 1 {
-		return edit{at: start, length: x.parts[1].start - start}
+		return span{start, x.parts[1].start}
 	}
 	table := "[" + show(owner) + "]"
 	switch {
@@ -151,15 +148,15 @@ func (d *document) header(x expression, owner string, first bool) edit {
 	}
 	open := bytes.LastIndexByte(d.text[:start], '[')
 	end := x.parts[0].end
-	return edit{at: open, length: end + bytes.IndexByte(d.text[end:], ']') + 1 - open}
+	return span{open, end + bytes.IndexByte(d.text[end:], ']') + 1}
 }
 
 // section returns the regions of a component where they are, and nothing but line ends before
 // and between them.
-func (d *document) section(component string, regions []region, headers []edit) Section {
+func (d *document) section(component string, regions []region, headers []span) Section {
 	text := slices.Clone(d.text)
 	for _, h := range headers {
-		blank(text[h.at : h.at+h.length])
+		blank(text[h.start:h.end])
 	}
 	var out []byte
 	for _, r := range regions {
@@ -169,44 +166,38 @@ func (d *document) section(component string, regions []region, headers []edit) S
 			out = append(out, bytes.Repeat([]byte("\n"), bytes.Count(text[r.start:r.end], []byte("\n")))...)
 		}
 	}
-	line, col := d.place(headers[0].at)
+	line, col := d.place(headers[0].start)
 	out = fmt.Appendf(bytes.TrimRight(out, " \t\r\n"), "%s%q %d %d\n", origin, d.file, line, col)
 	return Section(out)
 }
 
-// rename finds the tables with old names, and those that have both.
+// rename gives tables with old names those of today, and finds those that have both.
 func (d *document) rename() {
 	d.written = map[string]string{}
-	first := map[string]part{}
-	current := func(s string) string {
-		if now, old := oldNames[s]; old || isComponent(s) {
-			return cmp.Or(now, s)
-		}
-		return strings.ToLower(s) // the decoder takes any case
-	}
-	inTable := false
-	for _, x := range d.expressions {
-		inTable = inTable || x.kind != unstable.KeyValue
-		p := x.parts[0]
-		if x.kind == unstable.KeyValue && inTable || isComponent(p.name) {
+	first := map[string]key{}
+	for i, k := range d.root.keys {
+		if isComponent(k.name) {
 			continue
 		}
-		now := current(p.name)
-		other, used := first[now]
-		if used && other.name != p.name {
-			line, _ := d.place(other.start)
-			d.fail(p.start, "[%s] here and [%s] in line %d are the same table: keep [%s] and move the other's keys into it",
-				show(p.name), show(other.name), line, now)
+		now := cmp.Or(oldNames[k.name], strings.ToLower(k.name))
+		if other, used := first[now]; used {
+			line, _ := d.place(other.at)
+			d.fail(k.at, "[%s] here and [%s] in line %d are the same table: keep [%s] and move the other's keys into it",
+				show(k.name), show(other.name), line, now)
 			return
 		}
-		first[now], d.written[now] = p, p.name
-		if now != p.name {
-			d.renames = append(d.renames, edit{p.start, p.end - p.start, now})
-		}
+		first[now], d.written[now] = k, k.name
+		d.root.keys[i].name = now
+		delete(d.root.index, k.name)
+		d.root.index[now] = i
 	}
-	for i, e := range d.entries {
-		d.entries[i].path[0] = current(e.path[0])
-	}
+}
+
+// heads returns the part of the document that is not for components.
+func (d *document) heads() *node {
+	return &node{kind: unstable.Table, keys: slices.DeleteFunc(slices.Clone(d.root.keys), func(k key) bool {
+		return isComponent(k.name)
+	})}
 }
 
 // blank keeps the places of what comes after.

@@ -19,9 +19,7 @@ func (p *profiling) profile(ctx context.Context, r *protos.GetProfileRequest) ([
 	var out bytes.Buffer
 	switch r.ProfileType {
 	case protos.ProfileType_Heap:
-		if err := pprof.WriteHeapProfile(&out); err != nil {
-			return nil, fmt.Errorf("cannot take a heap profile: %w", err)
-		}
+		return takeHeapProfile()
 	case protos.ProfileType_CPU:
 		if r.CpuDurationNs <= 0 {
 			return nil, fmt.Errorf("a CPU profile of %d ns: give a positive duration", r.CpuDurationNs)

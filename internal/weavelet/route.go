@@ -106,11 +106,11 @@ type receiver struct {
 
 func (r receiver) Recv() ([]byte, error) {
 	data, err := r.Stream.Recv()
-	var ended *call.StatusError
+	ended, ok := errors.AsType[*call.StatusError](err)
 	switch {
 	case err == nil || err == io.EOF:
 		return data, err
-	case errors.As(err, &ended) && ended.Status != call.StatusUnimplemented:
+	case ok && ended.Status != call.StatusUnimplemented:
 		return nil, &codegen.StatusError{
 			Status: codegen.Status(ended.Status), Text: string(ended.Body),
 		}

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Trace is a position in a trace; the zero value is none.
@@ -76,7 +75,7 @@ func (g GoAway) Append(b []byte) []byte {
 
 // ParseGoAway reads a GOAWAY.
 func ParseGoAway(f Frame) GoAway {
-	text := strings.ToValidUTF8(string(f.Body[4:]), "\ufffd")
+	text := string([]rune(string(f.Body[4:]))) // U+FFFD for what is not UTF-8
 	return GoAway{Reason: Reason(f.Code), Last: le.Uint32(f.Body), Text: text}
 }
 

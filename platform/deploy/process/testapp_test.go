@@ -242,6 +242,45 @@ func line(t *testing.T, spans []*protos.Span) (names []string) {
 	return names
 }
 
+// TestHeapProfile: the profile of a process says who holds its memory, by the profiler's estimate.
+func TestHeapProfile(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, specOf(t, "testapp", apart+"[process]\nreplicas = 1\n"), deployer.Options{}, nil)
+	const megabytes = 64
+	d.ready(4)
+	d.get(fmt.Sprintf("/hold?n=%d", megabytes))
+	names := func(s *profile.Sample) (names []string) {
+		for _, l := range s.Location {
+			names = append(names, l.Line[0].Function.Name)
+		}
+		return names
+	}
+	profiles, err := d.Profile(t.Context(), "main", "heap", 0)
+	if err != nil || len(profiles) != 1 {
+		t.Fatalf("%d profiles, %v", len(profiles), err)
+	}
+	p, err := profile.Parse(bytes.NewReader(slices.Concat(slices.Collect(maps.Values(profiles))...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.SampleType) != 4 || p.SampleType[3].Type != "inuse_space" || p.SampleType[3].Unit != "bytes" ||
+		p.PeriodType.Type != "space" || p.Period != 512<<10 {
+		t.Fatalf("types %v, %v, period %d", p.SampleType, p.PeriodType, p.Period)
+	}
+	var held []int64
+	for _, s := range p.Sample {
+		if stack := names(s); stack[0] == "main.hold" {
+			held = s.Value
+			if !slices.Contains(stack, "net/http.(*conn).serve") {
+				t.Errorf("the stack is %q", stack)
+			}
+		}
+	}
+	if held == nil || held[2] != 1 || held[0] != 1 || held[3] != megabytes<<20 || held[1] != held[3] {
+		t.Errorf("main.hold has %v, want one block of %d bytes", held, megabytes<<20)
+	}
+}
+
 func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, specOf(t, "testapp", apart+"[process]\nreplicas = 2\n"), deployer.Options{}, nil)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func main() {
 		mux := http.NewServeMux()
 		for path, page := range map[string]func(context.Context, *strings.Builder, int) error{
 			"where": a.where, "direct": a.direct, "chain": a.chain, "bump": a.bump, "burn": a.burn,
-			"answers": a.answers, "touch": a.touch,
+			"answers": a.answers, "touch": a.touch, "hold": hold,
 		} {
 			mux.Handle("/"+path, divisi.InstrumentHandlerFunc(path, func(w http.ResponseWriter, r *http.Request) {
 				n, err := strconv.Atoi(r.FormValue("n"))
@@ -99,6 +100,17 @@ func (a *app) burn(ctx context.Context, w *strings.Builder, n int) error {
 	rounds, err := a.c.Get().Burn(ctx, n)
 	fmt.Fprint(w, rounds > 0)
 	return err
+}
+
+var held sync.Map
+
+// hold keeps n megabytes in memory, and collects garbage: profiles are as of then.
+func hold(_ context.Context, w *strings.Builder, n int) error {
+	block := make([]byte, n<<20)
+	held.Store(&block[0], block)
+	runtime.GC()
+	fmt.Fprint(w, len(block))
+	return nil
 }
 
 // touch calls the components that do nothing, and waits n milliseconds for them at most; without an
