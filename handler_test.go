@@ -33,6 +33,7 @@ func TestHandlerInfo(t *testing.T) {
 func TestHandler(t *testing.T) {
 	t.Setenv("DIVISI_CONFIG", "")
 	t.Setenv("SERVICEWEAVER_CONFIG", "")
+	before := counts("http")
 	ended := errors.New("ended by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	address := make(chan string, 1)
@@ -59,7 +60,7 @@ func TestHandler(t *testing.T) {
 	case err := <-done:
 		t.Fatalf("Run: %v", err)
 	}
-	if got := counts("http"); got["request_count 2"] != 1 {
+	if got := since(before, counts("http")); got["request_count 2"] != 1 {
 		t.Errorf("counted %v", got)
 	}
 	cancel(ended)

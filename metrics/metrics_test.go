@@ -311,22 +311,27 @@ func TestRegistriesAreApart(t *testing.T) {
 	}
 }
 
+// processRuns counts runs of a test in this process, whose registry keeps their metrics.
+var processRuns int
+
 func TestProcessRegistry(t *testing.T) {
-	NewCounter("test_counter", "").Inc()
-	NewGauge("test_gauge", "").Set(2)
-	NewHistogram("test_histogram", "", nil).Put(3)
-	NewCounterMap[struct{ N int }]("test_counters", "").Get(struct{ N int }{1}).Add(4)
-	NewGaugeMap[struct{ N int }]("test_gauges", "").Get(struct{ N int }{1}).Add(5)
-	NewHistogramMap[struct{ N int }]("test_histograms", "", nil).Get(struct{ N int }{1}).Put(6)
+	processRuns++
+	run := fmt.Sprintf("test%d_", processRuns)
+	NewCounter(run+"counter", "").Inc()
+	NewGauge(run+"gauge", "").Set(2)
+	NewHistogram(run+"histogram", "", nil).Put(3)
+	NewCounterMap[struct{ N int }](run+"counters", "").Get(struct{ N int }{1}).Add(4)
+	NewGaugeMap[struct{ N int }](run+"gauges", "").Get(struct{ N int }{1}).Add(5)
+	NewHistogramMap[struct{ N int }](run+"histograms", "", nil).Get(struct{ N int }{1}).Put(6)
 	got := map[string]float64{}
 	for _, m := range Snapshot() {
 		got[m.Name] = m.Value
 	}
 	for name, want := range map[string]float64{
-		"test_counter": 1, "test_gauge": 2, "test_histogram": 3,
-		"test_counters": 4, "test_gauges": 5, "test_histograms": 6,
+		"counter": 1, "gauge": 2, "histogram": 3,
+		"counters": 4, "gauges": 5, "histograms": 6,
 	} {
-		if got[name] != want {
+		if got[run+name] != want {
 			t.Errorf("%s = %v, want %v", name, got[name], want)
 		}
 	}
