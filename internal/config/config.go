@@ -156,17 +156,17 @@ func (e *Error) Unwrap() error { return e.Err }
 // All errors are of type *Error, joined in the order of their lines.
 func Parse(file, text string, o Options) (App, error) {
 	doc := newDocument(file, text)
-	if len(doc.errs) == 0 {
-		doc.split(o.Components)
+	if len(doc.errs) > 0 {
+		return App{}, doc.err()
+	}
+	var tables tables
+	if doc.split(o.Components); doc.rename() {
+		doc.decode(&tables, doc.heads())
 	}
 	if len(doc.errs) > 0 {
 		return App{}, doc.err()
 	}
 	app := App{File: file, Sections: doc.sections}
-	var tables tables
-	if doc.decode(&tables, doc.heads()); len(doc.errs) > 0 {
-		return App{}, doc.err()
-	}
 	c := checker{document: doc, app: &app, tables: &tables, options: o}
 	if c.check(); len(doc.errs) > 0 {
 		return App{}, doc.err()

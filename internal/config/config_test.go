@@ -366,13 +366,14 @@ mtsl = true
 listeners.shop.adress = ":80"
 [divisi]
 nam = "x"
+["no/Component"]
 `, shop)
 	var lines []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		place, _, _ := strings.Cut(line, ": ")
 		lines = append(lines, place)
 	}
-	if want := []string{"app.toml:2:1", "app.toml:3:16", "app.toml:5:1"}; !slices.Equal(lines, want) {
+	if want := []string{"app.toml:2:1", "app.toml:3:16", "app.toml:5:1", "app.toml:6:2"}; !slices.Equal(lines, want) {
 		t.Errorf("errors at %q, want %q", lines, want)
 	}
 }

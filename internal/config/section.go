@@ -83,7 +83,6 @@ func (d *document) split(known []string) {
 		regions[len(regions)-1].end = start
 		regions = append(regions, region{start, len(d.text), owner})
 	}
-	d.rename()
 	if len(d.errs) > 0 {
 		return
 	}
@@ -171,8 +170,8 @@ func (d *document) section(component string, regions []region, headers []span) S
 	return Section(out)
 }
 
-// rename gives tables with old names those of today, and finds those that have both.
-func (d *document) rename() {
+// rename gives tables with old names those of today, and reports whether none has both.
+func (d *document) rename() bool {
 	d.written = map[string]string{}
 	first := map[string]key{}
 	for i, k := range d.root.keys {
@@ -184,13 +183,14 @@ func (d *document) rename() {
 			line, _ := d.place(other.at)
 			d.fail(k.at, "[%s] here and [%s] in line %d are the same table: keep [%s] and move the other's keys into it",
 				show(k.name), show(other.name), line, now)
-			return
+			return false
 		}
 		first[now], d.written[now] = k, k.name
 		d.root.keys[i].name = now
 		delete(d.root.index, k.name)
 		d.root.index[now] = i
 	}
+	return true
 }
 
 // heads returns the part of the document that is not for components.

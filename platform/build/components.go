@@ -38,6 +38,18 @@ func Components(program string) ([]codegen.Info, error) {
 	return found, nil
 }
 
+// Components returns the components of the program that the package was built into.
+func (p Package) Components(program string) ([]codegen.Info, error) {
+	found, err := Components(program)
+	if _, ok := errors.AsType[*Error](err); ok {
+		err = &Error{
+			Text: fmt.Sprintf("%s has no components, or no code was generated for them", p),
+			Way:  "run: divisi generate " + p.String(),
+		}
+	}
+	return found, err
+}
+
 // scan finds components in pieces of the size of buf.
 func scan(r io.ReaderAt, buf []byte) ([]codegen.Info, error) {
 	var found []codegen.Info

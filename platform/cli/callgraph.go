@@ -60,7 +60,7 @@ func (c *command) componentsOf(ctx context.Context, arg string) ([]codegen.Info,
 	if err != nil {
 		return nil, err
 	}
-	return build.Components(program)
+	return pkg.Components(program)
 }
 
 // component is a component as JSON shows it.

@@ -140,7 +140,11 @@ func (t *target) clean() {
 
 // spec returns what to deploy.
 func (t *target) spec(o runOptions) (deployer.Spec, error) {
-	components, err := build.Components(t.binary)
+	find := build.Components
+	if t.pkg != nil {
+		find = t.pkg.Components
+	}
+	components, err := find(t.binary)
 	if err != nil {
 		return deployer.Spec{}, err
 	}
