@@ -99,10 +99,12 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 		}
 		defer source.close()
 	}
-	if err := t.build(ctx, c); err != nil {
-		return err
+	var spec deployer.Spec
+	if source == nil {
+		spec, err = t.make(ctx, c, o)
+	} else {
+		spec, err = source.first(ctx, c, o)
 	}
-	spec, err := t.spec(o)
 	if err != nil {
 		return err
 	}

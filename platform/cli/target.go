@@ -106,11 +106,24 @@ func (t *target) fromConfig() error {
 	return err
 }
 
+// make builds the program, unless it is there, and returns what to deploy.
+func (t *target) make(ctx context.Context, c *command, o runOptions) (deployer.Spec, error) {
+	err := t.read()
+	if err == nil {
+		err = t.build(ctx, c)
+	}
+	if err != nil {
+		return deployer.Spec{}, err
+	}
+	return t.spec(o)
+}
+
 // build builds the program, unless it is there, into a folder of its own.
 func (t *target) build(ctx context.Context, c *command) error {
 	if t.pkg == nil {
 		return nil
 	}
+	t.clean()
 	temp, err := os.MkdirTemp("", "divisi-run")
 	if err != nil {
 		return err

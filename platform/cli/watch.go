@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/platform/build"
 )
 
@@ -89,32 +90,58 @@ func (s *source) concerns(e fsnotify.Event) bool {
 	return s.files.Has(e.Name)
 }
 
-// follow builds the program anew whenever its source or its configuration changes, and upgrades to
-// it. A version that does not build, or does not become ready, leaves the one that runs alone.
-func (r *runner) follow(ctx context.Context) {
+// changed waits for a change of the source, and until it is quiet again. It reports false when ctx
+// has ended.
+func (s *source) changed(ctx context.Context) bool {
 	var quiet <-chan time.Time
 	for {
 		select {
-		case e := <-r.source.watcher.Events:
-			if r.source.concerns(e) {
+		case e := <-s.watcher.Events:
+			if s.concerns(e) {
 				quiet = time.After(settle)
 			}
-		case err := <-r.source.watcher.Errors:
-			fmt.Fprintf(r.c.err, "divisi: warning: changes may have been missed: %v\n", err)
+		case <-s.watcher.Errors: // changes may have been missed
 			quiet = time.After(settle)
 		case <-quiet:
-			quiet = nil
-			// Listed first: a folder that is new in the program may change during the build.
-			err := r.source.list(ctx)
-			if err == nil {
-				err = r.upgrade(ctx)
-			}
-			if err != nil && ctx.Err() == nil {
-				r.c.report(ctx, err)
-				fmt.Fprintln(r.c.err, "the version before goes on")
-			}
+			return true
 		case <-ctx.Done():
-			return
+			return false
+		}
+	}
+}
+
+// first makes the first version of the program. If that fails, it is made again after a change.
+func (s *source) first(ctx context.Context, c *command, o runOptions) (spec deployer.Spec, err error) {
+	for {
+		if err == nil {
+			if spec, err = s.target.make(ctx, c, o); err == nil {
+				return spec, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return spec, err
+		}
+		c.report(ctx, err)
+		fmt.Fprintln(c.err, "waiting for a change of the source")
+		if !s.changed(ctx) {
+			return spec, context.Cause(ctx)
+		}
+		err = s.list(ctx)
+	}
+}
+
+// follow builds the program anew whenever its source or its configuration changes, and upgrades to
+// it. A version that does not build, or does not become ready, leaves the one that runs alone.
+func (r *runner) follow(ctx context.Context) {
+	for r.source.changed(ctx) {
+		// Listed first: a folder that is new in the program may change during the build.
+		err := r.source.list(ctx)
+		if err == nil {
+			err = r.upgrade(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			r.c.report(ctx, err)
+			fmt.Fprintln(r.c.err, "the version before goes on")
 		}
 	}
 }
@@ -122,14 +149,7 @@ func (r *runner) follow(ctx context.Context) {
 // upgrade builds the next version and rolls it over.
 func (r *runner) upgrade(ctx context.Context) error {
 	next := &target{pkg: r.target.pkg, file: r.target.file}
-	if err := next.read(); err != nil {
-		return err
-	}
-	if err := next.build(ctx, r.c); err != nil {
-		next.clean()
-		return err
-	}
-	spec, err := next.spec(r.options)
+	spec, err := next.make(ctx, r.c, r.options)
 	if err == nil {
 		err = r.deployer.Upgrade(ctx, spec)
 	}
