@@ -51,11 +51,17 @@ func (w *weavelet) send(message []byte) error {
 	return err
 }
 
+// maxMessage is the most that is taken at a weavelet's word.
+const maxMessage = 64 << 20
+
 // receive receives a message, and returns what its fields hold.
 func (w *weavelet) receive() (map[uint64]value, error) {
 	var size uint32
 	if err := binary.Read(w.out, binary.LittleEndian, &size); err != nil {
 		return nil, err
+	}
+	if size > maxMessage {
+		return nil, fmt.Errorf("a message of %d bytes: they have no more than %d", size, maxMessage)
 	}
 	message := make([]byte, size)
 	if _, err := io.ReadFull(w.out, message); err != nil {
