@@ -3,7 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,8 +62,13 @@ func resolve(ctx context.Context, arg string, o runOptions) (*target, error) {
 
 // packageOf returns the package in a folder, or with an import path.
 func packageOf(ctx context.Context, arg string) (build.Package, error) {
-	if info, err := os.Stat(arg); err == nil && info.IsDir() {
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && info.IsDir():
 		return build.Folder(arg)
+	case errors.Is(err, fs.ErrNotExist) && (filepath.IsAbs(arg) || strings.HasPrefix(arg, ".")):
+		return build.Package{}, failure("give the folder of a main package, its import path, a program, or a TOML file",
+			"%s does not exist", arg)
 	}
 	return build.Find(ctx, arg)
 }
