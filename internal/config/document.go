@@ -11,9 +11,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// document is a TOML text as a tree, with the places of its keys and values. The parser of the
-// library go-toml makes it; its decoder would be ten times as much code in every application, and
-// would not know the places.
+// document is a TOML text as a tree, with the places of its keys and values. It is made with the
+// parser of the library go-toml. The library's decoder is several times as much code as the one here,
+// in every application, and tells only the places of its own errors.
 type document struct {
 	file        string
 	text        []byte

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"math"
+	"os"
 	"runtime"
 	"strings"
 )
@@ -77,6 +78,10 @@ func takeHeapProfile() ([]byte, error) {
 	for _, r := range records {
 		h.sample(r)
 	}
+	// One mapping for all of the program, which has the functions, files and lines already.
+	var mapping message
+	mapping.numbers(1, 0, 0, 0, h.text(os.Args[0]), 0, 1, 1, 1)
+	h.bytes(3, mapping)
 	h.bytes(11, h.valueType("space", "bytes"))
 	h.varints(12<<3, uint64(runtime.MemProfileRate))
 	for _, s := range h.texts {
@@ -117,7 +122,8 @@ func (h *heapProfile) sample(r runtime.MemProfileRecord) {
 		if f, more = frames.Next(); f.Function == "" {
 			continue
 		}
-		if inRuntime == len(stack) && strings.HasPrefix(f.Function, "runtime.") {
+		if inRuntime == len(stack) &&
+			(strings.HasPrefix(f.Function, "runtime.") || strings.HasPrefix(f.Function, "internal/runtime/")) {
 			inRuntime++
 		}
 		stack = append(stack, h.location(location{f.Function, f.File, f.Line}))
@@ -161,7 +167,7 @@ func (h *heapProfile) location(l location) uint64 {
 	}
 	var line, m message
 	line.numbers(function, uint64(l.line))
-	m.numbers(id)
+	m.numbers(id, 1)
 	m.bytes(4, line)
 	h.bytes(4, m)
 	return id
