@@ -107,7 +107,10 @@ func newDocument(file, text string) *document {
 		}
 	}
 	if err, ok := errors.AsType[*unstable.ParserError](p.Error()); ok {
-		d.explainSyntax(int(p.Range(err.Highlight).Offset), err.Message)
+		// What is wrong is a part of the text: the rest of that is as long as what it could grow by.
+		d.explainSyntax(min(cap(d.text)-cap(err.Highlight), len(d.text)), err.Message)
+	} else if p.Error() != nil {
+		d.invalid(0, "%w", p.Error())
 	}
 	return d
 }
