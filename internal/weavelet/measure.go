@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -54,28 +55,31 @@ func (s *methodStats) snapshot() []metrics.Metric {
 			{Name: "method", Value: c.method},
 			{Name: "remote", Value: strconv.FormatBool(c.remote)},
 		}
-		counter := func(name, help string, value uint64) {
-			all = append(all, metrics.Metric{
-				ID: metricID(name, labels), Type: metrics.CounterType, Name: name, Help: help,
-				Labels: labels, Value: float64(value),
-			})
-		}
-		counter("divisi_method_count", "Calls of a component's method", c.count.Load())
-		counter("divisi_method_error_count", "Calls that ended with an error", c.errors.Load())
-		if c.remote {
-			counter("divisi_method_bytes_request", "Bytes of arguments", c.bytesOut.Load())
-			counter("divisi_method_bytes_reply", "Bytes of results", c.bytesIn.Load())
-		}
 		latency := metrics.Metric{
-			ID:   metricID("divisi_method_latency_micros", labels),
 			Type: metrics.HistogramType, Name: "divisi_method_latency_micros",
-			Help: "Time of a call, in microseconds; of local calls, one in 16", Labels: labels,
+			Help:   "Time of a call, in microseconds; of local calls, one in 16",
 			Bounds: latencyBounds[:], Value: float64(c.latencySum.Load()),
 		}
 		for i := range c.latency {
 			latency.Counts = append(latency.Counts, c.latency[i].Load())
 		}
-		all = append(all, latency)
+		counter := func(name, help string, value *atomic.Uint64) metrics.Metric {
+			return metrics.Metric{Type: metrics.CounterType, Name: name, Help: help, Value: float64(value.Load())}
+		}
+		of := []metrics.Metric{
+			latency,
+			counter("divisi_method_count", "Calls of a component's method", &c.count),
+			counter("divisi_method_error_count", "Calls that ended with an error", &c.errors),
+			counter("divisi_method_bytes_request", "Bytes of arguments", &c.bytesOut),
+			counter("divisi_method_bytes_reply", "Bytes of results", &c.bytesIn),
+		}
+		if !c.remote {
+			of = of[:3] // nothing is encoded
+		}
+		for _, m := range of {
+			m.ID, m.Labels = metricID(m.Name, labels), labels
+			all = append(all, m)
+		}
 	}
 	return all
 }

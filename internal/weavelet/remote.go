@@ -149,6 +149,7 @@ type control struct {
 	n         *remoteNetwork
 	server    *call.Server
 	profiling profiling
+	deadlock  sync.Once  // is reported
 	fatal     chan error // the first failure that ends the process
 }
 
@@ -216,9 +217,15 @@ func (c *control) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (
 		// A deployer that has not heard of readiness may not ask again soon.
 		c.n.w.admit(ready)
 	}
-	return &protos.GetHealthReply{
-		Status: protos.HealthStatus_HEALTHY, Ready: ready, HealthyComponents: names,
-	}, nil
+	status := protos.HealthStatus_HEALTHY
+	if stuck := c.n.w.stuck(time.Now()); len(stuck) > 0 {
+		status = protos.HealthStatus_UNHEALTHY
+		c.deadlock.Do(func() {
+			c.n.logger.Error("calls do not end long after their callers have given up: a deadlock?",
+				"components", stuck)
+		})
+	}
+	return &protos.GetHealthReply{Status: status, Ready: ready, HealthyComponents: names}, nil
 }
 
 // GetProfile takes a profile.

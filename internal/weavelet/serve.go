@@ -58,6 +58,8 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 	if err != nil {
 		return call.Reply{Status: call.StatusUnimplemented, Body: []byte(err.Error())}
 	}
+	p.calls.begin(ctx)
+	defer p.calls.end(ctx)
 	if len(in.Meta) > 0 {
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}

@@ -146,8 +146,9 @@ type part struct {
 	started   chan struct{} // closed when err and impl are final
 	filled    chan struct{} // closed when the fields are set, or cannot be
 	err       error
-	filling   bool // somebody sets the fields
-	claimed   bool // somebody runs Init, or need not
+	calls     inFlight // from other processes
+	filling   bool     // somebody sets the fields
+	claimed   bool     // somebody runs Init, or need not
 }
 
 // ready reports whether Init has returned.

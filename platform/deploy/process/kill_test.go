@@ -173,3 +173,35 @@ func (d *deployment) stopAndGo(victim deployer.ReplicaStatus) {
 	d.t.Logf("%s: hung after %v, replaced after %v", victim.Name,
 		hung[0].Time.Sub(began).Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }
+
+// TestDeadlock: a component whose calls wait for each other, without a method Ready that would say so,
+// is noticed once its callers have given up, and its process replaced.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	conf := groups(map[string][]string{"main": {"Main", "A", "B", "C", "Crash", "Probe"}, "loner": {"Loner"}})
+	d := deploy(t, specOf(t, "testapp", conf+"[process]\nreplicas = 1\n"), deployer.Options{}, nil)
+	before := d.ready(2)
+	if got := d.get("/jam?n=100"); !strings.HasSuffix(got, "/Loner.Jam: context deadline exceeded\n") {
+		t.Fatalf("jammed: %q", got)
+	}
+	// It takes half a minute: what only takes long must not be killed.
+	hung := func() bool { return len(d.eventsOf("testapp-loner-0", "hung")) == 1 }
+	if !poll(t, hung) && !poll(t, hung) {
+		t.Fatal("the deadlock is not noticed")
+	}
+	d.until("the loner is replaced", func(s deployer.Status) bool {
+		for i, r := range s.Replicas {
+			was := before.Replicas[i]
+			if replaced := r.Pid != was.Pid && r.Restarts == 1; r.State != "ready" || replaced != (r.Group == "loner") {
+				return false
+			}
+		}
+		return true
+	})
+	if !hung() {
+		t.Errorf("events %v", d.eventsOf("testapp-loner-0", "hung"))
+	}
+	if got := d.get("/touch?n=30000"); got != "" {
+		t.Errorf("after that: %q", got)
+	}
+}

@@ -46,6 +46,7 @@ var (
 	}](Crash(nil))
 	_ = codegen.Stale_run_divisi_generate[Loner](lonerStub{})
 	_ = codegen.Stale_run_divisi_generate[interface {
+		Jam(context.Context) error
 		Touch(context.Context) error
 	}](Loner(nil))
 	_ = codegen.Stale_run_divisi_generate[Probe](probeStub{})
@@ -139,9 +140,10 @@ func init() {
 	codegen.Register[Loner, loner](
 		"⟦divisi1\n"+
 			"component github.com/divisi-go/divisi/platform/deploy/process/testapp/Loner\n"+
-			"impl github.com/divisi-go/divisi/platform/deploy/process/testapp/loner\n"+
-			"method Touch\nsum aab50cb1\n⟧",
+			"impl github.com/divisi-go/divisi/platform/deploy/process/testapp/loner\nmethod Jam\n"+
+			"method Touch\nsum 0d4f417a\n⟧",
 		func(c_ *codegen.Client) Loner { return lonerStub{c_} },
+		codegen.Method[Loner]{Name: "Jam", Layout: 0xac20b9bd43444bb6, Serve: serveLonerJam},
 		codegen.Method[Loner]{Name: "Touch", Layout: 0xac20b9bd43444bb6, Serve: serveLonerTouch},
 	)
 	codegen.Register[Probe, probe](
@@ -413,12 +415,28 @@ func serveCrashTouch(ctx context.Context, impl Crash, s *codegen.Served) {
 
 type lonerStub struct{ c_ *codegen.Client }
 
-func (s lonerStub) Touch(ctx context.Context) (err error) {
+func (s lonerStub) Jam(ctx context.Context) (err error) {
 	if impl, ok := s.c_.Local(ctx).(Loner); ok {
 		defer s.c_.Enter(0).Leave(&err)
-		return impl.Touch(ctx)
+		return impl.Jam(ctx)
 	}
 	call := s.c_.Call(ctx, 0)
+	call.Do()
+	return call.End()
+}
+
+func serveLonerJam(ctx context.Context, impl Loner, s *codegen.Served) {
+	if s.Ready() {
+		s.End(impl.Jam(ctx))
+	}
+}
+
+func (s lonerStub) Touch(ctx context.Context) (err error) {
+	if impl, ok := s.c_.Local(ctx).(Loner); ok {
+		defer s.c_.Enter(1).Leave(&err)
+		return impl.Touch(ctx)
+	}
+	call := s.c_.Call(ctx, 1)
 	call.Do()
 	return call.End()
 }

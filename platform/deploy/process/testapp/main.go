@@ -35,7 +35,7 @@ func main() {
 		mux := http.NewServeMux()
 		for path, page := range map[string]func(context.Context, *strings.Builder, int) error{
 			"where": a.where, "direct": a.direct, "chain": a.chain, "bump": a.bump, "burn": a.burn,
-			"answers": a.answers, "touch": a.touch, "hold": hold,
+			"answers": a.answers, "touch": a.touch, "hold": hold, "jam": a.jam,
 		} {
 			mux.Handle("/"+path, divisi.InstrumentHandlerFunc(path, func(w http.ResponseWriter, r *http.Request) {
 				n, err := strconv.Atoi(r.FormValue("n"))
@@ -100,6 +100,14 @@ func (a *app) burn(ctx context.Context, w *strings.Builder, n int) error {
 	rounds, err := a.c.Get().Burn(ctx, n)
 	fmt.Fprint(w, rounds > 0)
 	return err
+}
+
+// jam has the loner wait for itself, and gives up after n milliseconds.
+func (a *app) jam(ctx context.Context, w *strings.Builder, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(n)*time.Millisecond)
+	defer cancel()
+	fmt.Fprintln(w, errors.Join(a.loner.Get().Jam(ctx), a.loner.Get().Jam(ctx)))
+	return nil
 }
 
 var held sync.Map

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi"
@@ -170,8 +171,19 @@ func (c *crash) Touch(context.Context) error { return nil }
 type Loner interface {
 	// Touch does nothing.
 	Touch(ctx context.Context) error
+
+	// Jam takes a lock, and keeps it: the second call waits for ever.
+	Jam(ctx context.Context) error
 }
 
-type loner struct{ divisi.Implements[Loner] }
+type loner struct {
+	divisi.Implements[Loner]
+	lock sync.Mutex
+}
 
 func (l *loner) Touch(context.Context) error { return nil }
+
+func (l *loner) Jam(context.Context) error {
+	l.lock.Lock()
+	return nil
+}
