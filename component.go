@@ -15,7 +15,9 @@ import (
 //		...
 //	}
 //
-// The struct implements T by pointer. It may have these methods as well, each optional:
+// The struct implements T by pointer. Methods of T may be called by many at once, and end when their
+// context does: one that goes on for half a minute after that, while no other call ends, is taken for
+// deadlocked, and its process is replaced. The struct may have these methods as well, each optional:
 //
 //	Init(context.Context) error      // before the first call
 //	Ready(context.Context) error     // nil when calls may come; asked from time to time
