@@ -17,8 +17,8 @@ func TestHandlerInfo(t *testing.T) {
 		Name: "github.com/divisi-go/divisi/Main", Impl: "github.com/divisi-go/divisi/HTTP",
 		Listeners: []string{"http"}, Main: true,
 	}
-	if httpInfo != want.String() {
-		t.Errorf("httpInfo = %q, want %q", httpInfo, want)
+	if httpInfo != want.Text() {
+		t.Errorf("httpInfo = %q, want %q", httpInfo, want.Text())
 	}
 	if typ := reflect.TypeFor[HTTP](); typ.PkgPath()+"/"+typ.Name() != want.Impl {
 		t.Errorf("the type is %v", typ)

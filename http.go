@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/trace"
@@ -19,25 +20,37 @@ type httpLabels struct {
 	Code  int    // hundreds of the status: 2 for 200 to 299
 }
 
+type httpMetrics struct {
+	requests, errors, bytesIn, bytesOut *metrics.CounterMap[httpLabels]
+	latency                             *metrics.HistogramMap[httpLabels]
+}
+
 var (
-	httpRequests = metrics.NewCounterMap[httpLabels](
-		"divisi_http_request_count", "HTTP requests, by the first digit of their status")
-	httpErrors = metrics.NewCounterMap[httpLabels](
-		"divisi_http_error_count", "HTTP requests with a status of 400 or more")
-	httpLatency = metrics.NewHistogramMap[httpLabels](
-		"divisi_http_request_latency_micros", "Time to serve an HTTP request, in microseconds",
-		[]float64{100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7})
-	httpBytesIn = metrics.NewCounterMap[httpLabels](
-		"divisi_http_request_bytes_received", "Bytes of the bodies of HTTP requests")
-	httpBytesOut = metrics.NewCounterMap[httpLabels](
-		"divisi_http_request_bytes_returned", "Bytes of the bodies of HTTP responses")
+	measuring sync.Once
+	measured  httpMetrics
 )
+
+// measure defines the metrics of HTTP handlers. That happens with the first handler, and not before:
+// programs without one do not have them.
+func measure() {
+	counter := metrics.NewCounterMap[httpLabels]
+	measured = httpMetrics{
+		requests: counter("divisi_http_request_count", "HTTP requests, by the first digit of their status"),
+		errors:   counter("divisi_http_error_count", "HTTP requests with a status of 400 or more"),
+		bytesIn:  counter("divisi_http_request_bytes_received", "Bytes of the bodies of HTTP requests"),
+		bytesOut: counter("divisi_http_request_bytes_returned", "Bytes of the bodies of HTTP responses"),
+		latency: metrics.NewHistogramMap[httpLabels](
+			"divisi_http_request_latency_micros", "Time to serve an HTTP request, in microseconds",
+			[]float64{100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7}),
+	}
+}
 
 // InstrumentHandler returns a handler that measures the requests of h under a label, and begins
 // a span for each, as a child of the span in the request's traceparent header if there is one.
 // A response writer keeps the http.Flusher, http.Hijacker and http.ResponseController of the
 // one below it.
 func InstrumentHandler(label string, h http.Handler) http.Handler {
+	measuring.Do(measure)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		ctx := r.Context()
@@ -87,13 +100,13 @@ func HealthzHandler(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "O
 
 func observe(label string, status int, took time.Duration, in, out int64) {
 	labels := httpLabels{Label: label, Code: status / 100}
-	httpRequests.Get(labels).Inc()
+	measured.requests.Get(labels).Inc()
 	if status >= 400 {
-		httpErrors.Get(labels).Inc()
+		measured.errors.Get(labels).Inc()
 	}
-	httpLatency.Get(labels).Put(float64(took.Microseconds()))
-	httpBytesIn.Get(labels).Add(float64(max(in, 0)))
-	httpBytesOut.Get(labels).Add(float64(out))
+	measured.latency.Get(labels).Put(float64(took.Microseconds()))
+	measured.bytesIn.Get(labels).Add(float64(max(in, 0)))
+	measured.bytesOut.Get(labels).Add(float64(out))
 }
 
 // recorder is a response writer that remembers the status and the size.

@@ -30,8 +30,8 @@ const (
 	infoEnd   = "\u27e7"
 )
 
-// String returns the text form: a line for each property, then a checksum.
-func (i Info) String() string {
+// Text returns the text form: a line for each property, then a checksum.
+func (i Info) Text() string {
 	var b strings.Builder
 	line := func(key string, values ...string) {
 		for _, v := range values {

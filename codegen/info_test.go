@@ -15,13 +15,13 @@ var fullInfo = Info{
 
 func TestInfoText(t *testing.T) {
 	for _, info := range []Info{fullInfo, {Name: "a/B", Impl: "a/b"}} {
-		got, err := ParseInfo(info.String())
+		got, err := ParseInfo(info.Text())
 		if err != nil || !reflect.DeepEqual(got, info) {
 			t.Errorf("%+v came back as %+v, %v", info, got, err)
 		}
 	}
 	const want = "⟦divisi1\ncomponent a/B\nimpl a/b\nmethod Do\nmain\nsum 3da1508d\n⟧"
-	if got := (Info{Name: "a/B", Impl: "a/b", Methods: []string{"Do"}, Main: true}).String(); got != want {
+	if got := (Info{Name: "a/B", Impl: "a/b", Methods: []string{"Do"}, Main: true}).Text(); got != want {
 		t.Errorf("text %q, want %q", got, want)
 	}
 	if v := fullInfo.Variant(); v != "fast" {
@@ -30,12 +30,12 @@ func TestInfoText(t *testing.T) {
 }
 
 func TestDamagedInfo(t *testing.T) {
-	good := fullInfo.String()
+	good := fullInfo.Text()
 	for _, text := range []string{
 		"", "⟦divisi1\n⟧", good[:len(good)-1], good[1:],
 		strings.Replace(good, "Cart", "Card", 1),
 		strings.Replace(good, "sum ", "sum x", 1),
-		Info{Impl: "a/b"}.String(),
+		Info{Impl: "a/b"}.Text(),
 	} {
 		if _, err := ParseInfo(text); err == nil {
 			t.Errorf("%q is accepted", text)
@@ -46,9 +46,9 @@ func TestDamagedInfo(t *testing.T) {
 func TestFindInfos(t *testing.T) {
 	other := Info{Name: "a/B", Impl: "a/b"}
 	binary := bytes.Join([][]byte{
-		[]byte("code"), []byte(infoBegin), []byte(fullInfo.String()), []byte("⟦divisi1\nnothing⟧"),
-		[]byte(infoBegin + strings.Repeat("x", maxInfo)), []byte(other.String()), []byte(infoEnd),
-		[]byte(other.String()[:20]),
+		[]byte("code"), []byte(infoBegin), []byte(fullInfo.Text()), []byte("⟦divisi1\nnothing⟧"),
+		[]byte(infoBegin + strings.Repeat("x", maxInfo)), []byte(other.Text()), []byte(infoEnd),
+		[]byte(other.Text()[:20]),
 	}, []byte{0})
 	found := FindInfos(binary)
 	if !reflect.DeepEqual(found, []Info{fullInfo, other}) {
@@ -57,13 +57,13 @@ func TestFindInfos(t *testing.T) {
 }
 
 func FuzzFindInfos(f *testing.F) {
-	f.Add([]byte(fullInfo.String()))
-	f.Add([]byte("x" + fullInfo.String() + infoBegin + Info{Name: "a/B"}.String()))
+	f.Add([]byte(fullInfo.Text()))
+	f.Add([]byte("x" + fullInfo.Text() + infoBegin + Info{Name: "a/B"}.Text()))
 	f.Add([]byte(infoBegin + infoBegin + infoEnd + infoEnd))
 	f.Add([]byte(infoBegin + "component a\nsum 0\n" + infoEnd))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, info := range FindInfos(data) {
-			again, err := ParseInfo(info.String())
+			again, err := ParseInfo(info.Text())
 			if err != nil || !reflect.DeepEqual(again, info) {
 				t.Fatalf("%+v came back as %+v, %v", info, again, err)
 			}

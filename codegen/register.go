@@ -51,14 +51,8 @@ func Register[I, T any](description string, stub func(*Client) I, methods ...Met
 	c := newComponent(description, reflect.TypeFor[I](), reflect.TypeFor[T]())
 	c.Stub = func(client *Client) any { return stub(client) }
 	for _, m := range methods {
-		c.Methods = append(c.Methods, MethodInfo{
-			Name:         m.Name,
-			Key:          MethodKey(c.Info.Name, m.Name, m.Layout),
-			NotRetriable: m.NotRetriable || m.Stream,
-			Stream:       m.Stream,
-			Serve: func(ctx context.Context, impl any, call *Served) {
-				m.Serve(ctx, impl.(I), call)
-			},
+		c.addMethod(m.Name, m.Layout, m.NotRetriable, m.Stream, func(ctx context.Context, impl any, call *Served) {
+			m.Serve(ctx, impl.(I), call)
 		})
 	}
 	registry.addComponent(c)
@@ -104,6 +98,14 @@ func newComponent(description string, iface, impl reflect.Type) *Component {
 			impl, err))
 	}
 	return &Component{Info: info, Iface: iface, Impl: impl}
+}
+
+func (c *Component) addMethod(name string, layout uint64, notRetriable, stream bool,
+	serve func(ctx context.Context, impl any, call *Served)) {
+	c.Methods = append(c.Methods, MethodInfo{
+		Name: name, Key: MethodKey(c.Info.Name, name, layout),
+		NotRetriable: notRetriable || stream, Stream: stream, Serve: serve,
+	})
 }
 
 func (r *registrations) addComponent(c *Component) {

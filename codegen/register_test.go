@@ -20,7 +20,7 @@ func withRegistry(t *testing.T, test func()) {
 }
 
 func registerEchoer(name string) {
-	Register[echoer, echo](Info{Name: name, Impl: "example.com/test/echo"}.String(),
+	Register[echoer, echo](Info{Name: name, Impl: "example.com/test/echo"}.Text(),
 		func(c *Client) echoer { return echoerStub{c} },
 		Method[echoer]{Name: "Echo", Layout: 1, Serve: serveEchoerEcho},
 		Method[echoer]{Name: "Count", Layout: 2, Stream: true, Serve: serveEchoerCount})
@@ -86,7 +86,7 @@ func TestComponentRegisteredTwice(t *testing.T) {
 		if r, err := Snapshot(); err != nil || len(r.Components) != 1 {
 			t.Errorf("one implementation, registered twice: %v, error %v", r, err)
 		}
-		other := newComponent(Info{Name: "example.com/test/Echoer"}.String(),
+		other := newComponent(Info{Name: "example.com/test/Echoer"}.Text(),
 			reflect.TypeFor[any](), reflect.TypeFor[int]())
 		registry.addComponent(other)
 		_, err := Snapshot()

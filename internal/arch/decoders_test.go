@@ -54,6 +54,7 @@ var decoders = map[string]string{
 	"internal/config.(*document).split":     "FuzzParse",
 	"internal/config.Decode":                "FuzzDecode",
 	"internal/config.Parse":                 "FuzzParse",
+	"internal/config.ParseSingle":           "FuzzParse",
 	"internal/config.parseTime":             "FuzzDecode",
 	"internal/deployer.(*authority).verify": "FuzzVerify",
 	"internal/keeper.(*output).read":        "FuzzRead",

@@ -15,30 +15,34 @@ import (
 // checker makes an App of what was decoded, and looks for what no decoder can see.
 type checker struct {
 	*document
-	app     *App
-	tables  *tables
+	app     App
+	tables  tables
 	options Options
 }
 
-func (c *checker) check() {
-	t, app := &c.tables.Divisi, c.app
+// common checks what concerns every way to run the application.
+func (c *checker) common() {
+	t, app := &c.tables.Divisi, &c.app
 	app.Name, app.Binary, app.Args, app.Env = t.Name, t.Binary, t.Args, t.Env
-	app.Rollout, app.Drain, app.Restart = t.Rollout, cmp.Or(t.Drain, DefaultDrain), t.Restart
-	app.Orphan, app.Metrics = cmp.Or(t.Orphan, OrphanExit), t.Metrics
-	c.binary()
-	c.env(t.Env, "divisi", "env")
-	c.duration(t.Rollout, "divisi", "rollout")
-	c.duration(t.Drain, "divisi", "drain")
-	c.restart(t.Restart, "divisi", "restart")
-	c.oneOf(string(app.Orphan), []string{string(OrphanExit), string(OrphanServe)}, "divisi", "orphan")
-	c.groups()
-
+	app.Drain, app.Metrics = cmp.Or(t.Drain, DefaultDrain), t.Metrics
 	app.Single = c.tables.Single
+	c.binary()
+	c.duration(t.Drain, "divisi", "drain")
 	c.listeners(app.Single.Listeners, "single")
-	p := &c.tables.Process
+	c.listeners(c.tables.Process.Listeners, "process")
+}
+
+// deployment checks what concerns deployers.
+func (c *checker) deployment() {
+	t, p, app := &c.tables.Divisi, &c.tables.Process, &c.app
+	app.Rollout, app.Restart, app.Orphan = t.Rollout, t.Restart, cmp.Or(t.Orphan, OrphanExit)
 	app.Process = Process{Listeners: p.Listeners, MTLS: p.MTLS, Env: p.Env, Replicas: DefaultReplicas}
-	c.listeners(p.Listeners, "process")
+	c.env(t.Env, "divisi", "env")
 	c.env(p.Env, "process", "env")
+	c.duration(t.Rollout, "divisi", "rollout")
+	c.oneOf(string(app.Orphan), []string{string(OrphanExit), string(OrphanServe)}, "divisi", "orphan")
+	c.restart(t.Restart, "divisi", "restart")
+	c.groups()
 	c.replicas(p.Replicas)
 
 	for _, head := range ignored {
@@ -52,7 +56,7 @@ func (c *checker) check() {
 
 // binary finds the program from the folder of the file, and names the application after it.
 func (c *checker) binary() {
-	app := c.app
+	app := &c.app
 	where := []string{"divisi", "name"}
 	if app.Binary != "" {
 		if !filepath.IsAbs(app.Binary) {
@@ -140,7 +144,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 
 // replicas reads the replicas of [process], a number or a table of numbers by group.
 func (c *checker) replicas(v any) {
-	app := c.app
+	app := &c.app
 	app.Process.GroupReplicas = map[string]int{}
 	for _, g := range app.Groups {
 		if g.Replicas > 0 {

@@ -155,23 +155,41 @@ func (e *Error) Unwrap() error { return e.Err }
 // messages, and relative paths in the text are from its folder. Parse does not touch the system.
 // All errors are of type *Error, joined in the order of their lines.
 func Parse(file, text string, o Options) (App, error) {
-	doc := newDocument(file, text)
-	if len(doc.errs) > 0 {
-		return App{}, doc.err()
+	c := newChecker(file, text, o)
+	if len(c.errs) == 0 {
+		c.common()
+		c.deployment()
 	}
-	var tables tables
-	if doc.split(o.Components); doc.rename() {
-		doc.decode(&tables, doc.heads())
+	return c.result()
+}
+
+// ParseSingle is Parse for an application that runs in one process. What only deployers use, such as
+// groups and restarts, has the right types, and is not looked at further: the App has none of it.
+func ParseSingle(file, text string, o Options) (App, error) {
+	c := newChecker(file, text, o)
+	if len(c.errs) == 0 {
+		c.common()
 	}
-	if len(doc.errs) > 0 {
-		return App{}, doc.err()
+	return c.result()
+}
+
+func newChecker(file, text string, o Options) *checker {
+	c := &checker{document: newDocument(file, text), options: o}
+	if len(c.errs) > 0 {
+		return c
 	}
-	app := App{File: file, Sections: doc.sections}
-	c := checker{document: doc, app: &app, tables: &tables, options: o}
-	if c.check(); len(doc.errs) > 0 {
-		return App{}, doc.err()
+	if c.split(o.Components); c.rename() {
+		c.decode(&c.tables, c.heads())
 	}
-	return app, nil
+	c.app = App{File: file, Sections: c.sections}
+	return c
+}
+
+func (c *checker) result() (App, error) {
+	if len(c.errs) > 0 {
+		return App{}, c.err()
+	}
+	return c.app, nil
 }
 
 // tables is the part of a file that is not for components, under its current names. The fields

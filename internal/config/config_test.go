@@ -100,6 +100,43 @@ anything = { at = "all" }
 	}
 }
 
+// TestParseSingle: in one process a file means the same, but for what only deployers use.
+func TestParseSingle(t *testing.T) {
+	const text = `[divisi]
+name = "shop"
+drain = "1m"
+metrics.local = true
+colocate = [["example.com/shop/no/No"]]
+restart.policy = "sometimes"
+[single]
+listeners.shop.address = ":1"
+[process]
+replicas = { nobody = 2 }
+["example.com/shop/cart/Cart"]
+limit = 1
+`
+	got, err := ParseSingle("app.toml", text, shop)
+	want := App{
+		File: "app.toml", Name: "shop", Drain: time.Minute, Metrics: Metrics{Local: true},
+		Single:   Single{Listeners: map[string]Listener{"shop": {":1"}}},
+		Sections: got.Sections,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) || len(got.Sections) != 1 {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	for text, want := range map[string]string{
+		"[divisi]\ncolocate = 'x'":                "app.toml:2:12: ",
+		"[divisi]\nnmae = 'x'":                    "app.toml:2:1: ",
+		"['example.com/No']":                      "app.toml:1:2: ",
+		"[single]\nlisteners.shp.address = ':80'": "app.toml:2:11: ",
+		"[x": "app.toml:1:2: ",
+	} {
+		if _, err := ParseSingle("app.toml", text, shop); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
 func spaces(n int) Section { return Section(strings.Repeat(" ", n)) }
 
 func TestDefaults(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // groups makes the groups of the application: those with components in the file, and those of
 // one component each for the rest of the binary. Then it applies the tables that only change one.
 func (c *checker) groups() {
-	app, tables := c.app, c.tables.Divisi.Groups
+	app, tables := &c.app, c.tables.Divisi.Groups
 	places := map[int]string{}
 	for key := range tables {
 		places[c.groupAt(key)] = key

@@ -219,8 +219,13 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		app, err := Parse("app.toml", text, shop)
 		checkPlaces(t, err, text)
+		single, singleErr := ParseSingle("app.toml", text, shop)
+		checkPlaces(t, singleErr, text)
 		if err != nil {
 			return
+		}
+		if singleErr != nil || !reflect.DeepEqual(single.Sections, app.Sections) {
+			t.Errorf("%q: in one process %v, with the sections %v", text, singleErr, single.Sections)
 		}
 		var all map[string]any
 		if err := toml.Unmarshal([]byte(strings.TrimPrefix(text, "\uFEFF")), &all); err != nil {

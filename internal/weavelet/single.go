@@ -84,5 +84,5 @@ func loadConfig(r *codegen.Registry) (config.App, error) {
 	for _, c := range r.Components {
 		names = append(names, c.Info.Name)
 	}
-	return config.Parse(file, string(text), config.Options{Components: names})
+	return config.ParseSingle(file, string(text), config.Options{Components: names})
 }

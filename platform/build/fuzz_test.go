@@ -11,8 +11,8 @@ import (
 
 // FuzzScan: whatever a program holds, the pieces in which it is looked at make no difference.
 func FuzzScan(f *testing.F) {
-	cart := codegen.Info{Name: "example.com/shop/cart/Cart", Methods: []string{"Add"}, Routed: true}.String()
-	shop := codegen.Info{Name: "example.com/shop/Shop", Refs: []string{"example.com/shop/cart/Cart"}, Main: true}.String()
+	cart := codegen.Info{Name: "example.com/shop/cart/Cart", Methods: []string{"Add"}, Routed: true}.Text()
+	shop := codegen.Info{Name: "example.com/shop/Shop", Refs: []string{"example.com/shop/cart/Cart"}, Main: true}.Text()
 	f.Add([]byte(cart+"x"+shop+cart), uint16(100))
 	f.Add([]byte(strings.Repeat(shop[:20], 9)+shop), uint16(7))
 	f.Add([]byte(cart[:len(cart)-1]), uint16(0))

@@ -24,9 +24,9 @@ func TestScan(t *testing.T) {
 			name := fmt.Sprintf("example.com/app/C%d", i)
 			want = append(want, name)
 			info := codegen.Info{Name: name, Methods: make([]string, r.IntN(200))}
-			program.WriteString(info.String())
+			program.WriteString(info.Text())
 			if r.IntN(3) == 0 {
-				program.WriteString(info.String()) // linkers may keep a string twice
+				program.WriteString(info.Text()) // linkers may keep a string twice
 			}
 		}
 		program.WriteString(strings.Repeat("x", r.IntN(3*piece)*r.IntN(2)))

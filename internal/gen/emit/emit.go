@@ -122,7 +122,7 @@ func (w *writer) registrations() {
 func (w *writer) registration(comp *check.Component) {
 	iface := w.typ(comp.Iface)
 	w.p("%s.Register[%s, %s](", w.codegen(), iface, w.typ(comp.Impl))
-	w.p("%s,", quote(comp.Info.String(), 86))
+	w.p("%s,", quote(comp.Info.Text(), 86))
 	i := w.pkg.Interfaces[comp]
 	if comp.Info.Main {
 		w.p("nil,")
