@@ -145,7 +145,7 @@ func Snapshot() (*Registry, error) {
 		Components: slices.Clone(registry.components),
 		Errors:     newErrors(maps.Clone(registry.errors)),
 	}
-	// Unlike those of package slices, this is no sort of its own in every application.
+	// A generic sort would be one more in every application.
 	sort.SliceStable(r.Components, func(i, j int) bool {
 		return r.Components[i].Info.Name < r.Components[j].Info.Name
 	})

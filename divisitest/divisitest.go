@@ -145,9 +145,16 @@ func (r Runner) run(t testing.TB, body any) {
 	if err := w.Start(t.Context(), names...); err != nil {
 		t.Fatal(err)
 	}
+	call(t, w, registry, "test", body)
+}
+
+// call calls a body with the components that it takes, as one with the caller's name sees them.
+func call(t testing.TB, w *weavelet.Weavelet, registry *codegen.Registry, caller string, body any) {
+	t.Helper()
 	args := []reflect.Value{reflect.ValueOf(t)}
+	typ := reflect.TypeOf(body)
 	for i := 1; i < typ.NumIn(); i++ {
-		arg, err := component(w, registry, "test", typ.In(i))
+		arg, err := component(t.Context(), w, registry, caller, typ.In(i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,14 +181,17 @@ func find(registry *codegen.Registry, param reflect.Type) (*codegen.Component, e
 		"and run divisi generate", param)
 }
 
-// component returns the value for a parameter of a body, as a component called caller sees it.
-func component(w *weavelet.Weavelet, registry *codegen.Registry, caller string, param reflect.Type) (
-	any, error) {
+// component returns the value for a parameter of a body. What it points to runs here from then on.
+func component(ctx context.Context, w *weavelet.Weavelet, registry *codegen.Registry, caller string,
+	param reflect.Type) (any, error) {
 	if param.Kind() == reflect.Interface {
 		return w.Client(caller, param, "")
 	}
 	c, err := find(registry, param)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.Host(ctx, c.Info.Name); err != nil {
 		return nil, err
 	}
 	impl, ok := w.Implementation(c.Info.Name)

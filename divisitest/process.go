@@ -91,7 +91,7 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 	}()
 	select {
 	case w := <-launcher.ready:
-		call(t, w, registry, body)
+		call(t, w, registry, testComponent, body)
 	case err := <-served:
 		served <- err
 		t.Fatalf("the components cannot run: %v", err)
@@ -293,24 +293,4 @@ func (l *launcher) Signal(name string, s os.Signal) error {
 		return nil // the test's own process ends by itself
 	}
 	return p.Signal(s)
-}
-
-// call calls a body with components as other weavelets see them.
-func call(t testing.TB, w *weavelet.Weavelet, registry *codegen.Registry, body any) {
-	t.Helper()
-	args := []reflect.Value{reflect.ValueOf(t)}
-	typ := reflect.TypeOf(body)
-	for i := 1; i < typ.NumIn(); i++ {
-		if c, err := find(registry, typ.In(i)); err == nil && typ.In(i).Kind() == reflect.Pointer {
-			if err := w.Host(t.Context(), c.Info.Name); err != nil {
-				t.Fatal(err)
-			}
-		}
-		arg, err := component(w, registry, testComponent, typ.In(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, reflect.ValueOf(arg))
-	}
-	reflect.ValueOf(body).Call(args)
 }

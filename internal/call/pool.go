@@ -141,6 +141,7 @@ func (p *Pool) SetReplicas(addrs []string) {
 // reached.
 func (p *Pool) SetAssignment(parts []Slice) {
 	parts = slices.Clone(parts)
+	// A generic sort would be one more in every application.
 	sort.SliceStable(parts, func(i, j int) bool { return parts[i].Start < parts[j].Start })
 	p.mu.Lock()
 	defer p.mu.Unlock()

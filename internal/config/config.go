@@ -238,6 +238,7 @@ var ignored = []string{"hosts", "kube", "ssh", "gke"}
 
 // err joins the errors of a document in the order of their places.
 func (d *document) err() error {
+	// A generic sort would be one more in every application.
 	sort.SliceStable(d.errs, func(i, j int) bool {
 		a, b := d.errs[i], d.errs[j]
 		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col

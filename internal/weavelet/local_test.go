@@ -38,7 +38,7 @@ func TestOrder(t *testing.T) {
 	if _, ok := app.Implementation("t/p/D"); ok {
 		t.Error("D runs")
 	}
-	if names, ready := app.isReady(t.Context()); !ready || len(names) != 3 {
+	if names, ready, complete := app.isReady(t.Context()); !ready || !complete || len(names) != 3 {
 		t.Errorf("ready: %v, %q", ready, names)
 	}
 	if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
@@ -159,8 +159,8 @@ func TestStartErrors(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}}, "B": {init: func(context.Context, self) error { return errWrong }}})
 	app := w.local(LocalOptions{})
 	wantError(t, app.Start(t.Context(), "t/p/A"), errWrong, "cannot start t/p/B: wrong")
-	if names, ready := app.isReady(t.Context()); ready || len(names) != 0 {
-		t.Errorf("ready: %v, %q", ready, names)
+	if names, _, complete := app.isReady(t.Context()); complete || len(names) != 0 {
+		t.Errorf("complete: %v, %q", complete, names)
 	}
 	_, err := client[b](t, app).Do(t.Context(), nil)
 	wantError(t, err, errWrong)
@@ -506,11 +506,11 @@ func TestReady(t *testing.T) {
 	if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
 		t.Fatal(err)
 	}
-	if names, ready := app.isReady(t.Context()); !ready || len(names) != 3 {
+	if names, ready, _ := app.isReady(t.Context()); !ready || len(names) != 3 {
 		t.Errorf("%q, %v", names, ready)
 	}
 	no = errWrong
-	if names, ready := app.isReady(t.Context()); ready || !slices.Equal(names, []string{"t/p/B"}) {
+	if names, ready, _ := app.isReady(t.Context()); ready || !slices.Equal(names, []string{"t/p/B"}) {
 		t.Errorf("%q, %v", names, ready)
 	}
 }

@@ -212,7 +212,7 @@ func (c *control) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingIn
 // GetHealth answers that the process lives, and which of its components take calls.
 func (c *control) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (
 	*protos.GetHealthReply, error) {
-	names, ready := c.n.w.isReady(ctx)
+	names, ready, complete := c.n.w.isReady(ctx)
 	if len(c.n.info.Features) > 0 {
 		// A deployer that has not heard of readiness may not ask again soon.
 		c.n.w.admit(ready)
@@ -225,7 +225,7 @@ func (c *control) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (
 				"components", stuck)
 		})
 	}
-	return &protos.GetHealthReply{Status: status, Ready: ready, HealthyComponents: names}, nil
+	return &protos.GetHealthReply{Status: status, Ready: ready && complete, HealthyComponents: names}, nil
 }
 
 // GetProfile takes a profile.

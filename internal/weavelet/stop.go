@@ -73,12 +73,14 @@ func (w *Weavelet) report(p *part, what string, err error) {
 	}
 }
 
-// isReady asks every component whether calls may come, and returns the names of those that run.
-func (w *Weavelet) isReady(ctx context.Context) (names []string, ready bool) {
+// isReady asks every component whether calls may come, and returns the names of those that say so,
+// whether all that run do, and whether all run.
+func (w *Weavelet) isReady(ctx context.Context) (names []string, ready, complete bool) {
 	w.mu.Lock()
 	parts := slices.Clone(w.started)
-	ready = len(w.started) == len(w.parts)
+	complete = len(w.started) == len(w.parts)
 	w.mu.Unlock()
+	ready = true
 	for _, p := range parts {
 		if r, ok := p.impl.(interface{ Ready(context.Context) error }); ok {
 			if err := protect(func() error { return r.Ready(ctx) }); err != nil {
@@ -88,5 +90,5 @@ func (w *Weavelet) isReady(ctx context.Context) (names []string, ready bool) {
 		}
 		names = append(names, p.component.Info.Name)
 	}
-	return names, ready
+	return names, ready, complete
 }

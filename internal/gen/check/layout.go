@@ -62,7 +62,7 @@ func (w *layoutWriter) shape(s *Shape) {
 		w.shape(s.Key)
 		w.b.WriteByte(']')
 		w.shape(s.Elem)
-	case Struct:
+	case Struct, Auto:
 		w.b.WriteByte('{')
 		for _, f := range s.Fields {
 			w.b.WriteString(f.Name + " ")

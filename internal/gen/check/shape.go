@@ -21,6 +21,7 @@ const (
 	Array
 	Map
 	Struct // field by field
+	Auto   // a struct of another package, by the methods that are generated there
 	Binary // by its own MarshalBinary and UnmarshalBinary
 	Text   // by its own MarshalText and UnmarshalText
 	Proto  // a pointer to a protobuf message
@@ -38,10 +39,6 @@ type Shape struct {
 
 	// ByPointer says that the methods of a Binary or Text type belong to the pointer to it.
 	ByPointer bool
-
-	// Methods says that a Struct of another package is encoded by the methods that are generated
-	// there.
-	Methods bool
 
 	rule rule // why it is Bad
 }
@@ -76,7 +73,7 @@ func (s *Shape) children(f func(way string, child *Shape) bool) {
 		f("[]", s.Elem)
 	case Map:
 		_ = f("[key]", s.Key) && f("[]", s.Elem)
-	case Struct:
+	case Struct, Auto:
 		for _, field := range s.Fields {
 			if !f("."+field.Name, field.Shape) {
 				return
@@ -166,7 +163,7 @@ func (s *Shape) MinSize() int {
 		return 1
 	case Array:
 		return int(min(s.Len*int64(s.Elem.MinSize()), maxMinSize))
-	case Struct:
+	case Struct, Auto:
 		n := 0
 		for _, f := range s.Fields {
 			n = min(n+f.Shape.MinSize(), maxMinSize)
@@ -285,7 +282,9 @@ func (c *shapes) fillNamed(s *Shape, named *types.Named) bool {
 	if obj.Pkg() != c.pkg && hasMethods(named) {
 		// What it is made of is needed all the same, as its own package sees it.
 		(&shapes{pkg: obj.Pkg()}).fillStruct(s, named.Underlying().(*types.Struct))
-		s.Methods = true
+		if s.Kind == Struct {
+			s.Kind = Auto
+		}
 		return true
 	}
 	return false

@@ -16,7 +16,7 @@ type coder struct{ sel, ptr string }
 // apart reports whether a shape needs functions of its own wherever it occurs.
 func apart(s *check.Shape) bool {
 	switch s.Kind {
-	case check.Struct, check.Array, check.Binary, check.Text, check.Proto:
+	case check.Struct, check.Auto, check.Array, check.Binary, check.Text, check.Proto:
 		return true
 	case check.Slice, check.Map, check.Pointer:
 		return s.Recursive()
@@ -212,21 +212,21 @@ func (w *writer) encHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $e.Leave()")
 	}
-	switch {
-	case s.Methods:
+	switch s.Kind {
+	case check.Auto:
 		w.p("$v.DivisiMarshal($e)")
-	case s.Kind == check.Struct:
+	case check.Struct:
 		for _, f := range s.Fields {
 			w.p("%s", w.enc(f.Shape, to, v+"."+f.Name))
 		}
-	case s.Kind == check.Array:
+	case check.Array:
 		w.p("%s.EncArray($e, $v[:], %s)", w.codegen(), w.encFunc(s.Elem))
-	case s.Kind == check.Binary, s.Kind == check.Text:
+	case check.Binary, check.Text:
 		if s.ByPointer {
 			v = "&" + v
 		}
 		w.p("%s.Enc%s($e, %s)", w.codegen(), form(s), v)
-	case s.Kind == check.Proto:
+	case check.Proto:
 		w.p("%s.EncMessage($e, $v == nil, func() ([]byte, error) { return %s.Marshal($v) })",
 			w.codegen(), w.proto())
 	default:
@@ -244,21 +244,21 @@ func (w *writer) decHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $d.Leave()")
 	}
-	switch {
-	case s.Methods:
+	switch s.Kind {
+	case check.Auto:
 		w.p("$v.DivisiUnmarshal($d)")
 		w.p("return")
-	case s.Kind == check.Struct:
+	case check.Struct:
 		for _, f := range s.Fields {
 			w.p("$v.%s = %s", f.Name, w.dec(f.Shape, from))
 		}
 		w.p("return")
-	case s.Kind == check.Array:
+	case check.Array:
 		w.p("%s.DecArray($d, $v[:], %s)", w.codegen(), w.decFunc(s.Elem))
 		w.p("return")
-	case s.Kind == check.Binary, s.Kind == check.Text:
+	case check.Binary, check.Text:
 		w.p("return %s.Dec%s[%s]($d)", w.codegen(), form(s), w.typ(s.Type))
-	case s.Kind == check.Proto:
+	case check.Proto:
 		w.p("return %s.DecMessage($d, func(data []byte, $v *%s) error {", w.codegen(), w.elem(s))
 		w.p("return %s.Unmarshal(data, $v)", w.proto())
 		w.p("})")
@@ -272,7 +272,7 @@ func (w *writer) copyHelper(name string, s *check.Shape) {
 	t := w.typ(s.Type)
 	w.p("func %s($v %s) %s {", name, t, t)
 	switch {
-	case s.Recursive(), s.Methods:
+	case s.Recursive(), s.Kind == check.Auto:
 		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
 	case s.Kind == check.Struct:
 		for _, f := range s.Fields {

@@ -107,7 +107,7 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
 			return
 		}
 		seen[s] = true
-		if s.Methods {
+		if s.Kind == check.Auto {
 			return // its package sees to it
 		}
 		if w.layoutMatters(s) {
