@@ -1,7 +1,7 @@
 # make help lists the targets. Two of them set a fresh machine up: make demo and make test.
 
 GO         ?= go
-MODULES    := . opentelemetry platform conformance
+MODULES    := . opentelemetry cmd/divisi e2e conformance
 PACKAGES   := $(MODULES:%=./%/...)
 BUILD      := build
 FUZZTIME   ?= 1m
@@ -44,7 +44,7 @@ cross: tools ## build what applications import for the other systems
 	@for os in darwin windows; do echo "vet for $$os"; GOOS=$$os $(GO) vet -gcflags='all=-N -l' \
 	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/... || exit 1; done
 	@echo "build divisi for darwin"
-	@cd platform && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null ./cmd/divisi
+	@cd cmd/divisi && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null .
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
@@ -56,10 +56,10 @@ generate: tools ## write the generated code anew
 	@$(GO) run ./cmd/divisigen $(PACKAGES)
 
 build: tools ## build the command divisi into ./build
-	@mkdir -p $(BUILD) && cd platform && $(GO) build -o ../$(DIVISI) ./cmd/divisi
+	@mkdir -p $(BUILD) && cd cmd/divisi && $(GO) build -o ../../$(DIVISI) .
 
 install: tools ## install the command divisi
-	@cd platform && $(GO) install -trimpath ./cmd/divisi
+	@cd cmd/divisi && $(GO) install .
 
 $(STATICCHECK): tools/go.mod
 	@mkdir -p $(BUILD) && echo "build staticcheck" && cd tools && \
@@ -68,9 +68,11 @@ $(STATICCHECK): tools/go.mod
 tidy: ## tidy the go.mod files; the modules refer to each other by the work space only
 	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && \
 	  $(GO) mod edit -replace github.com/divisi-go/divisi=$(CURDIR) \
+	    -replace github.com/divisi-go/divisi/cmd/divisi=$(CURDIR)/cmd/divisi \
 	    -replace github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
 	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
+	    -dropreplace github.com/divisi-go/divisi/cmd/divisi \
 	    -dropreplace github.com/divisi-go/divisi/opentelemetry; exit $$status) || exit 1; done
 
 tools:

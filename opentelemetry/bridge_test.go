@@ -97,7 +97,7 @@ func get(t *testing.T, url string) string {
 // TestOneTrace: spans of the application and of Divisi are one trace, wherever components run.
 func TestOneTrace(t *testing.T) {
 	testapp := build(t, ".", "./testapp")
-	divisi := build(t, "../platform", "./cmd/divisi")
+	divisi := build(t, "../cmd/divisi", ".")
 	for _, tc := range []struct {
 		name    string
 		command []string

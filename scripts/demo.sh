@@ -150,7 +150,7 @@ if ! browser >/dev/null && [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ]; then
   step "install Chromium"
 fi
 if browser >/dev/null; then
-  (cd platform && "$GO" run ./browsercheck -browser "$(browser)" -screenshots "$root/build" "$page" "$live") ||
+  (cd e2e && "$GO" run ./browsercheck -browser "$(browser)" -screenshots "$root/build" "$page" "$live") ||
     fail "the browser found something wrong"
   step "every page in a browser"
 elif [ "${CI:-}" = true ]; then

@@ -77,13 +77,13 @@ var decoders = map[string]string{
 	"internal/wire.ParsePreface":            "FuzzPreface",
 	"internal/wire.ParseSections":           "FuzzMeta",
 	"opentelemetry.toSDK":                   "FuzzSpan",
-	"platform/build.scan":                   "FuzzScan",
-	"platform/telemetry.(*logs).read":       "FuzzLog",
-	"platform/telemetry.(*tail).line":       "FuzzLog",
-	"platform/telemetry.ParseAttrs":         "FuzzQuery",
-	"platform/telemetry.ParseQuery":         "FuzzQuery",
-	"platform/telemetry.parse":              "FuzzEntry",
-	"platform/telemetry.readEnd":            "FuzzLog",
+	"cmd/divisi/build.scan":                 "FuzzScan",
+	"cmd/divisi/telemetry.(*logs).read":     "FuzzLog",
+	"cmd/divisi/telemetry.(*tail).line":     "FuzzLog",
+	"cmd/divisi/telemetry.ParseAttrs":       "FuzzQuery",
+	"cmd/divisi/telemetry.ParseQuery":       "FuzzQuery",
+	"cmd/divisi/telemetry.parse":            "FuzzEntry",
+	"cmd/divisi/telemetry.readEnd":          "FuzzLog",
 
 	// These decode nothing, but what is made of anything they are given is to hold, too.
 	"internal/name.distance":      "FuzzDistance",
@@ -107,8 +107,8 @@ var notDecoders = map[string]string{
 	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
 	"internal/keeper.(*stream).Read":          "passes the bytes on to output.read",
 	"internal/weavelet.(*conn).Read":          "passes the bytes on to net/http",
-	"platform/cli.(*target).read":             "opens the file, which config.Parse decodes",
-	"platform/cli.parseReplicas":              "reads the user's own flags",
+	"cmd/divisi/cli.(*target).read":           "opens the file, which config.Parse decodes",
+	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
 }
 
 var (

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/build"
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+func (c *command) callgraph() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "callgraph PROGRAM|PACKAGE",
+		Short: "Show which components of a program call which, without running it",
+		Long: "Show the components of a program, its listeners, and which components call which. The\n" +
+			"program is not run. A folder or an import path is built first.",
+		Example:     "  divisi callgraph .\n  divisi callgraph ./shop -o mermaid\n  divisi callgraph ./shop -o json",
+		Args:        cobra.ExactArgs(1),
+		Annotations: map[string]string{moreFormats: "mermaid"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			infos, err := c.componentsOf(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if done, err := c.json(graph(infos)); done {
+				return err
+			}
+			if c.output == "mermaid" {
+				fmt.Fprint(c.out, mermaid(infos))
+			} else {
+				fmt.Fprint(c.out, graphText(infos))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "format: text, json or mermaid")
+	return cmd
+}
+
+// componentsOf reads the components of a program, which is built first if a package is given.
+func (c *command) componentsOf(ctx context.Context, arg string) ([]codegen.Info, error) {
+	if info, err := os.Stat(arg); err == nil && !info.IsDir() {
+		return build.Components(arg)
+	}
+	pkg, err := packageOf(ctx, arg)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "divisi-callgraph")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	program, err := c.build(ctx, pkg, dir)
+	if err != nil {
+		return nil, err
+	}
+	return pkg.Components(program)
+}
+
+// component is a component as JSON shows it.
+type component struct {
+	Name      string   `json:"name"`
+	Impl      string   `json:"impl"`
+	Calls     []string `json:"calls"`
+	Listeners []string `json:"listeners"`
+	Methods   []string `json:"methods"`
+	Main      bool     `json:"main"`
+	Routed    bool     `json:"routed"`
+	Singleton bool     `json:"singleton"`
+	Always    bool     `json:"always"`
+}
+
+func graph(infos []codegen.Info) []component {
+	list := make([]component, len(infos))
+	some := func(s []string) []string { return append([]string{}, s...) } // [] rather than null
+	for n, i := range infos {
+		list[n] = component{i.Name, i.Impl, some(i.Refs), some(i.Listeners), some(i.Methods),
+			i.Main, i.Routed, i.Singleton, i.Always}
+	}
+	return list
+}
+
+func short(component string) string { return name.Component(component).Short() }
+
+func graphText(infos []codegen.Info) string {
+	var b strings.Builder
+	for _, i := range infos {
+		fmt.Fprintf(&b, "%s (%s)", short(i.Name), i.Name)
+		for _, l := range i.Listeners {
+			fmt.Fprintf(&b, " listens:%s", l)
+		}
+		if i.Routed {
+			b.WriteString(" routed")
+		}
+		if i.Singleton {
+			b.WriteString(" singleton")
+		}
+		b.WriteByte('\n')
+		for _, ref := range i.Refs {
+			fmt.Fprintf(&b, "  calls %s\n", short(ref))
+		}
+	}
+	return b.String()
+}
+
+func mermaid(infos []codegen.Info) string {
+	var b strings.Builder
+	number := map[string]int{}
+	b.WriteString("graph TD\n")
+	for n, i := range infos {
+		number[i.Name] = n
+		fmt.Fprintf(&b, "    c%d[%q]\n", n, short(i.Name))
+	}
+	for n, i := range infos {
+		for _, ref := range i.Refs {
+			if to, ok := number[ref]; ok {
+				fmt.Fprintf(&b, "    c%d --> c%d\n", n, to)
+			}
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+)
+
+func (c *command) metrics() *cobra.Command {
+	var timeout time.Duration
+	cmd := appArg(&cobra.Command{
+		Use:   "metrics [APP]",
+		Short: "Show the metrics of all replicas, as Prometheus reads them",
+		Long: "Show the metrics of all replicas, as Prometheus reads them: those of calls between\n" +
+			"components, and the application's own. The live page serves the same under /metrics.",
+		Example: "  divisi metrics\n  divisi metrics shop -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			app, err := pick(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			return within(cmd.Context(), timeout, func(ctx context.Context) error {
+				all, err := app.Metrics(ctx)
+				if err != nil {
+					return err
+				}
+				if done, err := c.json(all); done {
+					return err
+				}
+				return telemetry.WritePrometheus(c.out, app.Status.App, all)
+			})
+		},
+	})
+	timeoutFlag(cmd, &timeout, 10*time.Second)
+	return cmd
+}

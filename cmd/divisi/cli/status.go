@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/internal/control"
+)
+
+func (c *command) status() *cobra.Command {
+	return appArg(&cobra.Command{
+		Use:   "status [APP]",
+		Short: "Show everything that is known about an application",
+		Long: "Show everything that is known about an application: addresses, groups, replicas, and how\n" +
+			"processes ended. The exit code is 3 if it is degraded.",
+		Example: "  divisi status\n  divisi status shop -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			app, err := pick(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			if done, err := c.json(app.Status); done {
+				return degraded(app.Status, err)
+			}
+			c.showStatus(app, time.Now())
+			return degraded(app.Status, nil)
+		},
+	})
+}
+
+func (c *command) showStatus(app control.Running, now time.Time) {
+	s := app.Status
+	fmt.Fprintf(c.out, "%s is %s\n\n", s.App, c.paint(s.State))
+	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
+		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(app.Info.Pid)},
+		{"logs", app.Info.LogDir}, {"control", app.Info.Socket}}
+	for _, l := range s.Listeners {
+		rows = append(rows, []string{"listener " + l.Name, l.URL})
+	}
+	if app.Info.Admin != "" {
+		rows = append(rows, []string{"live page", app.Info.Admin})
+	}
+	c.columns(rows)
+	fmt.Fprintln(c.out)
+	rows = [][]string{{"GROUP", "READY", "COMPONENTS"}}
+	for _, g := range s.Groups {
+		rows = append(rows, []string{
+			g.Name, fmt.Sprintf("%d/%d", g.Ready, g.Wanted), strings.Join(g.Components, " "),
+		})
+	}
+	c.columns(rows)
+	fmt.Fprintln(c.out)
+	c.columns(replicaRows(s.Replicas, now))
+	first := "\n"
+	for _, r := range s.Replicas {
+		if r.LastExit != nil {
+			fmt.Fprintf(c.out, "%s%s %s at %s\n", first, r.Name, r.LastExit.Text,
+				r.LastExit.Time.Local().Format(time.TimeOnly))
+			first = ""
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/pprof/profile"
+
+	"github.com/divisi-go/divisi/cmd/divisi/build"
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/deployer"
+)
+
+func TestChoose(t *testing.T) {
+	shops := []string{"shop", "shop-2", "store"}
+	for _, tt := range []struct {
+		asked string
+		names []string
+		want  string // a name, or the beginning of an error
+	}{
+		{"", []string{"shop"}, "shop"},
+		{"shop", shops, "shop"},
+		{"shop-", shops, "shop-2"},
+		{"st", shops, "store"},
+		{"sh", shops, "2: several applications run: give one of shop, shop-2"},
+		{"", shops, "2: several applications run: give one of shop, shop-2, store"},
+		{"shpo", shops, `1: no application "shpo" runs: did you mean "shop"?`},
+		{"shop", nil, "1: no application runs"},
+	} {
+		var args []string
+		if tt.asked != "" {
+			args = []string{tt.asked}
+		}
+		got := ""
+		i, err := choose(args, tt.names)
+		var coded *exitError
+		if errors.As(err, &coded) {
+			got = fmt.Sprintf("%d: %v", coded.code, err)
+		} else {
+			got = tt.names[i]
+		}
+		if got != tt.want {
+			t.Errorf("%q of %v: got %s, want %s", tt.asked, tt.names, got, tt.want)
+		}
+	}
+}
+
+func TestParseReplicas(t *testing.T) {
+	got, err := parseReplicas([]string{"3", "cart=1", "pay=1000"})
+	if want := map[string]int{"": 3, "cart": 1, "pay": 1000}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, wrong := range []string{"", "0", "-1", "1001", "many", "cart=", "cart=x", "=3", "cart=1=2"} {
+		if got, err := parseReplicas([]string{wrong}); err == nil {
+			t.Errorf("%q is read as %v", wrong, got)
+		}
+	}
+}
+
+func TestAgeOf(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "0s", 1499 * time.Millisecond: "1s", 187 * time.Second: "3m7s",
+		time.Hour: "1h0m", 125*time.Minute + 9*time.Second: "2h5m", 219 * time.Hour: "9d3h",
+	} {
+		if got := ageOf(d); got != want {
+			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestReplicaTable(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	next := now.Add(1530 * time.Millisecond)
+	var out bytes.Buffer
+	c := &command{out: &out}
+	c.columns(replicaRows([]deployer.ReplicaStatus{
+		{Name: "shop-cart-0", Pid: 4711, Group: "cart", State: "ready", Started: now.Add(-time.Minute),
+			Components: []string{"cart.Cart", "größe.Größe"}},
+		{Name: "shop-größe-11", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
+	}, now))
+	want := `NAME           PID   GROUP  STATE         RESTARTS  AGE   COMPONENTS
+shop-cart-0    4711  cart   ready         0         1m0s  cart.Cart größe.Größe
+shop-größe-11  -     größe  backoff 1.5s  3         -
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	var out bytes.Buffer
+	c := &command{out: &out}
+	c.showStatus(control.Running{
+		Info: control.Info{Pid: 99, Socket: "/run/99.control", Admin: "http://127.0.0.1:2", LogDir: "/logs"},
+		Status: deployer.Status{
+			App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
+			Listeners: []deployer.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
+			Groups:    []deployer.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
+			Replicas: []deployer.ReplicaStatus{{Name: "shop-cart-0", State: "failed",
+				LastExit: &deployer.ExitStatus{Text: "exited with code 3", Time: now}}},
+		},
+	}, now)
+	want := `shop is degraded
+
+version       V1
+binary        /bin/shop
+started       2026-01-02 03:04:05
+process       99
+logs          /logs
+control       /run/99.control
+listener web  http://127.0.0.1:1
+live page     http://127.0.0.1:2
+
+GROUP  READY  COMPONENTS
+cart   1/2    cart.Cart
+
+NAME         PID  GROUP  STATE   RESTARTS  AGE  COMPONENTS
+shop-cart-0  -           failed  0         -
+
+shop-cart-0 exited with code 3 at 03:04:05
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestReport(t *testing.T) {
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		ctx  context.Context
+		err  error
+		code int
+		text string
+	}{
+		{t.Context(), nil, 0, ""},
+		{t.Context(), errors.New("bad"), 1, "divisi: error: bad\n"},
+		{t.Context(), usageError("wrong %s", "flag"), 2, "divisi: error: wrong flag\n"},
+		{t.Context(), failure("do this", "bad"), 1, "divisi: error: bad\ndivisi: hint: do this\n"},
+		{t.Context(), &build.Error{Text: "bad", Way: "out"}, 1, "divisi: error: bad\ndivisi: hint: out\n"},
+		{t.Context(), degraded(deployer.Status{App: "shop", State: "degraded"}, nil), 3,
+			"divisi: error: shop is degraded\ndivisi: hint: see: divisi logs shop --level warn\n"},
+		{t.Context(), context.DeadlineExceeded, 4, "divisi: error: context deadline exceeded\n"},
+		{interrupted, context.Canceled, 130, ""},
+	} {
+		var out bytes.Buffer
+		c := &command{err: &out}
+		if code := c.report(tt.ctx, tt.err); code != tt.code || out.String() != tt.text {
+			t.Errorf("%v: got %d and %q", tt.err, code, out.String())
+		}
+	}
+}
+
+func TestWithin(t *testing.T) {
+	wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	var coded *exitError
+	if err := within(t.Context(), time.Millisecond, wait); !errors.As(err, &coded) || coded.code != exitTimeout {
+		t.Errorf("got %v", err)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := within(interrupted, time.Hour, wait); err != context.Canceled {
+		t.Errorf("got %v", err)
+	}
+	if err := within(t.Context(), time.Hour, func(context.Context) error { return nil }); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMermaid(t *testing.T) {
+	const shop = "example.com/shop/"
+	got := mermaid([]codegen.Info{
+		{Name: shop + "cart/Cart", Refs: []string{shop + "cart/Store#fast", shop + "not/Linked"}},
+		{Name: shop + "cart/Store#fast"},
+	})
+	want := "graph TD\n    c0[\"cart.Cart\"]\n    c1[\"cart.Store#fast\"]\n    c0 --> c1\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What an operator should notice is shown; what is as it was asked to be is not.
+func TestHandle(t *testing.T) {
+	var out bytes.Buffer
+	r := &runner{c: &command{err: &out}}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, e := range []deployer.Event{
+		{Kind: "started", Replica: "a-main-0", Text: "a-main-0 started as process 7"},
+		{Kind: "exited", Replica: "a-main-0", Text: "a-main-0 (process 7) exited with code 3"},
+		{Kind: "backoff", Replica: "a-main-0", Text: "a-main-0 starts again in 1s"},
+		{Kind: "backoff", Replica: "a-main-0", Text: "a-main-0 starts again in 2s"},
+		{Kind: "draining", Replica: "a-main-0", Text: "a-main-0 is draining"},
+		{Kind: "draining", Text: "stopping in order"},
+		{Kind: "exited", Replica: "a-main-0", Text: "a-main-0 (process 8) exited with code 0"},
+		{Kind: "stopped", Text: "everything has stopped"},
+	} {
+		e.Time = at
+		r.handle(e)
+	}
+	want := `03:04:05 a-main-0 (process 7) exited with code 3
+03:04:05 a-main-0 starts again in 1s
+divisi: hint: see why: divisi logs --replica a-main-0 --tail 20
+03:04:05 a-main-0 starts again in 2s
+03:04:05 stopping in order
+03:04:05 everything has stopped
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+	if n := len(r.events.List()); n != 8 {
+		t.Errorf("%d events are kept, want all 8", n)
+	}
+}
+
+func TestConcerns(t *testing.T) {
+	s := &source{target: &target{file: "/app/app.toml"}}
+	for _, tt := range []struct {
+		event fsnotify.Event
+		want  bool
+	}{
+		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Write}, true},
+		{fsnotify.Event{Name: "/app/app.toml", Op: fsnotify.Create}, true},
+		{fsnotify.Event{Name: "/app/other.toml", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Chmod}, false},
+		{fsnotify.Event{Name: "/app/main_test.go", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/.main.go.swp", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/main.go~", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/app.log", Op: fsnotify.Write}, false},
+	} {
+		if s.concerns(tt.event) != tt.want {
+			t.Errorf("%v: %v, want %v", tt.event, !tt.want, tt.want)
+		}
+	}
+}
+
+func TestMergeProfiles(t *testing.T) {
+	one := func(function string, value int64) []byte {
+		f := &profile.Function{ID: 1, Name: function}
+		l := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
+		p := &profile.Profile{
+			SampleType: []*profile.ValueType{{Type: "cpu", Unit: "ns"}}, Function: []*profile.Function{f},
+			Location: []*profile.Location{l}, Sample: []*profile.Sample{{Location: []*profile.Location{l}, Value: []int64{value}}},
+		}
+		var b bytes.Buffer
+		if err := p.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	merged, err := merge(map[string][]byte{"a": one("hot", 3), "b": one("hot", 4), "c": one("cold", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, s := range merged.Sample {
+		got[s.Location[0].Line[0].Function.Name] = s.Value[0]
+	}
+	if want := map[string]int64{"hot": 7, "cold": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, err := merge(map[string][]byte{"a": []byte("x")}); err == nil || !strings.Contains(err.Error(), "the profile of a is damaged") {
+		t.Errorf("got %v", err)
+	}
+}

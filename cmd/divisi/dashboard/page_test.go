@@ -1,0 +1,213 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/envelope/metrics"
+	"github.com/divisi-go/divisi/internal/deployer"
+)
+
+// application is one that says what a test wants it to.
+type application struct {
+	status  deployer.Status
+	metrics map[string][]*metrics.MetricSnapshot
+	err     error
+}
+
+func (a *application) Status() deployer.Status { return a.status }
+
+func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {
+	return a.metrics, a.err
+}
+
+func calledTwice(replica string, value float64) *metrics.MetricSnapshot {
+	return &metrics.MetricSnapshot{
+		Id: uint64(len(replica)), Name: "divisi_method_count", Value: value,
+		Labels: map[string]string{
+			"caller": "example.com/shop/Main", "component": "example.com/shop/cart/Cart", "method": "View",
+		},
+	}
+}
+
+func shop() *application {
+	return &application{
+		status: deployer.Status{App: "shop", State: "running"},
+		metrics: map[string][]*metrics.MetricSnapshot{
+			"shop-main-0": {calledTwice("a", 2)}, "shop-main-1": {calledTwice("b", 3)},
+		},
+	}
+}
+
+// get asks the handler under a host's name.
+func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
+	t.Helper()
+	request := httptest.NewRequest("GET", path, nil)
+	request.Host = host
+	recorder := httptest.NewRecorder()
+	p.Handler().ServeHTTP(recorder, request)
+	body, err := io.ReadAll(recorder.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recorder.Result(), string(body)
+}
+
+func TestHost(t *testing.T) {
+	p := &Page{app: shop(), events: &telemetry.Events{}}
+	for host, want := range map[string]int{
+		"localhost": 200, "localhost:1234": 200, "127.0.0.1:1234": 200, "127.0.0.1": 200,
+		"[::1]:1234":   200,
+		"evil.example": 403, "evil.example:1234": 403, "localhost.evil.example": 403,
+		"192.168.0.1:1234": 403, "": 403,
+	} {
+		for _, path := range []string{"/", "/data", "/metrics", "/healthz"} {
+			if response, _ := get(t, p, host, path); response.StatusCode != want {
+				t.Errorf("%s under the name %q: status %d, want %d", path, host, response.StatusCode, want)
+			}
+		}
+	}
+}
+
+func TestPageLoadsNothingFromElsewhere(t *testing.T) {
+	p := &Page{app: shop(), events: &telemetry.Events{}}
+	for path, kind := range map[string]string{
+		"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript", "/graph.js": "text/javascript",
+	} {
+		response, body := get(t, p, "localhost", path)
+		if got := response.Header.Get("Content-Type"); response.StatusCode != 200 || !strings.HasPrefix(got, kind) {
+			t.Errorf("%s: status %d, type %q, want 200 and %s", path, response.StatusCode, got, kind)
+		}
+		policy := response.Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: Content-Security-Policy %q", path, policy)
+		}
+		// Namespaces are names, not addresses.
+		body = strings.NewReplacer("http://www.w3.org/2000/svg", "").Replace(body)
+		for _, bad := range []string{"http://", "https://", "innerHTML", "insertAdjacentHTML", " onclick=", " style=\""} {
+			if strings.Contains(body, bad) {
+				t.Errorf("%s has %q in it", path, bad)
+			}
+		}
+	}
+}
+
+func TestData(t *testing.T) {
+	events := &telemetry.Events{}
+	for range 3 {
+		events.Add(deployer.Event{Kind: "ready", Text: "<script>"})
+	}
+	app := shop()
+	response, body := get(t, &Page{app: app, events: events}, "localhost", "/data")
+	var data struct {
+		Time   time.Time
+		Status deployer.Status
+		Events []deployer.Event
+		Calls  []Calls
+	}
+	if err := json.Unmarshal([]byte(body), &data); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	want := Calls{Caller: "main", Component: "cart.Cart", Method: "View", Count: 5}
+	if data.Status.App != "shop" || len(data.Events) != 3 || data.Time.IsZero() ||
+		len(data.Calls) != 1 || data.Calls[0].Count != want.Count || data.Calls[0].Component != want.Component {
+		t.Errorf("data = %+v, want the application, three events, and the calls %+v", data, want)
+	}
+	if response.Header.Get("Content-Type") != "application/json" || strings.Contains(body, "<script>") {
+		t.Errorf("data that a browser could take for a page: %v", response.Header)
+	}
+	app.err = errors.New("it is ending")
+	if _, body := get(t, &Page{app: app, events: events}, "localhost", "/data"); !strings.Contains(body, `"calls":[]`) {
+		t.Errorf("without metrics: %s", body)
+	}
+}
+
+func TestLog(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"divisi":1,"time":"2026-01-02T03:04:05Z","level":"info","msg":"<b>","node":"shop-cart-0"}
+{"divisi":1,"time":"2026-01-02T03:04:06Z","level":"warn","msg":"late","node":"shop-cart-0","attrs":{"user":"7"}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "shop-cart-0.log"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := shop()
+	p := &Page{app: app, events: &telemetry.Events{}, logDir: dir}
+	for level, want := range map[string]int{"": 2, "info": 2, "warn": 1, "error": 0} {
+		response, body := get(t, p, "localhost", "/log?level="+level)
+		var entries []telemetry.Entry
+		if err := json.Unmarshal([]byte(body), &entries); err != nil || len(entries) != want || entries == nil {
+			t.Errorf("level %q: %s (%v)", level, body, err)
+		}
+		if response.Header.Get("Content-Type") != "application/json" || strings.Contains(body, "<b>") {
+			t.Errorf("a log that a browser could take for a page: %v", response.Header)
+		}
+	}
+	app.status.Started = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
+	if _, body := get(t, p, "localhost", "/log"); strings.Count(body, `"msg"`) != 1 || !strings.Contains(body, "late") {
+		t.Errorf("since the start: %s", body)
+	}
+	if response, _ := get(t, p, "localhost", "/log?level=worn"); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("an unknown level: status %d", response.StatusCode)
+	}
+	if response, _ := get(t, p, "evil.example", "/log"); response.StatusCode != http.StatusForbidden {
+		t.Errorf("under another name: status %d", response.StatusCode)
+	}
+	p.logDir = filepath.Join(dir, "none")
+	if response, _ := get(t, p, "localhost", "/log"); response.StatusCode != http.StatusInternalServerError {
+		t.Errorf("without a folder: status %d", response.StatusCode)
+	}
+}
+
+func TestMetricsAndHealth(t *testing.T) {
+	app := shop()
+	p := &Page{app: app, events: &telemetry.Events{}}
+	response, body := get(t, p, "localhost", "/metrics")
+	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
+		t.Errorf("/metrics has the type %q", got)
+	}
+	if !strings.Contains(body, `divisi_method_count{app="shop",replica="shop-main-1",`) {
+		t.Errorf("/metrics = %s", body)
+	}
+	app.err = errors.New("it is ending")
+	if response, body := get(t, p, "localhost", "/metrics"); response.StatusCode != 503 || !strings.Contains(body, "ending") {
+		t.Errorf("/metrics at the end: status %d, %s", response.StatusCode, body)
+	}
+	if response, body := get(t, p, "localhost", "/healthz"); response.StatusCode != 200 || body != "ok\n" {
+		t.Errorf("/healthz: status %d, %q", response.StatusCode, body)
+	}
+}
+
+func TestListenOnThisMachineOnly(t *testing.T) {
+	if p, err := Listen("", shop(), &telemetry.Events{}, ""); p != nil || err != nil {
+		t.Errorf("without an address: %v, %v; want no page", p, err)
+	}
+	if _, err := Listen("0.0.0.0:0", shop(), &telemetry.Events{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
+		t.Errorf("at an address that others reach: %v, want an error that names --admin", err)
+	}
+	p, err := Listen("localhost:0", shop(), &telemetry.Events{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(ctx) }()
+	response, err := http.Get(p.URL() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	cancel()
+	if err := <-served; err != nil || response.StatusCode != 200 {
+		t.Errorf("status %d, and Serve ended with %v", response.StatusCode, err)
+	}
+}

@@ -1,0 +1,261 @@
+// Package e2e tests the command divisi as its users see it: real programs, real processes.
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/divisi-go/divisi/cmd/divisi/cli"
+	"github.com/divisi-go/divisi/internal/deployer"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"divisi": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// patience bounds every wait for a condition.
+const patience = 45 * time.Second
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := filepath.Join(t.TempDir(), "hello")
+	build := exec.Command("go", "build", "-o", hello, "./examples/hello")
+	build.Dir = root
+	if printed, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the example hello: %v\n%s", err, printed)
+	}
+	var goEnv struct{ GOCACHE, GOMODCACHE, GOPROXY, GOFLAGS string }
+	printed, err := exec.Command("go", "env", "-json").Output()
+	if err == nil {
+		err = json.Unmarshal(printed, &goEnv)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			// The paths of sockets are short.
+			runtime, err := os.MkdirTemp("", "e2e")
+			if err != nil {
+				return err
+			}
+			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
+			env.Defer(func() { os.RemoveAll(runtime) })
+			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
+				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+runtime,
+				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
+				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local")
+			env.Values["vars"] = env.Vars
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "until": until, "field": field, "listener": listener, "get": get,
+			"load": load, "replace": replace, "shows": shows, "gone": gone,
+		},
+	})
+}
+
+// poll repeats a question until the answer is yes.
+func poll(ts *testscript.TestScript, what string, ask func() bool) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !ask(); <-tick.C {
+		if time.Now().After(end) {
+			ts.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// code N PROGRAM ARGS...: the program ends with an exit code.
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// ask returns the output of divisi, without a line in the log of the script each time.
+func ask(ts *testscript.TestScript, args ...string) []byte {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Args[0] = "divisi"
+	cmd.Env = ts.Value("vars").([]string)
+	cmd.Dir = ts.MkAbs(".")
+	printed, _ := cmd.Output() // its exit code is not the question
+	return printed
+}
+
+// until PATTERN ARGS...: repeats divisi until its output has the pattern, whatever its
+// exit code.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	pattern, err := regexp.Compile("(?s)" + args[0])
+	ts.Check(err)
+	var last []byte
+	defer func() { ts.Logf("%s", last) }()
+	poll(ts, fmt.Sprint(args), func() bool {
+		last = ask(ts, args[1:]...)
+		return pattern.Match(last) != neg
+	})
+}
+
+// status returns the status of an application; it fails the question, not the script, if there
+// is none yet.
+func status(ts *testscript.TestScript, app string) (s deployer.Status, ok bool) {
+	err := json.Unmarshal(ask(ts, "status", app, "-o", "json"), &s)
+	return s, err == nil
+}
+
+// field VAR APP REPLICA pid|restarts|state: puts it into a variable.
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, "a replica "+args[2], func() bool {
+		s, ok := status(ts, args[1])
+		for _, r := range s.Replicas {
+			if ok && r.Name == args[2] {
+				values := map[string]string{
+					"pid": strconv.Itoa(r.Pid), "restarts": strconv.Itoa(r.Restarts), "state": r.State,
+				}
+				ts.Setenv(args[0], values[args[3]])
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// listener VAR APP: puts the address of its first listener into a variable, once all of it is
+// ready.
+func listener(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, "listeners of "+args[1], func() bool {
+		s, ok := status(ts, args[1])
+		if !ok || s.State != "running" || len(s.Listeners) == 0 {
+			return false
+		}
+		ts.Setenv(args[0], s.Listeners[0].URL)
+		return true
+	})
+}
+
+// fetch returns the body of a page that answers with success.
+func fetch(url string) (string, error) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", response.StatusCode, body)
+	}
+	return string(body), err
+}
+
+// get PATTERN URL: asks until the page has the pattern.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	poll(ts, fmt.Sprint(args), func() bool {
+		body, err := fetch(args[1])
+		return err == nil && pattern.MatchString(body)
+	})
+}
+
+// shows FILE PATTERN: waits until a file has the pattern, such as what a program in the background
+// prints.
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	var text []byte
+	defer func() { ts.Logf("%s", text) }()
+	poll(ts, fmt.Sprint(args), func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(args[0]))
+		return pattern.Match(text)
+	})
+}
+
+// gone PID: waits until no process has that number.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	poll(ts, fmt.Sprint("the end of ", pid), func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+}
+
+// replace FILE OLD NEW: replaces a text in a file.
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), args[1], args[2])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// requests are those that load makes.
+type requests struct {
+	stop, done chan struct{}
+	made       atomic.Int64
+	failed     atomic.Pointer[error]
+}
+
+// load start URL asks for a page all the time; load end says whether every answer was a success.
+func load(ts *testscript.TestScript, _ bool, args []string) {
+	r := ts.Value("load").(*requests)
+	if args[0] == "end" {
+		close(r.stop)
+		<-r.done
+		if err := r.failed.Load(); err != nil {
+			ts.Fatalf("after %d requests, one failed: %v", r.made.Load(), *err)
+		}
+		return
+	}
+	url := args[1]
+	go func() {
+		defer close(r.done)
+		for r.failed.Load() == nil {
+			select {
+			case <-r.stop:
+				return
+			default:
+			}
+			if _, err := fetch(url); err != nil {
+				r.failed.Store(&err)
+			}
+			r.made.Add(1)
+		}
+	}()
+	ts.Defer(func() {
+		select {
+		case <-r.stop:
+		default:
+			close(r.stop)
+		}
+		<-r.done
+	})
+	poll(ts, "requests", func() bool { return r.made.Load() > 3 || r.failed.Load() != nil })
+}

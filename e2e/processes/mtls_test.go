@@ -1,0 +1,200 @@
+//go:build linux || darwin
+
+package processes_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/pipe"
+)
+
+// impostors is a launcher that starts no process for some groups, but plays a weavelet that hands
+// its certificate to the test.
+type impostors struct {
+	deployer.Launcher
+	groups       []string
+	certificates chan impostor // one of each group
+
+	mu      sync.Mutex // guards playing
+	playing map[string]*pipe.Weavelet
+}
+
+type impostor struct {
+	group       string
+	certificate tls.Certificate
+	err         error
+}
+
+func (l *impostors) Launch(launch deployer.Launch) (deployer.Process, error) {
+	for _, group := range l.groups {
+		if strings.Contains(launch.Name, "-"+group+"-") {
+			return l.impersonate(launch.Name, group)
+		}
+	}
+	return l.Launcher.Launch(launch)
+}
+
+func (l *impostors) impersonate(name, group string) (deployer.Process, error) {
+	in, toWeavelet, err := os.Pipe()
+	if err != nil {
+		return deployer.Process{}, err
+	}
+	fromWeavelet, out, err := os.Pipe()
+	if err != nil {
+		return deployer.Process{}, errors.Join(err, in.Close(), toWeavelet.Close())
+	}
+	exited := make(chan deployer.ExitStatus, 1)
+	go func() {
+		err := l.play(name, group, in, out)
+		exited <- deployer.ExitStatus{Time: time.Now(), Text: fmt.Sprint("the play is over: ", err)}
+	}()
+	return deployer.Process{Pid: os.Getpid(), In: toWeavelet, Out: fromWeavelet, Exited: exited}, nil
+}
+
+// play is a weavelet that hosts nothing and is always well.
+func (l *impostors) play(name, group string, in, out *os.File) error {
+	w, _, err := pipe.NewWeavelet(in, out)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	l.mu.Lock()
+	l.playing[name] = w
+	l.mu.Unlock()
+	err = w.Hello(&protos.WeaveletInfo{DialAddr: "mtls://tcp://127.0.0.1:1", Version: &protos.SemVer{Minor: 20}})
+	if err != nil {
+		return err
+	}
+	go func() {
+		who := impostor{group: group}
+		var reply *protos.GetSelfCertificateReply
+		if reply, who.err = w.GetSelfCertificate(context.Background(), &protos.GetSelfCertificateRequest{}); who.err == nil {
+			who.certificate, who.err = tls.X509KeyPair(reply.Cert, reply.Key)
+		}
+		l.certificates <- who
+	}()
+	return w.Serve(context.Background(), well{})
+}
+
+func (l *impostors) Signal(name string, s os.Signal) error {
+	l.mu.Lock()
+	w := l.playing[name]
+	l.mu.Unlock()
+	if w == nil {
+		return l.Launcher.Signal(name, s)
+	}
+	return w.Close()
+}
+
+// well answers health and forgets everything else.
+type well struct{}
+
+func (well) GetHealth(context.Context, *protos.GetHealthRequest) (*protos.GetHealthReply, error) {
+	return &protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY, Ready: true}, nil
+}
+
+func (well) GetMetrics(context.Context, *protos.GetMetricsRequest) (*protos.GetMetricsReply, error) {
+	return &protos.GetMetricsReply{}, nil
+}
+
+func (well) GetLoad(context.Context, *protos.GetLoadRequest) (*protos.GetLoadReply, error) {
+	return &protos.GetLoadReply{}, nil
+}
+
+func (well) GetProfile(context.Context, *protos.GetProfileRequest) (*protos.GetProfileReply, error) {
+	return &protos.GetProfileReply{}, nil
+}
+
+func (well) UpdateRoutingInfo(context.Context, *protos.UpdateRoutingInfoRequest) (*protos.UpdateRoutingInfoReply, error) {
+	return &protos.UpdateRoutingInfoReply{}, nil
+}
+
+func (well) UpdateComponents(context.Context, *protos.UpdateComponentsRequest) (*protos.UpdateComponentsReply, error) {
+	return &protos.UpdateComponentsReply{}, nil
+}
+
+func (well) Drain(context.Context, *protos.DrainRequest) (*protos.DrainReply, error) {
+	return &protos.DrainReply{}, nil
+}
+
+// TestMTLSDenied has certificates decide who may call whom: the same call, of the same replica, is
+// answered for a group with a reference to the component, and refused with the reason for one
+// without.
+func TestMTLSDenied(t *testing.T) {
+	t.Parallel()
+	fake := &impostors{
+		groups: []string{"loner", "b"}, certificates: make(chan impostor, 2), playing: map[string]*pipe.Weavelet{},
+	}
+	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
+		"main": {"Main", "Crash", "Probe"}, "a": {"A"}, "b": {"B"}, "c": {"C"}, "loner": {"Loner"},
+	})+"[process]\nmtls = true\nreplicas = 1\n"), deployer.Options{}, func(l deployer.Launcher) deployer.Launcher {
+		fake.Launcher = l
+		return fake
+	})
+	status := d.ready(5)
+	if pid := d.get("/direct?n=0"); pid != fmt.Sprint(inGroup(status, "c")[0].Pid) {
+		t.Errorf("A calls C in the process %s", pid)
+	}
+	address := inGroup(status, "c")[0].Address
+	if !strings.HasPrefix(address, "mtls://") {
+		t.Fatalf("C is at %s", address)
+	}
+	for range fake.groups {
+		who := <-fake.certificates
+		if who.err != nil {
+			t.Fatal(who.err)
+		}
+		reply, err := callPid(t, address, who.certificate)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", who.group, err)
+		case who.group == "b" && reply.Status != call.StatusOK:
+			t.Errorf("b may call C, and is answered %v: %s", reply.Status, reply.Body)
+		case who.group == "loner" && (reply.Status != call.StatusUnimplemented ||
+			string(reply.Body) != "the caller may not call "+component("C")):
+			t.Errorf("the loner may not call C, and is answered %v: %s", reply.Status, reply.Body)
+		}
+	}
+}
+
+// callPid calls C.Pid with a certificate.
+func callPid(t *testing.T, address string, certificate tls.Certificate) (call.Reply, error) {
+	t.Helper()
+	generated, err := os.ReadFile("testapp/divisi_gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`codegen\.Method\[C\]\{Name: "Pid", Layout: 0x([0-9a-f]+),`).FindSubmatch(generated)
+	if found == nil {
+		t.Fatal("the generated code has no layout of C.Pid")
+	}
+	layout, err := strconv.ParseUint(string(found[1]), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pool := call.NewPool(call.PoolOptions{Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		return call.Dial(ctx, address, &tls.Config{
+			Certificates: []tls.Certificate{certificate}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
+		})
+	}})
+	defer pool.Close()
+	pool.SetReplicas([]string{address})
+	return pool.Call(ctx, &call.Request{Method: call.Key(codegen.MethodKey(component("C"), "Pid", layout))})
+}
