@@ -17,7 +17,7 @@ import (
 func run(t *testing.T, body func(t *testing.T, e Echo)) {
 	t.Parallel()
 	for _, runner := range divisitest.AllRunners() {
-		runner.Config = "[process]\nreplicas = 1\n"
+		runner.Config = "[divisi]\nreplicas = 1\n"
 		runner.Test(t, body)
 	}
 }

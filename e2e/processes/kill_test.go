@@ -179,7 +179,7 @@ func (d *deployment) stopAndGo(victim deployer.ReplicaStatus) {
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
 	conf := groups(map[string][]string{"main": {"Main", "A", "B", "C", "Crash", "Probe"}, "loner": {"Loner"}})
-	d := deploy(t, specOf(t, "testapp", conf+"[process]\nreplicas = 1\n"), deployer.Options{}, nil)
+	d := deploy(t, specOf(t, "testapp", conf+"[divisi]\nreplicas = 1\n"), deployer.Options{}, nil)
 	before := d.ready(2)
 	if got := d.get("/jam?n=100"); !strings.HasSuffix(got, "/Loner.Jam: context deadline exceeded\n") {
 		t.Fatalf("jammed: %q", got)

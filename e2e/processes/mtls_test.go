@@ -142,7 +142,7 @@ func TestMTLSDenied(t *testing.T) {
 	}
 	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
 		"main": {"Main", "Crash", "Probe"}, "a": {"A"}, "b": {"B"}, "c": {"C"}, "loner": {"Loner"},
-	})+"[process]\nmtls = true\nreplicas = 1\n"), deployer.Options{}, func(l deployer.Launcher) deployer.Launcher {
+	})+"[divisi]\nreplicas = 1\n[process]\nmtls = true\n"), deployer.Options{}, func(l deployer.Launcher) deployer.Launcher {
 		fake.Launcher = l
 		return fake
 	})

@@ -46,16 +46,16 @@ var apart = groups(map[string][]string{
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	const code, intensity = 3, 2
-	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
+	spec := specOf(t, "testapp", groups(map[string][]string{
 		"main": {"Main", "Probe", "Loner"}, "abc": {"A", "B", "C"}, "crash": {"Crash"},
 	})+fmt.Sprintf(`
 [divisi]
 restart = { intensity = %d, window = "5m", backoff = "1500ms", max_backoff = "4s" }
-[process]
-replicas = { main = 2, abc = 2, crash = 1 }
 [%q]
 exit_code = %d
-`, intensity, component("Crash"), code)), deployer.Options{}, nil)
+`, intensity, component("Crash"), code))
+	spec.Replicas = map[string]int{"crash": 1}
+	d := deploy(t, spec, deployer.Options{}, nil)
 	siblings := map[string]int{}
 	d.until("siblings are ready", func(s deployer.Status) bool {
 		clear(siblings)
@@ -104,7 +104,7 @@ func TestOverlappingGroups(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
 		"main": {"Main", "Crash", "Probe", "Loner"}, "ab": {"A", "B"}, "bc": {"B", "C"}, "cc": {"C"},
-	})+"[process]\nreplicas = 1\n"), deployer.Options{}, nil)
+	})+"[divisi]\nreplicas = 1\n"), deployer.Options{}, nil)
 	d.get("/where?n=1")
 	status := d.ready(4)
 	pid := func(group string) int { return inGroup(status, group)[0].Pid }
@@ -187,7 +187,7 @@ func (l *spanLog) traces() map[string][]*protos.Span {
 func TestTraceAcrossWeavelets(t *testing.T) {
 	t.Parallel()
 	var log spanLog
-	d := deploy(t, specOf(t, "testapp", apart+"[process]\nreplicas = 1\n"), deployer.Options{HandleSpans: log.add}, nil)
+	d := deploy(t, specOf(t, "testapp", apart+"[divisi]\nreplicas = 1\n"), deployer.Options{HandleSpans: log.add}, nil)
 	want := []string{"HTTP chain", "testapp.A.Chain client", "testapp.A.Chain server",
 		"testapp.B.Chain client", "testapp.B.Chain server"}
 	var got []string
@@ -245,7 +245,7 @@ func line(t *testing.T, spans []*protos.Span) (names []string) {
 // TestHeapProfile: the profile of a process says who holds its memory, by the profiler's estimate.
 func TestHeapProfile(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, specOf(t, "testapp", apart+"[process]\nreplicas = 1\n"), deployer.Options{}, nil)
+	d := deploy(t, specOf(t, "testapp", apart+"[divisi]\nreplicas = 1\n"), deployer.Options{}, nil)
 	const megabytes = 64
 	d.ready(4)
 	d.get(fmt.Sprintf("/hold?n=%d", megabytes))
@@ -283,7 +283,7 @@ func TestHeapProfile(t *testing.T) {
 
 func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, specOf(t, "testapp", apart+"[process]\nreplicas = 2\n"), deployer.Options{}, nil)
+	d := deploy(t, specOf(t, "testapp", apart+"[divisi]\nreplicas = 2\n"), deployer.Options{}, nil)
 	const each = 400
 	d.get("/bump?n=1") // starts what it needs
 	d.ready(8)

@@ -16,7 +16,7 @@ import (
 func runners() []divisitest.Runner {
 	runners := divisitest.AllRunners()
 	for i := range runners {
-		runners[i].Config = "[process]\nreplicas = 1\n"
+		runners[i].Config = "[divisi]\nreplicas = 1\n"
 	}
 	return runners
 }

@@ -27,7 +27,7 @@ func (c *checker) common() {
 	app.Drain, app.Metrics = cmp.Or(t.Drain, DefaultDrain), t.Metrics
 	app.Single = c.tables.Single
 	c.binary()
-	c.duration(t.Drain, "divisi", "drain")
+	c.times(t.Times, "divisi")
 	c.listeners(app.Single.Listeners, "single")
 	c.listeners(c.tables.Process.Listeners, "process")
 }
@@ -36,14 +36,14 @@ func (c *checker) common() {
 func (c *checker) deployment() {
 	t, p, app := &c.tables.Divisi, &c.tables.Process, &c.app
 	app.Rollout, app.Restart, app.Orphan = t.Rollout, t.Restart, cmp.Or(t.Orphan, OrphanExit)
-	app.Process = Process{Listeners: p.Listeners, MTLS: p.MTLS, Env: p.Env, Replicas: DefaultReplicas}
+	app.Process, app.Times, app.Replicas = *p, t.Times, t.Replicas
 	c.env(t.Env, "divisi", "env")
 	c.env(p.Env, "process", "env")
 	c.duration(t.Rollout, "divisi", "rollout")
+	c.number(t.Replicas, MaxReplicas, "divisi", "replicas")
 	c.oneOf(string(app.Orphan), []string{string(OrphanExit), string(OrphanServe)}, "divisi", "orphan")
 	c.restart(t.Restart, "divisi", "restart")
 	c.groups()
-	c.replicas(p.Replicas)
 
 	for _, head := range ignored {
 		if offset, ok := c.at(head); ok {
@@ -108,12 +108,19 @@ func (c *checker) restart(r Restart, path ...string) {
 	c.duration(r.Window, below("window")...)
 	c.duration(r.Backoff, below("backoff")...)
 	c.duration(r.MaxBackoff, below("max_backoff")...)
-	c.positive(int64(r.Intensity), below("intensity")...)
+	c.number(r.Intensity, 1<<20, below("intensity")...)
 }
 
-// positive refuses a number that is there and that nobody can mean.
-func (c *checker) positive(n int64, path ...string) {
-	const most = 1 << 20
+func (c *checker) times(t Times, path ...string) {
+	below := func(key string) []string { return append(slices.Clone(path), key) }
+	c.duration(t.Start, below("start")...)
+	c.duration(t.Hung, below("hung")...)
+	c.duration(t.Drain, below("drain")...)
+	c.duration(t.Stop, below("stop")...)
+}
+
+// number refuses a number that is there and that nobody can mean.
+func (c *checker) number(n, most int, path ...string) {
 	if offset, ok := c.at(path...); ok && (n < 1 || n > most) {
 		c.fail(offset, "%s cannot be %d: write a number from 1 to %d", c.show(path), n, most)
 	}
@@ -140,42 +147,4 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 		return s, "", false
 	}
 	return s[:i], s[i+len(sep):], true
-}
-
-// replicas reads the replicas of [process], a number or a table of numbers by group.
-func (c *checker) replicas(v any) {
-	app := &c.app
-	app.Process.GroupReplicas = map[string]int{}
-	for _, g := range app.Groups {
-		if g.Replicas > 0 {
-			app.Process.GroupReplicas[g.Name] = g.Replicas
-		}
-	}
-	path := []string{"process", "replicas"}
-	switch v := v.(type) {
-	case nil:
-	case int64:
-		app.Process.Replicas = int(v)
-		c.positive(v, path...)
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			below := append(slices.Clone(path), key)
-			n, ok := v[key].(int64)
-			offset, _ := c.at(below...)
-			if !ok {
-				c.fail(offset, "%s cannot be this: write a whole number", c.show(below))
-				continue
-			}
-			c.positive(n, below...)
-			if i, ok := c.find(offset, key); ok {
-				app.Process.GroupReplicas[app.Groups[i].Name] = int(n)
-			} else if len(c.known) == 0 {
-				app.Process.GroupReplicas[key] = int(n)
-			}
-		}
-	default:
-		offset, _ := c.at(path...)
-		c.fail(offset, "%s cannot be this: write a number, or numbers by group as in { cart = 3 }",
-			c.show(path))
-	}
 }

@@ -8,7 +8,11 @@
 //	env = ["REGION=eu"]
 //	colocate = [["example.com/shop/cart/Cart", "example.com/shop/cart/Store"]]
 //	rollout = "10m"                            # how long an upgrade takes; default: at once
-//	drain = "30s"                              # how long a stop of everything may take
+//	replicas = 2                               # of every group that does not say
+//	start = "30s"                              # see Times
+//	hung = "3s"
+//	drain = "30s"                              # also of a stop of everything
+//	stop = "5s"
 //	orphan = "exit"                            # or "serve", when the deployer is gone
 //	restart = { policy = "permanent", intensity = 5, window = "1m" }  # see Restart
 //	metrics.local = true                       # count local calls too
@@ -16,6 +20,7 @@
 //	[divisi.groups.pay]                        # a name for a group, or what differs in one
 //	components = ["example.com/shop/pay/Pay"]  # without: the group called like the table
 //	replicas = 3
+//	start = "2m"
 //	restart.policy = "transient"
 //
 //	[single]                                   # all in one process
@@ -23,7 +28,6 @@
 //
 //	[process]                                  # many processes here; or the old name, [multi]
 //	listeners.shop = { address = ":80" }
-//	replicas = 2                               # or { pay = 4 }
 //	env = ["DEBUG=1"]
 //	mtls = true
 //
@@ -41,11 +45,11 @@ import (
 	"time"
 )
 
-// What holds where a file says nothing.
-const (
-	DefaultReplicas = 2
-	DefaultDrain    = 30 * time.Second
-)
+// DefaultDrain is how long a stop of everything may take where a file says nothing.
+const DefaultDrain = 30 * time.Second
+
+// MaxReplicas is how many replicas of a group can be asked for.
+const MaxReplicas = 1000
 
 // Options say what is known about the application that a file is for.
 type Options struct {
@@ -69,11 +73,13 @@ type App struct {
 	// of the binary are known, one for each component that is in none. Their names are unique.
 	Groups []Group
 
-	Rollout time.Duration // how long an upgrade takes; zero is at once
-	Drain   time.Duration // how long a stop of everything may take
-	Restart Restart
-	Orphan  Orphan
-	Metrics Metrics
+	Replicas int           // of groups that do not say; zero leaves it to the deployer
+	Rollout  time.Duration // how long an upgrade takes; zero is at once
+	Drain    time.Duration // how long a stop of everything may take
+	Times    Times
+	Restart  Restart
+	Orphan   Orphan
+	Metrics  Metrics
 
 	Single  Single
 	Process Process
@@ -90,8 +96,18 @@ type App struct {
 type Group struct {
 	Name       string   // as in the file, or the short name of its first component
 	Components []string // full names; none if the file relies on a binary that is not at hand
-	Replicas   int      // zero leaves it to the deployer
-	Restart    Restart  // that of the application where the group says nothing
+	Replicas   int      // zero is that of the application
+	Times      Times    // those of the application where the group says nothing
+	Restart    Restart  // likewise
+}
+
+// Times are how long a process may take for what is asked of it. Zero values are the defaults of
+// the one who supervises it.
+type Times struct {
+	Start time.Duration // from its start until it answers
+	Hung  time.Duration // without an answer, once it has answered
+	Drain time.Duration // to finish the work it has, when it is to end
+	Stop  time.Duration // from SIGTERM until it is killed
 }
 
 // Restart says what happens to a process that ended. Zero values are the defaults of the one who
@@ -130,11 +146,9 @@ type Single struct {
 
 // Process is the table for an application in many processes on one machine.
 type Process struct {
-	Listeners     map[string]Listener // by name
-	MTLS          bool
-	Env           []string       // "KEY=value", in addition to App.Env
-	Replicas      int            // of groups that GroupReplicas does not name
-	GroupReplicas map[string]int // by name of group; also those from App.Groups
+	Listeners map[string]Listener // by name
+	MTLS      bool
+	Env       []string // "KEY=value", in addition to App.Env
 }
 
 // Error is what is wrong at a place in a file. Errors of several places are joined.
@@ -197,13 +211,10 @@ func (c *checker) result() (App, error) {
 type tables struct {
 	Divisi  divisiTable
 	Single  Single
-	Process struct {
-		Listeners map[string]Listener
-		MTLS      bool
-		Env       []string
-		Replicas  any // a number, or numbers by name of group
-	}
-	Hosts, Kube, SSH, GKE any
+	Process Process
+
+	Hosts, Kube, SSH, GKE         any
+	System, Roles, Secrets, Httpd any
 }
 
 type divisiTable struct {
@@ -215,10 +226,12 @@ type divisiTable struct {
 	Groups   map[string]struct {
 		Components []string
 		Replicas   int
-		Restart    Restart
+		Times
+		Restart Restart
 	}
-	Rollout time.Duration
-	Drain   time.Duration
+	Replicas int
+	Rollout  time.Duration
+	Times
 	Restart Restart
 	Orphan  Orphan
 	Metrics Metrics
@@ -234,7 +247,7 @@ var oldNames = map[string]string{
 }
 
 // ignored are the tables of deployers that do not read them here.
-var ignored = []string{"hosts", "kube", "ssh", "gke"}
+var ignored = []string{"hosts", "kube", "ssh", "gke", "system", "roles", "secrets", "httpd"}
 
 // err joins the errors of a document in the order of their places.
 func (d *document) err() error {

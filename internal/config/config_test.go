@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -35,6 +34,8 @@ args = ["-v", "--fast"]
 env = ["REGION=eu", "EMPTY="]
 colocate = [["example.com/shop/cart/Cart", "example.com/shop/cart/Store"]]
 rollout = "10m"
+replicas = 5
+start = "1m"
 drain = "1m"
 orphan = "serve"
 restart = { policy = "transient", intensity = 3, window = "2m" }
@@ -45,8 +46,12 @@ replicas = 3
 components = ["example.com/shop/pay/Pay"]
 restart.policy = "permanent"
 
-[serviceweaver.groups."cart.Cart".restart]
-max_backoff = "1h"
+[serviceweaver.groups."cart.Cart"]
+replicas = 4
+start = "2m"
+hung = "9s"
+stop = "8s"
+restart.max_backoff = "1h"
 
 [single]
 listeners.shop = { address = "localhost:8080" }
@@ -56,7 +61,6 @@ listeners.shop = { address = ":80" }
 listeners.admin.address = "unix:///run/admin:1"
 env = ["DEBUG=1"]
 mtls = true
-replicas = { "cart.Cart" = 4 }
 
 [kube]
 anything = { at = "all" }
@@ -67,33 +71,35 @@ anything = { at = "all" }
 	}
 	all := Restart{Policy: "transient", Intensity: 3, Window: 2 * time.Minute}
 	ofPay, ofCart := all, all
+	times := Times{Start: time.Minute, Drain: time.Minute}
+	timesOfCart := Times{Start: 2 * time.Minute, Hung: 9 * time.Second, Drain: time.Minute, Stop: 8 * time.Second}
 	ofPay.Policy, ofCart.MaxBackoff = "permanent", time.Hour
 	want := App{
-		File:    "conf/app.toml",
-		Name:    "shop",
-		Binary:  filepath.Join("conf", "bin", "shop"),
-		Args:    []string{"-v", "--fast"},
-		Env:     []string{"REGION=eu", "EMPTY="},
-		Rollout: 10 * time.Minute,
-		Drain:   time.Minute,
-		Restart: all,
-		Orphan:  OrphanServe,
-		Metrics: Metrics{Local: true},
+		File:     "conf/app.toml",
+		Name:     "shop",
+		Binary:   filepath.Join("conf", "bin", "shop"),
+		Args:     []string{"-v", "--fast"},
+		Env:      []string{"REGION=eu", "EMPTY="},
+		Rollout:  10 * time.Minute,
+		Replicas: 5,
+		Drain:    time.Minute,
+		Times:    times,
+		Restart:  all,
+		Orphan:   OrphanServe,
+		Metrics:  Metrics{Local: true},
 		Groups: []Group{
-			{Name: "cart", Components: []string{cart, store}, Restart: ofCart},
-			{Name: "pay", Components: []string{pay}, Replicas: 3, Restart: ofPay},
-			{Name: "main", Components: []string{main}, Restart: all},
+			{Name: "cart", Components: []string{cart, store}, Replicas: 4, Times: timesOfCart, Restart: ofCart},
+			{Name: "pay", Components: []string{pay}, Replicas: 3, Times: times, Restart: ofPay},
+			{Name: "main", Components: []string{main}, Times: times, Restart: all},
 		},
 		Single: Single{Listeners: map[string]Listener{"shop": {Address: "localhost:8080"}}},
 		Process: Process{
-			Listeners:     map[string]Listener{"shop": {":80"}, "admin": {"unix:///run/admin:1"}},
-			MTLS:          true,
-			Env:           []string{"DEBUG=1"},
-			Replicas:      2,
-			GroupReplicas: map[string]int{"cart": 4, "pay": 3},
+			Listeners: map[string]Listener{"shop": {":80"}, "admin": {"unix:///run/admin:1"}},
+			MTLS:      true,
+			Env:       []string{"DEBUG=1"},
 		},
 		Sections: map[string]Section{cart: "\n" + spaces(30) + "\nlimit = 100\n#divisi:section \"conf/app.toml\" 2 1\n"},
-		Ignored:  []string{"conf/app.toml:35:2: [kube]"},
+		Ignored:  []string{"conf/app.toml:40:2: [kube]"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -111,7 +117,7 @@ restart.policy = "sometimes"
 [single]
 listeners.shop.address = ":1"
 [process]
-replicas = { nobody = 2 }
+env = ["nothing"]
 ["example.com/shop/cart/Cart"]
 limit = 1
 `
@@ -147,7 +153,6 @@ func TestDefaults(t *testing.T) {
 		}
 		want := App{
 			Drain: DefaultDrain, Orphan: OrphanExit,
-			Process:  Process{Replicas: DefaultReplicas, GroupReplicas: map[string]int{}},
 			Sections: map[string]Section{},
 		}
 		if name == "known" {
@@ -227,15 +232,15 @@ func TestGroupNames(t *testing.T) {
 		return names
 	}
 	twins := Options{Components: []string{"a.com/cart/Cart", "b.com/cart/Cart", "a.com/pay/Pay"}}
-	app, err := Parse("app.toml", "[process.replicas]\n'a.com/cart/Cart' = 3", twins)
+	app, err := Parse("app.toml", "[divisi.groups.'a.com/cart/Cart']\nreplicas = 3", twins)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"a.com/cart/Cart", "pay", "b.com/cart/Cart"}; !slices.Equal(names(app), []string{want[0], want[1], want[2]}) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
-	if want := map[string]int{"a.com/cart/Cart": 3}; !maps.Equal(app.Process.GroupReplicas, want) {
-		t.Errorf("replicas %v, want %v", app.Process.GroupReplicas, want)
+	if app.Groups[0].Replicas != 3 || app.Groups[1].Replicas != 0 {
+		t.Errorf("groups %+v, want 3 replicas of the first one", app.Groups)
 	}
 
 	// A name in the file wins over one that is made.
@@ -249,12 +254,12 @@ func TestGroupNames(t *testing.T) {
 
 	// A group is found by the name of the group and by names of its first component.
 	for _, key := range []string{"pay", "pay.Pay", pay} {
-		app, err = Parse("app.toml", "[divisi.groups.'"+key+"']\nreplicas = 7\n[process]\nreplicas = 3", shop)
+		app, err = Parse("app.toml", "[divisi.groups.'"+key+"']\nreplicas = 7\n[divisi]\nreplicas = 3", shop)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if app.Process.GroupReplicas["pay"] != 7 || app.Process.Replicas != 3 {
-			t.Errorf("%s: %+v", key, app.Process)
+		if app.Groups[2].Replicas != 7 || app.Replicas != 3 {
+			t.Errorf("%s: %+v", key, app)
 		}
 	}
 
@@ -271,8 +276,6 @@ func TestGroupNames(t *testing.T) {
 	app, err = Parse("app.toml", `divisi.groups.web.replicas = 2
 divisi.groups.cart.replicas = 3
 divisi.colocate = [["`+cart+`"], []]
-[process]
-replicas = { pay = 4 }
 `, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -280,8 +283,8 @@ replicas = { pay = 4 }
 	if want := []string{"cart", "web"}; !slices.Equal(names(app), want) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
-	if want := map[string]int{"web": 2, "cart": 3, "pay": 4}; !maps.Equal(app.Process.GroupReplicas, want) {
-		t.Errorf("replicas %v, want %v", app.Process.GroupReplicas, want)
+	if app.Groups[0].Replicas != 3 || app.Groups[1].Replicas != 2 {
+		t.Errorf("groups %+v, want 3 and 2 replicas", app.Groups)
 	}
 }
 
@@ -309,16 +312,16 @@ func TestErrors(t *testing.T) {
 		// Unknown names.
 		{"[divisi]\nnmae = 'x'", `app.toml:2:1: unknown key nmae in [divisi]: did you mean "name"?`},
 		{"[serviceweaver]\nargs = []\nnmae = 'x'", `app.toml:3:1: unknown key nmae in [serviceweaver]: did you mean "name"?`},
-		{"[divisi]\nzzzzzz = 'x'", `app.toml:2:1: unknown key zzzzzz in [divisi]: known are args, binary, colocate, drain, env, groups, metrics, name, orphan, restart, rollout`},
+		{"[divisi]\nzzzzzz = 'x'", `app.toml:2:1: unknown key zzzzzz in [divisi]: known are args, binary, colocate, drain, env, groups, hung, metrics, name, orphan, replicas, restart and 3 more`},
 		{"[divisi.restart]\nbackof = '1s'", `app.toml:2:1: unknown key backof in [divisi.restart]: did you mean "backoff"?`},
 		{"[multi]\nlisteners.shop = { address = ':1', adress = ':1' }", `app.toml:2:36: unknown key adress in [multi.listeners.shop]: did you mean "address"?`},
 		{"[multi]\nlistener.shop.address = ':1'", `app.toml:2:1: unknown key listener in [multi]: did you mean "listeners"?`},
-		{"[divisi.groups.x.y]\nz = 1", `app.toml:1:18: unknown key y in [divisi.groups.x]: known are components, replicas, restart`},
+		{"[divisi.groups.x.y]\nz = 1", `app.toml:1:18: unknown key y in [divisi.groups.x]: known are components, drain, hung, replicas, restart, start, stop`},
 		{"[procss]\nmtls = true", `app.toml:1:2: unknown table [procss]: did you mean "process"?`},
 		{"[metrics]\nlocal = true", `app.toml:1:2: unknown table [metrics]: metrics belongs into [divisi]`},
 		{"name = 'x'", `app.toml:1:1: unknown table [name]: name belongs into [divisi]`},
 		{"[cart.Cart]\nlimit = 1", `app.toml:1:2: unknown table [cart]: the section of a component has its full name, ["example.com/shop/cart/Cart"]`},
-		{"[something]", `app.toml:1:2: unknown table [something]: known are divisi, gke, hosts, kube, process, single, ssh`},
+		{"[something]", `app.toml:1:2: unknown table [something]: known are divisi, process, single`},
 
 		// Components.
 		{`["example.com/shop/cart/Crat"]`, `app.toml:1:2: component "example.com/shop/cart/Crat" is not in the binary: did you mean "example.com/shop/cart/Cart"?`},
@@ -346,8 +349,7 @@ func TestErrors(t *testing.T) {
 		{"[divisi.restart]\nintensity = '3'", `app.toml:2:13: divisi.restart.intensity cannot be a string: write a whole number`},
 		{"[divisi.restart]\nintensity = 1.5", `app.toml:2:13: divisi.restart.intensity cannot be a number with a fraction: write a whole number`},
 		{"[process]\nmtls = 'yes'", `app.toml:2:8: process.mtls cannot be a string: write true or false`},
-		{"[process]\nreplicas = 'x'", `app.toml:2:1: process.replicas cannot be this: write a number, or numbers by group as in { cart = 3 }`},
-		{"[process]\nreplicas = { 'cart.Cart' = 'x' }", `app.toml:2:14: process.replicas."cart.Cart" cannot be this: write a whole number`},
+		{"[divisi]\nreplicas = { 'cart.Cart' = 3 }", `app.toml:2:12: divisi.replicas cannot be a table: write a whole number`},
 
 		// Durations.
 		{"[divisi]\nrollout = '1 hour'", `app.toml:2:11: divisi.rollout cannot be "1 hour": write a duration such as "1m30s"`},
@@ -361,9 +363,12 @@ func TestErrors(t *testing.T) {
 		{"[divisi]\norphan = 'survive'", `app.toml:2:1: divisi.orphan cannot be "survive": did you mean "serve"?`},
 		{"[divisi.groups.'pay.Pay'.restart]\npolicy = 'always'", `app.toml:2:1: divisi.groups."pay.Pay".restart.policy cannot be "always": known are permanent, temporary, transient`},
 		{"[divisi.restart]\nintensity = 0", `app.toml:2:1: divisi.restart.intensity cannot be 0: write a number from 1 to 1048576`},
-		{"[process]\nreplicas = 0", `app.toml:2:1: process.replicas cannot be 0: write a number from 1 to 1048576`},
-		{"[process]\nreplicas.'cart.Cart' = -1", `app.toml:2:10: process.replicas."cart.Cart" cannot be -1: write a number from 1 to 1048576`},
-		{"[divisi.groups.'pay.Pay']\nreplicas = 0", `app.toml:2:1: divisi.groups."pay.Pay".replicas cannot be 0: write a number from 1 to 1048576`},
+		{"['divisi.Main']", `app.toml:1:2: unknown table ["divisi.Main"]: the section of a component has its full name, ["github.com/divisi-go/divisi/Main"]`},
+		{"[divisi]\nreplicas = 0", `app.toml:2:1: divisi.replicas cannot be 0: write a number from 1 to 1000`},
+		{"[divisi]\nreplicas = 1001", `app.toml:2:1: divisi.replicas cannot be 1001: write a number from 1 to 1000`},
+		{"[divisi.groups.'pay.Pay']\nreplicas = -1", `app.toml:2:1: divisi.groups."pay.Pay".replicas cannot be -1: write a number from 1 to 1000`},
+		{"[divisi.groups.'pay.Pay']\nstart = '-1s'", `app.toml:2:1: divisi.groups."pay.Pay".start is -1s: write a duration such as "1m30s"`},
+		{"[multi]\nreplicas = 3", `app.toml:2:1: unknown key replicas in [multi]: replicas belongs into [divisi], which is for all deployers`},
 		{"[divisi]\nenv = ['A=1', 'B']", `app.toml:2:15: divisi.env has "B": write "KEY=value"`},
 		{"[process]\nenv = ['=x']", `app.toml:2:8: process.env has "=x": write "KEY=value"`},
 		{"[divisi]\nname = 'my shop'", `app.toml:2:1: name "my shop" cannot have ' ' at byte 3: use ASCII letters and digits, and "-", "_" and "." between them`},
@@ -371,8 +376,7 @@ func TestErrors(t *testing.T) {
 
 		// Groups and listeners.
 		{"[divisi.groups.crat]\nreplicas = 2", `app.toml:1:16: group "crat" does not exist: did you mean "cart"?`},
-		{"[process]\nreplicas = { crat = 2 }", `app.toml:2:14: group "crat" does not exist: did you mean "cart"?`},
-		{"[divisi]\ncolocate = [['" + cart + "', '" + store + "']]\n[process.replicas]\n'cart.Store' = 2", `app.toml:4:1: component "cart.Store" is in the group "cart": write the group's name`},
+		{"[divisi]\ncolocate = [['" + cart + "', '" + store + "']]\n[divisi.groups.'cart.Store']\nreplicas = 2", `app.toml:3:16: component "cart.Store" is in the group "cart": write the group's name`},
 		{"[divisi.groups]\na.components = ['" + cart + "']\nA.components = ['" + pay + "']", `app.toml:3:1: groups "A" and "a" would have replicas of the same name: rename one`},
 		{"[divisi.groups.'+']\ncomponents = ['" + cart + "']", `app.toml:1:16: group "+" has a name that replicas cannot have: use letters and digits, fewer than 100`},
 		{"[single]\nlisteners.shp = { address = ':80' }", `app.toml:2:11: listener "shp" is not in the binary: did you mean "shop"?`},

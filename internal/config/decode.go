@@ -218,8 +218,13 @@ func (d *document) unknown(k key, path []string, t reflect.Type) {
 	switch {
 	case len(path) > 0:
 		what += " in [" + d.show(path) + "]"
+		if d.whole && len(path) == 1 && isCommon(k.name) {
+			way = show(k.name) + " belongs into [divisi], which is for all deployers"
+		}
 	case d.whole:
-		what = "table [" + show(k.name) + "]"
+		what = "table [" + d.show([]string{k.name}) + "]"
+		known = slices.DeleteFunc(known, func(head string) bool { return slices.Contains(ignored, head) })
+		way = name.Suggest(k.name, known)
 		if other := d.elsewhere(k, known); other != "" {
 			way = other
 		}
@@ -230,7 +235,7 @@ func (d *document) unknown(k key, path []string, t reflect.Type) {
 // elsewhere is the way out for a table that would be right in another place or with more of its
 // name, if any.
 func (d *document) elsewhere(k key, heads []string) string {
-	if slices.Contains(fieldNames(reflect.TypeFor[divisiTable]()), strings.ToLower(k.name)) {
+	if isCommon(k.name) {
 		return show(k.name) + " belongs into [divisi]"
 	}
 	if _, ok := name.Nearest(k.name, heads); ok {
@@ -240,10 +245,25 @@ func (d *document) elsewhere(k key, heads []string) string {
 	for n := k.node; n.kind == unstable.Table && n.made != byHeader && len(n.keys) > 0; n = n.keys[0].node {
 		path += "." + n.keys[0].name
 	}
-	if full, ok := name.Nearest(path, d.known); ok {
+	full, ok := name.Nearest(path, d.known)
+	for _, component := range d.known {
+		if hasSuffixFold("."+strings.ReplaceAll(component, "/", "."), "."+path) {
+			full, ok = component, true
+		}
+	}
+	if ok {
 		return "the section of a component has its full name, [" + show(full) + "]"
 	}
 	return ""
+}
+
+func hasSuffixFold(s, suffix string) bool {
+	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
+}
+
+// isCommon reports whether a key is one of [divisi].
+func isCommon(key string) bool {
+	return slices.Contains(fieldNames(reflect.TypeFor[divisiTable]()), strings.ToLower(key))
 }
 
 // show writes a key as the file does.

@@ -40,9 +40,11 @@ func (c *checker) groups() {
 			app.Groups = append(app.Groups, Group{Name: key})
 		}
 		c.restart(t.Restart, "divisi", "groups", key, "restart")
-		c.positive(int64(t.Replicas), "divisi", "groups", key, "replicas")
+		c.times(t.Times, "divisi", "groups", key)
+		c.number(t.Replicas, MaxReplicas, "divisi", "groups", key, "replicas")
 		if ok {
-			app.Groups[i].Replicas, app.Groups[i].Restart = t.Replicas, t.Restart
+			g := &app.Groups[i]
+			g.Replicas, g.Times, g.Restart = t.Replicas, t.Times, t.Restart
 		}
 	}
 	for i := range app.Groups {
@@ -52,6 +54,12 @@ func (c *checker) groups() {
 		r.Window = cmp.Or(r.Window, all.Window)
 		r.Backoff = cmp.Or(r.Backoff, all.Backoff)
 		r.MaxBackoff = cmp.Or(r.MaxBackoff, all.MaxBackoff)
+
+		t := &app.Groups[i].Times
+		t.Start = cmp.Or(t.Start, app.Times.Start)
+		t.Hung = cmp.Or(t.Hung, app.Times.Hung)
+		t.Drain = cmp.Or(t.Drain, app.Times.Drain)
+		t.Stop = cmp.Or(t.Stop, app.Times.Stop)
 	}
 }
 

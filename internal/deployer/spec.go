@@ -52,10 +52,7 @@ func makePlan(spec Spec) (place.Plan, error) {
 	default:
 		return place.Plan{}, fmt.Errorf("colocation %q is neither all nor none", spec.Colocate)
 	}
-	replicas := map[string]int{"": spec.Config.Process.Replicas}
-	if spec.Colocate == "" { // else there are none of the file's groups
-		maps.Copy(replicas, spec.Config.Process.GroupReplicas)
-	}
+	replicas := map[string]int{"": spec.Config.Replicas}
 	maps.Copy(replicas, spec.Replicas)
 	return place.NewPlan(components, groups, replicas)
 }
