@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
@@ -219,7 +220,7 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 }
 
 // embed runs the weavelet in the test's own process.
-func (l *launcher) embed(in, out *os.File, names []string) (<-chan deployer.ExitStatus, error) {
+func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitStatus, error) {
 	sockets := map[string]net.Listener{}
 	for _, name := range names {
 		l.mu.Lock()
@@ -230,7 +231,7 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan deployer.Exit
 			return nil, err
 		}
 	}
-	exited := make(chan deployer.ExitStatus, 1)
+	exited := make(chan control.ExitStatus, 1)
 	app := l.app
 	app.Embedded = func(ctx context.Context, w *weavelet.Weavelet) error {
 		l.ready <- w
@@ -241,9 +242,9 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan deployer.Exit
 		return nil
 	}
 	go func() {
-		exit := deployer.ExitStatus{Text: "the test has ended"}
+		exit := control.ExitStatus{Text: "the test has ended"}
 		if err := weavelet.Embed(context.Background(), app, in, out, sockets); err != nil {
-			exit = deployer.ExitStatus{Code: 1, Text: err.Error()}
+			exit = control.ExitStatus{Code: 1, Text: err.Error()}
 		}
 		exit.Time = time.Now()
 		exited <- exit
@@ -253,7 +254,7 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan deployer.Exit
 
 // start runs the test's binary again.
 func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
-	int, <-chan deployer.ExitStatus, error) {
+	int, <-chan control.ExitStatus, error) {
 	cmd := exec.Command(launch.Binary, launch.Args...)
 	cmd.Stdout, cmd.Stderr = l.t.Output(), l.t.Output()
 	cmd.WaitDelay = time.Second
@@ -275,10 +276,10 @@ func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
 	l.mu.Lock()
 	l.processes[launch.Name] = cmd.Process
 	l.mu.Unlock()
-	exited := make(chan deployer.ExitStatus, 1)
+	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		cmd.Wait()
-		exited <- deployer.ExitStatus{
+		exited <- control.ExitStatus{
 			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
 		}
 	}()

@@ -21,7 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 func TestMain(m *testing.M) {
@@ -130,7 +130,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 
 // status returns the status of an application; it fails the question, not the script, if there
 // is none yet.
-func status(ts *testscript.TestScript, app string) (s deployer.Status, ok bool) {
+func status(ts *testscript.TestScript, app string) (s control.Status, ok bool) {
 	err := json.Unmarshal(ask(ts, "status", app, "-o", "json"), &s)
 	return s, err == nil
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
@@ -152,7 +153,7 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 			t.Errorf("at the end: %v", err)
 		}
 	})
-	status := run.until("a listener is open", func(s deployer.Status) bool { return len(s.Listeners) > 0 })
+	status := run.until("a listener is open", func(s control.Status) bool { return len(s.Listeners) > 0 })
 	run.url = status.Listeners[0].URL
 	return run
 }
@@ -170,9 +171,9 @@ func (d *deployment) eventsOf(replica, kind string) (found []deployer.Event) {
 }
 
 // ready waits until so many replicas run and all of them are ready.
-func (d *deployment) ready(replicas int) deployer.Status {
+func (d *deployment) ready(replicas int) control.Status {
 	d.t.Helper()
-	return d.until(fmt.Sprintf("%d replicas are ready", replicas), func(s deployer.Status) bool {
+	return d.until(fmt.Sprintf("%d replicas are ready", replicas), func(s control.Status) bool {
 		for _, r := range s.Replicas {
 			if r.State != "ready" {
 				return false
@@ -183,7 +184,7 @@ func (d *deployment) ready(replicas int) deployer.Status {
 }
 
 // until waits for a condition of the status.
-func (d *deployment) until(what string, condition func(deployer.Status) bool) (status deployer.Status) {
+func (d *deployment) until(what string, condition func(control.Status) bool) (status control.Status) {
 	d.t.Helper()
 	if !poll(d.t, func() bool {
 		status = d.Status()
@@ -212,7 +213,7 @@ func poll(t *testing.T, ask func() bool) bool {
 }
 
 // inGroup returns the replicas of a group, by its number.
-func inGroup(s deployer.Status, group string) (found []deployer.ReplicaStatus) {
+func inGroup(s control.Status, group string) (found []control.ReplicaStatus) {
 	for _, r := range s.Replicas {
 		if r.Group == group {
 			found = append(found, r)
@@ -222,13 +223,13 @@ func inGroup(s deployer.Status, group string) (found []deployer.ReplicaStatus) {
 }
 
 // named returns a replica.
-func named(s deployer.Status, name string) deployer.ReplicaStatus {
+func named(s control.Status, name string) control.ReplicaStatus {
 	for _, r := range s.Replicas {
 		if r.Name == name {
 			return r
 		}
 	}
-	return deployer.ReplicaStatus{}
+	return control.ReplicaStatus{}
 }
 
 // page returns a page, or an error unless it was found.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 )
 
@@ -86,7 +87,7 @@ func TestKillUnderLoad(t *testing.T) {
 		pair := inGroup(status, status.Groups[i%6].Name)
 		victim := pair[random.IntN(len(pair))]
 		m.kills = append(m.kills, killWith(t, victim, d.port()))
-		status = d.until("replaced", func(s deployer.Status) bool {
+		status = d.until("replaced", func(s control.Status) bool {
 			r := named(s, victim.Name)
 			return r.State == "ready" && r.Pid != victim.Pid
 		})
@@ -149,7 +150,7 @@ func TestStopReplicaOfEachGroup(t *testing.T) {
 }
 
 // stopAndGo stops a process, waits until it is replaced, and has it go on.
-func (d *deployment) stopAndGo(victim deployer.ReplicaStatus) {
+func (d *deployment) stopAndGo(victim control.ReplicaStatus) {
 	if err := syscall.Kill(victim.Pid, syscall.SIGSTOP); err != nil {
 		d.t.Error(err)
 		return
@@ -191,7 +192,7 @@ func TestDeadlock(t *testing.T) {
 			break
 		}
 	}
-	d.until("the loner is replaced", func(s deployer.Status) bool {
+	d.until("the loner is replaced", func(s control.Status) bool {
 		for i, r := range s.Replicas {
 			was := before.Replicas[i]
 			if replaced := r.Pid != was.Pid && r.Restarts == 1; r.State != "ready" || replaced != (r.Group == "loner") {

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // failure is a failed request, as the load generator reports it.
@@ -112,7 +112,7 @@ type kill struct {
 
 // killWith kills a process as kill -9 does. It is stopped before, so that it accepts no more
 // connections than are read.
-func killWith(t *testing.T, r deployer.ReplicaStatus, port string) kill {
+func killWith(t *testing.T, r control.ReplicaStatus, port string) kill {
 	t.Helper()
 	k := kill{time: time.Now(), group: r.Group, peers: map[string]bool{}}
 	if err := syscall.Kill(r.Pid, syscall.SIGSTOP); err != nil {

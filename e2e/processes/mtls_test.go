@@ -19,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
@@ -58,10 +59,10 @@ func (l *impostors) impersonate(name, group string) (deployer.Process, error) {
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, in.Close(), toWeavelet.Close())
 	}
-	exited := make(chan deployer.ExitStatus, 1)
+	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		err := l.play(name, group, in, out)
-		exited <- deployer.ExitStatus{Time: time.Now(), Text: fmt.Sprint("the play is over: ", err)}
+		exited <- control.ExitStatus{Time: time.Now(), Text: fmt.Sprint("the play is over: ", err)}
 	}()
 	return deployer.Process{Pid: os.Getpid(), In: toWeavelet, Out: fromWeavelet, Exited: exited}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 )
 
@@ -57,7 +58,7 @@ exit_code = %d
 	spec.Replicas = map[string]int{"crash": 1}
 	d := deploy(t, spec, deployer.Options{}, nil)
 	siblings := map[string]int{}
-	d.until("siblings are ready", func(s deployer.Status) bool {
+	d.until("siblings are ready", func(s control.Status) bool {
 		clear(siblings)
 		for _, r := range s.Replicas {
 			if r.Group != "crash" && r.State == "ready" {
@@ -66,10 +67,10 @@ exit_code = %d
 		}
 		return len(siblings) == 4
 	})
-	var victim deployer.ReplicaStatus
+	var victim control.ReplicaStatus
 	check := func(state string) {
 		t.Helper()
-		s := d.until(state, func(s deployer.Status) bool {
+		s := d.until(state, func(s control.Status) bool {
 			list := inGroup(s, "crash")
 			return len(list) == 1 && list[0].State == state
 		})
@@ -89,7 +90,7 @@ exit_code = %d
 		t.Errorf("%d starts before it failed, want %d", got, intensity+1)
 	}
 	next := *victim.NextStart
-	d.until("started again", func(s deployer.Status) bool { return named(s, victim.Name).Restarts > intensity })
+	d.until("started again", func(s control.Status) bool { return named(s, victim.Name).Restarts > intensity })
 	if again := d.eventsOf(victim.Name, "started"); len(again) > intensity+1 && again[intensity+1].Time.Before(next) {
 		t.Errorf("started at %v, which is before %v", again[intensity+1].Time, next)
 	}
@@ -146,7 +147,7 @@ func TestOverlappingGroups(t *testing.T) {
 	if err := syscall.Kill(victim.Pid, syscall.SIGKILL); err != nil {
 		t.Error(err)
 	}
-	d.until("replaced", func(s deployer.Status) bool {
+	d.until("replaced", func(s control.Status) bool {
 		r := named(s, victim.Name)
 		return r.State == "ready" && r.Pid != victim.Pid && time.Since(stopped) > 2*bound
 	})

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
-	"github.com/divisi-go/divisi/internal/deployer"
 )
 
 // Client is a client of one application's API.
@@ -80,7 +79,7 @@ func (c *Client) do(ctx context.Context, method, path string, form url.Values, v
 }
 
 // Status returns what is known about the application.
-func (c *Client) Status(ctx context.Context) (s deployer.Status, err error) {
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.do(ctx, "GET", "/v1/status", nil, &s)
 }
 
@@ -105,7 +104,7 @@ func (c *Client) Profile(ctx context.Context, group, kind string, length time.Du
 // Stop drains and stops the application, and returns when the process that ran it has closed
 // everything.
 func (c *Client) Stop(ctx context.Context) error {
-	err := c.do(ctx, "POST", "/v1/stop", nil, &deployer.Status{})
+	err := c.do(ctx, "POST", "/v1/stop", nil, &Status{})
 	// If that process is killed meanwhile, there is no answer; but then it has stopped.
 	if err != nil && !gone(err) {
 		return err

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
-	"github.com/divisi-go/divisi/internal/deployer"
 )
 
 // application stands in for a deployer.
@@ -32,8 +31,8 @@ func newApplication(name string) *application {
 	return &application{name: name, stopped: make(chan struct{}), over: make(chan struct{})}
 }
 
-func (a *application) Status() deployer.Status {
-	return deployer.Status{App: a.name, State: "running", Replicas: []deployer.ReplicaStatus{{Name: a.name + "-main-0"}}}
+func (a *application) Status() Status {
+	return Status{App: a.name, State: "running", Replicas: []ReplicaStatus{{Name: a.name + "-main-0"}}}
 }
 
 func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {

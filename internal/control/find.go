@@ -13,14 +13,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/divisi-go/divisi/internal/deployer"
 )
 
 // Running is an application that runs.
 type Running struct {
 	*Client
-	Status deployer.Status
+	Status Status
 	Info   Info
 }
 

@@ -27,12 +27,11 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
-	"github.com/divisi-go/divisi/internal/deployer"
 )
 
 // Application is what the API shows. A deployer is one.
 type Application interface {
-	Status() deployer.Status
+	Status() Status
 	Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error)
 	Profile(ctx context.Context, group, kind string, length time.Duration) (map[string][]byte, error)
 	Stop()

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // Spec is an application to run.
@@ -44,7 +45,7 @@ type Process struct {
 	Pid    int
 	In     writeCloser // to the weavelet
 	Out    readCloser  // from the weavelet
-	Exited <-chan ExitStatus
+	Exited <-chan control.ExitStatus
 }
 
 // Launcher starts and holds processes.
@@ -87,10 +88,9 @@ type Deployer struct {
 	ctx       context.Context // of processes and conversations
 	sets      []*set          // the current version is the last one
 	versions  int
-	listeners []ListenerStatus
+	listeners []control.ListenerStatus
 	finished  bool // the main component's program has returned
 	stopping  bool
-	processes int // that were started
 }
 
 // New returns a deployer of an application. A specification that cannot be met is an error.
@@ -214,7 +214,7 @@ func (d *Deployer) Over() <-chan struct{} { return d.over }
 func (d *Deployer) listen(spec Spec) error {
 	for _, c := range spec.Components {
 		for _, name := range c.Listeners {
-			if slices.ContainsFunc(d.listeners, func(l ListenerStatus) bool { return l.Name == name }) {
+			if slices.ContainsFunc(d.listeners, func(l control.ListenerStatus) bool { return l.Name == name }) {
 				continue
 			}
 			wanted := cmp.Or(spec.Config.Process.Listeners[name].Address, "localhost:0")
@@ -223,7 +223,7 @@ func (d *Deployer) listen(spec Spec) error {
 				return fmt.Errorf("cannot open the listener %s at %s: %w (set another address: "+
 					"listeners.%s = { address = \"...\" } in [process])", name, wanted, err, name)
 			}
-			d.listeners = append(d.listeners, ListenerStatus{
+			d.listeners = append(d.listeners, control.ListenerStatus{
 				Name: name, Address: actual, URL: pageURL(actual),
 			})
 		}

@@ -1,11 +1,13 @@
 package deployer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // build builds a program once for all tests.
@@ -96,7 +99,7 @@ func deployWith(t *testing.T, spec Spec, o Options) *deployment {
 	t.Helper()
 	run := &deployment{t: t, launcher: newExecLauncher(t), done: make(chan error, 1)}
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	o.RuntimeDir = t.TempDir()
+	o.RuntimeDir = cmp.Or(o.RuntimeDir, t.TempDir())
 	o.HandleEvent = func(e Event) {
 		run.mu.Lock()
 		defer run.mu.Unlock()
@@ -168,7 +171,7 @@ func (d *deployment) stop() {
 }
 
 // until waits for a condition of the status.
-func (d *deployment) until(what string, condition func(Status) bool) Status {
+func (d *deployment) until(what string, condition func(control.Status) bool) control.Status {
 	d.t.Helper()
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -200,6 +203,32 @@ func TestHello(t *testing.T) {
 			}
 			d.stop()
 		})
+	}
+}
+
+// A socket that a killed process has left behind does not keep its replica from starting.
+func TestLeftSocket(t *testing.T) {
+	t.Parallel()
+	spec := specOf(t, "hello", "")
+	spec.Version = "one"
+	dir := t.TempDir()
+
+	left := filepath.Join(dir, socketName("hello-main-0", spec.Version))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+
+	d := deployWith(t, spec, Options{RuntimeDir: dir})
+	r := find(d.Status(), "hello-main-0", 0)
+	if r.Address != "unix://"+left || r.Restarts != 0 {
+		t.Errorf("the replica is %+v, want one without restarts at %s", r, left)
+	}
+	d.stop()
+	if list, err := os.ReadDir(dir); err != nil || len(list) > 0 {
+		t.Errorf("left behind: %v, %v", list, err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // execLauncher starts processes with os/exec.
@@ -89,7 +91,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 	l.mu.Lock()
 	l.running[launch.Name] = cmd.Process
 	l.mu.Unlock()
-	exited := make(chan ExitStatus, 1)
+	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		cmd.Wait()
 		l.note("ended " + launch.Name)
@@ -98,7 +100,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 			delete(l.running, launch.Name)
 		}
 		l.mu.Unlock()
-		exited <- ExitStatus{
+		exited <- control.ExitStatus{
 			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
 		}
 	}()

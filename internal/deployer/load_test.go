@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // hash returns where in the space of keys a key of the component Keyed is.
@@ -52,7 +53,7 @@ func (d *deployment) owners(keys int) (owners []int, version uint64) {
 // the processes. The deployer must not move keys now.
 func (d *deployment) followed(keys int) (owners []int) {
 	d.t.Helper()
-	d.until("calls reach the owners of their keys", func(Status) bool {
+	d.until("calls reach the owners of their keys", func(control.Status) bool {
 		owners, _ = d.owners(keys)
 		for key, owner := range owners {
 			if d.pid(keyPath(key)) != owner {
@@ -198,7 +199,7 @@ func TestKeysFollowLoad(t *testing.T) {
 			}
 		})
 	}
-	d.until("a quarter of the hot keys have moved", func(Status) bool {
+	d.until("a quarter of the hot keys have moved", func(control.Status) bool {
 		now, v := d.owners(keys)
 		moved := 0
 		for _, key := range hot {

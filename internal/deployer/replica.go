@@ -3,16 +3,20 @@ package deployer
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/place"
 )
@@ -40,7 +44,7 @@ type replica struct {
 	address  string
 	routes   *mailbox
 	end      context.CancelFunc // of what accompanies the process
-	lastExit *ExitStatus
+	lastExit *control.ExitStatus
 	finished bool // its process ended by itself, with success
 }
 
@@ -146,10 +150,7 @@ func (r *replica) spawn() {
 		info.Features = append(info.Features, protos.FeatureLocalMetrics)
 	}
 	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
-		// Short, for the path of a socket is: not the replica's name, but a number.
-		s.d.processes++
-		info.InternalAddress = "unix://" + filepath.Join(dir,
-			fmt.Sprintf("%d-%d.sock", os.Getpid(), s.d.processes))
+		info.InternalAddress = unixScheme + filepath.Join(dir, socketName(r.name, s.spec.Version))
 	}
 	for component, section := range s.spec.Config.Sections {
 		info.Sections[component] = string(section)
@@ -184,15 +185,17 @@ func (a *attempt) tell(f func()) error {
 
 // start starts the process, and the conversation with it.
 func (a *attempt) start(ctx context.Context, launch Launch, components []string) {
+	a.removeSocket() // of a process that was killed, and could not do it
 	process, err := a.d.launcher.Launch(launch)
 	if err != nil {
-		a.exited(ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()})
+		a.exited(control.ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()})
 		return
 	}
 	go func() {
 		exit := <-process.Exited
 		process.In.Close()
 		process.Out.Close()
+		a.removeSocket()
 		a.exited(exit)
 	}()
 	a.tell(func() {
@@ -263,15 +266,12 @@ func (a *attempt) watch(ctx context.Context, env *envelope.Envelope) {
 }
 
 // exited is called once the process has ended.
-func (a *attempt) exited(exit ExitStatus) {
+func (a *attempt) exited(exit control.ExitStatus) {
 	a.tell(func() {
 		r := a.r
 		r.end()
 		if r.env != nil {
 			r.env.Close()
-		}
-		if path, ok := unixPath(a.info.InternalAddress); ok {
-			os.Remove(path)
 		}
 		r.lastExit = &exit
 		exit.Text = cmp.Or(exit.Text, "ended")
@@ -290,12 +290,20 @@ func (a *attempt) exited(exit ExitStatus) {
 	})
 }
 
-func unixPath(address string) (string, bool) {
-	const scheme = "unix://"
-	if len(address) > len(scheme) && address[:len(scheme)] == scheme {
-		return address[len(scheme):], true
+const unixScheme = "unix://"
+
+// socketName names the socket on which a replica of a version is called: the same in all its runs,
+// so that nobody has to learn another address, and short, since the path of a socket is.
+func socketName(replica, version string) string {
+	sum := sha256.Sum256([]byte(replica + "\n" + version))
+	return hex.EncodeToString(sum[:6]) + ".sock"
+}
+
+// removeSocket removes the socket of the replica, if it has one.
+func (a *attempt) removeSocket() {
+	if path, ok := strings.CutPrefix(a.info.InternalAddress, unixScheme); ok {
+		os.Remove(path)
 	}
-	return "", false
 }
 
 // mailbox holds the routing that a replica has not been told yet: of each component the latest.

@@ -12,21 +12,22 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Status returns what is known about the application now.
-func (d *Deployer) Status() Status {
-	status := Status{App: d.first.Name, Version: d.first.Version, Binary: d.first.Binary,
+func (d *Deployer) Status() control.Status {
+	status := control.Status{App: d.first.Name, Version: d.first.Version, Binary: d.first.Binary,
 		Started: d.started, State: "stopped"}
 	_ = d.do(context.Background(), func() { status = d.status() })
 	return status
 }
 
-func (d *Deployer) status() Status {
+func (d *Deployer) status() control.Status {
 	current := d.sets[len(d.sets)-1]
-	status := Status{
+	status := control.Status{
 		App:       current.spec.Name,
 		Version:   current.spec.Version,
 		Binary:    current.spec.Binary,
@@ -36,7 +37,7 @@ func (d *Deployer) status() Status {
 	}
 	for _, c := range current.spec.Components {
 		for _, ref := range c.Refs {
-			status.Edges = append(status.Edges, Edge{From: shortName(c.Name), To: shortName(ref)})
+			status.Edges = append(status.Edges, control.Edge{From: shortName(c.Name), To: shortName(ref)})
 		}
 	}
 	ready := map[string]int{}
@@ -49,7 +50,7 @@ func (d *Deployer) status() Status {
 		}
 	}
 	for _, g := range current.plan.Groups {
-		group := GroupStatus{Name: g.Name, Wanted: g.Replicas, Ready: ready[g.Name]}
+		group := control.GroupStatus{Name: g.Name, Wanted: g.Replicas, Ready: ready[g.Name]}
 		for _, c := range g.Components {
 			group.Components = append(group.Components, shortName(c))
 		}
@@ -71,8 +72,8 @@ func (d *Deployer) status() Status {
 
 func shortName(component string) string { return name.Component(component).Short() }
 
-func (r *replica) status() ReplicaStatus {
-	status := ReplicaStatus{
+func (r *replica) status() control.ReplicaStatus {
+	status := control.ReplicaStatus{
 		Name:     r.name,
 		Pid:      r.pid,
 		State:    string(r.life.State),

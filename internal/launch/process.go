@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
@@ -63,10 +64,10 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, toWeavelet.Close(), fromWeavelet.Close())
 	}
-	exited := make(chan deployer.ExitStatus, 1)
+	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		exit := <-p.Exited
-		exited <- deployer.ExitStatus{
+		exited <- control.ExitStatus{
 			Code: exit.Code, Signal: exit.Signal, Time: exit.Time, Text: exit.String(),
 		}
 	}()

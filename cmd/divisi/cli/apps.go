@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/internal/control"
-	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -94,7 +93,7 @@ func appArg(cmd *cobra.Command) *cobra.Command {
 func appDir(state, app string) string { return filepath.Join(state, "apps", app) }
 
 // degraded makes the exit code of a command that shows an application say how it is.
-func degraded(s deployer.Status, err error) error {
+func degraded(s control.Status, err error) error {
 	if err == nil && s.State == "degraded" {
 		return &exitError{code: exitDegraded, err: errors.New(s.App + " is degraded"),
 			hint: "see: divisi logs " + s.App + " --level warn"}

@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // listed is a replica as ps shows it.
 type listed struct {
 	App string `json:"app"`
-	deployer.ReplicaStatus
+	control.ReplicaStatus
 }
 
 func (c *command) ps() *cobra.Command {
@@ -30,7 +30,7 @@ func (c *command) ps() *cobra.Command {
 				err = &exitError{code: exitDegraded, err: err}
 			}
 			list := []listed{}
-			var replicas []deployer.ReplicaStatus
+			var replicas []control.ReplicaStatus
 			for _, app := range apps {
 				for _, r := range app.Status.Replicas {
 					list = append(list, listed{app.Status.App, r})

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 // stateColors are those of states on a terminal.
@@ -71,7 +71,7 @@ func (c *command) columns(rows [][]string) {
 }
 
 // replicaRows are the rows of a table of replicas.
-func replicaRows(replicas []deployer.ReplicaStatus, now time.Time) [][]string {
+func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 	rows := [][]string{{"NAME", "PID", "GROUP", "STATE", "RESTARTS", "AGE", "COMPONENTS"}}
 	for _, r := range replicas {
 		pid, age := "-", "-"

@@ -81,7 +81,7 @@ func TestReplicaTable(t *testing.T) {
 	next := now.Add(1530 * time.Millisecond)
 	var out bytes.Buffer
 	c := &command{out: &out}
-	c.columns(replicaRows([]deployer.ReplicaStatus{
+	c.columns(replicaRows([]control.ReplicaStatus{
 		{Name: "shop-cart-0", Pid: 4711, Group: "cart", State: "ready", Started: now.Add(-time.Minute),
 			Components: []string{"cart.Cart", "größe.Größe"}},
 		{Name: "shop-größe-11", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
@@ -101,12 +101,12 @@ func TestStatusText(t *testing.T) {
 	c := &command{out: &out}
 	c.showStatus(control.Running{
 		Info: control.Info{Pid: 99, Socket: "/run/99.control", Admin: "http://127.0.0.1:2", LogDir: "/logs"},
-		Status: deployer.Status{
+		Status: control.Status{
 			App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
-			Listeners: []deployer.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
-			Groups:    []deployer.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
-			Replicas: []deployer.ReplicaStatus{{Name: "shop-cart-0", State: "failed",
-				LastExit: &deployer.ExitStatus{Text: "exited with code 3", Time: now}}},
+			Listeners: []control.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
+			Groups:    []control.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
+			Replicas: []control.ReplicaStatus{{Name: "shop-cart-0", State: "failed",
+				LastExit: &control.ExitStatus{Text: "exited with code 3", Time: now}}},
 		},
 	}, now)
 	want := `shop is degraded
@@ -147,7 +147,7 @@ func TestReport(t *testing.T) {
 		{t.Context(), usageError("wrong %s", "flag"), 2, "divisi: error: wrong flag\n"},
 		{t.Context(), failure("do this", "bad"), 1, "divisi: error: bad\ndivisi: hint: do this\n"},
 		{t.Context(), &build.Error{Text: "bad", Way: "out"}, 1, "divisi: error: bad\ndivisi: hint: out\n"},
-		{t.Context(), degraded(deployer.Status{App: "shop", State: "degraded"}, nil), 3,
+		{t.Context(), degraded(control.Status{App: "shop", State: "degraded"}, nil), 3,
 			"divisi: error: shop is degraded\ndivisi: hint: see: divisi logs shop --level warn\n"},
 		{t.Context(), context.DeadlineExceeded, 4, "divisi: error: context deadline exceeded\n"},
 		{interrupted, context.Canceled, 130, ""},

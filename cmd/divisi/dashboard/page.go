@@ -15,13 +15,13 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/metrics"
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Application is what the page shows. A deployer is one.
 type Application interface {
-	Status() deployer.Status
+	Status() control.Status
 	Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error)
 }
 

@@ -15,17 +15,18 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/metrics"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 )
 
 // application is one that says what a test wants it to.
 type application struct {
-	status  deployer.Status
+	status  control.Status
 	metrics map[string][]*metrics.MetricSnapshot
 	err     error
 }
 
-func (a *application) Status() deployer.Status { return a.status }
+func (a *application) Status() control.Status { return a.status }
 
 func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {
 	return a.metrics, a.err
@@ -42,7 +43,7 @@ func calledTwice(replica string, value float64) *metrics.MetricSnapshot {
 
 func shop() *application {
 	return &application{
-		status: deployer.Status{App: "shop", State: "running"},
+		status: control.Status{App: "shop", State: "running"},
 		metrics: map[string][]*metrics.MetricSnapshot{
 			"shop-main-0": {calledTwice("a", 2)}, "shop-main-1": {calledTwice("b", 3)},
 		},
@@ -111,7 +112,7 @@ func TestData(t *testing.T) {
 	response, body := get(t, &Page{app: app, events: events}, "localhost", "/data")
 	var data struct {
 		Time   time.Time
-		Status deployer.Status
+		Status control.Status
 		Events []deployer.Event
 		Calls  []Calls
 	}

@@ -1,4 +1,4 @@
-package deployer
+package control
 
 import "time"
 
@@ -59,14 +59,4 @@ type ExitStatus struct {
 type Edge struct {
 	From string `json:"from"`
 	To   string `json:"to"`
-}
-
-// Event is something that happened to a replica, for logs, pages and tests.
-type Event struct {
-	Time    time.Time `json:"time"`
-	Kind    string    `json:"kind"` // started, ready, hung, exited, backoff, failed, draining, stopped, listening, upgraded
-	Replica string    `json:"replica,omitempty"`
-	Group   string    `json:"group,omitempty"`
-	Pid     int       `json:"pid,omitempty"`
-	Text    string    `json:"text"`
 }
