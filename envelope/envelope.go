@@ -51,6 +51,13 @@ type EnvelopeHandler interface {
 	VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (*protos.VerifyServerCertificateReply, error)
 }
 
+// ReportHandler is an EnvelopeHandler that takes reports, too. It is an extension: weavelets send them
+// if EnvelopeInfo.Features has protos.FeatureReports.
+type ReportHandler interface {
+	// HandleReport takes what a weavelet says without being asked.
+	HandleReport(context.Context, *protos.ReportRequest) (*protos.ReportReply, error)
+}
+
 // Envelope is a deployer's end of the conversation with one weavelet.
 type Envelope struct {
 	ctx          context.Context
@@ -339,6 +346,14 @@ func (h *inOrder) HandleTraceSpans(ctx context.Context, spans *protos.TraceSpans
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.EnvelopeHandler.HandleTraceSpans(ctx, spans)
+}
+
+// HandleReport implements ReportHandler, for handlers that do.
+func (h *inOrder) HandleReport(ctx context.Context, r *protos.ReportRequest) (*protos.ReportReply, error) {
+	if handler, ok := h.EnvelopeHandler.(ReportHandler); ok {
+		return handler.HandleReport(ctx, r)
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (e *Envelope) handleLines(h EnvelopeHandler) {

@@ -18,6 +18,7 @@ type EnvelopeMsg struct {
 	VerifyServerCertificateReply *VerifyServerCertificateReply
 	GetSelfCertificateReply      *GetSelfCertificateReply
 	DrainRequest                 *DrainRequest // extension
+	ReportReply                  *ReportReply  // extension
 }
 
 func (m *EnvelopeMsg) visit(v *visitor) {
@@ -37,6 +38,7 @@ func (m *EnvelopeMsg) visit(v *visitor) {
 	message(v, 14, &m.VerifyServerCertificateReply)
 	message(v, 15, &m.GetSelfCertificateReply)
 	message(v, 1000, &m.DrainRequest)
+	message(v, 1001, &m.ReportReply)
 }
 
 // WeaveletMsg is what a weavelet sends. Exactly one field besides Id and Error is set.
@@ -58,7 +60,8 @@ type WeaveletMsg struct {
 	VerifyClientCertificateRequest *VerifyClientCertificateRequest
 	VerifyServerCertificateRequest *VerifyServerCertificateRequest
 	GetSelfCertificateRequest      *GetSelfCertificateRequest
-	DrainReply                     *DrainReply // extension
+	DrainReply                     *DrainReply    // extension
+	ReportRequest                  *ReportRequest // extension
 }
 
 func (m *WeaveletMsg) visit(v *visitor) {
@@ -80,6 +83,7 @@ func (m *WeaveletMsg) visit(v *visitor) {
 	message(v, 16, &m.VerifyServerCertificateRequest)
 	message(v, 17, &m.GetSelfCertificateRequest)
 	message(v, 1000, &m.DrainReply)
+	message(v, 1001, &m.ReportRequest)
 }
 
 // Features of the handshake, beyond v0.20.
@@ -89,6 +93,9 @@ const (
 
 	// FeatureLocalMetrics, of an envelope: calls within the weavelet are measured too.
 	FeatureLocalMetrics = "local-metrics"
+
+	// FeatureReports, of an envelope: it takes reports.
+	FeatureReports = "reports"
 )
 
 // EnvelopeInfo is the envelope's half of the handshake.
@@ -164,4 +171,26 @@ type DrainReply struct {
 }
 
 func (m *DrainReply) visit(v *visitor) {
+}
+
+// ReportRequest is an extension: the weavelet says something that it was not asked for.
+type ReportRequest struct {
+	Health   *GetHealthReply // what a request for health would be answered now
+	Finished bool            // the main component's program has returned without an error
+	Leaving  string          // why the process wants to end: somebody else has asked it to
+}
+
+func (m *ReportRequest) visit(v *visitor) {
+	message(v, 1, &m.Health)
+	v.bool(2, &m.Finished)
+	v.string(3, &m.Leaving)
+}
+
+// ReportReply answers a ReportRequest.
+type ReportReply struct {
+	End bool // go on and end; otherwise, a weavelet that wants to end waits to be drained and ended
+}
+
+func (m *ReportReply) visit(v *visitor) {
+	v.bool(1, &m.End)
 }

@@ -12,12 +12,14 @@ type GetHealthReply struct {
 	Status            HealthStatus
 	Ready             bool     // extension: all components take calls
 	HealthyComponents []string // extension: those that do
+	Reasons           []string // extension: why it is not ready
 }
 
 func (m *GetHealthReply) visit(v *visitor) {
 	number(v, 1, &m.Status)
 	v.bool(1000, &m.Ready)
 	v.strings(1001, &m.HealthyComponents)
+	v.strings(1002, &m.Reasons)
 }
 
 // GetMetricsRequest asks for metrics.

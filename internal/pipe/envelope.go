@@ -30,6 +30,12 @@ type EnvelopeHandler interface {
 	HandleTraceSpans(context.Context, *protos.TraceSpans) error
 }
 
+// ReportHandler is an EnvelopeHandler that takes reports, too. Weavelets send them to envelopes that
+// list the feature.
+type ReportHandler interface {
+	HandleReport(context.Context, *protos.ReportRequest) (*protos.ReportReply, error)
+}
+
 // Envelope is the envelope's end of the conversation.
 type Envelope struct {
 	conn[*protos.WeaveletMsg, *protos.EnvelopeMsg]
@@ -95,6 +101,12 @@ func (c *Envelope) Serve(ctx context.Context, h EnvelopeHandler) error {
 			out.VerifyClientCertificateReply, err = filled(h.VerifyClientCertificate(ctx, m.VerifyClientCertificateRequest))
 		case m.VerifyServerCertificateRequest != nil:
 			out.VerifyServerCertificateReply, err = filled(h.VerifyServerCertificate(ctx, m.VerifyServerCertificateRequest))
+		case m.ReportRequest != nil:
+			reporter, ok := h.(ReportHandler)
+			if !ok {
+				return out, errUnknown(m.Id)
+			}
+			out.ReportReply, err = filled(reporter.HandleReport(ctx, m.ReportRequest))
 		default:
 			err = errUnknown(m.Id)
 		}

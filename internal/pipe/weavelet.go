@@ -3,7 +3,9 @@ package pipe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 
 	"github.com/divisi-go/divisi/envelope/protomsg"
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -26,6 +28,7 @@ type WeaveletHandler interface {
 type Weavelet struct {
 	conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]
 	extended bool // the envelope understands more than v0.20
+	reports  bool // the envelope takes reports
 }
 
 // NewWeavelet reads the envelope's half of the handshake. Hello sends the other half.
@@ -51,6 +54,7 @@ func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *protos.Envelope
 		return nil, nil, errors.New("the EnvelopeInfo lacks the application, the deployment or the id")
 	}
 	c.extended = len(info.Features) > 0
+	c.reports = slices.Contains(info.Features, protos.FeatureReports)
 	return c, info, nil
 }
 
@@ -158,6 +162,19 @@ func (c *Weavelet) VerifyServerCertificate(ctx context.Context, r *protos.Verify
 		return nil, err
 	}
 	return orEmpty(in.VerifyServerCertificateReply), nil
+}
+
+// Report says something that the envelope has not asked for. The error is errors.ErrUnsupported if
+// the envelope takes no reports.
+func (c *Weavelet) Report(ctx context.Context, r *protos.ReportRequest) (*protos.ReportReply, error) {
+	if !c.reports {
+		return nil, fmt.Errorf("the envelope takes no reports: %w", errors.ErrUnsupported)
+	}
+	in, err := c.call(ctx, &protos.WeaveletMsg{ReportRequest: r})
+	if err != nil {
+		return nil, err
+	}
+	return orEmpty(in.ReportReply), nil
 }
 
 // SendLogEntry sends a log entry, which is not answered.
