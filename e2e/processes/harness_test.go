@@ -3,12 +3,10 @@
 package processes_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
 )
@@ -109,12 +108,10 @@ func shopConfig(t *testing.T) string {
 // deployment is an application that runs as processes of a keeper.
 type deployment struct {
 	*deployer.Deployer
-	t    *testing.T
-	logs string
-	url  string
-
-	mu     sync.Mutex // guards events
-	events []deployer.Event
+	t      *testing.T
+	logs   string
+	url    string
+	events event.Log
 }
 
 // deploy runs an application until the test ends. The options' and the launcher's zero values are
@@ -132,12 +129,11 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 	}
 	run := &deployment{t: t, logs: k.LogDir()}
 	o.RuntimeDir = dir
-	o.Logger = cmp.Or(o.Logger, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	o.HandleEvent = func(e deployer.Event) {
-		run.mu.Lock()
-		defer run.mu.Unlock()
-		run.events = append(run.events, e)
-	}
+	o.Events = &run.events
+	go run.events.Follow(t.Context(), func(r event.Record) error {
+		t.Log(r.Event)
+		return nil
+	})
 	var launcher deployer.Launcher = launch.NewLauncher(k)
 	if wrap != nil {
 		launcher = wrap(launcher)
@@ -159,12 +155,10 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 }
 
 // eventsOf returns the events of a kind that a replica had so far.
-func (d *deployment) eventsOf(replica, kind string) (found []deployer.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, e := range d.events {
-		if e.Replica == replica && e.Kind == kind {
-			found = append(found, e)
+func (d *deployment) eventsOf(replica string, kind event.Kind) (found []event.Record) {
+	for _, r := range d.events.List() {
+		if server, _ := event.About(r.Event); server.Name == replica && r.Event.Kind() == kind {
+			found = append(found, r)
 		}
 	}
 	return found

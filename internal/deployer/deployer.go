@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // Spec is an application to run.
@@ -62,12 +62,11 @@ type Launcher interface {
 
 // Options say where a deployer reports to. None is needed.
 type Options struct {
-	Logger      *slog.Logger
-	HandleLog   func(*protos.LogEntry)   // of weavelets that do not write theirs to standard error
-	HandleSpans func(*protos.TraceSpans) //
-	HandleEvent func(Event)              // called in order, and must not wait
-	RuntimeDir  string                   // for the Unix sockets of weavelets; TCP if it is empty
-	ReadyTime   time.Duration            // for an upgrade to become ready; default 60 s
+	Events      *event.Log             // where what happens is told
+	HandleLog   func(*protos.LogEntry) // of weavelets that do not write theirs to standard error
+	HandleSpans func(*protos.TraceSpans)
+	RuntimeDir  string        // for the Unix sockets of weavelets; TCP if it is empty
+	ReadyTime   time.Duration // for an upgrade to become ready; default 60 s
 
 	loadEvery time.Duration // another time than the constant, for tests
 }
@@ -95,8 +94,8 @@ type Deployer struct {
 
 // New returns a deployer of an application. A specification that cannot be met is an error.
 func New(spec Spec, launcher Launcher, o Options) (*Deployer, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if o.Events == nil {
+		o.Events = &event.Log{}
 	}
 	o.ReadyTime = cmp.Or(o.ReadyTime, time.Minute)
 	o.loadEvery = cmp.Or(o.loadEvery, loadEvery)
@@ -143,7 +142,7 @@ func (d *Deployer) Serve(ctx context.Context) error {
 				s.stop()
 			}
 			if !slices.ContainsFunc(d.sets, (*set).running) {
-				d.emit(Event{Kind: "stopped", Text: "everything has stopped"})
+				d.emit(event.AppStopped{})
 				return nil
 			}
 		}
@@ -154,9 +153,9 @@ func (d *Deployer) Serve(ctx context.Context) error {
 			done = nil
 			d.stopping = true
 			deadline = time.After(d.drainTime())
-			d.emit(Event{Kind: "draining", Text: "stopping in order"})
+			d.emit(event.AppDraining{})
 		case <-deadline:
-			d.options.Logger.Warn("not drained in time: killing what is left")
+			d.warn("not drained in time: killing what is left")
 			d.killAll()
 		}
 	}
@@ -199,12 +198,11 @@ func (d *Deployer) do(ctx context.Context, f func()) error {
 	}
 }
 
-func (d *Deployer) emit(e Event) {
-	e.Time = time.Now()
-	d.options.Logger.Info(e.Text, "event", e.Kind, "replica", e.Replica, "pid", e.Pid)
-	if d.options.HandleEvent != nil {
-		d.options.HandleEvent(e)
-	}
+// emit tells everybody who follows what happened. It never waits for them.
+func (d *Deployer) emit(e event.Event) { d.options.Events.Add(e) }
+
+func (d *Deployer) warn(format string, args ...any) {
+	d.emit(event.Warning{Text: fmt.Sprintf(format, args...)})
 }
 
 // Over is closed when Serve has returned.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // build builds a program once for all tests.
@@ -84,10 +84,8 @@ type deployment struct {
 	launcher *execLauncher
 	cancel   context.CancelFunc
 	done     chan error
+	events   event.Log
 	url      string
-
-	mu     sync.Mutex // guards events
-	events []Event
 }
 
 func deploy(t *testing.T, spec Spec) *deployment {
@@ -98,13 +96,12 @@ func deploy(t *testing.T, spec Spec) *deployment {
 func deployWith(t *testing.T, spec Spec, o Options) *deployment {
 	t.Helper()
 	run := &deployment{t: t, launcher: newExecLauncher(t), done: make(chan error, 1)}
-	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	o.RuntimeDir = cmp.Or(o.RuntimeDir, t.TempDir())
-	o.HandleEvent = func(e Event) {
-		run.mu.Lock()
-		defer run.mu.Unlock()
-		run.events = append(run.events, e)
-	}
+	o.Events = &run.events
+	go run.events.Follow(t.Context(), func(r event.Record) error {
+		t.Log(r.Event)
+		return nil
+	})
 	var err error
 	if run.Deployer, err = New(spec, run.launcher, o); err != nil {
 		t.Fatal(err)

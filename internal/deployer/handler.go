@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // handler answers one weavelet. It implements envelope.EnvelopeHandler.
@@ -61,10 +62,7 @@ func (h *handler) GetListenerAddress(_ context.Context, req *protos.GetListenerA
 func (h *handler) ExportListener(ctx context.Context, req *protos.ExportListenerRequest) (
 	*protos.ExportListenerReply, error) {
 	err := h.inSet(ctx, func(s *set, r *replica) error {
-		s.d.emit(Event{
-			Kind: "listening", Replica: r.name, Group: r.id.Group, Pid: r.pid,
-			Text: fmt.Sprintf("%s serves %s at %s", r.name, req.Listener, pageURL(req.Address)),
-		})
+		s.d.emit(event.Listening{Server: r.server(), Listener: req.Listener, URL: pageURL(req.Address)})
 		return nil
 	})
 	return &protos.ExportListenerReply{}, err

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/place"
 )
@@ -87,7 +88,7 @@ func (r *replica) perform(a lifecycle.Action) {
 			d.do(context.Background(), func() {
 				if r.run == run {
 					if err != nil {
-						d.options.Logger.Warn("not drained", "replica", r.name, "err", err)
+						d.warn("%s is not drained: %v", r.name, err)
 					}
 					r.step(lifecycle.Drained)
 				}
@@ -107,18 +108,29 @@ func (r *replica) signal(s os.Signal) {
 	_ = r.set.d.launcher.Signal(r.name, s)
 }
 
+// server says which process an event is about.
+func (r *replica) server() event.Server {
+	return event.Server{Name: r.name, Group: r.id.Group, Version: r.set.spec.Version, Pid: r.pid}
+}
+
 // changed reports a new state.
 func (r *replica) changed() {
-	e := Event{Kind: string(r.life.State), Replica: r.name, Group: r.id.Group, Pid: r.pid}
-	switch r.life.State {
-	case lifecycle.Backoff, lifecycle.Failed:
-		e.Text = fmt.Sprintf("%s starts again in %v", r.name, r.life.Wake.Sub(r.life.Since).Round(time.Millisecond))
+	switch d := r.set.d; r.life.State {
+	case lifecycle.Ready:
+		d.emit(event.Ready{Server: r.server()})
 	case lifecycle.Hung:
-		e.Text = r.name + " does not answer"
-	default:
-		e.Text = r.name + " is " + e.Kind
+		d.emit(event.Hung{Server: r.server()})
+	case lifecycle.Draining:
+		d.emit(event.Draining{Server: r.server()})
+	case lifecycle.Backoff, lifecycle.Failed:
+		d.emit(event.Restarting{
+			Server: r.server(), At: r.life.Wake, In: r.life.Wake.Sub(r.life.Since),
+			Failed: r.life.State == lifecycle.Failed,
+		})
+	case lifecycle.Stopped:
+		d.emit(event.Stopped{Server: r.server()})
+	case lifecycle.Starting, lifecycle.Stopping: // told when the process starts and ends
 	}
-	r.set.d.emit(e)
 	if r.life.State == lifecycle.Stopped {
 		r.set.perform(r.set.placement.Gone(r.id))
 		if r.set.ended() {
@@ -200,10 +212,7 @@ func (a *attempt) start(ctx context.Context, launch Launch, components []string)
 	}()
 	a.tell(func() {
 		a.r.pid, a.r.started = process.Pid, time.Now()
-		a.d.emit(Event{
-			Kind: "started", Replica: a.r.name, Group: a.r.id.Group, Pid: process.Pid,
-			Text: fmt.Sprintf("%s started as process %d", a.r.name, process.Pid),
-		})
+		a.d.emit(event.Started{Server: a.r.server()})
 	})
 	env, err := envelope.Attach(ctx, process.Out, process.In, a.info)
 	if err != nil {
@@ -229,7 +238,7 @@ func (a *attempt) giveUp(ctx context.Context, what string, err error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(endTime):
-		a.d.options.Logger.Error(what, "replica", a.r.name, "err", err)
+		a.tell(func() { a.d.warn("%s: %s: %v", a.r.name, what, err) })
 		a.tell(func() { a.r.signal(syscall.SIGKILL) })
 	}
 }
@@ -275,10 +284,8 @@ func (a *attempt) exited(exit control.ExitStatus) {
 		}
 		r.lastExit = &exit
 		exit.Text = cmp.Or(exit.Text, "ended")
-		a.d.emit(Event{
-			Kind: "exited", Replica: r.name, Group: r.id.Group, Pid: r.pid,
-			Text: fmt.Sprintf("%s (process %d) %s", r.name, r.pid, exit.Text),
-		})
+		a.d.emit(event.Exited{Server: r.server(), Code: exit.Code, Signal: exit.Signal, Text: exit.Text,
+			Asked: exit.Code == 0 || r.life.State == lifecycle.Draining || r.life.State == lifecycle.Stopping})
 		r.pid, r.env, r.routes, r.address = 0, nil, nil, ""
 		event := lifecycle.Exited
 		if exit.Code == 0 && r.life.State != lifecycle.Hung {

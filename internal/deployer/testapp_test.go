@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
@@ -127,12 +128,12 @@ func TestReplacement(t *testing.T) {
 
 // kinds returns those events of a replica that are hung, or of the kinds in a list.
 func (d *deployment) kinds(replica, list string) string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	var kinds []string
-	for _, e := range d.events {
-		if e.Replica == replica && (e.Kind == "hung" || slices.Contains(strings.Fields(list), e.Kind)) {
-			kinds = append(kinds, e.Kind)
+	for _, r := range d.events.List() {
+		kind := string(r.Event.Kind())
+		if server, _ := event.About(r.Event); server.Name == replica &&
+			(kind == "hung" || slices.Contains(strings.Fields(list), kind)) {
+			kinds = append(kinds, kind)
 		}
 	}
 	return strings.Join(kinds, " ")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -69,7 +70,7 @@ func (d *Deployer) Upgrade(ctx context.Context, next Spec) error {
 	}
 	return d.do(ctx, func() {
 		s.release()
-		d.emit(Event{Kind: "upgraded", Text: "version " + next.Version + " runs"})
+		d.emit(event.Upgraded{Version: next.Version})
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
@@ -125,8 +125,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	defer endSpans()
 	r.deployer, err = deployer.New(spec, launch.NewLauncher(k), deployer.Options{
 		RuntimeDir:  runtimeDir,
-		Logger:      slog.New(slog.DiscardHandler),
-		HandleEvent: r.handle,
+		Events:      &r.events,
 		HandleSpans: spans,
 		ReadyTime:   o.timeout,
 	})
@@ -242,7 +241,7 @@ func (r *runner) streams() map[string]control.Stream {
 			return telemetry.Show(ctx, r.logDir, q, func(e telemetry.Entry) error { return emit(e) })
 		},
 		"events": func(ctx context.Context, _ url.Values, emit func(any) error) error {
-			return r.events.Follow(ctx, func(e deployer.Event) error { return emit(e) })
+			return r.events.Follow(ctx, func(e event.Record) error { return emit(e) })
 		},
 	}
 }

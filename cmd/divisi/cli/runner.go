@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
-	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
@@ -28,7 +28,7 @@ type runner struct {
 	deployer *deployer.Deployer
 	logDir   string
 	admin    string // address of the live page
-	events   telemetry.Events
+	events   event.Log
 	advised  sync.Once // of where to find out why a process ended
 }
 
@@ -55,6 +55,7 @@ func (r *runner) serve(ctx context.Context, k *keeper.Keeper, api *control.Serve
 	killed := make(chan bool, 1)
 	go func() { killed <- r.secondSignal(ctx) }()
 	wait.Go(func() { r.showStart(ctx) })
+	wait.Go(func() { _ = r.events.Follow(served, r.show) })
 	if r.source != nil {
 		watch, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -158,26 +159,27 @@ func (r *runner) answers(ctx context.Context, url string) bool {
 	}
 }
 
-// handle keeps what happened, and shows what an operator should notice.
-func (r *runner) handle(e deployer.Event) {
-	r.events.Add(e)
-	switch e.Kind {
-	case "exited":
-		if strings.HasSuffix(e.Text, " code 0") {
-			return // as it was asked to
+// show prints what an operator should notice. It may wait for the terminal: the deployer does not.
+func (r *runner) show(record event.Record) error {
+	switch e := record.Event.(type) {
+	case event.Exited:
+		if e.Asked {
+			return nil
 		}
-	case "hung", "backoff", "failed", "upgraded":
-	case "draining", "stopped":
-		if e.Replica != "" {
-			return
-		}
-	default:
-		return
+	case event.Started, event.Listening, event.Ready, event.Draining, event.Stopped:
+		return nil
 	}
-	fmt.Fprintf(r.c.err, "%s %s\n", e.Time.Format(time.TimeOnly), e.Text)
-	if e.Kind == "backoff" || e.Kind == "failed" {
+
+	_, err := fmt.Fprintf(r.c.err, "%s %s\n", record.Time.Format(time.TimeOnly), record.Event)
+	if err != nil {
+		return err
+	}
+
+	if e, ok := record.Event.(event.Restarting); ok {
 		r.advised.Do(func() {
-			fmt.Fprintf(r.c.err, "divisi: hint: see why: divisi logs --replica %s --tail 20\n", e.Replica)
+			fmt.Fprintf(r.c.err, "divisi: hint: see why: divisi logs --replica %s --tail 20\n", e.Name)
 		})
 	}
+
+	return nil
 }

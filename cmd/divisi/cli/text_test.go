@@ -16,7 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/control"
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 func TestChoose(t *testing.T) {
@@ -189,22 +189,24 @@ func TestMermaid(t *testing.T) {
 }
 
 // What an operator should notice is shown; what is as it was asked to be is not.
-func TestHandle(t *testing.T) {
+func TestShow(t *testing.T) {
 	var out bytes.Buffer
 	r := &runner{c: &command{err: &out}}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, e := range []deployer.Event{
-		{Kind: "started", Replica: "a-main-0", Text: "a-main-0 started as process 7"},
-		{Kind: "exited", Replica: "a-main-0", Text: "a-main-0 (process 7) exited with code 3"},
-		{Kind: "backoff", Replica: "a-main-0", Text: "a-main-0 starts again in 1s"},
-		{Kind: "backoff", Replica: "a-main-0", Text: "a-main-0 starts again in 2s"},
-		{Kind: "draining", Replica: "a-main-0", Text: "a-main-0 is draining"},
-		{Kind: "draining", Text: "stopping in order"},
-		{Kind: "exited", Replica: "a-main-0", Text: "a-main-0 (process 8) exited with code 0"},
-		{Kind: "stopped", Text: "everything has stopped"},
+	main := event.Server{Name: "a-main-0", Pid: 7}
+	for _, e := range []event.Event{
+		event.Started{Server: main},
+		event.Exited{Server: main, Code: 3, Text: "exited with code 3"},
+		event.Restarting{Server: main, In: time.Second},
+		event.Restarting{Server: main, In: 2 * time.Second},
+		event.Draining{Server: main},
+		event.AppDraining{},
+		event.Exited{Server: main, Text: "exited with code 0", Asked: true},
+		event.AppStopped{},
 	} {
-		e.Time = at
-		r.handle(e)
+		if err := r.show(event.Record{Time: at, Event: e}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want := `03:04:05 a-main-0 (process 7) exited with code 3
 03:04:05 a-main-0 starts again in 1s
@@ -215,9 +217,6 @@ divisi: hint: see why: divisi logs --replica a-main-0 --tail 20
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
-	}
-	if n := len(r.events.List()); n != 8 {
-		t.Errorf("%d events are kept, want all 8", n)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -35,14 +36,14 @@ const policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style
 // Page is the live page of one application.
 type Page struct {
 	app      Application
-	events   *telemetry.Events
+	events   *event.Log
 	logDir   string
 	listener net.Listener
 }
 
 // Listen opens the address of the page, which must be one of this machine's own loopback
 // addresses; "" means no page, and returns nil. The log is the folder of a keeper.
-func Listen(address string, app Application, events *telemetry.Events, logDir string) (*Page, error) {
+func Listen(address string, app Application, events *event.Log, logDir string) (*Page, error) {
 	if address == "" {
 		return nil, nil
 	}

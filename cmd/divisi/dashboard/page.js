@@ -221,7 +221,7 @@ function showMethods(list) {
 
 function showEvents(data) {
   const latest = data.events.slice(-40).reverse();
-  rows($("events"), latest, e => e.time + e.kind + (e.replica ?? ""), false, e => [
+  rows($("events"), latest, e => e.time + e.kind + (e.name ?? ""), false, e => [
     { text: new Date(e.time).toLocaleTimeString("en-GB") },
     { text: e.kind, chip: "chip " + (mood[e.kind] ?? "") },
     { text: e.text, type: "text" },

@@ -16,7 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/control"
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // application is one that says what a test wants it to.
@@ -65,7 +65,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 }
 
 func TestHost(t *testing.T) {
-	p := &Page{app: shop(), events: &telemetry.Events{}}
+	p := &Page{app: shop(), events: &event.Log{}}
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:1234": 200, "127.0.0.1:1234": 200, "127.0.0.1": 200,
 		"[::1]:1234":   200,
@@ -81,7 +81,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
-	p := &Page{app: shop(), events: &telemetry.Events{}}
+	p := &Page{app: shop(), events: &event.Log{}}
 	for path, kind := range map[string]string{
 		"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript", "/graph.js": "text/javascript",
 	} {
@@ -104,16 +104,16 @@ func TestPageLoadsNothingFromElsewhere(t *testing.T) {
 }
 
 func TestData(t *testing.T) {
-	events := &telemetry.Events{}
+	events := &event.Log{}
 	for range 3 {
-		events.Add(deployer.Event{Kind: "ready", Text: "<script>"})
+		events.Add(event.Ready{Server: event.Server{Name: "<script>"}})
 	}
 	app := shop()
 	response, body := get(t, &Page{app: app, events: events}, "localhost", "/data")
 	var data struct {
 		Time   time.Time
 		Status control.Status
-		Events []deployer.Event
+		Events []event.Record
 		Calls  []Calls
 	}
 	if err := json.Unmarshal([]byte(body), &data); err != nil {
@@ -142,7 +142,7 @@ func TestLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := shop()
-	p := &Page{app: app, events: &telemetry.Events{}, logDir: dir}
+	p := &Page{app: app, events: &event.Log{}, logDir: dir}
 	for level, want := range map[string]int{"": 2, "info": 2, "warn": 1, "error": 0} {
 		response, body := get(t, p, "localhost", "/log?level="+level)
 		var entries []telemetry.Entry
@@ -171,7 +171,7 @@ func TestLog(t *testing.T) {
 
 func TestMetricsAndHealth(t *testing.T) {
 	app := shop()
-	p := &Page{app: app, events: &telemetry.Events{}}
+	p := &Page{app: app, events: &event.Log{}}
 	response, body := get(t, p, "localhost", "/metrics")
 	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
 		t.Errorf("/metrics has the type %q", got)
@@ -189,13 +189,13 @@ func TestMetricsAndHealth(t *testing.T) {
 }
 
 func TestListenOnThisMachineOnly(t *testing.T) {
-	if p, err := Listen("", shop(), &telemetry.Events{}, ""); p != nil || err != nil {
+	if p, err := Listen("", shop(), &event.Log{}, ""); p != nil || err != nil {
 		t.Errorf("without an address: %v, %v; want no page", p, err)
 	}
-	if _, err := Listen("0.0.0.0:0", shop(), &telemetry.Events{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
+	if _, err := Listen("0.0.0.0:0", shop(), &event.Log{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
 		t.Errorf("at an address that others reach: %v, want an error that names --admin", err)
 	}
-	p, err := Listen("localhost:0", shop(), &telemetry.Events{}, "")
+	p, err := Listen("localhost:0", shop(), &event.Log{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
