@@ -6,14 +6,21 @@ PACKAGES   := $(MODULES:%=./%/...)
 BUILD      := build
 FUZZTIME   ?= 1m
 STATICCHECK := $(BUILD)/staticcheck
+DEADCODE   := $(BUILD)/deadcode
 DIVISI     := $(BUILD)/divisi
 export CGO_ENABLED ?= 0
+
+# The go command asks git for a version, and fails where git does not answer, as in the clone of
+# another user.
+ifneq ($(shell git rev-parse --git-dir >/dev/null 2>&1 && echo trusted),trusted)
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short build install clean tidy tools test-tools
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: tools ## start the example store as twelve processes, and stay
 	@GO="$(GO)" ./scripts/demo.sh
@@ -26,17 +33,18 @@ test: test-tools ## everything that decides whether a change is good
 
 check: lint cross ## format, vet, static analysis, fresh generated code, other systems
 
-lint: test-tools $(STATICCHECK)
+lint: test-tools $(STATICCHECK) $(DEADCODE)
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && echo "vet $$m" && $(GO) vet ./...) || exit 1; done
-	@for m in $(MODULES); do (cd $$m && echo "staticcheck $$m" && $(CURDIR)/$(STATICCHECK) ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && echo "staticcheck $$m" && "$(CURDIR)/$(STATICCHECK)" ./...) || exit 1; done
+	@echo "dead code" && found=$$("./$(DEADCODE)" -test $(PACKAGES)); test -z "$$found" || { echo "$$found"; exit 1; }
 	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
 # The race detector needs cgo; what the tests build themselves does not, and is built already. Vet
 # has run in lint.
 unit: test-tools ## the tests of all modules, with the race detector
-	@for m in $(MODULES); do \
+	@for m in $(MODULES); do echo "test $$m"; \
 	  (cd $$m && CGO_ENABLED=1 $(GO) test -race -vet=off -exec 'env CGO_ENABLED=0' ./...) || exit 1; done
 
 # Nobody runs what is compiled here, so the compiler may leave out what takes it long.
@@ -52,24 +60,28 @@ fuzz-short:
 fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
 
-generate: tools ## write the generated code anew
+generate: tools ## write the generated code
 	@$(GO) run ./cmd/divisigen $(PACKAGES)
 
 build: tools ## build the command divisi into ./build
-	@mkdir -p $(BUILD) && cd cmd/divisi && $(GO) build -o ../../$(DIVISI) .
+	@mkdir -p $(BUILD) && cd cmd/divisi && $(GO) build $(VERBOSE) -o ../../$(DIVISI) .
 
-install: tools ## install the command divisi
+install: tools ## install the command divisi, with what build has compiled
 	@cd cmd/divisi && $(GO) install .
 
 $(STATICCHECK): tools/go.mod
 	@mkdir -p $(BUILD) && echo "build staticcheck" && cd tools && \
-	  GOWORK=off $(GO) build -o $(CURDIR)/$(STATICCHECK) honnef.co/go/tools/cmd/staticcheck
+	  GOWORK=off $(GO) build -o "$(CURDIR)/$(STATICCHECK)" honnef.co/go/tools/cmd/staticcheck
+
+$(DEADCODE): tools/go.mod
+	@mkdir -p $(BUILD) && echo "build deadcode" && cd tools && \
+	  GOWORK=off $(GO) build -o "$(CURDIR)/$(DEADCODE)" golang.org/x/tools/cmd/deadcode
 
 tidy: ## tidy the go.mod files; the modules refer to each other by the work space only
 	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && \
-	  $(GO) mod edit -replace github.com/divisi-go/divisi=$(CURDIR) \
-	    -replace github.com/divisi-go/divisi/cmd/divisi=$(CURDIR)/cmd/divisi \
-	    -replace github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry && \
+	  $(GO) mod edit -replace "github.com/divisi-go/divisi=$(CURDIR)" \
+	    -replace "github.com/divisi-go/divisi/cmd/divisi=$(CURDIR)/cmd/divisi" \
+	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
 	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
 	    -dropreplace github.com/divisi-go/divisi/cmd/divisi \

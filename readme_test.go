@@ -105,7 +105,7 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "Hello, gopher <nil>\n" {
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "Hello, gopher\n" {
 		t.Errorf("%q, %v", body, err)
 	}
 }

@@ -25,6 +25,7 @@ divisi=$root/build/divisi
 demo=$root/build/demo
 config=$root/examples/shop/shop.toml
 export DIVISI_HOME="$demo/home"
+mkdir -p "$demo"
 pid= # of divisi run
 ended= # the store has been stopped
 
@@ -79,13 +80,38 @@ trap 'stop' EXIT
 trap 'trap "" INT TERM PIPE; stop; exit 130' INT TERM PIPE
 
 echo "The store of examples/shop as twelve processes:"
-doing "build the command divisi"
-"${MAKE:-make}" --no-print-directory build || fail "the command does not build"
-step "build the command divisi"
-mkdir -p "$demo"
-if "$divisi" ps -o json 2>/dev/null | grep -q '"name"'; then
+# busy PORT: a program listens there. It is known on Linux before anything is built; elsewhere the
+# start says it.
+busy() {
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$(printf ':%04X' "$1")" '
+    $4 == "0A" && substr($2, length($2) - 4) == port { found = 1 }
+    END { exit !found }'
+}
+address=${ADDRESS:-$(sed -n 's/^listeners\.shop = { address = "\([^"]*\)".*/\1/p' "$config" | tail -n 1)}
+port=${address##*:}
+taken() {
+  fail "the store's port $port is taken" "end the program that has it, or choose another port: ADDRESS=localhost:9001 make demo"
+}
+
+if [ -x "$divisi" ] && "$divisi" ps -o json 2>/dev/null | grep -q '"name"'; then
   fail "the demo of this folder runs already" "stop it: DIVISI_HOME='$DIVISI_HOME' '$divisi' stop --all --yes"
 fi
+case $port in 0 | *[!0-9]* | '') ;; *) ! busy "$port" || taken ;; esac
+
+# progress WHAT: on a terminal, counts the packages that the go command names on standard error as
+# it compiles them.
+progress() {
+  if [ -t 1 ]; then
+    awk -v what="$1" '/^[a-z0-9.\/_-]+$/ { printf "\r  %s: %d packages", what, ++n; fflush(); next } { print }'
+  else
+    grep -v '^[a-z0-9./_-]*$' || true
+  fi
+}
+doing "build the command divisi"
+{ "${MAKE:-make}" --no-print-directory build VERBOSE=-v 2>&1 || echo FAILED; } | tee "$demo/build" |
+  progress "build the command divisi"
+! grep -q '^FAILED$' "$demo/build" || fail "the command does not build"
+step "build the command divisi"
 
 doing "build the store"
 (cd examples/shop && CGO_ENABLED=0 "$GO" build -o "$demo/shop" .) || fail "the store does not build"
@@ -102,8 +128,7 @@ started() { [ -s "$demo/out" ] || over; }
 within 30 started || fail "nothing started within 30 s: see $demo/err"
 if over; then
   cat "$demo/err" >&2
-  ! grep -q 'another program uses it' "$demo/err" ||
-    fail "the store's port is taken" "end the program that has it, or choose another port: ADDRESS=localhost:9001 make demo"
+  ! grep -q 'another program uses it' "$demo/err" || taken
   fail "the store did not start"
 fi
 step "start: the store's page answers"
@@ -174,7 +199,7 @@ try() { # EXPECTED-TEXT COMMAND...
 }
 try 'shop-payment-1 .*ready' ps
 try 'shop is running' status shop
-try '' logs shop --tail 5
+try 'the store is open' logs shop
 try '^divisi_method_count.*shop' metrics shop
 try 'cart.Cart' callgraph "$demo/shop"
 try '6 replicas profiled' profile shop --duration 1s --file "$demo/cpu.pprof"

@@ -10,6 +10,12 @@ major=${version%%.*} rest=${version#*.} minor=${rest%%.*}
 [ "$major" -gt 1 ] || [ "$minor" -ge 26 ] ||
   fail "Go $version is too old" "install Go 1.26 or later from https://go.dev/dl/"
 
+if [ -e .git ] && git rev-parse --git-dir 2>&1 | grep -q 'dubious ownership'; then
+  [ "${1:-}" != test ] ||
+    fail "git does not trust this folder, which belongs to another user" \
+      "git config --global --add safe.directory '$(pwd)'"
+  echo "divisi: warning: git does not trust this folder, which belongs to another user: going on without it" >&2
+fi
 if [ "${1:-}" = test ]; then
   git rev-parse --is-inside-work-tree >/dev/null 2>&1 ||
     fail "this is no git clone, or git is not installed" "install git, and clone the repository"

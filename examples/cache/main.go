@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/metrics"
@@ -121,7 +122,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	err := divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
-		return http.Serve(a.cache, divisi.InstrumentHandler("cache", a))
+		server := &http.Server{Handler: divisi.InstrumentHandler("cache", a), ReadHeaderTimeout: 10 * time.Second}
+		return server.Serve(a.cache)
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/metadata"
@@ -87,7 +88,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	err := divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
-		return http.Serve(a.feed, divisi.InstrumentHandler("feed", a))
+		server := &http.Server{Handler: divisi.InstrumentHandler("feed", a), ReadHeaderTimeout: 10 * time.Second}
+		return server.Serve(a.feed)
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/divisi-go/divisi"
 )
@@ -32,15 +33,18 @@ type app struct {
 	hello    divisi.Listener
 }
 
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, err := a.reverser.Get().Reverse(r.Context(), r.URL.Query().Get("name"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	fmt.Fprintf(w, "Hello, %s!\n", name)
+}
+
 func serve(ctx context.Context, a *app) error {
-	return http.Serve(a.hello, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, err := a.reverser.Get().Reverse(r.Context(), r.URL.Query().Get("name"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		fmt.Fprintf(w, "Hello, %s!\n", name)
-	}))
+	server := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(a.hello)
 }
 
 func main() {

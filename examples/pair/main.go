@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/divisi-go/divisi"
 )
@@ -92,7 +93,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	err := divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
-		return http.Serve(a.pair, divisi.InstrumentHandler("pair", a))
+		server := &http.Server{Handler: divisi.InstrumentHandler("pair", a), ReadHeaderTimeout: 10 * time.Second}
+		return server.Serve(a.pair)
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -1,6 +1,8 @@
 package arch
 
 import (
+	"flag"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -36,6 +38,54 @@ var floors = [][]string{
 var foreign = map[string][]string{
 	"internal/config": {"github.com/pelletier/go-toml/v2"},
 	"internal/gen":    {"golang.org/x/tools"},
+}
+
+var update = flag.Bool("update", false, "draw the floors in ARCHITECTURE.md")
+
+// TestDrawing: the floors in ARCHITECTURE.md are those of the table.
+func TestDrawing(t *testing.T) {
+	const file = "../../ARCHITECTURE.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, floorsOn, found := strings.Cut(string(text), "\n## Floors\n")
+	begin := len(text) - len(floorsOn) + strings.Index(floorsOn, "```\n") + len("```\n")
+	end := begin + strings.Index(string(text[begin:]), "```\n")
+	if !found || end < begin {
+		t.Fatalf("%s has no drawing under \"## Floors\"", file)
+	}
+	if string(text[begin:end]) == drawing() {
+		return
+	}
+	if !*update {
+		t.Fatalf("the floors in %s are not those of the table: go test ./internal/arch -update", file)
+	}
+	drawn := string(text[:begin]) + drawing() + string(text[end:])
+	if err := os.WriteFile(file, []byte(drawn), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drawing draws the floors, the highest first, in lines that are not too long.
+func drawing() string {
+	const width = 96
+	var b strings.Builder
+	for i, packages := range slices.Backward(floors) {
+		line := fmt.Sprintf("%2d", i)
+		for _, p := range packages {
+			if p == "." {
+				p = "divisi (the root package)"
+			}
+			if len(line)+len(p) > width {
+				fmt.Fprintln(&b, line)
+				line = "  "
+			}
+			line += "  " + p
+		}
+		fmt.Fprintln(&b, line)
+	}
+	return b.String()
 }
 
 type source struct {

@@ -59,6 +59,7 @@ func Serve(ctx context.Context, s *Server) error {
 	if s.Config().SessionKey == "" {
 		s.Logger(ctx).Warn("no session_key is configured: carts are signed with a key that is no secret")
 	}
+	s.Logger(ctx).Info("the store is open", "address", s.shop.Addr().String())
 	server := &http.Server{
 		Handler:           lastAnswers(ctx, s.site(ctx).handler()),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -134,6 +134,7 @@ func (s *site) page(show func(*visit) error) http.Handler {
 		if err != nil {
 			s.fail(v, err)
 		}
+		s.logger.Info("page", "path", r.URL.Path, "status", v.status, "request", v.id)
 		s.jar.write(w, r, v.session)
 		header := w.Header()
 		header.Set("X-Request-Id", v.id)
