@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,11 +94,21 @@ func InstrumentHandlerFunc(label string, f func(http.ResponseWriter, *http.Reque
 }
 
 // HealthzURL is the path where applications written for Service Weaver are asked whether they are
-// healthy: mux.HandleFunc(divisi.HealthzURL, divisi.HealthzHandler).
+// healthy. Run adds the page to http.DefaultServeMux. Programs that serve another one add it
+// themselves: mux.HandleFunc(divisi.HealthzURL, divisi.HealthzHandler).
 const HealthzURL = "/debug/weaver/healthz"
 
 // HealthzHandler answers every request with the status 200.
-func HealthzHandler(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "OK") }
+func HealthzHandler(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") }
+
+// addHealthPage adds the page to http.DefaultServeMux, unless the program has one there.
+var addHealthPage = sync.OnceFunc(func() {
+	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: HealthzURL}}
+	_, pattern := http.DefaultServeMux.Handler(request)
+	if !strings.HasSuffix(pattern, HealthzURL) {
+		http.HandleFunc(HealthzURL, HealthzHandler)
+	}
+})
 
 func observe(label string, status int, took time.Duration, in, out int64) {
 	labels := httpLabels{Label: label, Code: status / 100}

@@ -176,17 +176,27 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestInstrumentOverNetwork streams and hijacks for real.
 func TestHealthz(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(HealthzURL, HealthzHandler)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", "/debug/weaver/healthz", nil))
-	if w.Code != http.StatusOK || w.Body.String() != "OK\n" {
+	if w.Code != http.StatusOK || w.Body.String() != "OK" {
 		t.Errorf("status %d, %q", w.Code, w.Body)
 	}
 }
 
+// TestHealthPage: the page is on the default mux, unless the program has one there.
+func TestHealthPage(t *testing.T) {
+	addHealthPage()
+	w := httptest.NewRecorder()
+	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest("GET", HealthzURL, nil))
+	if w.Code != http.StatusOK || w.Body.String() != "OK" {
+		t.Errorf("status %d, %q", w.Code, w.Body)
+	}
+}
+
+// TestInstrumentOverNetwork streams and hijacks for real.
 func TestInstrumentOverNetwork(t *testing.T) {
 	mux := http.NewServeMux()
 	next := make(chan struct{})

@@ -18,8 +18,8 @@ type Listener struct {
 	proxy string
 }
 
-// String returns the address that clients use.
-func (l *Listener) String() string {
+// String returns the address that clients use. Listeners are fields, which programs print as values.
+func (l Listener) String() string {
 	if l.proxy != "" {
 		return l.proxy
 	}

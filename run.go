@@ -24,11 +24,16 @@ type PointerToMain[T any] interface {
 // When app has returned, and when ctx ends, listeners are drained, components shut down in the
 // reverse order of their start, and Run returns. SIGINT, SIGTERM and the deployer end the process
 // the same way, with the exit code 0: Run does not return then, unless ctx has ended too.
+//
+// Run also adds the health page, HealthzURL, to http.DefaultServeMux.
 func Run[T any, P PointerToMain[T]](ctx context.Context, app func(context.Context, *T) error) error {
+	addHealthPage()
+
 	registry, err := codegen.Snapshot()
 	if err != nil {
 		return err
 	}
+
 	impl := reflect.TypeFor[T]()
 	if _, ok := registry.FindImpl(impl); !ok {
 		return fmt.Errorf("%v is not registered: run \"divisi generate\" in its directory, "+

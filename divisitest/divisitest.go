@@ -228,7 +228,7 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 	fakes map[string]any, handed *shared) *weavelet.Weavelet {
 	logger := r.Logger
 	if logger == nil {
-		logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	o := weavelet.LocalOptions{
 		Name:    t.Name(),

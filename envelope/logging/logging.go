@@ -52,7 +52,7 @@ func (p *PrettyPrinter) colors(level string) (on, off string) {
 	if !p.color {
 		return "", ""
 	}
-	switch level {
+	switch strings.ToLower(level) {
 	case "error":
 		return colors.Red, colors.Reset
 	case "warn":

@@ -2,23 +2,23 @@ package protos
 
 // EnvelopeMsg is what an envelope sends. Exactly one field besides Id and Error is set.
 type EnvelopeMsg struct {
-	Id                           int64 // request x > 0, reply -x, one-way 0
-	EnvelopeInfo                 *EnvelopeInfo
-	GetHealthRequest             *GetHealthRequest
-	GetMetricsRequest            *GetMetricsRequest
-	GetLoadRequest               *GetLoadRequest
-	GetProfileRequest            *GetProfileRequest
-	UpdateRoutingInfoRequest     *UpdateRoutingInfoRequest
-	UpdateComponentsRequest      *UpdateComponentsRequest
-	Error                        string // of a reply to a request that failed
-	ActivateComponentReply       *ActivateComponentReply
-	GetListenerAddressReply      *GetListenerAddressReply
-	ExportListenerReply          *ExportListenerReply
-	VerifyClientCertificateReply *VerifyClientCertificateReply
-	VerifyServerCertificateReply *VerifyServerCertificateReply
-	GetSelfCertificateReply      *GetSelfCertificateReply
-	DrainRequest                 *DrainRequest // extension
-	ReportReply                  *ReportReply  // extension
+	Id                           int64                         `json:"id,omitempty"` // request x > 0, reply -x, one-way 0
+	EnvelopeInfo                 *EnvelopeInfo                 `json:"envelope_info,omitempty"`
+	GetHealthRequest             *GetHealthRequest             `json:"get_health_request,omitempty"`
+	GetMetricsRequest            *GetMetricsRequest            `json:"get_metrics_request,omitempty"`
+	GetLoadRequest               *GetLoadRequest               `json:"get_load_request,omitempty"`
+	GetProfileRequest            *GetProfileRequest            `json:"get_profile_request,omitempty"`
+	UpdateRoutingInfoRequest     *UpdateRoutingInfoRequest     `json:"update_routing_info_request,omitempty"`
+	UpdateComponentsRequest      *UpdateComponentsRequest      `json:"update_components_request,omitempty"`
+	Error                        string                        `json:"error,omitempty"` // of a reply to a request that failed
+	ActivateComponentReply       *ActivateComponentReply       `json:"activate_component_reply,omitempty"`
+	GetListenerAddressReply      *GetListenerAddressReply      `json:"get_listener_address_reply,omitempty"`
+	ExportListenerReply          *ExportListenerReply          `json:"export_listener_reply,omitempty"`
+	VerifyClientCertificateReply *VerifyClientCertificateReply `json:"verify_client_certificate_reply,omitempty"`
+	VerifyServerCertificateReply *VerifyServerCertificateReply `json:"verify_server_certificate_reply,omitempty"`
+	GetSelfCertificateReply      *GetSelfCertificateReply      `json:"get_self_certificate_reply,omitempty"`
+	DrainRequest                 *DrainRequest                 `json:"drain_request,omitempty"` // extension
+	ReportReply                  *ReportReply                  `json:"report_reply,omitempty"`  // extension
 }
 
 func (m *EnvelopeMsg) visit(v *visitor) {
@@ -43,25 +43,25 @@ func (m *EnvelopeMsg) visit(v *visitor) {
 
 // WeaveletMsg is what a weavelet sends. Exactly one field besides Id and Error is set.
 type WeaveletMsg struct {
-	Id                             int64 // request x > 0, reply -x, one-way 0
-	WeaveletInfo                   *WeaveletInfo
-	LogEntry                       *LogEntry
-	TraceSpans                     *TraceSpans
-	Error                          string // of a reply to a request that failed
-	GetHealthReply                 *GetHealthReply
-	GetMetricsReply                *GetMetricsReply
-	GetLoadReply                   *GetLoadReply
-	GetProfileReply                *GetProfileReply
-	UpdateRoutingInfoReply         *UpdateRoutingInfoReply
-	UpdateComponentsReply          *UpdateComponentsReply
-	ActivateComponentRequest       *ActivateComponentRequest
-	GetListenerAddressRequest      *GetListenerAddressRequest
-	ExportListenerRequest          *ExportListenerRequest
-	VerifyClientCertificateRequest *VerifyClientCertificateRequest
-	VerifyServerCertificateRequest *VerifyServerCertificateRequest
-	GetSelfCertificateRequest      *GetSelfCertificateRequest
-	DrainReply                     *DrainReply    // extension
-	ReportRequest                  *ReportRequest // extension
+	Id                             int64                           `json:"id,omitempty"` // request x > 0, reply -x, one-way 0
+	WeaveletInfo                   *WeaveletInfo                   `json:"weavelet_info,omitempty"`
+	LogEntry                       *LogEntry                       `json:"log_entry,omitempty"`
+	TraceSpans                     *TraceSpans                     `json:"trace_spans,omitempty"`
+	Error                          string                          `json:"error,omitempty"` // of a reply to a request that failed
+	GetHealthReply                 *GetHealthReply                 `json:"get_health_reply,omitempty"`
+	GetMetricsReply                *GetMetricsReply                `json:"get_metrics_reply,omitempty"`
+	GetLoadReply                   *GetLoadReply                   `json:"get_load_reply,omitempty"`
+	GetProfileReply                *GetProfileReply                `json:"get_profile_reply,omitempty"`
+	UpdateRoutingInfoReply         *UpdateRoutingInfoReply         `json:"update_routing_info_reply,omitempty"`
+	UpdateComponentsReply          *UpdateComponentsReply          `json:"update_components_reply,omitempty"`
+	ActivateComponentRequest       *ActivateComponentRequest       `json:"activate_component_request,omitempty"`
+	GetListenerAddressRequest      *GetListenerAddressRequest      `json:"get_listener_address_request,omitempty"`
+	ExportListenerRequest          *ExportListenerRequest          `json:"export_listener_request,omitempty"`
+	VerifyClientCertificateRequest *VerifyClientCertificateRequest `json:"verify_client_certificate_request,omitempty"`
+	VerifyServerCertificateRequest *VerifyServerCertificateRequest `json:"verify_server_certificate_request,omitempty"`
+	GetSelfCertificateRequest      *GetSelfCertificateRequest      `json:"get_self_certificate_request,omitempty"`
+	DrainReply                     *DrainReply                     `json:"drain_reply,omitempty"`    // extension
+	ReportRequest                  *ReportRequest                  `json:"report_request,omitempty"` // extension
 }
 
 func (m *WeaveletMsg) visit(v *visitor) {
@@ -100,18 +100,18 @@ const (
 
 // EnvelopeInfo is the envelope's half of the handshake.
 type EnvelopeInfo struct {
-	App             string            // name of the application
-	DeploymentId    string            // unique to the deployment
-	Id              string            // unique to the weavelet
-	Sections        map[string]string // of the configuration, by component
-	SingleProcess   bool              // not used since v0.20
-	SingleMachine   bool              // not used since v0.20
-	RunMain         bool              // whether the main component runs here
-	Mtls            bool
-	InternalAddress string   // to listen on for calls
-	Features        []string // extension: what the envelope understands beyond v0.20
-	Group           string   // extension: the weavelet's group
-	Name            string   // extension: the replica's name
+	App             string            `json:"app,omitempty"`            // name of the application
+	DeploymentId    string            `json:"deployment_id,omitempty"`  // unique to the deployment
+	Id              string            `json:"id,omitempty"`             // unique to the weavelet
+	Sections        map[string]string `json:"sections,omitempty"`       // of the configuration, by component
+	SingleProcess   bool              `json:"single_process,omitempty"` // not used since v0.20
+	SingleMachine   bool              `json:"single_machine,omitempty"` // not used since v0.20
+	RunMain         bool              `json:"run_main,omitempty"`       // whether the main component runs here
+	Mtls            bool              `json:"mtls,omitempty"`
+	InternalAddress string            `json:"internal_address,omitempty"` // to listen on for calls
+	Features        []string          `json:"features,omitempty"`         // extension: what the envelope understands beyond v0.20
+	Group           string            `json:"group,omitempty"`            // extension: the weavelet's group
+	Name            string            `json:"name,omitempty"`             // extension: the replica's name
 }
 
 func (m *EnvelopeInfo) visit(v *visitor) {
@@ -131,10 +131,10 @@ func (m *EnvelopeInfo) visit(v *visitor) {
 
 // WeaveletInfo is the weavelet's half of the handshake.
 type WeaveletInfo struct {
-	DialAddr string   // where other weavelets reach it
-	Pid      int64    // its process, not sent by v0.20
-	Version  *SemVer  // of the protocol
-	Features []string // extension: what the weavelet understands beyond v0.20
+	DialAddr string   `json:"dial_addr,omitempty"` // where other weavelets reach it
+	Pid      int64    `json:"pid,omitempty"`       // its process, not sent by v0.20
+	Version  *SemVer  `json:"version,omitempty"`   // of the protocol
+	Features []string `json:"features,omitempty"`  // extension: what the weavelet understands beyond v0.20
 }
 
 func (m *WeaveletInfo) visit(v *visitor) {
@@ -146,9 +146,9 @@ func (m *WeaveletInfo) visit(v *visitor) {
 
 // SemVer is a version of the protocol.
 type SemVer struct {
-	Major int64
-	Minor int64
-	Patch int64
+	Major int64 `json:"major,omitempty"`
+	Minor int64 `json:"minor,omitempty"`
+	Patch int64 `json:"patch,omitempty"`
 }
 
 func (m *SemVer) visit(v *visitor) {
@@ -159,7 +159,7 @@ func (m *SemVer) visit(v *visitor) {
 
 // DrainRequest is an extension: end calls and listeners in order, and answer when they have ended.
 type DrainRequest struct {
-	TimeoutMicros int64
+	TimeoutMicros int64 `json:"timeout_micros,omitempty"`
 }
 
 func (m *DrainRequest) visit(v *visitor) {
@@ -175,9 +175,9 @@ func (m *DrainReply) visit(v *visitor) {
 
 // ReportRequest is an extension: the weavelet says something that it was not asked for.
 type ReportRequest struct {
-	Health   *GetHealthReply // what a request for health would be answered now
-	Finished bool            // the main component's program has returned without an error
-	Leaving  string          // why the process wants to end: somebody else has asked it to
+	Health   *GetHealthReply `json:"health,omitempty"`   // what a request for health would be answered now
+	Finished bool            `json:"finished,omitempty"` // the main component's program has returned without an error
+	Leaving  string          `json:"leaving,omitempty"`  // why the process wants to end: somebody else has asked it to
 }
 
 func (m *ReportRequest) visit(v *visitor) {
@@ -188,7 +188,7 @@ func (m *ReportRequest) visit(v *visitor) {
 
 // ReportReply answers a ReportRequest.
 type ReportReply struct {
-	End bool // go on and end; otherwise, a weavelet that wants to end waits to be drained and ended
+	End bool `json:"end,omitempty"` // go on and end; otherwise, a weavelet that wants to end waits to be drained and ended
 }
 
 func (m *ReportReply) visit(v *visitor) {

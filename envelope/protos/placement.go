@@ -2,7 +2,7 @@ package protos
 
 // UpdateRoutingInfoRequest says where a component is.
 type UpdateRoutingInfoRequest struct {
-	RoutingInfo *RoutingInfo
+	RoutingInfo *RoutingInfo `json:"routing_info,omitempty"`
 }
 
 func (m *UpdateRoutingInfoRequest) visit(v *visitor) {
@@ -18,10 +18,10 @@ func (m *UpdateRoutingInfoReply) visit(v *visitor) {
 
 // RoutingInfo is where a component is.
 type RoutingInfo struct {
-	Component  string
-	Local      bool        // in the weavelet itself; never changes
-	Replicas   []string    // addresses of replicas elsewhere
-	Assignment *Assignment // of keys, for routed components
+	Component  string      `json:"component,omitempty"`
+	Local      bool        `json:"local,omitempty"`      // in the weavelet itself; never changes
+	Replicas   []string    `json:"replicas,omitempty"`   // addresses of replicas elsewhere
+	Assignment *Assignment `json:"assignment,omitempty"` // of keys, for routed components
 }
 
 func (m *RoutingInfo) visit(v *visitor) {
@@ -33,8 +33,8 @@ func (m *RoutingInfo) visit(v *visitor) {
 
 // Assignment assigns the hashes of keys to replicas.
 type Assignment struct {
-	Slices  []*Assignment_Slice
-	Version uint64
+	Slices  []*Assignment_Slice `json:"slices,omitempty"`
+	Version uint64              `json:"version,omitempty"`
 }
 
 func (m *Assignment) visit(v *visitor) {
@@ -44,8 +44,8 @@ func (m *Assignment) visit(v *visitor) {
 
 // Assignment_Slice goes up to the start of the next one.
 type Assignment_Slice struct {
-	Start    uint64
-	Replicas []string
+	Start    uint64   `json:"start,omitempty"`
+	Replicas []string `json:"replicas,omitempty"`
 }
 
 func (m *Assignment_Slice) visit(v *visitor) {
@@ -55,7 +55,7 @@ func (m *Assignment_Slice) visit(v *visitor) {
 
 // UpdateComponentsRequest says which components are to run in the weavelet. The set only grows.
 type UpdateComponentsRequest struct {
-	Components []string
+	Components []string `json:"components,omitempty"`
 }
 
 func (m *UpdateComponentsRequest) visit(v *visitor) {
@@ -71,8 +71,8 @@ func (m *UpdateComponentsReply) visit(v *visitor) {
 
 // ActivateComponentRequest asks that a component runs somewhere, and to be told where.
 type ActivateComponentRequest struct {
-	Component string
-	Routed    bool
+	Component string `json:"component,omitempty"`
+	Routed    bool   `json:"routed,omitempty"`
 }
 
 func (m *ActivateComponentRequest) visit(v *visitor) {
@@ -89,7 +89,7 @@ func (m *ActivateComponentReply) visit(v *visitor) {
 
 // GetListenerAddressRequest asks where to listen.
 type GetListenerAddressRequest struct {
-	Name string
+	Name string `json:"name,omitempty"`
 }
 
 func (m *GetListenerAddressRequest) visit(v *visitor) {
@@ -98,7 +98,7 @@ func (m *GetListenerAddressRequest) visit(v *visitor) {
 
 // GetListenerAddressReply answers a GetListenerAddressRequest.
 type GetListenerAddressReply struct {
-	Address string
+	Address string `json:"address,omitempty"`
 }
 
 func (m *GetListenerAddressReply) visit(v *visitor) {
@@ -107,8 +107,8 @@ func (m *GetListenerAddressReply) visit(v *visitor) {
 
 // ExportListenerRequest says where a listener is.
 type ExportListenerRequest struct {
-	Listener string
-	Address  string
+	Listener string `json:"listener,omitempty"`
+	Address  string `json:"address,omitempty"`
 }
 
 func (m *ExportListenerRequest) visit(v *visitor) {
@@ -118,8 +118,8 @@ func (m *ExportListenerRequest) visit(v *visitor) {
 
 // ExportListenerReply answers an ExportListenerRequest.
 type ExportListenerReply struct {
-	ProxyAddress string // where clients reach it, if that is elsewhere
-	Error        string // if not empty, do not try again
+	ProxyAddress string `json:"proxy_address,omitempty"` // where clients reach it, if that is elsewhere
+	Error        string `json:"error,omitempty"`         // if not empty, do not try again
 }
 
 func (m *ExportListenerReply) visit(v *visitor) {
@@ -136,8 +136,8 @@ func (m *GetSelfCertificateRequest) visit(v *visitor) {
 
 // GetSelfCertificateReply answers a GetSelfCertificateRequest.
 type GetSelfCertificateReply struct {
-	Cert []byte // PEM
-	Key  []byte // PEM
+	Cert []byte `json:"cert,omitempty"` // PEM
+	Key  []byte `json:"key,omitempty"`  // PEM
 }
 
 func (m *GetSelfCertificateReply) visit(v *visitor) {
@@ -147,7 +147,7 @@ func (m *GetSelfCertificateReply) visit(v *visitor) {
 
 // VerifyClientCertificateRequest asks who a client is.
 type VerifyClientCertificateRequest struct {
-	CertChain [][]byte // DER
+	CertChain [][]byte `json:"cert_chain,omitempty"` // DER
 }
 
 func (m *VerifyClientCertificateRequest) visit(v *visitor) {
@@ -156,7 +156,7 @@ func (m *VerifyClientCertificateRequest) visit(v *visitor) {
 
 // VerifyClientCertificateReply answers a VerifyClientCertificateRequest.
 type VerifyClientCertificateReply struct {
-	Components []string // that the client may call
+	Components []string `json:"components,omitempty"` // that the client may call
 }
 
 func (m *VerifyClientCertificateReply) visit(v *visitor) {
@@ -165,8 +165,8 @@ func (m *VerifyClientCertificateReply) visit(v *visitor) {
 
 // VerifyServerCertificateRequest asks whether a server may host a component.
 type VerifyServerCertificateRequest struct {
-	CertChain       [][]byte // DER
-	TargetComponent string
+	CertChain       [][]byte `json:"cert_chain,omitempty"` // DER
+	TargetComponent string   `json:"target_component,omitempty"`
 }
 
 func (m *VerifyServerCertificateRequest) visit(v *visitor) {
@@ -183,13 +183,13 @@ func (m *VerifyServerCertificateReply) visit(v *visitor) {
 
 // AppConfig is the configuration of an application.
 type AppConfig struct {
-	Name         string
-	Binary       string
-	Args         []string
-	Env          []string
-	Colocate     []*ComponentGroup
-	RolloutNanos int64
-	Sections     map[string]string
+	Name         string            `json:"name,omitempty"`
+	Binary       string            `json:"binary,omitempty"`
+	Args         []string          `json:"args,omitempty"`
+	Env          []string          `json:"env,omitempty"`
+	Colocate     []*ComponentGroup `json:"colocate,omitempty"`
+	RolloutNanos int64             `json:"rollout_nanos,omitempty"`
+	Sections     map[string]string `json:"sections,omitempty"`
 }
 
 func (m *AppConfig) visit(v *visitor) {
@@ -204,7 +204,7 @@ func (m *AppConfig) visit(v *visitor) {
 
 // ComponentGroup is components that share processes.
 type ComponentGroup struct {
-	Components []string
+	Components []string `json:"components,omitempty"`
 }
 
 func (m *ComponentGroup) visit(v *visitor) {

@@ -9,10 +9,10 @@ func (m *GetHealthRequest) visit(v *visitor) {
 
 // GetHealthReply answers a GetHealthRequest.
 type GetHealthReply struct {
-	Status            HealthStatus
-	Ready             bool     // extension: all components take calls
-	HealthyComponents []string // extension: those that do
-	Reasons           []string // extension: why it is not ready
+	Status            HealthStatus `json:"status,omitempty"`
+	Ready             bool         `json:"ready,omitempty"`              // extension: all components take calls
+	HealthyComponents []string     `json:"healthy_components,omitempty"` // extension: those that do
+	Reasons           []string     `json:"reasons,omitempty"`            // extension: why it is not ready
 }
 
 func (m *GetHealthReply) visit(v *visitor) {
@@ -31,7 +31,7 @@ func (m *GetMetricsRequest) visit(v *visitor) {
 
 // GetMetricsReply answers a GetMetricsRequest.
 type GetMetricsReply struct {
-	Update *MetricUpdate
+	Update *MetricUpdate `json:"update,omitempty"`
 }
 
 func (m *GetMetricsReply) visit(v *visitor) {
@@ -40,8 +40,8 @@ func (m *GetMetricsReply) visit(v *visitor) {
 
 // MetricUpdate has the definitions of metrics that are new, and values of those that changed.
 type MetricUpdate struct {
-	Defs   []*MetricDef
-	Values []*MetricValue
+	Defs   []*MetricDef   `json:"defs,omitempty"`
+	Values []*MetricValue `json:"values,omitempty"`
 }
 
 func (m *MetricUpdate) visit(v *visitor) {
@@ -51,12 +51,12 @@ func (m *MetricUpdate) visit(v *visitor) {
 
 // MetricDef defines a metric.
 type MetricDef struct {
-	Id     uint64
-	Name   string
-	Typ    MetricType
-	Help   string
-	Labels map[string]string
-	Bounds []float64 // of a histogram's buckets
+	Id     uint64            `json:"id,omitempty"`
+	Name   string            `json:"name,omitempty"`
+	Typ    MetricType        `json:"typ,omitempty"`
+	Help   string            `json:"help,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Bounds []float64         `json:"bounds,omitempty"` // of a histogram's buckets
 }
 
 func (m *MetricDef) visit(v *visitor) {
@@ -70,9 +70,9 @@ func (m *MetricDef) visit(v *visitor) {
 
 // MetricValue is the value of a metric.
 type MetricValue struct {
-	Id     uint64
-	Value  float64  // of a histogram the sum
-	Counts []uint64 // of a histogram's buckets
+	Id     uint64   `json:"id,omitempty"`
+	Value  float64  `json:"value,omitempty"`  // of a histogram the sum
+	Counts []uint64 `json:"counts,omitempty"` // of a histogram's buckets
 }
 
 func (m *MetricValue) visit(v *visitor) {
@@ -83,14 +83,14 @@ func (m *MetricValue) visit(v *visitor) {
 
 // MetricSnapshot is a metric with its value.
 type MetricSnapshot struct {
-	Id     uint64
-	Name   string
-	Typ    MetricType
-	Help   string
-	Labels map[string]string
-	Bounds []float64
-	Value  float64
-	Counts []uint64
+	Id     uint64            `json:"id,omitempty"`
+	Name   string            `json:"name,omitempty"`
+	Typ    MetricType        `json:"typ,omitempty"`
+	Help   string            `json:"help,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Bounds []float64         `json:"bounds,omitempty"`
+	Value  float64           `json:"value,omitempty"`
+	Counts []uint64          `json:"counts,omitempty"`
 }
 
 func (m *MetricSnapshot) visit(v *visitor) {
@@ -113,7 +113,7 @@ func (m *GetLoadRequest) visit(v *visitor) {
 
 // GetLoadReply answers a GetLoadRequest.
 type GetLoadReply struct {
-	Load *LoadReport
+	Load *LoadReport `json:"load,omitempty"`
 }
 
 func (m *GetLoadReply) visit(v *visitor) {
@@ -122,7 +122,7 @@ func (m *GetLoadReply) visit(v *visitor) {
 
 // LoadReport is the load of a weavelet.
 type LoadReport struct {
-	Loads map[string]*LoadReport_ComponentLoad // by component
+	Loads map[string]*LoadReport_ComponentLoad `json:"loads,omitempty"` // by component
 }
 
 func (m *LoadReport) visit(v *visitor) {
@@ -131,8 +131,8 @@ func (m *LoadReport) visit(v *visitor) {
 
 // LoadReport_ComponentLoad is the load of one routed component.
 type LoadReport_ComponentLoad struct {
-	Load    []*LoadReport_SliceLoad
-	Version uint64 // of the assignment
+	Load    []*LoadReport_SliceLoad `json:"load,omitempty"`
+	Version uint64                  `json:"version,omitempty"` // of the assignment
 }
 
 func (m *LoadReport_ComponentLoad) visit(v *visitor) {
@@ -142,11 +142,11 @@ func (m *LoadReport_ComponentLoad) visit(v *visitor) {
 
 // LoadReport_SliceLoad is the load of one slice of the keys.
 type LoadReport_SliceLoad struct {
-	Start  uint64 // inclusive
-	End    uint64 // exclusive
-	Load   float64
-	Splits []*LoadReport_SubsliceLoad
-	Size   uint64 // distinct keys
+	Start  uint64                     `json:"start,omitempty"` // inclusive
+	End    uint64                     `json:"end,omitempty"`   // exclusive
+	Load   float64                    `json:"load,omitempty"`
+	Splits []*LoadReport_SubsliceLoad `json:"splits,omitempty"`
+	Size   uint64                     `json:"size,omitempty"` // distinct keys
 }
 
 func (m *LoadReport_SliceLoad) visit(v *visitor) {
@@ -159,8 +159,8 @@ func (m *LoadReport_SliceLoad) visit(v *visitor) {
 
 // LoadReport_SubsliceLoad is the load of a part of a slice.
 type LoadReport_SubsliceLoad struct {
-	Start uint64
-	Load  float64
+	Start uint64  `json:"start,omitempty"`
+	Load  float64 `json:"load,omitempty"`
 }
 
 func (m *LoadReport_SubsliceLoad) visit(v *visitor) {
@@ -170,8 +170,8 @@ func (m *LoadReport_SubsliceLoad) visit(v *visitor) {
 
 // GetProfileRequest asks for a profile.
 type GetProfileRequest struct {
-	ProfileType   ProfileType
-	CpuDurationNs int64
+	ProfileType   ProfileType `json:"profile_type,omitempty"`
+	CpuDurationNs int64       `json:"cpu_duration_ns,omitempty"`
 }
 
 func (m *GetProfileRequest) visit(v *visitor) {
@@ -181,7 +181,7 @@ func (m *GetProfileRequest) visit(v *visitor) {
 
 // GetProfileReply answers a GetProfileRequest.
 type GetProfileReply struct {
-	Data []byte // in pprof's format
+	Data []byte `json:"data,omitempty"` // in pprof's format
 }
 
 func (m *GetProfileReply) visit(v *visitor) {
@@ -190,16 +190,16 @@ func (m *GetProfileReply) visit(v *visitor) {
 
 // LogEntry is one entry of a log.
 type LogEntry struct {
-	App        string
-	Version    string // deployment id
-	Component  string
-	Node       string // weavelet id
-	TimeMicros int64  // since the epoch
-	Level      string
-	File       string
-	Line       int32
-	Msg        string
-	Attrs      []string // keys and values in turn
+	App        string   `json:"app,omitempty"`
+	Version    string   `json:"version,omitempty"` // deployment id
+	Component  string   `json:"component,omitempty"`
+	Node       string   `json:"node,omitempty"`        // weavelet id
+	TimeMicros int64    `json:"time_micros,omitempty"` // since the epoch
+	Level      string   `json:"level,omitempty"`
+	File       string   `json:"file,omitempty"`
+	Line       int32    `json:"line,omitempty"`
+	Msg        string   `json:"msg,omitempty"`
+	Attrs      []string `json:"attrs,omitempty"` // keys and values in turn
 }
 
 func (m *LogEntry) visit(v *visitor) {
@@ -217,7 +217,7 @@ func (m *LogEntry) visit(v *visitor) {
 
 // TraceSpans are spans that have ended.
 type TraceSpans struct {
-	Span []*Span
+	Span []*Span `json:"span,omitempty"`
 }
 
 func (m *TraceSpans) visit(v *visitor) {
@@ -226,24 +226,24 @@ func (m *TraceSpans) visit(v *visitor) {
 
 // Span is one piece of work in a trace.
 type Span struct {
-	Name                  string
-	TraceId               []byte
-	SpanId                []byte
-	ParentSpanId          []byte
-	Kind                  Span_Kind
-	StartMicros           int64
-	EndMicros             int64
-	Attributes            []*Span_Attribute
-	Links                 []*Span_Link
-	Events                []*Span_Event
-	Status                *Span_Status
-	Library               *Span_Library
-	Resource              *Span_Resource
-	DroppedAttributeCount int64
-	DroppedLinkCount      int64
-	DroppedEventCount     int64
-	ChildSpanCount        int64
-	Scope                 *Span_Scope
+	Name                  string            `json:"name,omitempty"`
+	TraceId               []byte            `json:"trace_id,omitempty"`
+	SpanId                []byte            `json:"span_id,omitempty"`
+	ParentSpanId          []byte            `json:"parent_span_id,omitempty"`
+	Kind                  Span_Kind         `json:"kind,omitempty"`
+	StartMicros           int64             `json:"start_micros,omitempty"`
+	EndMicros             int64             `json:"end_micros,omitempty"`
+	Attributes            []*Span_Attribute `json:"attributes,omitempty"`
+	Links                 []*Span_Link      `json:"links,omitempty"`
+	Events                []*Span_Event     `json:"events,omitempty"`
+	Status                *Span_Status      `json:"status,omitempty"`
+	Library               *Span_Library     `json:"library,omitempty"`
+	Resource              *Span_Resource    `json:"resource,omitempty"`
+	DroppedAttributeCount int64             `json:"dropped_attribute_count,omitempty"`
+	DroppedLinkCount      int64             `json:"dropped_link_count,omitempty"`
+	DroppedEventCount     int64             `json:"dropped_event_count,omitempty"`
+	ChildSpanCount        int64             `json:"child_span_count,omitempty"`
+	Scope                 *Span_Scope       `json:"scope,omitempty"`
 }
 
 func (m *Span) visit(v *visitor) {
@@ -269,8 +269,8 @@ func (m *Span) visit(v *visitor) {
 
 // Span_Attribute is a key and a value.
 type Span_Attribute struct {
-	Key   string
-	Value *Span_Attribute_Value
+	Key   string                `json:"key,omitempty"`
+	Value *Span_Attribute_Value `json:"value,omitempty"`
 }
 
 func (m *Span_Attribute) visit(v *visitor) {
@@ -280,11 +280,11 @@ func (m *Span_Attribute) visit(v *visitor) {
 
 // Span_Attribute_Value is a value; which field holds it is said by Type.
 type Span_Attribute_Value struct {
-	Type Span_Attribute_Value_Type
-	Num  uint64
-	Str  string
-	Nums *Span_Attribute_Value_NumberList
-	Strs *Span_Attribute_Value_StringList
+	Type Span_Attribute_Value_Type        `json:"type,omitempty"`
+	Num  uint64                           `json:"num,omitempty"`
+	Str  string                           `json:"str,omitempty"`
+	Nums *Span_Attribute_Value_NumberList `json:"nums,omitempty"`
+	Strs *Span_Attribute_Value_StringList `json:"strs,omitempty"`
 }
 
 func (m *Span_Attribute_Value) visit(v *visitor) {
@@ -301,7 +301,7 @@ func (m *Span_Attribute_Value) visit(v *visitor) {
 
 // Span_Attribute_Value_NumberList is a list of numbers.
 type Span_Attribute_Value_NumberList struct {
-	Nums []uint64
+	Nums []uint64 `json:"nums,omitempty"`
 }
 
 func (m *Span_Attribute_Value_NumberList) visit(v *visitor) {
@@ -310,7 +310,7 @@ func (m *Span_Attribute_Value_NumberList) visit(v *visitor) {
 
 // Span_Attribute_Value_StringList is a list of strings.
 type Span_Attribute_Value_StringList struct {
-	Strs []string
+	Strs []string `json:"strs,omitempty"`
 }
 
 func (m *Span_Attribute_Value_StringList) visit(v *visitor) {
@@ -319,10 +319,10 @@ func (m *Span_Attribute_Value_StringList) visit(v *visitor) {
 
 // Span_Link refers to another span.
 type Span_Link struct {
-	TraceId               []byte
-	SpanId                []byte
-	Attributes            []*Span_Attribute
-	DroppedAttributeCount int64
+	TraceId               []byte            `json:"trace_id,omitempty"`
+	SpanId                []byte            `json:"span_id,omitempty"`
+	Attributes            []*Span_Attribute `json:"attributes,omitempty"`
+	DroppedAttributeCount int64             `json:"dropped_attribute_count,omitempty"`
 }
 
 func (m *Span_Link) visit(v *visitor) {
@@ -334,10 +334,10 @@ func (m *Span_Link) visit(v *visitor) {
 
 // Span_Event is something that happened during a span.
 type Span_Event struct {
-	Name                  string
-	TimeMicros            int64
-	Attributes            []*Span_Attribute
-	DroppedAttributeCount int64
+	Name                  string            `json:"name,omitempty"`
+	TimeMicros            int64             `json:"time_micros,omitempty"`
+	Attributes            []*Span_Attribute `json:"attributes,omitempty"`
+	DroppedAttributeCount int64             `json:"dropped_attribute_count,omitempty"`
 }
 
 func (m *Span_Event) visit(v *visitor) {
@@ -349,8 +349,8 @@ func (m *Span_Event) visit(v *visitor) {
 
 // Span_Status is how a span ended.
 type Span_Status struct {
-	Code  Span_Status_Code
-	Error string
+	Code  Span_Status_Code `json:"code,omitempty"`
+	Error string           `json:"error,omitempty"`
 }
 
 func (m *Span_Status) visit(v *visitor) {
@@ -360,9 +360,9 @@ func (m *Span_Status) visit(v *visitor) {
 
 // Span_Library is what created a span.
 type Span_Library struct {
-	Name      string
-	Version   string
-	SchemaUrl string
+	Name      string `json:"name,omitempty"`
+	Version   string `json:"version,omitempty"`
+	SchemaUrl string `json:"schema_url,omitempty"`
 }
 
 func (m *Span_Library) visit(v *visitor) {
@@ -373,9 +373,9 @@ func (m *Span_Library) visit(v *visitor) {
 
 // Span_Scope is what created a span, under the name that OpenTelemetry gives it today.
 type Span_Scope struct {
-	Name      string
-	Version   string
-	SchemaUrl string
+	Name      string `json:"name,omitempty"`
+	Version   string `json:"version,omitempty"`
+	SchemaUrl string `json:"schema_url,omitempty"`
 }
 
 func (m *Span_Scope) visit(v *visitor) {
@@ -386,8 +386,8 @@ func (m *Span_Scope) visit(v *visitor) {
 
 // Span_Resource is what a span is about.
 type Span_Resource struct {
-	SchemaUrl  string
-	Attributes []*Span_Attribute
+	SchemaUrl  string            `json:"schema_url,omitempty"`
+	Attributes []*Span_Attribute `json:"attributes,omitempty"`
 }
 
 func (m *Span_Resource) visit(v *visitor) {

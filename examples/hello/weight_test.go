@@ -10,9 +10,9 @@ import (
 
 // The most that the smallest application may weigh. What grows here grows in every application.
 const (
-	maxBytes    = 11_000_000 // as the go command builds it, where there is a C compiler
+	maxBytes    = 12_000_000 // as the go command builds it, where there is a C compiler
 	cgoBytes    = 75_000     // of these, for what it adds then
-	maxPackages = 220
+	maxPackages = 230
 	maxModules  = 3
 )
 

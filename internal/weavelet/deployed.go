@@ -69,7 +69,10 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	logger := slog.New(&logHandler{queue: queue, base: protos.LogEntry{
 		App: info.App, Version: info.DeploymentId, Node: self.Replica,
 	}})
-	logs := conversation.SendLogEntry
+	logs := func(e *protos.LogEntry) error {
+		e.Component = peerName(info, e.Component)
+		return conversation.SendLogEntry(e)
+	}
 	if lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
 		logs = writeLine(lines)
 	}

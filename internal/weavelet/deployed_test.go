@@ -108,6 +108,7 @@ func TestPlainDeployer(t *testing.T) {
 		t.Errorf("health %+v, %v", reply, err)
 	}
 	t.Run("metrics", h.checkMetrics)
+	t.Run("metrics again", h.checkMetrics)
 	t.Run("load", h.checkLoad)
 	t.Run("profile", h.checkProfile)
 	if err := h.e.Drain(t.Context(), 0); !errors.Is(err, errors.ErrUnsupported) {

@@ -203,7 +203,7 @@ func (e *edge) Panicked(m *codegen.MethodInfo, thrown any, stack []byte) {
 }
 
 func (w *Weavelet) panicked(c *codegen.Component, m *codegen.MethodInfo, thrown any, stack []byte) {
-	w.logger.Error("component panicked", "component", short(c.Info.Name),
+	w.logger.Error("component panicked", "component", c.Info.Name,
 		"method", m.Name, "panic", fmt.Sprint(thrown), "stack", string(stack))
 }
 

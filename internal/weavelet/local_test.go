@@ -406,7 +406,7 @@ func TestHost(t *testing.T) {
 	if s := host.Self(); s.App != "app" || s.Component != "p.A" || s.Replica != "app" || s.Version == "" || s.Pid == 0 {
 		t.Errorf("self %+v", s)
 	}
-	if !strings.Contains(w.logs.String(), "msg=hello component=p.A") {
+	if !strings.Contains(w.logs.String(), "msg=hello component=t/p/A") {
 		t.Errorf("log %s", w.logs)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -67,7 +66,7 @@ func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error
 func (q *logQueue) forward(e *protos.LogEntry, write func(*protos.LogEntry) error) error {
 	if n := q.dropped.Swap(0); n > 0 {
 		lost := *e
-		lost.Level, lost.File, lost.Line = "warn", "", 0
+		lost.Level, lost.File, lost.Line = slog.LevelWarn.String(), "", 0
 		lost.Msg = fmt.Sprintf("%d log entries dropped: they came faster than they could be written", n)
 		lost.Attrs = nil
 		if err := write(&lost); err != nil {
@@ -85,18 +84,17 @@ type logHandler struct {
 	prefix string   // of the keys, by open groups
 }
 
-func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelInfo
-}
+// Enabled implements [slog.Handler]. Entries of all levels are sent: who reads them chooses.
+func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	e := h.base
 	e.TimeMicros = r.Time.UnixMicro()
-	e.Level = strings.ToLower(r.Level.String())
+	e.Level = r.Level.String()
 	e.Msg = r.Message
 	if r.PC != 0 {
 		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
-		e.File, e.Line = filepath.Base(frame.File), int32(frame.Line)
+		e.File, e.Line = frame.File, int32(frame.Line)
 	}
 	e.Attrs = append([]string(nil), h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
@@ -159,7 +157,7 @@ func writeLine(w io.Writer) func(*protos.LogEntry) error {
 		member := func(key, value string) {
 			line = appendString(append(appendString(append(line, ','), key), ':'), value)
 		}
-		member("level", e.Level)
+		member("level", strings.ToLower(e.Level))
 		member("msg", e.Msg)
 		for _, field := range [][2]string{
 			{"component", e.Component}, {"node", e.Node}, {"version", e.Version}, {"file", e.File},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func TestLogQueueFull(t *testing.T) {
 		t.Fatalf("%d entries, want %d and one about the others", len(got), maxQueuedLogs)
 	}
 	want := &protos.LogEntry{
-		Component: "c", Level: "warn", Msg: "100 log entries dropped: they came faster than they could be written",
+		Component: "c", Level: "WARN", Msg: "100 log entries dropped: they came faster than they could be written",
 	}
 	if !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got %+v, want %+v", got[0], want)
@@ -81,22 +82,22 @@ func TestLogHandler(t *testing.T) {
 	q := newLogQueue()
 	base := protos.LogEntry{App: "app", Version: "v", Node: "n"}
 	logger := slog.New(&logHandler{queue: q, base: base})
-	logger.Debug("not this")
 	for _, tc := range []struct {
 		log  func()
 		want protos.LogEntry
 	}{
-		{func() { logger.Info("plain") }, protos.LogEntry{Level: "info", Msg: "plain"}},
+		{func() { logger.Info("plain") }, protos.LogEntry{Level: "INFO", Msg: "plain"}},
+		{func() { logger.Log(t.Context(), slog.LevelDebug-1, "fine") }, protos.LogEntry{Level: "DEBUG-1", Msg: "fine"}},
 		{
 			func() { logger.With("component", "p.A", "x", 1).Warn("w", "y", time.Second) },
-			protos.LogEntry{Component: "p.A", Level: "warn", Msg: "w", Attrs: []string{"x", "1", "y", "1s"}},
+			protos.LogEntry{Component: "p.A", Level: "WARN", Msg: "w", Attrs: []string{"x", "1", "y", "1s"}},
 		},
 		{
 			func() {
 				logger.With("a", true).WithGroup("g").With("b", "").WithGroup("h").Error("e", "component", "c",
 					slog.Group("i", "j", 1, slog.Group("", "k", 2)), slog.Group("none"), "", "no key")
 			},
-			protos.LogEntry{Level: "error", Msg: "e", Attrs: []string{
+			protos.LogEntry{Level: "ERROR", Msg: "e", Attrs: []string{
 				"a", "true", "g.b", "", "g.h.component", "c", "g.h.i.j", "1", "g.h.i.k", "2",
 			}},
 		},
@@ -104,7 +105,7 @@ func TestLogHandler(t *testing.T) {
 		before := time.Now().UnixMicro()
 		tc.log()
 		got := *<-q.entries
-		if got.TimeMicros < before || got.File != "logger_test.go" || got.Line == 0 {
+		if got.TimeMicros < before || filepath.Base(got.File) != "logger_test.go" || !filepath.IsAbs(got.File) || got.Line == 0 {
 			t.Errorf("%s: time %d, place %s:%d", got.Msg, got.TimeMicros, got.File, got.Line)
 		}
 		tc.want.App, tc.want.Version, tc.want.Node = "app", "v", "n"
@@ -153,7 +154,7 @@ func TestWriteLine(t *testing.T) {
 		t.Fatalf("%v in %s", err, lines[0])
 	}
 	want := map[string]any{
-		"divisi": 1.0, "time": "1970-01-01T00:00:01.5Z", "level": clean, "msg": clean, "component": clean,
+		"divisi": 1.0, "time": "1970-01-01T00:00:01.5Z", "level": strings.ToLower(clean), "msg": clean, "component": clean,
 		"node": clean, "version": clean, "file": clean, "line": 7.0, "attrs": map[string]any{clean: clean, "k": ""},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -23,6 +23,14 @@ const (
 	oldMainName = "github.com/ServiceWeaver/weaver/Main"
 )
 
+// peerName returns the name of a component as the deployer knows it.
+func peerName(info *protos.EnvelopeInfo, component string) string {
+	if component == mainName && len(info.Features) == 0 {
+		return oldMainName
+	}
+	return component
+}
+
 // deployer is the other end of the conversation.
 type deployer interface {
 	authority
@@ -113,7 +121,7 @@ func (n *remoteNetwork) activate(c *codegen.Component) {
 		if err == nil || n.ctx.Err() != nil {
 			return
 		}
-		n.logger.Error("cannot activate component", "component", short(c.Info.Name), "err", err)
+		n.logger.Error("cannot activate component", "component", c.Info.Name, "err", err)
 		select {
 		case <-time.After(wait):
 		case <-n.ctx.Done():
@@ -146,11 +154,21 @@ func (n *remoteNetwork) dialAddress(l net.Listener) string {
 
 // control is what the deployer may ask of this weavelet.
 type control struct {
-	n         *remoteNetwork
-	server    *call.Server
-	profiling profiling
-	deadlock  sync.Once  // is reported
-	fatal     chan error // the first failure that ends the process
+	n        *remoteNetwork
+	server   *call.Server
+	profiler *profiler
+	measures measures
+	deadlock sync.Once  // is reported
+	fatal    chan error // the first failure that ends the process
+}
+
+func newControl(n *remoteNetwork, server *call.Server) *control {
+	c := &control{n: n, server: server,
+		profiler: newProfiler(), fatal: make(chan error, 1)}
+	if len(n.info.Features) == 0 {
+		c.measures.sent = map[uint64]*protos.MetricValue{}
+	}
+	return c
 }
 
 // UpdateComponents starts the components that are to run here. It does not wait: a component
@@ -231,7 +249,7 @@ func (c *control) GetHealth(ctx context.Context, _ *protos.GetHealthRequest) (
 // GetProfile takes a profile.
 func (c *control) GetProfile(ctx context.Context, r *protos.GetProfileRequest) (
 	*protos.GetProfileReply, error) {
-	data, err := c.profiling.profile(ctx, r)
+	data, err := c.profiler.profile(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +271,7 @@ func (n *remoteNetwork) host(ctx context.Context, conversation *pipe.Weavelet, s
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n.ctx = ctx
-	c := &control{n: n, server: server, fatal: make(chan error, 1)}
+	c := newControl(n, server)
 	go func() {
 		err := conversation.Serve(ctx, c)
 		if ctx.Err() == nil {

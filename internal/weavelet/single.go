@@ -27,7 +27,7 @@ func runSingle(ctx context.Context, app Application) error {
 	o := LocalOptions{
 		Name:   cmp.Or(conf.Name, filepath.Base(os.Args[0])),
 		Config: conf,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &textOptions)),
 	}
 	bridge := bridgeOf(ctx)
 	if name := tracingWanted(); name != "" && bridge == nil {
@@ -52,6 +52,18 @@ func runSingle(ctx context.Context, app Application) error {
 	}
 	p, _ := w.lookup(main.Info.Name)
 	return w.body(ctx, p)
+}
+
+// textOptions are for the logs of an application that runs alone: all levels, as under a deployer,
+// and short names of components, because people read them.
+var textOptions = slog.HandlerOptions{
+	Level: slog.LevelDebug,
+	ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if a.Key == "component" && len(groups) == 0 {
+			a.Value = slog.StringValue(short(a.Value.String()))
+		}
+		return a
+	},
 }
 
 // tracingWanted returns the name of the environment variable, of those that OpenTelemetry knows,

@@ -68,7 +68,7 @@ func (w *Weavelet) shutdown(ctx context.Context) {
 
 func (w *Weavelet) report(p *part, what string, err error) {
 	if err != nil {
-		w.logger.Error("component failed to end", "component", short(p.component.Info.Name),
+		w.logger.Error("component failed to end", "component", p.component.Info.Name,
 			"method", what, "err", err)
 	}
 }

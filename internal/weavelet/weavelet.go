@@ -281,7 +281,7 @@ func (w *Weavelet) setFields(ctx context.Context, p *part) error {
 	if p.fields.SetHost != nil {
 		self := w.self
 		self.Component = short(info.Name)
-		p.fields.SetHost(&Host{self: self, logger: w.logger.With("component", self.Component)})
+		p.fields.SetHost(&Host{self: self, logger: w.logger.With("component", info.Name)})
 	}
 	if p.fields.Config != nil {
 		if err := w.configure(p); err != nil {
@@ -356,12 +356,9 @@ func (w *Weavelet) init(ctx context.Context, p *part) error {
 	}
 	var err error
 	if i, ok := p.impl.(interface{ Init(context.Context) error }); ok {
-		begin := time.Now()
 		if err = protect(func() error { return i.Init(ctx) }); err != nil {
 			err = fmt.Errorf("cannot start %s: %w", p.component.Info.Name, err)
 		}
-		w.logger.Debug("component initialised",
-			"component", short(p.component.Info.Name), "took", time.Since(begin))
 	}
 	w.finish(p, err)
 	return err
