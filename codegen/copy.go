@@ -11,11 +11,13 @@ func CopySlice[S ~[]T, T any](s S, elem func(T) T) S {
 	if s == nil {
 		return nil
 	}
-	c := make(S, len(s))
 	if elem == nil {
+		c := make(S, len(s)) // the compiler joins these two lines, and clears no memory
 		copy(c, s)
 		return c
 	}
+
+	c := make(S, len(s))
 	for i, v := range s {
 		c[i] = elem(v)
 	}

@@ -13,6 +13,7 @@ var (
 	errShort    = errors.New("message ends in the middle of a value")
 	errTrailing = errors.New("message goes on after its last value")
 	errBool     = errors.New("a boolean is neither 0 nor 1")
+	errInt      = errors.New("an int does not fit into the 32 bits that it has on this machine")
 )
 
 // maxEmpty bounds slices of elements that take no bytes, whose count nothing else bounds.
@@ -89,7 +90,13 @@ func (d *Decoder) Bool() bool {
 }
 
 // Int reads eight bytes.
-func (d *Decoder) Int() int { return int(d.Uint64()) }
+func (d *Decoder) Int() int {
+	v := d.Int64()
+	if int64(int(v)) != v {
+		d.Fail(errInt)
+	}
+	return int(v)
+}
 
 // Int8 reads one byte.
 func (d *Decoder) Int8() int8 { return int8(d.Uint8()) }
@@ -104,7 +111,13 @@ func (d *Decoder) Int32() int32 { return int32(d.Uint32()) }
 func (d *Decoder) Int64() int64 { return int64(d.Uint64()) }
 
 // Uint reads eight bytes.
-func (d *Decoder) Uint() uint { return uint(d.Uint64()) }
+func (d *Decoder) Uint() uint {
+	v := d.Uint64()
+	if uint64(uint(v)) != v {
+		d.Fail(errInt)
+	}
+	return uint(v)
+}
 
 // Uint8 reads one byte.
 func (d *Decoder) Uint8() uint8 {

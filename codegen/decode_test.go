@@ -129,6 +129,25 @@ func TestDecoderErrors(t *testing.T) {
 	}
 }
 
+// TestIntsOfThisMachine reads ints of machines whose ints have more bits.
+func TestIntsOfThisMachine(t *testing.T) {
+	for _, v := range []int64{math.MinInt64, math.MinInt32 - 1, math.MinInt32, 0, math.MaxInt32, 1 << 40} {
+		var e Encoder
+		e.Int64(v)
+		e.Uint64(uint64(v))
+
+		d := NewDecoder(e.Data(), nil)
+		got, unsigned := d.Int(), d.Uint()
+		fits := int64(int(v)) == v && uint64(uint(v)) == uint64(v)
+		if err := d.Done(); (err == nil) != fits {
+			t.Errorf("%d: error %v", v, err)
+		}
+		if fits && (int64(got) != v || uint64(unsigned) != uint64(v)) {
+			t.Errorf("%d came back as %d and %d", v, got, unsigned)
+		}
+	}
+}
+
 func TestDecoderSurvivesEveryCut(t *testing.T) {
 	data := encoded(sampleEverything(), nil)
 	for n := range data {

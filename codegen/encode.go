@@ -154,7 +154,7 @@ func (e *Encoder) Count(n int, isNil bool) {
 }
 
 func (e *Encoder) count(n int) {
-	if n >= nilCount {
+	if uint64(n) >= nilCount { // an int may have 32 bits, which cannot be as much
 		e.Fail(errors.New("more than 4294967294 elements in one value"))
 		n = 0
 	}

@@ -22,6 +22,10 @@ type Info struct {
 	Singleton bool     // runs once in the whole application
 	Always    bool     // starts with the application, not with its first use
 	Main      bool     // the application's main component
+
+	// More are properties that this version of the package does not know, each as it stands. The
+	// property "calls PATH.Method" is reserved for the methods that a component calls.
+	More []string
 }
 
 // The markers are told apart from other text in a binary by the checksum before the end.
@@ -53,6 +57,9 @@ func (i Info) Text() string {
 	flag("singleton", i.Singleton)
 	flag("always", i.Always)
 	flag("main", i.Main)
+	for _, property := range i.More {
+		flag(property, true)
+	}
 	sum := crc32.ChecksumIEEE([]byte(b.String()))
 	return fmt.Sprintf("%s%ssum %08x\n%s", infoBegin, b.String(), sum, infoEnd)
 }
@@ -63,7 +70,8 @@ func (i Info) Variant() string {
 	return variant
 }
 
-// ParseInfo reads the text form.
+// ParseInfo reads the text form. It keeps the properties that it does not know: a program may have
+// been made by a newer version than the tool that reads it.
 func ParseInfo(text string) (Info, error) {
 	var i Info
 	body, ok := strings.CutPrefix(text, infoBegin)
@@ -77,7 +85,9 @@ func ParseInfo(text string) (Info, error) {
 		return i, errors.New("the checksum of a component description is wrong")
 	}
 	for line := range strings.Lines(body[:at]) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		line = strings.TrimSuffix(line, "\n")
+		key, value, _ := strings.Cut(line, " ")
+
 		switch key {
 		case "component":
 			i.Name = value
@@ -100,7 +110,7 @@ func ParseInfo(text string) (Info, error) {
 		case "main":
 			i.Main = true
 		default:
-			return i, fmt.Errorf("unknown property %q in a component description", key)
+			i.More = append(i.More, line)
 		}
 	}
 	if i.Name == "" {
@@ -109,25 +119,27 @@ func ParseInfo(text string) (Info, error) {
 	return i, nil
 }
 
-// maxInfo bounds one description in a binary.
-const maxInfo = 64 << 10
+// MaxInfo is the greatest length of a description that tools find in a program.
+const MaxInfo = 1 << 20
 
 // FindInfos returns the descriptions found in a piece of a binary. Text that looks like the
 // beginning of one but is none is passed over.
 func FindInfos(data []byte) []Info {
 	var found []Info
 	for {
-		at := bytes.Index(data, []byte(infoBegin))
-		if at < 0 {
+		end := bytes.Index(data, []byte(infoEnd))
+		if end < 0 {
 			return found
 		}
-		data = data[at:]
-		end := bytes.Index(data[:min(len(data), maxInfo)], []byte(infoEnd))
-		if end >= 0 {
-			if info, err := ParseInfo(string(data[:end+len(infoEnd)])); err == nil {
+		end += len(infoEnd)
+
+		// No description contains the beginning of another one, so the last one counts.
+		begin := bytes.LastIndex(data[:end], []byte(infoBegin))
+		if begin >= 0 && end-begin <= MaxInfo {
+			if info, err := ParseInfo(string(data[begin:end])); err == nil {
 				found = append(found, info)
 			}
 		}
-		data = data[len(infoBegin):]
+		data = data[end:]
 	}
 }

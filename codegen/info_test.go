@@ -11,6 +11,7 @@ var fullInfo = Info{
 	Name: "example.com/shop/Cart#fast", Impl: "example.com/shop/cart",
 	Refs: []string{"example.com/shop/Stock", "example.com/shop/Price#eu"}, Listeners: []string{"web", "api"},
 	Methods: []string{"Add", "Get"}, Config: true, Routed: true, Singleton: true, Always: true, Main: true,
+	More: []string{"calls example.com/shop/Stock.Take", "experimental"},
 }
 
 func TestInfoText(t *testing.T) {
@@ -45,14 +46,24 @@ func TestDamagedInfo(t *testing.T) {
 
 func TestFindInfos(t *testing.T) {
 	other := Info{Name: "a/B", Impl: "a/b"}
+	long := Info{Name: "a/C", Refs: []string{strings.Repeat("x", MaxInfo)}}
 	binary := bytes.Join([][]byte{
 		[]byte("code"), []byte(infoBegin), []byte(fullInfo.Text()), []byte("⟦divisi1\nnothing⟧"),
-		[]byte(infoBegin + strings.Repeat("x", maxInfo)), []byte(other.Text()), []byte(infoEnd),
+		[]byte(infoBegin + strings.Repeat("x", MaxInfo)), []byte(other.Text()), []byte(long.Text()), []byte(infoEnd),
 		[]byte(other.Text()[:20]),
 	}, []byte{0})
 	found := FindInfos(binary)
 	if !reflect.DeepEqual(found, []Info{fullInfo, other}) {
 		t.Errorf("found %+v", found)
+	}
+}
+
+// TestNewerInfo reads what a later version may write.
+func TestNewerInfo(t *testing.T) {
+	info := Info{Name: "a/B", Impl: "a/b", More: []string{"flag", "calls a/C.Do", "calls a/C.Undo"}}
+	got, err := ParseInfo(info.Text())
+	if err != nil || !reflect.DeepEqual(got, info) {
+		t.Errorf("%+v came back as %+v, %v", info, got, err)
 	}
 }
 

@@ -43,6 +43,10 @@ func (l Local) Leave(err *error) {
 	}
 }
 
+// Sharing reports whether anybody wants to know what methods marked //divisi:shared hand over. Values
+// that are given to Share move to the heap, so generated code asks before it gives any.
+func (c *Client) Sharing() bool { return c.observer.Share != nil }
+
 // Share tells of arguments or results that a method marked //divisi:shared hands over as they are.
 func (c *Client) Share(method int, copies func() []any) {
 	if c.observer.Share != nil {

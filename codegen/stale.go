@@ -1,10 +1,13 @@
 package codegen
 
-// ABI is the version of this package that generated code has to be made for. When it changes,
-// the older types stay, so that the compiler can name both.
+// ABI1 is the contract between this package and the code that the generator writes.
+type ABI1 struct{}
+
+// ABI is the contract that this version of the package keeps. Generated code names the one that it
+// was written for. When the contract changes, the older type stays, so that the compiler can name
+// both.
 type ABI = ABI1
 
-// Stale_run_divisi_generate does nothing. Generated code calls it with what it was generated
-// from: if that has changed, the arguments do not fit any more, and the compiler's message has
-// this name in it.
+// Stale_run_divisi_generate does nothing. Generated code calls it with what it was generated from.
+// When that has changed, the arguments no longer fit, and the compiler's message contains this name.
 func Stale_run_divisi_generate[T any](T) struct{} { return struct{}{} }

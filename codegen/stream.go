@@ -62,7 +62,10 @@ func localStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T
 			}
 			switch {
 			case s.Share:
-				c.Share(method, func() []any { return []any{s.Copy(v)} })
+				if c.Sharing() {
+					element, copied := v, s.Copy
+					c.Share(method, func() []any { return []any{copied(element)} })
+				}
 			case s.Copy != nil:
 				v = s.Copy(v)
 			}

@@ -59,7 +59,12 @@ func (s factorerStub) Factors(ctx context.Context, a0 int) (r0 Factors, err erro
 	if impl, ok := s.c.Local(ctx).(Factorer); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Factors(ctx, a0)
-		s.c.Share(0, func() []any { return []any{copyFactors(r0)} })
+		if s.c.Sharing() {
+			r0 := r0
+			s.c.Share(0, func() []any {
+				return []any{copyFactors(r0)}
+			})
+		}
 		return r0, err
 	}
 	call := s.c.Call(ctx, 0)

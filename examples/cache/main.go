@@ -69,9 +69,12 @@ func (f *factorer) Init(context.Context) error {
 	return nil
 }
 
+// maxFactored bounds the numbers that are factored, which takes as long as their roots are great.
+const maxFactored int64 = 1 << 32
+
 func (f *factorer) Factors(_ context.Context, n int) (Factors, error) {
-	if n < 1 || n > 1<<32 {
-		return Factors{}, fmt.Errorf("%d is not between 1 and %d", n, 1<<32)
+	if n < 1 || int64(n) > maxFactored {
+		return Factors{}, fmt.Errorf("%d is not between 1 and %d", n, maxFactored)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

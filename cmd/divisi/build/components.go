@@ -15,7 +15,7 @@ import (
 // there may be.
 const (
 	chunk   = 4 << 20
-	overlap = 64 << 10
+	overlap = codegen.MaxInfo
 )
 
 // Components returns the components that a program holds, sorted by name, without running it.

@@ -123,19 +123,24 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	w.p("}\n")
 }
 
-// share returns the statement that tells of values which a method shares, "" if there are none.
+// share returns the statement that tells of values which a method shares, "" if there are none. It
+// tells of variables of its own: those of the method stay on the stack when nobody is told.
 func (w *writer) share(m *check.Method, values []*check.Shape, name func(int) string, index int) string {
-	var copies []string
+	var vars, copies []string
 	for n, v := range values {
 		if m.Shared && v.Shared() {
+			vars = append(vars, name(n))
 			copies = append(copies, w.copyOf(v, name(n)))
 		}
 	}
 	if copies == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s.%s.Share(%d, func() []any { return []any{%s} })\n",
-		w.local("s"), w.local("c"), index, strings.Join(copies, ", "))
+
+	client, list := w.local("s")+"."+w.local("c"), strings.Join(vars, ", ")
+	return fmt.Sprintf("if %s.Sharing() {\n%s := %s\n", client, list, list) +
+		fmt.Sprintf("%s.Share(%d, func() []any {\n", client, index) +
+		fmt.Sprintf("return []any{%s}\n})\n}\n", strings.Join(copies, ", "))
 }
 
 // route returns the call of a router's method.
