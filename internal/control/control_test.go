@@ -59,10 +59,10 @@ func runtimeDir(t *testing.T) string {
 	return dir
 }
 
-// serve serves an application as process pid, and returns what ends it and waits for the end.
+// serve serves an application on a socket that has its name, and returns what ends it and waits for the end.
 func serve(t *testing.T, s *Server, dir string) (end func()) {
 	t.Helper()
-	if err := s.Listen(dir); err != nil {
+	if err := s.Listen(filepath.Join(dir, s.App.Status().App+".sock")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -251,26 +251,22 @@ func TestStopGivesUp(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	dir := runtimeDir(t)
-	// Of this process and its parent: both run.
-	b := &Server{App: newApplication("b"), Info: Info{Pid: os.Getpid()}}
-	a := &Server{App: newApplication("a"), Info: Info{Pid: os.Getppid()}}
-	serve(t, b, dir)
-	endA := serve(t, a, dir)
-	// Of processes that are gone, with sockets of their replicas.
-	const none = 1 << 30 // no system has so many
-	left := []string{fmt.Sprint(none, suffix), fmt.Sprint(none, "-shop-main-0-1.sock")}
-	kept := fmt.Sprint(none+1, "-shop-main-0-1.sock")
-	for _, name := range append(left, kept) {
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, name), Net: "unix"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.SetUnlinkOnClose(false)
-		l.Close()
+	serve(t, &Server{App: newApplication("b")}, dir)
+	endA := serve(t, &Server{App: newApplication("a")}, dir)
+
+	// Of a process that is gone; looking leaves it alone.
+	left := filepath.Join(dir, "left.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
 	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+
+	doors := []string{filepath.Join(dir, "b.sock"), left, filepath.Join(dir, "a.sock"), filepath.Join(dir, "none.sock")}
 	names := func() string {
 		t.Helper()
-		list, err := Find(t.Context(), dir)
+		list, err := Find(t.Context(), doors)
 		if err != nil {
 			t.Error(err)
 		}
@@ -283,13 +279,8 @@ func TestFind(t *testing.T) {
 	if got := names(); got != "a b" {
 		t.Errorf("found %q, want a b", got)
 	}
-	for _, name := range left {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there (%v)", name, err)
-		}
-	}
-	if _, err := os.Lstat(filepath.Join(dir, kept)); err != nil {
-		t.Errorf("the socket of another process is gone: %v", err)
+	if _, err := os.Lstat(left); err != nil {
+		t.Errorf("looking has removed a socket: %v", err)
 	}
 	endA()
 	if got := names(); got != "b" {
@@ -300,8 +291,9 @@ func TestFind(t *testing.T) {
 // An application that hangs is reported, and the others are found.
 func TestFindWithSilentApplication(t *testing.T) {
 	dir := runtimeDir(t)
-	serve(t, &Server{App: newApplication("shop"), Info: Info{Pid: os.Getpid()}}, dir)
-	silent := filepath.Join(dir, fmt.Sprint(os.Getppid(), suffix))
+	shop := &Server{App: newApplication("shop")}
+	serve(t, shop, dir)
+	silent := filepath.Join(dir, "silent.sock")
 	l, err := net.Listen("unix", silent)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +309,7 @@ func TestFindWithSilentApplication(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	list, err := Find(t.Context(), dir)
+	list, err := Find(t.Context(), []string{shop.Info.Socket, silent})
 	if len(list) != 1 || list[0].Status.App != "shop" {
 		t.Errorf("found %+v", list)
 	}

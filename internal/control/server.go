@@ -21,9 +21,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/metrics"
@@ -67,21 +64,14 @@ type Server struct {
 	listener net.Listener
 }
 
-// suffix is that of the sockets.
-const suffix = ".control"
-
 // lastAnswers bounds how long answers may take once the server ends.
 const lastAnswers = 2 * time.Second
 
-// Listen opens the socket, in a folder that only its user can enter. Stale ones of this process's
-// number are replaced.
-func (s *Server) Listen(runtimeDir string) error {
-	s.Info.Socket = filepath.Join(runtimeDir, fmt.Sprintf("%d%s", s.Info.Pid, suffix))
-	if err := os.Remove(s.Info.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
+// Listen opens the socket, which must be in a folder that only its user can enter.
+func (s *Server) Listen(socket string) error {
+	s.Info.Socket = socket
 	var err error
-	if s.listener, err = net.Listen("unix", s.Info.Socket); err != nil {
+	if s.listener, err = net.Listen("unix", socket); err != nil {
 		return fmt.Errorf("cannot open the control socket: %w", err)
 	}
 	return nil
@@ -236,19 +226,4 @@ func reply(w http.ResponseWriter, v any, err error) {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	_ = encoder.Encode(v) // the client has gone
-}
-
-// sockets returns the paths of the sockets in a folder.
-func sockets(runtimeDir string) ([]string, error) {
-	entries, err := os.ReadDir(runtimeDir)
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), suffix) {
-			paths = append(paths, filepath.Join(runtimeDir, e.Name()))
-		}
-	}
-	return paths, nil
 }

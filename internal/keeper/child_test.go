@@ -173,7 +173,7 @@ func printLines(args string) error {
 
 // hold opens a keeper, starts a process, and holds both until it is killed.
 func hold(dir string) error {
-	k, err := keeper.Open(dir)
+	k, err := keeper.Open(dir, filepath.Join(dir, "logs"))
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,8 @@ func spec(t *testing.T, name, role string) (keeper.Spec, pipes) {
 // open opens a keeper for the test.
 func open(t *testing.T) *keeper.Keeper {
 	t.Helper()
-	k, err := keeper.Open(filepath.Join(t.TempDir(), "keeper"))
+	dir := filepath.Join(t.TempDir(), "keeper")
+	k, err := keeper.Open(dir, filepath.Join(dir, "logs"))
 	if err != nil {
 		t.Fatal(err)
 	}

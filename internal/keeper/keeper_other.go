@@ -10,13 +10,11 @@ import (
 
 var errUnsupported = errors.New("processes are kept on Linux and macOS only: use go run . here")
 
-func privateDir(string) error { return errUnsupported }
-
 // Keeper holds processes and sockets for one folder.
 type Keeper struct{}
 
 // Open fails on this system, as do the methods of Keeper.
-func Open(string) (*Keeper, error) { return nil, errUnsupported }
+func Open(dir, logs string) (*Keeper, error) { return nil, errUnsupported }
 
 // Close closes the keeper.
 func (*Keeper) Close() error { return errUnsupported }

@@ -16,7 +16,7 @@ import (
 
 func open(t *testing.T, dir string) *Keeper {
 	t.Helper()
-	k, err := Open(dir)
+	k, err := Open(dir, filepath.Join(dir, "logs"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,10 @@
 package keeper
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
 )
-
-// ErrTaken is the error of opening a folder that another keeper holds.
-var ErrTaken = errors.New("another keeper holds it")
 
 // Spec is a process to start.
 type Spec struct {

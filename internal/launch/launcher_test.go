@@ -29,7 +29,7 @@ func shell(arguments ...string) []string {
 }
 
 func newLauncher(t *testing.T) *Launcher {
-	k, err := keeper.Open(t.TempDir())
+	k, err := keeper.Open(t.TempDir(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,9 @@ func Replica(app, group string, n int) string {
 	return app + "-" + Label(group) + "-" + strconv.Itoa(n)
 }
 
+// Domain returns the domain of an application: "/shop".
+func Domain(app string) string { return "/" + app }
+
 // Server is the full name of one supervised process.
 type Server struct {
 	Name   string // a label, such as "httpd-0"

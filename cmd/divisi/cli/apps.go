@@ -3,22 +3,26 @@ package cli
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
 // find returns the applications that run. The error is about those that do not answer.
 func find(ctx context.Context) ([]control.Running, error) {
-	_, runtime, err := folders()
+	h, err := home.Find()
 	if err != nil {
 		return nil, err
 	}
-	return control.Find(ctx, runtime)
+	doors, err := h.Doors()
+	if err != nil {
+		return nil, err
+	}
+	return control.Find(ctx, doors)
 }
 
 // errNone is the error when there is no application to speak of.
@@ -88,9 +92,6 @@ func appArg(cmd *cobra.Command) *cobra.Command {
 	}
 	return cmd
 }
-
-// appDir returns where the state of an application is.
-func appDir(state, app string) string { return filepath.Join(state, "apps", app) }
 
 // degraded makes the exit code of a command that shows an application say how it is.
 func degraded(s control.Status, err error) error {

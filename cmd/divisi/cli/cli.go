@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -243,13 +242,4 @@ func within(ctx context.Context, limit time.Duration, f func(context.Context) er
 // timeoutFlag adds the flag --timeout to a command.
 func timeoutFlag(cmd *cobra.Command, limit *time.Duration, value time.Duration) {
 	cmd.Flags().DurationVar(limit, "timeout", value, "give up after this time")
-}
-
-// folders returns the state directory and the folder for sockets.
-func folders() (state, runtime string, err error) {
-	if state, err = keeper.StateDir(); err != nil {
-		return "", "", err
-	}
-	runtime, err = keeper.RuntimeDir(state)
-	return state, runtime, err
 }

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -91,11 +91,11 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 
 // endedLogs returns where the logs of an application are that does not run any more.
 func endedLogs(args []string) (string, bool) {
-	state, _, err := folders()
+	h, err := home.Find()
 	if err != nil || len(args) != 1 || name.CheckLabel(args[0]) != nil {
 		return "", false
 	}
-	dir := filepath.Join(appDir(state, args[0]), "logs")
+	dir := h.Domain(name.Domain(args[0])).Logs
 	_, err = os.Stat(dir)
 	return dir, err == nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
@@ -79,7 +79,7 @@ func (c *command) run() *cobra.Command {
 
 // runTarget runs an application until it ends.
 func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error {
-	state, runtimeDir, err := folders()
+	where, err := home.Find()
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,12 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	for _, text := range unused(spec.Config) {
 		fmt.Fprintf(c.err, "divisi: warning: %s\n", text)
 	}
-	k, err := c.openKeeper(state, &spec.Name, o.name != "")
+	claim, err := c.claim(where, &spec.Name, o.name != "")
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	k, err := keeper.Open(claim.State, claim.Logs)
 	if err != nil {
 		return err
 	}
@@ -124,7 +129,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	}
 	defer endSpans()
 	r.deployer, err = deployer.New(spec, launch.NewLauncher(k), deployer.Options{
-		RuntimeDir:  runtimeDir,
+		RuntimeDir:  claim.Calls,
 		Events:      &r.events,
 		HandleSpans: spans,
 		ReadyTime:   o.timeout,
@@ -141,7 +146,7 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	if page != nil {
 		api.Info.Admin = page.URL()
 	}
-	if err := api.Listen(runtimeDir); err != nil {
+	if err := api.Listen(claim.Door); err != nil {
 		return err
 	}
 	r.admin = api.Info.Admin
@@ -201,27 +206,23 @@ func parseReplicas(flags []string) (map[string]int, error) {
 	return replicas, nil
 }
 
-// openKeeper opens the keeper of an application. If one of its name runs already, it gets a number
-// behind the name, unless the name was asked for.
-func (c *command) openKeeper(state string, app *string, fixed bool) (*keeper.Keeper, error) {
+// claim takes the domain of an application. If one of its name runs already, it gets a number behind
+// the name, unless the name was asked for.
+func (c *command) claim(h home.Home, app *string, fixed bool) (*home.Claim, error) {
 	const most = 100
 	first := *app
 	for n := 1; ; n++ {
 		if n > 1 {
 			*app = first + "-" + strconv.Itoa(n)
 		}
-		dir := appDir(state, *app)
-		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, err
-		}
-		k, err := keeper.Open(dir)
+		claim, err := h.Domain(name.Domain(*app)).Claim()
 		switch {
 		case err == nil && n > 1:
 			fmt.Fprintf(c.err, "divisi: warning: an application %s runs already: this one is %s\n", first, *app)
-			return k, nil
+			return claim, nil
 		case err == nil:
-			return k, nil
-		case !errors.Is(err, keeper.ErrTaken) || n == most:
+			return claim, nil
+		case !errors.Is(err, home.ErrTaken) || n == most:
 			return nil, err
 		case fixed:
 			return nil, failure("choose another --name, or stop that one: divisi stop "+first,

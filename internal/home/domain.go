@@ -1,0 +1,107 @@
+package home
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Domain is the part of a home that belongs to one domain, such as that of an application.
+type Domain struct {
+	State string // folder of the lock and the journal
+	Logs  string // folder of logs
+	Door  string // socket of the control API
+	Calls string // folder of the sockets on which replicas are called
+
+	home Home
+}
+
+// ErrTaken is the error of claiming a domain that another process has.
+var ErrTaken = errors.New("another process has it")
+
+// Domain returns the part of a domain, such as "/shop".
+func (h Home) Domain(path string) Domain {
+	stem := filepath.Join(h.Runtime, stem(path))
+	return Domain{
+		State: filepath.Join(h.Dir, "domains", filepath.FromSlash(path)),
+		Logs:  filepath.Join(h.Dir, "logs", filepath.FromSlash(path)),
+		Door:  stem + doorSuffix,
+		Calls: stem + callsSuffix,
+		home:  h,
+	}
+}
+
+const (
+	doorSuffix  = ".sock"
+	callsSuffix = ".d"
+
+	maxStem = 29 // with the suffix of calls and a name of 17 bytes in the folder, socketRoom
+)
+
+// stem names a domain in the runtime folder: by its path, with "~" for the slashes between labels.
+// Of one that is too long for that a hash tells it from others.
+func stem(path string) string {
+	name := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", "~")
+	if len(name) <= maxStem {
+		return name
+	}
+	sum := sha256.Sum256([]byte(path))
+	hash := hex.EncodeToString(sum[:6])
+	return name[:maxStem-len(hash)-2] + "~~" + hash
+}
+
+func (d Domain) clear() {
+	os.Remove(d.Door)
+	os.RemoveAll(d.Calls)
+}
+
+// tidy removes the runtime folder, if nobody else has anything in it.
+func (h Home) tidy() {
+	os.Remove(h.Runtime)
+	os.Remove(filepath.Dir(h.Runtime))
+}
+
+// leftAge is how old a socket must be for nobody to be about to listen on it.
+const leftAge = time.Minute
+
+// sweep removes the parts of the runtime folder whose processes were killed.
+func (h Home) sweep() {
+	doors, _ := h.Doors()
+	for _, door := range doors {
+		info, err := os.Lstat(door)
+		if err != nil || time.Since(info.ModTime()) < leftAge {
+			continue
+		}
+		conn, err := net.Dial("unix", door)
+		if err == nil {
+			conn.Close()
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			os.Remove(door)
+			os.RemoveAll(strings.TrimSuffix(door, doorSuffix) + callsSuffix)
+		}
+	}
+}
+
+// Doors returns the sockets of the control APIs in the runtime folder; their processes may have
+// been killed.
+func (h Home) Doors() ([]string, error) {
+	entries, err := os.ReadDir(h.Runtime)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var doors []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), doorSuffix) {
+			doors = append(doors, filepath.Join(h.Runtime, e.Name()))
+		}
+	}
+	return doors, nil
+}

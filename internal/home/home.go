@@ -1,0 +1,204 @@
+// Package home says where everything is: the state folder, for what outlives processes, and the
+// runtime folder, for the sockets of those that run. No other package makes paths in them.
+//
+//	DIVISI_HOME/
+//	  layout                        the number of this arrangement
+//	  domains/shop/lock             held by whoever runs the application shop
+//	  domains/shop/journal.ndjson   starts and ends of its processes
+//	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
+//	  cas/                          programs, by their content
+//	  keeper/                       reserved
+//
+//	RUNTIME/
+//	  shop.sock                     the door of shop: its control API
+//	  shop.d/                       the sockets on which its replicas are called
+//
+// Looking makes and changes nothing. What is made belongs to this user alone; the permissions of
+// what others have made are left as they are.
+package home
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// layout is the number of the arrangement that this package knows.
+const layout = "1"
+
+// Home is the pair of folders of one user's applications.
+type Home struct {
+	Dir     string // state
+	Runtime string // sockets
+}
+
+// Find returns the folders that the environment names. The state folder is that of DIVISI_HOME,
+// else divisi in that of XDG_STATE_HOME, else in ~/.local/state. The runtime folder belongs to the
+// state folder, whose own path may be too long for sockets: it is in XDG_RUNTIME_DIR, else in /tmp.
+// Neither needs to exist; folders that cannot be used are an error.
+func Find() (Home, error) {
+	dir, err := stateDir()
+	if err != nil {
+		return Home{}, err
+	}
+	runtime, err := runtimeDir(dir)
+	if err != nil {
+		return Home{}, err
+	}
+	h := Home{Dir: dir, Runtime: runtime}
+	return h, h.check()
+}
+
+func stateDir() (string, error) {
+	dir := os.Getenv("DIVISI_HOME")
+	if dir == "" {
+		base := os.Getenv("XDG_STATE_HOME")
+		if base == "" {
+			user, err := os.UserHomeDir()
+			if err != nil {
+				return "", errors.New("no folder for state: set DIVISI_HOME")
+			}
+			base = filepath.Join(user, ".local", "state")
+		}
+		dir = filepath.Join(base, "divisi")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return resolve(dir), nil
+}
+
+// resolve follows the symbolic links of a path as far as it exists, so that a folder has one name
+// however it is reached.
+func resolve(path string) string {
+	rest := ""
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return path
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+}
+
+const (
+	maxSocketPath = 103 // of macOS; Linux has four more
+	socketRoom    = 50  // for what is in the runtime folder
+)
+
+func runtimeDir(state string) (string, error) {
+	sum := sha256.Sum256([]byte(state))
+	base := os.Getenv("XDG_RUNTIME_DIR")
+	if filepath.IsAbs(base) { // as its specification says, another is ignored
+		base = filepath.Join(base, "divisi")
+	} else {
+		base = fmt.Sprintf("/tmp/divisi-%d", os.Getuid())
+	}
+
+	dir := filepath.Join(base, hex.EncodeToString(sum[:6]))
+	if len(dir)+socketRoom > maxSocketPath {
+		return "", fmt.Errorf("%s is too long for sockets in it: set XDG_RUNTIME_DIR to a shorter path", dir)
+	}
+	return dir, nil
+}
+
+// check says why what exists of the folders cannot be used.
+func (h Home) check() error {
+	// Everything in the state folder is private by itself, as long as nobody can exchange it.
+	if err := checkFolder(h.Dir, "DIVISI_HOME", 0o022); err != nil {
+		return err
+	}
+	for _, dir := range []string{filepath.Dir(h.Runtime), h.Runtime} {
+		if err := checkFolder(dir, "XDG_RUNTIME_DIR", 0o077); err != nil {
+			return err
+		}
+	}
+	return h.checkLayout()
+}
+
+// checkFolder checks that a folder is this user's own and gives others none of the permissions
+// that are forbidden, or that nothing is there.
+func checkFolder(dir, variable string, forbidden fs.FileMode) error {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	wrong := ""
+	switch mode := info.Mode(); {
+	case mode.Type() == fs.ModeSymlink:
+		wrong = "is a symbolic link, which may lead anywhere: remove it"
+	case !info.IsDir():
+		wrong = "is not a folder: remove it"
+	case !isOwn(info):
+		wrong = "belongs to another user: remove it"
+	case mode.Perm()&forbidden != 0:
+		wrong = fmt.Sprintf("is open to other users: chmod %o %s", mode.Perm()&^forbidden, dir)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s %s, or set %s to a folder of your own", dir, wrong, variable)
+}
+
+func (h Home) checkLayout() error {
+	text, err := os.ReadFile(h.layoutFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		old, _ := filepath.Glob(filepath.Join(h.Dir, "apps", "*", "journal.ndjson"))
+		if len(old) > 0 {
+			return fmt.Errorf("%s was made by an earlier divisi: stop what that one runs, and remove "+
+				"%s (the logs in it are plain files), or set DIVISI_HOME to another folder",
+				h.Dir, filepath.Join(h.Dir, "apps"))
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if got := strings.TrimSpace(string(text)); got != layout {
+		return fmt.Errorf("%s has layout %.20q, and this divisi knows layout %s: use the divisi that "+
+			"made it, or set DIVISI_HOME to another folder", h.Dir, got, layout)
+	}
+	return nil
+}
+
+func (h Home) layoutFile() string { return filepath.Join(h.Dir, "layout") }
+
+// Make makes the state folder, if it is not there.
+func (h Home) Make() error {
+	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the state folder: %w", err)
+	}
+	if err := h.check(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(h.layoutFile()); err == nil {
+		return nil
+	}
+
+	// Renamed, so that nobody reads half of it.
+	file, err := os.CreateTemp(h.Dir, "layout-")
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(layout + "\n")
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), h.layoutFile())
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return err
+}
+
+// CAS returns the folder of what is kept by its content. Whoever keeps something makes it.
+func (h Home) CAS() string { return filepath.Join(h.Dir, "cas") }
