@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short soak build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,11 @@ cross: tools ## build what applications import for the other systems
 	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/... || exit 1; done
 	@echo "build divisi for darwin"
 	@cd cmd/divisi && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null .
+
+SOAK ?= 10m
+
+soak: test-tools ## poll an application from a deployer of Service Weaver v0.20.0 for SOAK (default 10m)
+	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
