@@ -137,7 +137,7 @@ func TestCall(t *testing.T) {
 		if reply.Status != StatusAppError || string(reply.Body) != want || err != nil {
 			t.Errorf("%v %q, %v; want %q", reply.Status, reply.Body, err, want)
 		}
-		if peer.Build != "b1" || peer.Weavelet != "w1" || peer.Auth != nil || l.Addr().Network() == "tcp" && peer.Addr == "" {
+		if peer.Build != "b1" || peer.Weavelet != "w1" || peer.Rights != nil || l.Addr().Network() == "tcp" && peer.Addr == "" {
 			t.Errorf("peer %+v", peer)
 		}
 		eventually(t, "both ends count the same bytes", func() bool {

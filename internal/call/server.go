@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/identity"
 )
 
 const (
@@ -21,10 +23,10 @@ const (
 
 // Peer is who calls.
 type Peer struct {
-	Addr     string // of the connection's other end
-	Build    string // as it says itself
-	Weavelet string // as it says itself
-	Auth     any    // what Authorize returned; nil without TLS
+	Addr     string           // of the connection's other end
+	Build    string           // as it says itself
+	Weavelet string           // as it says itself
+	Rights   *identity.Rights // what Authorize returned; nil, which is no limit, without TLS
 }
 
 // Handler executes one call. Its ctx ends with the call's deadline, when the caller cancels or
@@ -40,8 +42,8 @@ type ServerOptions struct {
 
 	TLS *tls.Config // default: connections are not encrypted
 	// Authorize decides about a peer whose TLS handshake succeeded; an error turns it away.
-	// Default: every peer is welcome, with a nil Auth.
-	Authorize func(*tls.ConnectionState) (any, error)
+	// Default: every peer is welcome, and nothing limits what it may call.
+	Authorize func(*tls.ConnectionState) (*identity.Rights, error)
 
 	// MaxInFlight is how many handlers run at a time, on all connections; calls beyond are
 	// answered OVERLOADED. Default 8192.
@@ -160,11 +162,11 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
 		nc = tc
 		if s.o.Authorize != nil {
 			state := tc.ConnectionState()
-			auth, err := s.o.Authorize(&state)
+			rights, err := s.o.Authorize(&state)
 			if err != nil {
 				return nil, err
 			}
-			peer.Auth = auth
+			peer.Rights = rights
 		}
 	}
 	hello, err := welcome(nc, &s.o.Conn)

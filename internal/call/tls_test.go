@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/identity"
 )
 
 // authority issues certificates to the tests.
@@ -71,12 +73,12 @@ func (a *authority) serve(o ServerOptions) *host {
 		a.t.Fatal(err)
 	}
 	o.TLS = a.config("server")
-	o.Authorize = func(s *tls.ConnectionState) (any, error) {
+	o.Authorize = func(s *tls.ConnectionState) (*identity.Rights, error) {
 		name := s.PeerCertificates[0].Subject.CommonName
 		if name == "mallory" {
 			return nil, errors.New("mallory is not welcome")
 		}
-		return name, nil
+		return identity.NewRights([]string{name}), nil
 	}
 	return serve(a.t, l, o)
 }
@@ -86,12 +88,15 @@ func TestMutualTLS(t *testing.T) {
 	var log lines
 	h := a.serve(ServerOptions{Logger: log.logger(), Lookup: func(p Peer, k Key) Handler {
 		return func(_ context.Context, in *Incoming) Reply {
-			return Reply{Body: append([]byte(p.Auth.(string)), in.Args...)}
+			if !p.Rights.May("alice") || p.Rights.May("bob") {
+				return Reply{Status: StatusPanic}
+			}
+			return Reply{Body: in.Args}
 		}
 	}})
 	for _, size := range []int{0, 1, 3 << 20} {
 		p := newPool(t, PoolOptions{TLS: a.config("alice")}, h)
-		if got := mustCall(t, p, &Request{Args: make([]byte, size)}); len(got) != size+5 || string(got[:5]) != "alice" {
+		if got := mustCall(t, p, &Request{Args: make([]byte, size)}); len(got) != size {
 			t.Errorf("%d bytes come back as %d", size, len(got))
 		}
 	}
@@ -120,7 +125,9 @@ func TestMutualTLS(t *testing.T) {
 		nc.Close()
 	}
 	p := newPool(t, PoolOptions{TLS: a.config("bob")}, h)
-	mustCall(t, p, &Request{})
+	if reply, err := p.Call(t.Context(), &Request{}); err != nil || reply.Status != StatusPanic {
+		t.Errorf("bob has the rights of alice: %v, %v", reply.Status, err)
+	}
 	eventually(t, "the refusals are counted", func() bool { return h.Stats().Refused >= 22 })
 	if text := log.String(); strings.Count(text, "\n") != 1 {
 		t.Errorf("log: %s", text)

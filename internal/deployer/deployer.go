@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/identity"
 )
 
 // Spec is an application to run.
@@ -67,6 +68,8 @@ type Options struct {
 	HandleSpans func(*protos.TraceSpans)
 	RuntimeDir  string        // for the Unix sockets of weavelets; TCP if it is empty
 	ReadyTime   time.Duration // for an upgrade to become ready; default 60 s
+
+	Certificates identity.Options // how long those of mutual TLS live
 
 	loadEvery time.Duration // another time than the constant, for tests
 }

@@ -2,11 +2,8 @@ package deployer
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/event"
@@ -80,50 +77,4 @@ func (h *handler) HandleTraceSpans(_ context.Context, spans *protos.TraceSpans) 
 		f(spans)
 	}
 	return nil
-}
-
-func (h *handler) GetSelfCertificate(ctx context.Context, _ *protos.GetSelfCertificateRequest) (
-	*protos.GetSelfCertificateReply, error) {
-	reply := &protos.GetSelfCertificateReply{}
-	return reply, h.inSet(ctx, func(s *set, r *replica) (err error) {
-		if s.authority == nil {
-			return errors.New("this deployment has no certificates")
-		}
-		reply.Cert, reply.Key, err = s.authority.issue(r.id.Group, time.Now())
-		return err
-	})
-}
-
-func (h *handler) VerifyClientCertificate(ctx context.Context, req *protos.VerifyClientCertificateRequest) (
-	*protos.VerifyClientCertificateReply, error) {
-	reply := &protos.VerifyClientCertificateReply{}
-	return reply, h.inSet(ctx, func(s *set, r *replica) error {
-		group, err := s.verify(req.CertChain, x509.ExtKeyUsageClientAuth)
-		if err != nil {
-			return err
-		}
-		reply.Components = s.plan.Callees(group)
-		return nil
-	})
-}
-
-func (h *handler) VerifyServerCertificate(ctx context.Context, req *protos.VerifyServerCertificateRequest) (
-	*protos.VerifyServerCertificateReply, error) {
-	return &protos.VerifyServerCertificateReply{}, h.inSet(ctx, func(s *set, r *replica) error {
-		group, err := s.verify(req.CertChain, x509.ExtKeyUsageServerAuth)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(s.group(group).Components, req.TargetComponent) {
-			return fmt.Errorf("a replica of the group %s may not host %s", group, req.TargetComponent)
-		}
-		return nil
-	})
-}
-
-func (s *set) verify(chain [][]byte, usage x509.ExtKeyUsage) (string, error) {
-	if s.authority == nil {
-		return "", errors.New("this deployment has no certificates")
-	}
-	return s.authority.verify(chain, usage, time.Now())
 }

@@ -152,7 +152,7 @@ func (r *replica) spawn() {
 		Id:              fmt.Sprintf("%s.%d", r.name, r.run),
 		Sections:        map[string]string{},
 		RunMain:         slices.Contains(s.plan.MainGroups(), r.id.Group),
-		Mtls:            s.authority != nil,
+		Mtls:            s.certificates.authority != nil,
 		InternalAddress: "localhost:0",
 		Features:        []string{protos.FeatureLogLines},
 		Group:           r.id.Group,
@@ -161,7 +161,7 @@ func (r *replica) spawn() {
 	if s.spec.Config.Metrics.Local {
 		info.Features = append(info.Features, protos.FeatureLocalMetrics)
 	}
-	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
+	if dir := s.d.options.RuntimeDir; dir != "" && s.certificates.authority == nil {
 		info.InternalAddress = unixScheme + filepath.Join(dir, socketName(r.name, s.spec.Version))
 	}
 	for component, section := range s.spec.Config.Sections {
@@ -174,7 +174,7 @@ func (r *replica) spawn() {
 		Env:     append(slices.Clone(s.spec.Config.Env), s.spec.Config.Process.Env...),
 		Sockets: s.listeners(r.id.Group),
 	}
-	a := &attempt{r: r, run: r.run, d: s.d, info: info}
+	a := &attempt{r: r, run: r.run, d: s.d, info: info, certificates: s.certificates}
 	go a.start(ctx, launch, s.group(r.id.Group).Components)
 }
 
@@ -184,6 +184,8 @@ type attempt struct {
 	run  int
 	d    *Deployer
 	info *protos.EnvelopeInfo
+
+	certificates certificates
 }
 
 // tell has Serve's goroutine do something for this process, unless it is no longer the replica's.

@@ -5,9 +5,9 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
@@ -15,16 +15,16 @@ import (
 
 // set is the replicas of one version. It belongs to the goroutine of Deployer.Serve.
 type set struct {
-	d         *Deployer
-	spec      Spec
-	number    int // of the version, from 1
-	plan      place.Plan
-	placement *place.State
-	replicas  map[place.Replica]*replica
-	authority *authority // nil without mutual TLS
-	before    *set       // whose singletons must end before those of this set start
-	held      []place.Replica
-	stopping  bool
+	d            *Deployer
+	spec         Spec
+	number       int // of the version, from 1
+	plan         place.Plan
+	placement    *place.State
+	replicas     map[place.Replica]*replica
+	certificates certificates
+	before       *set // whose singletons must end before those of this set start
+	held         []place.Replica
+	stopping     bool
 }
 
 func (d *Deployer) newSet(spec Spec) (*set, error) {
@@ -39,11 +39,10 @@ func (d *Deployer) newSet(spec Spec) (*set, error) {
 	s := &set{
 		d: d, spec: spec, number: d.versions, plan: plan,
 		placement: place.NewState(plan), replicas: map[place.Replica]*replica{},
+		certificates: certificates{plan: plan, domain: "/" + spec.Name},
 	}
 	if spec.Config.Process.MTLS {
-		if s.authority, err = newAuthority(spec.Version, time.Now()); err != nil {
-			return nil, err
-		}
+		s.certificates.authority = identity.NewAuthority(spec.Version, d.options.Certificates)
 	}
 	return s, nil
 }

@@ -115,7 +115,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 		defer cancel()
-		if n.credentials, err = newCredentials(ctx, conversation); err != nil {
+		if n.credentials, err = newCredentials(ctx, conversation, logger); err != nil {
 			return err
 		}
 	}

@@ -137,7 +137,7 @@ func (n *remoteNetwork) server() *call.Server {
 		Logger: n.logger,
 	}
 	if n.credentials != nil {
-		options.TLS = n.credentials.server()
+		options.TLS = n.credentials.leaf.Server()
 		options.Authorize = n.credentials.authorize
 	}
 	return call.NewServer(options)

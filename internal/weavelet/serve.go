@@ -32,15 +32,15 @@ func methods(r *codegen.Registry) map[call.Key]served {
 	return m
 }
 
-// lookupMethod is the server's way to components. A peer that was verified has the components
-// that it may call as its authority; any other may call all.
+// lookupMethod is the server's way to components. A peer that was verified may call what its
+// rights allow; any other may call all.
 func (w *Weavelet) lookupMethod(table map[call.Key]served) func(call.Peer, call.Key) call.Handler {
 	return func(peer call.Peer, key call.Key) call.Handler {
 		s, ok := table[key]
 		if !ok {
 			return nil
 		}
-		if allowed, limited := peer.Auth.(map[string]bool); limited && !allowed[s.component.Info.Name] {
+		if !peer.Rights.May(s.component.Info.Name) {
 			text := fmt.Sprintf("the caller may not call %s", s.component.Info.Name)
 			return func(context.Context, *call.Incoming) call.Reply {
 				return call.Reply{Status: call.StatusUnimplemented, Body: []byte(text)}
