@@ -361,3 +361,31 @@ func TestStreamThatDoesNotOpen(t *testing.T) {
 		t.Errorf("errors %v", errs)
 	}
 }
+
+// TestCutStream: only a sequence that has ended by itself ends without an error.
+func TestCutStream(t *testing.T) {
+	f := newFixture(t)
+	m := &f.target.component.Methods[1]
+	args := Encoder{}
+	args.Int(3)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		name   string
+		ctx    context.Context
+		unsent error
+		status Status
+		text   string
+	}{
+		{"whole", t.Context(), nil, StatusOK, ""},
+		{"its element is too long", t.Context(), errors.New("too long"), StatusBadInput, "too long"},
+		{"its reader has gone", ended, context.Canceled, StatusCancelled, ""},
+		{"its context ended after the last element", ended, nil, StatusCancelled, ""},
+	} {
+		status, text := Serve(test.ctx, f.target.component, m, f.target.impl, f.target.errors, args.Data(),
+			Hooks{Send: func([]byte) error { return test.unsent }})
+		if status != test.status || string(text) != test.text {
+			t.Errorf("%s: status %d, %q", test.name, status, text)
+		}
+	}
+}

@@ -15,10 +15,11 @@ type Status uint16
 // The statuses that this package gives and reads; a transport has more, which it turns into
 // errors itself.
 const (
-	StatusOK       Status = 0
-	StatusFailed   Status = 1 // the method returned an error: its tree, then the results
-	StatusPanic    Status = 2 // the method panicked: the text of the panic
-	StatusBadInput Status = 7 // the arguments do not decode: the text of the error
+	StatusOK        Status = 0
+	StatusFailed    Status = 1 // the method returned an error: its tree, then the results
+	StatusPanic     Status = 2 // the method panicked: the text of the panic
+	StatusBadInput  Status = 7 // arguments or results cannot be carried: the text of the error
+	StatusCancelled Status = 8 // the call's context ended before the method did
 )
 
 // Request is one call on its way to another process.
@@ -150,8 +151,10 @@ func statusError(c *Component, m *MethodInfo, status Status, text string) error 
 	case StatusPanic:
 		return &panicError{text}
 	case StatusBadInput:
-		return fmt.Errorf("%s.%s cannot decode its arguments: %s: %w",
+		return fmt.Errorf("%s.%s cannot carry its arguments or results: %s: %w",
 			c.Info.Name, m.Name, text, ErrRemoteCall)
+	case StatusCancelled:
+		return fmt.Errorf("%s.%s was cut by the end of its context: %w", c.Info.Name, m.Name, ErrRemoteCall)
 	default:
 		return fmt.Errorf("%s.%s ended with status %d: %w", c.Info.Name, m.Name, status, ErrRemoteCall)
 	}

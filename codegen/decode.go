@@ -25,7 +25,8 @@ const maxEmpty = 1 << 20
 type Decoder struct {
 	buf    []byte
 	errors *Errors
-	depth  int
+	depth  int // of values in each other
+	nested int // of errors in each other
 	err    error
 	kept   *[]error // where errors come from that were not encoded, see CopyCoded
 }
@@ -186,16 +187,17 @@ func (d *Decoder) Bytes() []byte {
 
 // Time reads what Encoder.Time wrote.
 func (d *Decoder) Time() time.Time {
-	sec, nsec, zone := d.Int64(), d.Uint32(), d.Int16()
+	sec, nsec, zone := d.Int64(), d.Uint32(), d.Int32()
 	if d.err != nil {
 		return time.Time{}
 	}
+
 	t := time.Unix(sec, int64(nsec))
 	if zone == utcZone {
 		return t.UTC()
 	}
-	if _, here := t.Zone(); here != int(zone)*60 {
-		return t.In(time.FixedZone("", int(zone)*60))
+	if _, here := t.Zone(); here != int(zone) {
+		return t.In(time.FixedZone("", int(zone)))
 	}
 	return t
 }
@@ -274,7 +276,9 @@ func DecBinary[T any, P interface {
 	var v T
 	n, _ := d.Count(1)
 	if b := d.take(n); d.err == nil {
-		d.Fail(P(&v).UnmarshalBinary(append([]byte{}, b...)))
+		d.Fail(guarded("UnmarshalBinary", func() error {
+			return P(&v).UnmarshalBinary(append([]byte{}, b...))
+		}))
 	}
 	return v
 }
@@ -286,7 +290,7 @@ func DecText[T any, P interface {
 }](d *Decoder) T {
 	var v T
 	if text := d.String(); d.err == nil {
-		d.Fail(P(&v).UnmarshalText([]byte(text)))
+		d.Fail(guarded("UnmarshalText", func() error { return P(&v).UnmarshalText([]byte(text)) }))
 	}
 	return v
 }
@@ -301,6 +305,6 @@ func DecMessage[T any](d *Decoder, unmarshal func([]byte, *T) error) *T {
 		return nil
 	}
 	v := new(T)
-	d.Fail(unmarshal([]byte(text), v))
+	d.Fail(guarded("Unmarshal", func() error { return unmarshal([]byte(text), v) }))
 	return v
 }

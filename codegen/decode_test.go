@@ -111,7 +111,7 @@ func TestDecoderErrors(t *testing.T) {
 		}, "a count of 1879048192 is more"},
 		{"unmarshal", []byte{1, 0, 0, 0, 7}, func(d *Decoder) { DecBinary[netip.Addr](d) },
 			"unexpected slice size"},
-		{"depth", bytes.Repeat([]byte{0, 0, 0, 0, 1}, 200), func(d *Decoder) { decNode(d) },
+		{"depth", bytes.Repeat([]byte{0, 0, 0, 0, 1}, maxDepth), func(d *Decoder) { decNode(d) },
 			errDepth.Error()},
 		{"error kind", []byte{1, 0xff, 0xff, 0, 0, 0, 0}, func(d *Decoder) { _ = d.Error() },
 			"an error of unknown kind"},

@@ -4,24 +4,28 @@ import (
 	"encoding"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 )
 
 // maxDepth bounds how deep values of recursive types nest, so that a cyclic value ends in an
-// error and a hostile message does not exhaust the stack.
-const maxDepth = 100
+// error and a hostile message does not exhaust the stack. A linked list nests once for each of its
+// elements.
+const maxDepth = 10_000
 
 // nilCount is the count that stands for a nil slice or map; an empty one has the count 0.
 const nilCount = math.MaxUint32
 
-var errDepth = errors.New("value nests deeper than 100 levels (is it cyclic?)")
+var errDepth = fmt.Errorf("the value nests more than %d deep, which is the limit for values of "+
+	"recursive types (is it cyclic? a slice holds any number of elements)", maxDepth)
 
 // Encoder appends values to a buffer. The zero value is ready to use. Its first error sticks.
 type Encoder struct {
 	buf    []byte
 	errors *Errors
-	depth  int
+	depth  int // of values in each other
+	nested int // of errors in each other
 	err    error
 	kept   *[]error // where errors go that need not be encoded, see CopyCoded
 }
@@ -129,19 +133,20 @@ func (e *Encoder) Bytes(v []byte) {
 }
 
 // utcZone stands for time.UTC, which is not the same location as an offset of zero.
-const utcZone = math.MinInt16
+const utcZone = math.MinInt32
 
-// Time appends seconds, nanoseconds and the zone's offset in minutes. The monotonic reading and
+// Time appends seconds, nanoseconds and the zone's offset in seconds. The monotonic reading and
 // the name of the zone are not kept.
 func (e *Encoder) Time(v time.Time) {
-	zone := int16(utcZone)
+	zone := int32(utcZone)
 	if v.Location() != time.UTC {
 		_, offset := v.Zone()
-		zone = int16(offset / 60)
+		zone = int32(offset)
 	}
+
 	e.Int64(v.Unix())
 	e.Uint32(uint32(v.Nanosecond()))
-	e.Int16(zone)
+	e.Int32(zone)
 }
 
 // Count appends the number of elements of a slice or map, or the mark of a nil one.
@@ -195,10 +200,21 @@ func EncPtr[T any](e *Encoder, p *T, enc func(*Encoder, T)) {
 	}
 }
 
+// guarded calls a method of a user's type, and makes an error of its panic, such as that of a nil
+// pointer. A panic would meet the caller if an argument caused it, and the callee if a result did.
+func guarded(method string, call func() error) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = fmt.Errorf("the method %s of a value panicked: %v", method, thrown)
+		}
+	}()
+	return call()
+}
+
 // EncBinary appends what the value's own MarshalBinary returns.
 func EncBinary(e *Encoder, v encoding.BinaryMarshaler) {
-	b, err := v.MarshalBinary()
-	e.Fail(err)
+	var b []byte
+	e.Fail(guarded("MarshalBinary", func() (err error) { b, err = v.MarshalBinary(); return err }))
 	if b == nil {
 		b = []byte{}
 	}
@@ -207,8 +223,8 @@ func EncBinary(e *Encoder, v encoding.BinaryMarshaler) {
 
 // EncText appends what the value's own MarshalText returns.
 func EncText(e *Encoder, v encoding.TextMarshaler) {
-	b, err := v.MarshalText()
-	e.Fail(err)
+	var b []byte
+	e.Fail(guarded("MarshalText", func() (err error) { b, err = v.MarshalText(); return err }))
 	e.String(string(b))
 }
 
@@ -219,7 +235,7 @@ func EncMessage(e *Encoder, isNil bool, marshal func() ([]byte, error)) {
 	if isNil {
 		return
 	}
-	b, err := marshal()
-	e.Fail(err)
+	var b []byte
+	e.Fail(guarded("Marshal", func() (err error) { b, err = marshal(); return err }))
 	e.String(string(b))
 }

@@ -72,7 +72,8 @@ func TestTime(t *testing.T) {
 		time.Unix(0, 0).UTC(),
 		time.Date(2024, 2, 29, 23, 59, 59, 999999999, time.UTC),
 		time.Date(-5000, 1, 1, 0, 0, 0, 1, time.UTC))
-	for _, zone := range []*time.Location{east, time.FixedZone("", 0), time.FixedZone("", -9*3600)} {
+	for _, zone := range []*time.Location{east, time.FixedZone("", 0), time.FixedZone("", -9*3600),
+		time.FixedZone("", 19*60+32), time.FixedZone("", -24*3600+1)} {
 		v := time.Date(2024, 7, 1, 12, 0, 0, 5, zone)
 		got := roundTrip(t, v, (*Encoder).Time, (*Decoder).Time)
 		_, want := v.Zone()
@@ -207,6 +208,14 @@ func TestRecursive(t *testing.T) {
 	checkRoundTrip(t, encNode, decNode,
 		node{name: "a"},
 		node{name: "a", next: &node{name: "b"}, kids: []node{{name: "c"}, {kids: []node{{}}}}})
+
+	// The longest list that can be carried: each element enters twice, as a pointer and as a value.
+	var list node
+	for range maxDepth/2 - 1 {
+		rest := list
+		list = node{next: &rest}
+	}
+	checkRoundTrip(t, encNode, decNode, list)
 
 	cyclic := &node{}
 	cyclic.next = cyclic

@@ -21,7 +21,13 @@ import (
 const (
 	maxErrorDepth = 32
 	maxErrorNodes = 256
+
+	// maxNestedErrors bounds how deep errors of registered types hold each other in their fields.
+	// Each has the text of all below it, so that a chain costs the square of its length.
+	maxNestedErrors = 100
 )
+
+var errNestedErrors = fmt.Errorf("errors hold each other more than %d deep (are they cyclic?)", maxNestedErrors)
 
 // Node kinds on the wire; those from kindFirst on are indexes into the table of known errors.
 const (
@@ -108,16 +114,14 @@ func (t *Errors) encode(e *Encoder, err error) {
 func (t *Errors) encodeNode(e *Encoder, err error, depth int, nodes *int) {
 	*nodes--
 	kind, known := t.kind(err)
+	if known {
+		known = t.encodeKnown(e, err, kind)
+	}
 	if !known {
 		e.Uint16(kindOpaque)
 		e.String(errorText(err))
-	} else {
-		e.Uint16(uint16(kind + kindFirst))
-		e.String(errorText(err))
-		if enc := t.list[kind].enc; enc != nil {
-			enc(e, err)
-		}
 	}
+
 	var children []error
 	if depth+1 < maxErrorDepth && !known { // a type has encoded its own causes with itself
 		children = t.children(err)
@@ -136,24 +140,56 @@ func (t *Errors) encodeNode(e *Encoder, err error, depth int, nodes *int) {
 	e.buf[at], e.buf[at+1] = byte(count), byte(count>>8)
 }
 
-// children returns what an error unwraps to, and the sentinels that its Is method claims.
-func (t *Errors) children(err error) []error {
-	var list []error
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		list = append(list, u.Unwrap())
-	case interface{ Unwrap() []error }:
-		list = append(list, u.Unwrap()...)
+// encodeKnown appends the start of a node of a known kind. It reports false, having appended
+// nothing, if the code of the error's type panics.
+func (t *Errors) encodeKnown(e *Encoder, err error, kind int) bool {
+	start := len(e.buf)
+	e.Uint16(uint16(kind + kindFirst))
+	e.String(errorText(err))
+
+	enc := t.list[kind].enc
+	if enc == nil {
+		return true
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(err error) bool { return err == nil })
-	if is, ok := err.(interface{ Is(error) bool }); ok {
+	if guarded("of encoding", func() error { enc(e, err); return nil }) != nil {
+		e.buf = e.buf[:start]
+		return false
+	}
+	return true
+}
+
+// children returns what an error unwraps to, and the sentinels that its Is method claims. An error
+// whose methods panic, as those of a nil pointer may, has no more than they returned before.
+func (t *Errors) children(err error) (list []error) {
+	guarded("Unwrap", func() error {
+		switch u := err.(type) {
+		case interface{ Unwrap() error }:
+			list = append(list, u.Unwrap())
+		case interface{ Unwrap() []error }:
+			list = append(list, u.Unwrap()...)
+		}
+		return nil
+	})
+	list = slices.DeleteFunc(list, func(err error) bool { return err == nil })
+
+	is, ok := err.(interface{ Is(error) bool })
+	if !ok {
+		return list
+	}
+	guarded("Is", func() error {
 		for _, known := range t.list {
-			if known.value != nil && known.value != err && is.Is(known.value) {
+			if known.value != nil && !same(known.value, err) && is.Is(known.value) {
 				list = append(list, known.value)
 			}
 		}
-	}
+		return nil
+	})
 	return list
+}
+
+// same compares errors of any type: == panics for those that cannot be compared.
+func same(a, b error) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
 }
 
 // errorText survives errors whose Error method panics, as that of a nil pointer in an error.
@@ -215,16 +251,19 @@ type wireError struct {
 func (e *wireError) Error() string   { return e.text }
 func (e *wireError) Unwrap() []error { return e.causes }
 
-// Error appends an error, or that there is none. Errors nest by their fields, so depth is counted
-// here as well.
+// Error appends an error, or that there is none.
 func (e *Encoder) Error(err error) {
 	e.Bool(err != nil)
 	switch {
 	case err == nil:
 	case e.kept != nil:
 		*e.kept = append(*e.kept, err)
+	case e.nested == maxNestedErrors:
+		e.Fail(errNestedErrors)
 	case e.Enter():
+		e.nested++
 		cmp.Or(e.errors, noErrors).encode(e, err)
+		e.nested--
 		e.Leave()
 	}
 }
@@ -239,10 +278,16 @@ func (d *Decoder) Error() error {
 		*d.kept = (*d.kept)[1:]
 		return err
 	}
+	if d.nested == maxNestedErrors {
+		d.Fail(errNestedErrors)
+	}
 	if !d.Enter() {
 		return nil
 	}
 	defer d.Leave()
+
+	d.nested++
+	defer func() { d.nested-- }()
 	return cmp.Or(d.errors, noErrors).decode(d)
 }
 

@@ -144,6 +144,43 @@ func TestErrorThatPanics(t *testing.T) {
 	}
 }
 
+// brittle is an error whose methods panic when it is nil, and that cannot be compared.
+type brittle struct {
+	retry func()
+	cause error
+}
+
+func (*brittle) Error() string   { return "brittle" }
+func (b *brittle) Unwrap() error { return b.cause }
+
+type picky struct{ retry func() }
+
+func (picky) Error() string { return "picky" }
+func (picky) Is(error) bool { panic("not comparable") }
+
+// TestErrorsThatPanic: whatever the methods of an error do, its text arrives, and nothing panics.
+func TestErrorsThatPanic(t *testing.T) {
+	for _, err := range []error{
+		(*brittle)(nil), picky{}, fmt.Errorf("wraps %w", picky{}), errors.Join(picky{}, (*brittle)(nil)),
+	} {
+		if got := cross(t, fuzzErrors, err); got.Error() != err.Error() {
+			t.Errorf("%T arrives as %v", err, got)
+		}
+	}
+	if got := cross(t, fuzzErrors, errors.Join(picky{}, errKnown)); !errors.Is(got, errKnown) {
+		t.Errorf("beside an error that panics another one is lost: %v", got)
+	}
+
+	table := newErrors(map[string]knownError{"*test.brittle": {
+		name: "*test.brittle", typ: reflect.TypeFor[*brittle](),
+		enc: func(e *Encoder, err error) { e.Error(err.(*brittle).cause) },
+		dec: func(d *Decoder) error { return &brittle{cause: d.Error()} },
+	}})
+	if got := cross(t, table, (*brittle)(nil)); got.Error() != "brittle" {
+		t.Errorf("a registered error that cannot be encoded arrives as %v", got)
+	}
+}
+
 // panicking is an error whose text cannot be had when it is nil.
 type panicking struct{ text string }
 
@@ -179,7 +216,7 @@ func TestCyclicTypedError(t *testing.T) {
 	cyclic.cause = cyclic
 	e := Encoder{errors: fuzzErrors}
 	e.Error(cyclic)
-	if !errors.Is(e.err, errDepth) {
+	if !errors.Is(e.err, errNestedErrors) {
 		t.Errorf("error %v", e.err)
 	}
 }

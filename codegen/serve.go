@@ -10,6 +10,7 @@ import (
 type Served struct {
 	Args    Decoder
 	Results Encoder
+	ctx     context.Context
 	status  Status
 	body    []byte
 	ended   bool
@@ -63,6 +64,7 @@ func (s *Served) end(status Status, body []byte) {
 func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Errors, args []byte,
 	hooks Hooks) (Status, []byte) {
 	s := &Served{
+		ctx:     ctx,
 		Args:    NewDecoder(args, table),
 		Results: Encoder{errors: table},
 		hooks:   hooks,
@@ -83,7 +85,8 @@ func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Er
 }
 
 // ServeStream sends the elements of a stream, each with its error if it has one, until the
-// stream ends or its reader has gone.
+// stream ends or its reader has gone. Only a sequence that ended by itself, while its reader still
+// waited, ends without an error.
 func ServeStream[T any](s *Served, stream iter.Seq2[T, error], enc func(*Encoder, T)) {
 	for v, err := range stream {
 		e := Encoder{errors: s.Results.errors}
@@ -93,9 +96,25 @@ func ServeStream[T any](s *Served, stream iter.Seq2[T, error], enc func(*Encoder
 			s.end(StatusBadInput, []byte("an element does not encode: "+bad.Error()))
 			return
 		}
-		if s.hooks.Send(e.buf) != nil {
-			break
+
+		if unsent := s.hooks.Send(e.buf); unsent != nil {
+			s.cut(unsent)
+			return
 		}
 	}
+
+	if ended := s.ctx.Err(); ended != nil {
+		s.cut(ended) // a sequence may end because its context has
+		return
+	}
 	s.end(StatusOK, nil)
+}
+
+// cut ends a stream before its sequence has ended.
+func (s *Served) cut(err error) {
+	if s.ctx.Err() != nil {
+		s.end(StatusCancelled, nil)
+		return
+	}
+	s.end(StatusBadInput, []byte(err.Error()))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"sync/atomic"
+	"time"
 )
 
 // ErrStreamUsed is what a stream yields when it is read a second time.
@@ -42,8 +43,8 @@ func Stream[T any](ctx context.Context, c *Client, method int, s StreamOf[T]) it
 	}
 }
 
-// localStream yields copies of the elements until ctx ends. A panic of the stream becomes an error,
-// one of the loop's body goes on.
+// localStream yields copies of the elements until ctx ends, whose error is the last element's then.
+// A panic of the stream becomes an error; one of the loop's body goes on.
 func localStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T], impl any,
 	yield func(T, error) bool) {
 	inBody, done := false, false
@@ -58,8 +59,9 @@ func localStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T
 		}()
 		for v, err := range s.Local(impl) {
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return ctx.Err()
 			}
+
 			switch {
 			case s.Share:
 				if c.Sharing() {
@@ -77,7 +79,7 @@ func localStream[T any](ctx context.Context, c *Client, method int, s StreamOf[T
 				return nil
 			}
 		}
-		return nil
+		return ctx.Err() // a sequence may end because its context has
 	}()
 	if err != nil && !done {
 		var zero T
@@ -109,6 +111,9 @@ func remoteStream[T any](ctx context.Context, c *Client, method int, s StreamOf[
 			return nil
 		}
 		if ended, ok := errors.AsType[*StatusError](err); ok {
+			if late := expired(ctx); late != nil && ended.Status == StatusCancelled {
+				return late
+			}
 			return statusError(c.component, call.request.Method, ended.Status, ended.Text)
 		}
 		if err != nil {
@@ -124,6 +129,18 @@ func remoteStream[T any](ctx context.Context, c *Client, method int, s StreamOf[
 			return nil
 		}
 	}
+}
+
+// expired returns the error of a context that has ended, or whose deadline has passed: on a busy
+// machine the context may be the last to notice.
+func expired(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // StatusError is the error of Receiver.Recv when the other side ended the stream abnormally.

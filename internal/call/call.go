@@ -84,8 +84,6 @@ var (
 	ErrNoReplica = errors.New("no replica is available")
 	// ErrPeerGone is the cause once the caller of a stream has gone.
 	ErrPeerGone = errors.New("the caller has gone")
-
-	errBusy = errors.New("too many calls or bytes wait for this replica")
 )
 
 // Error is a failure between caller and callee: a broken connection, or none to be had.

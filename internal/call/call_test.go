@@ -429,7 +429,7 @@ func TestAddresses(t *testing.T) {
 func TestErrorTexts(t *testing.T) {
 	for err, want := range maps.All(map[error]string{
 		&Error{Err: ErrNoReplica}:                                "cannot call: no replica is available",
-		&Error{Addr: "a", Err: errBusy}:                          "cannot call a: too many calls or bytes wait for this replica (the call was not executed)",
+		&Error{Addr: "a", Err: ErrClosed}:                        "cannot call a: closed (the call was not executed)",
 		&Error{Addr: "a", Executed: true, Err: ErrClosed}:        "cannot call a: closed (the call may have been executed)",
 		&StatusError{StatusPanic, []byte("boom")}:                "the stream ended with PANIC: boom",
 		&StatusError{StatusAppError, []byte{0, 1, 2}}:            "the stream ended with APP_ERROR",

@@ -51,6 +51,7 @@ type client struct {
 	free     []uint32 // indexes of free slots, the longest free first
 	inFlight int
 	limit    int
+	slotFree line // calls that wait for a slot
 	methods  map[Key]uint16
 	draining bool // the server takes no new calls, or we make none
 	closed   bool
@@ -71,6 +72,7 @@ func newClient(ctx context.Context, nc net.Conn, addr string, o *Options) (*clie
 	nc.SetDeadline(time.Time{})
 	c := &client{addr: addr, methods: map[Key]uint16{}, slots: make([]slot, 1, 8)}
 	c.limit = int(min(uint32(o.MaxInFlight), peer.MaxInFlight))
+	c.slotFree = newLine(&c.mu, func() bool { return c.inFlight < c.limit || c.closed || c.draining })
 	c.link.init(nc, o, peer, c.pendingCalls)
 	return c, nil
 }
@@ -82,6 +84,7 @@ func (c *client) run() error {
 	c.closed = true
 	slots := c.slots
 	c.slots, c.inFlight = nil, 0
+	c.slotFree.next()
 	c.mu.Unlock()
 	for _, s := range slots {
 		if s.p != nil {
@@ -108,6 +111,7 @@ func (c *client) usable() bool {
 func (c *client) retire() {
 	c.mu.Lock()
 	c.draining = true
+	c.slotFree.next()
 	idle := c.inFlight == 0
 	c.mu.Unlock()
 	if idle {
@@ -115,17 +119,19 @@ func (c *client) retire() {
 	}
 }
 
-// open gives p a slot and the method an index. A BIND goes out before anybody can use the
-// index.
-func (c *client) open(p *pending, method Key) (index uint16, err error) {
+// open gives p a slot, when its turn has come, and the method an index. A BIND goes out before
+// anybody can use the index.
+func (c *client) open(ctx context.Context, p *pending, method Key) (index uint16, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closed || c.draining:
-		return 0, ErrClosed
-	case c.inFlight >= c.limit:
-		return 0, errBusy
+	if err := c.slotFree.enter(ctx); err != nil {
+		return 0, err
 	}
+	defer c.slotFree.next()
+	if c.closed || c.draining {
+		return 0, ErrClosed
+	}
+
 	index, ok := c.methods[method]
 	if !ok {
 		if len(c.methods) > 1<<16-1 {
@@ -166,6 +172,7 @@ func (c *client) close(p *pending) bool {
 	c.slots[i].generation++
 	c.free = append(c.free, i)
 	c.inFlight--
+	c.slotFree.next()
 	idle := c.draining && c.inFlight == 0
 	c.mu.Unlock()
 	if idle {
@@ -203,17 +210,10 @@ func (c *client) call(ctx context.Context, r *Request) (Reply, error) {
 	return p.reply, p.err
 }
 
-// send sends the request of p. Its errors mean that nothing was executed; an answer that needs
-// no server is in p.
+// send sends the request of p, when its turn has come. Its errors mean that nothing was executed;
+// an answer that needs no server is in p.
 func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 	h := wire.Header{Type: wire.TypeRequest}
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return context.DeadlineExceeded
-		}
-		h.Aux = wire.TimeLeftAux(left)
-	}
 	var scratch [128]byte
 	head, flags, err := wire.AppendSections(scratch[:wire.HeaderSize], r.Trace, r.Meta)
 	if err != nil {
@@ -234,27 +234,40 @@ func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 		sections := append([]byte(nil), head[wire.HeaderSize:]...)
 		p.out = &outgoing{h: h, head: sections, body: r.Args, flow: &p.tx}
 	}
-	if h.Code, err = c.open(p, r.Method); err != nil {
-		return &Error{Addr: c.addr, Err: err}
+	if h.Code, err = c.open(ctx, p, r.Method); err != nil {
+		return c.unsent(ctx, err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			c.close(p)
+			return context.DeadlineExceeded
+		}
+		h.Aux = wire.TimeLeftAux(left)
 	}
 	c.watch.wake(&c.link)
 	self := ctx.Done() == nil // only who may wait for ever may be kept by a write
 	if p.out != nil {
-		p.out.h.Code = h.Code
+		p.out.h.Code, p.out.h.Aux = h.Code, h.Aux
 		err = c.w.sendMessage(p.out, self)
 	} else {
 		h.Call, h.Length = p.id, uint32(size)
 		h.Put(head)
-		err = c.w.send(head, r.Args, orRefuse, self)
+		err = c.w.send(ctx, head, r.Args, self)
 	}
 	if err != nil {
 		c.close(p)
-		if err == errQueueFull {
-			err = errBusy
-		}
-		return &Error{Addr: c.addr, Err: err}
+		return c.unsent(ctx, err)
 	}
 	return nil
+}
+
+// unsent is the error of a request that did not leave: that of its context, or an *Error.
+func (c *client) unsent(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("%w while waiting for a turn to call %s", ended, c.addr)
+	}
+	return &Error{Addr: c.addr, Err: err}
 }
 
 // abandon ends a call that nobody waits for any more, and reports false if it had ended
@@ -272,7 +285,7 @@ func (c *client) abandon(p *pending) bool {
 
 func (c *client) cancel(id uint32) {
 	var b [wire.HeaderSize]byte
-	c.sendControl(wire.AppendCancel(b[:0], id))
+	c.w.sendControl(wire.AppendCancel(b[:0], id))
 }
 
 // finish sets the outcome of a call whose slot has been given back, or of one that never had

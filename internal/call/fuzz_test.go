@@ -90,7 +90,7 @@ func FuzzClient(f *testing.F) {
 		}()
 		c.run()
 		for {
-			if _, ok := stream.feed.next(context.Background()); !ok {
+			if _, err := stream.feed.next(context.Background()); err != nil {
 				break
 			}
 		}

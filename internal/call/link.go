@@ -129,9 +129,6 @@ func (l *link) sendCredit(call, n uint32) {
 	}
 }
 
-// sendControl queues a short frame from any goroutine, also the one that reads.
-func (l *link) sendControl(b []byte) { l.w.send(b, nil, always, false) }
-
 // fail ends the link for the first reason that is given. A peer that broke the protocol, or
 // is believed dead, is told so.
 func (l *link) fail(err error) {

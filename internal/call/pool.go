@@ -41,16 +41,12 @@ type PoolOptions struct {
 	// GiveUp is how long a call whose context has no deadline goes on waiting and retrying
 	// after its first failure; how long the first answer takes does not matter. Default 30 s.
 	GiveUp time.Duration
-	// MaxExecutions is how often an idempotent call may meet a broken connection before it
-	// is given up, lest one poisonous call takes every replica with it. Default 10.
-	MaxExecutions int
 }
 
 func (o PoolOptions) withDefaults() PoolOptions {
 	o.Conn = o.Conn.withDefaults()
 	o.DialTimeout = cmp.Or(o.DialTimeout, 5*time.Second)
 	o.GiveUp = cmp.Or(o.GiveUp, 30*time.Second)
-	o.MaxExecutions = cmp.Or(o.MaxExecutions, 10)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Dial == nil {
 		config := o.TLS

@@ -14,6 +14,10 @@ const (
 	retryCap  = time.Second           // longest back-off
 	budgetCap = 10.0                  // most retries saved up
 	budgetAdd = 0.1                   // saved up by each call
+
+	// maxExecutions is how often an idempotent call may meet a connection that breaks: once, and
+	// once more, for it may be the call that ends the processes which execute it.
+	maxExecutions = 2
 )
 
 // errGaveUp says that the last outcome is the one to report.
@@ -155,7 +159,8 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	broken := ok && e.Executed
 	if broken {
-		if a.broken++; a.broken >= a.pool.o.MaxExecutions {
+		a.broken++
+		if a.broken == maxExecutions {
 			return errGaveUp
 		}
 	}
@@ -165,13 +170,12 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	p.mu.Lock()
 	p.stats.Retries++
 	fresh := p.others(a.tried)
-	// A connection that breaks may cost each of its calls one retry: these are no more than
-	// were in flight. What can feed on itself is budgeted: repeated breaks, and refusals of
-	// replicas that have too much to do already. A call for which there is no budget is not
-	// given up but slowed down.
-	budgeted := err == nil && reply.Status == StatusOverloaded || broken && a.broken > 1
+	// A connection that breaks costs each of its calls one retry: these are no more than were in
+	// flight. What can feed on itself is budgeted: refusals of replicas that have too much to do
+	// already. A call for which there is no budget is not given up but slowed down.
+	budgeted := err == nil && reply.Status == StatusOverloaded
 	paid := p.budget >= 1
-	if paid && (budgeted || broken) {
+	if paid && budgeted {
 		p.budget--
 	}
 	p.mu.Unlock()

@@ -91,7 +91,7 @@ func (ss *session) inFlight() int {
 
 func (ss *session) goAway() {
 	g := wire.GoAway{Reason: wire.ReasonDrain, Last: ss.last.Load(), Text: "this replica takes no new calls"}
-	ss.sendControl(g.Append(nil))
+	ss.w.sendControl(g.Append(nil))
 }
 
 func (ss *session) handle(f wire.Frame) error {
@@ -145,7 +145,7 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.refuse(f.Call, textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: StatusDraining})
-	case active+len(ss.parts) >= ss.o.MaxInFlight || ss.w.full(), f.First() && ss.assembling+cost > assemblies*most+overhead:
+	case active+len(ss.parts) >= ss.o.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: StatusOverloaded})
 	case !f.First():
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
@@ -232,7 +232,7 @@ func (ss *session) cancelled(id uint32) {
 func (ss *session) refuse(id uint32, r Reply) {
 	ss.s.calls.Add(1)
 	ss.s.errors.Add(1)
-	ss.sendControl(append(ss.header(id, r).Append(nil), r.Body...))
+	ss.w.sendControl(append(ss.header(id, r).Append(nil), r.Body...))
 }
 
 func (ss *session) header(id uint32, r Reply) wire.Header {
@@ -326,7 +326,7 @@ func (c *incomingCall) answer(r Reply) {
 		return
 	}
 	var head [wire.HeaderSize]byte
-	ss.w.send(h.Append(head[:0]), r.Body, orWait, true)
+	ss.w.send(ss.ctx, h.Append(head[:0]), r.Body, true)
 }
 
 // sending notes what is being sent, and reports whether the caller still wants it.

@@ -76,8 +76,11 @@ func (f *feed) push(b []byte, cost int64) {
 	}
 }
 
-// next returns the next element; ok is false at the end, or when ctx ends.
-func (f *feed) next(ctx context.Context) (b []byte, ok bool) {
+// errFeedEnded says that all elements have been taken and that the call has its outcome.
+var errFeedEnded = errors.New("the stream on this connection has ended")
+
+// next returns the next element. Its error is errFeedEnded, or that of ctx.
+func (f *feed) next(ctx context.Context) ([]byte, error) {
 	for {
 		ended := false
 		select {
@@ -93,20 +96,20 @@ func (f *feed) next(ctx context.Context) (b []byte, ok bool) {
 			n := f.rx.give(e.cost, f.c.o.CallWindow)
 			f.mu.Unlock()
 			f.c.sendCredit(f.p.id, n)
-			return e.b, true
+			return e.b, nil
 		}
 		f.waiting = !ended
 		n := f.giveParts()
 		f.mu.Unlock()
 		if ended {
-			return nil, false
+			return nil, errFeedEnded
 		}
 		f.c.sendCredit(f.p.id, n)
 		select {
 		case <-f.wake:
 		case <-f.p.done:
 		case <-ctx.Done():
-			return nil, false
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -169,11 +172,12 @@ func (s *Stream) open() error {
 // breaks, and wraps that of the stream's context when it ends. Later calls return the same.
 func (s *Stream) Recv() ([]byte, error) {
 	for s.err == nil {
-		if b, ok := s.cur.next(s.try.ctx); ok {
+		b, ended := s.cur.next(s.try.ctx)
+		if ended == nil {
 			s.begun = true
 			return b, nil
 		}
-		reply, err, again := s.settle()
+		reply, err, again := s.settle(ended)
 		if again {
 			if err = s.open(); err == nil {
 				continue
@@ -192,17 +196,17 @@ func (s *Stream) Recv() ([]byte, error) {
 	return nil, s.err
 }
 
-// settle ends the attempt that gives no more elements. It says how it ended, or that the call
-// is to be made again.
-func (s *Stream) settle() (reply Reply, err error, again bool) {
+// settle ends the attempt that gives no more elements, because of ended. It says how it ended, or
+// that the call is to be made again.
+func (s *Stream) settle(ended error) (reply Reply, err error, again bool) {
 	c, p := s.cur.c, s.cur.p
 	s.stop()
-	c.abandon(p)
-	select {
-	case <-p.done:
+	if ended == errFeedEnded {
 		reply, err = p.reply, p.err
-	case <-s.try.ctx.Done():
-		err = s.try.ctx.Err()
+	} else {
+		// The answer may have come meanwhile, and elements before it that nobody has read.
+		c.abandon(p)
+		err = ended
 	}
 	s.try.pool.release(s.rep, c, reply, err)
 	if s.begun || !s.try.retriable(reply, err) {

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"errors"
 	"net"
 	"runtime"
@@ -22,17 +23,7 @@ const (
 var (
 	largeBlocks = sync.Pool{New: func() any { return new([blockCap]byte) }}
 
-	errQueueFull = errors.New("the queue of frames is full")
-	errSlowPeer  = errors.New("the peer does not read what it asked for")
-)
-
-// when says what happens to a frame that finds the queue full.
-type when int
-
-const (
-	orRefuse when = iota // the sender gets errQueueFull
-	orWait               // the sender waits; never on the goroutine that reads
-	always               // queued all the same; far too many of them end the connection
+	errSlowPeer = errors.New("the peer does not read what it asked for")
 )
 
 // outflow is the credit that the peer has given to one call.
@@ -107,11 +98,11 @@ type writer struct {
 	failed func(error) // told of an error of the connection, without mu
 
 	mu      sync.Mutex
-	room    sync.Cond // the queue has become shorter, or the connection has failed
-	urgent  []byte    // goes before anything queued: PONG, CREDIT
-	blocks  [][]byte  // the queue, cut between frames
-	queued  int       // bytes in blocks and urgent
-	taken   uint64    // blocks that have left the queue
+	room    line     // senders that wait for the queue to become shorter
+	urgent  []byte   // goes before anything queued: PONG, CREDIT
+	blocks  [][]byte // the queue, cut between frames
+	queued  int      // bytes in blocks and urgent
+	taken   uint64   // blocks that have left the queue
 	spare   []byte
 	turns   []*outgoing // have credit of their own
 	stalled map[*outgoing]struct{}
@@ -127,32 +118,55 @@ type writer struct {
 
 func (w *writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
 	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
-	w.room.L = &w.mu
+	w.room = newLine(&w.mu, func() bool { return w.queued < w.limit || w.err != nil })
 	w.stalled, w.closed = map[*outgoing]struct{}{}, make(chan struct{})
 }
 
-// send queues a frame, of which body is the last part. self says that this goroutine may write
-// and be kept by a slow peer.
-func (w *writer) send(head, body []byte, full when, self bool) error {
+// send queues a frame, of which body is the last part, when there is room and its turn has come.
+// It is never called on the goroutine that reads. self says that this goroutine may write and be
+// kept by a slow peer.
+func (w *writer) send(ctx context.Context, head, body []byte, self bool) error {
 	w.mu.Lock()
-	for full == orWait && w.err == nil && w.queued >= w.limit {
-		w.room.Wait()
+	err := w.room.enter(ctx)
+	if err == nil {
+		err = w.err
 	}
-	switch {
-	case w.err != nil:
-		defer w.mu.Unlock()
-		return w.err
-	case full == orRefuse && w.queued >= w.limit:
+	if err != nil {
+		w.room.next()
 		w.mu.Unlock()
-		return errQueueFull
-	case w.queued >= w.limit+w.limit/4:
-		w.mu.Unlock()
-		w.failed(errSlowPeer)
-		return errSlowPeer
+		return err
 	}
+
 	w.enqueue(head, body)
+	w.room.next()
 	w.flush(self)
 	return nil
+}
+
+// sendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
+// them end the connection: the peer causes them, and does not read.
+func (w *writer) sendControl(b []byte) {
+	w.mu.Lock()
+	if w.overfull() {
+		return
+	}
+	w.enqueue(b, nil)
+	w.flush(false)
+}
+
+// overfull reports whether nothing can be queued any more, not even a control frame, and then
+// releases mu, which was held.
+func (w *writer) overfull() bool {
+	most := w.limit + w.limit/4
+	if w.err == nil && w.queued < most {
+		return false
+	}
+	failed := w.err == nil
+	w.mu.Unlock()
+	if failed {
+		w.failed(errSlowPeer)
+	}
+	return true
 }
 
 // queueOnly queues a frame that is of no use before the next one comes.
@@ -168,13 +182,7 @@ func (w *writer) queueOnly(b []byte) error {
 // sendUrgent queues frames to be written before all others.
 func (w *writer) sendUrgent(b []byte) {
 	w.mu.Lock()
-	if w.err != nil {
-		w.mu.Unlock()
-		return
-	}
-	if w.queued >= w.limit+w.limit/4 {
-		w.mu.Unlock()
-		w.failed(errSlowPeer)
+	if w.overfull() {
 		return
 	}
 	w.urgent = append(w.urgent, b...)
@@ -311,13 +319,6 @@ func (w *writer) ready() bool {
 	return w.credit >= h.Cost()
 }
 
-// full reports whether the queue is: who asks for more does not read.
-func (w *writer) full() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.queued >= w.limit
-}
-
 // waiting reports whether something is being written or could be.
 func (w *writer) waiting() (waiting bool, writes int) {
 	w.mu.Lock()
@@ -356,7 +357,7 @@ func (w *writer) write(times int) {
 		w.writes++
 		w.bytes += uint64(n)
 		w.recycle(b)
-		w.room.Broadcast()
+		w.room.next()
 	}
 	if w.err != nil {
 		w.mu.Unlock()
@@ -438,7 +439,7 @@ func (w *writer) close(err error, last []byte) {
 		o.finish(err)
 	}
 	w.turns, w.stalled, w.blocks, w.urgent, w.queued = nil, nil, nil, nil, 0
-	w.room.Broadcast()
+	w.room.next()
 	busy := w.busy
 	w.busy = true
 	w.mu.Unlock()

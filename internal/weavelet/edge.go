@@ -128,7 +128,7 @@ func (e *edge) local(ctx context.Context) (any, error) {
 				return nil, err
 			}
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
 		}
 	}
 	if p.err != nil {

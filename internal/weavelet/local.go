@@ -138,73 +138,105 @@ type loopback struct {
 
 func (l *loopback) resolve(context.Context) (bool, error) { return false, nil }
 
+// call executes the method on a goroutine of its own, as a server does: the method may end that, or
+// go on when its caller has given up.
 func (l *loopback) call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
 	p, err := l.n.w.await(ctx, l.component.Info.Name)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, l.failed(r, err)
 	}
-	// Within an extra execution nothing is executed twice again, or deep calls would never end.
-	if l.n.options.Twice && !r.Method.NotRetriable && ctx.Value(extraKey{}) == nil {
-		l.serve(context.WithValue(ctx, extraKey{}, true), p, r, nil)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	request := *r
+	request.Args = bytes.Clone(r.Args)
+	answered := make(chan answer, 1)
+	go func() {
+		a := goexit
+		defer func() { answered <- a }()
+		// Within an extra execution nothing is executed twice again, or deep calls would never end.
+		if l.n.options.Twice && !r.Method.NotRetriable && ctx.Value(extraKey{}) == nil {
+			l.serve(context.WithValue(ctx, extraKey{}, true), p, &request, nil)
+		}
+		a = l.serve(ctx, p, &request, nil)
+	}()
+
+	select {
+	case a := <-answered:
+		return a.status, a.body, nil
+	case <-ctx.Done():
+		return 0, nil, l.failed(r, ctx.Err())
 	}
-	status, body := l.serve(ctx, p, r, nil)
-	return status, body, nil
+}
+
+func (l *loopback) failed(r *codegen.Request, err error) error {
+	return fmt.Errorf("%w: %s.%s: %w", codegen.ErrRemoteCall, l.component.Info.Name, r.Method.Name, err)
 }
 
 // extraKey marks the context of an extra execution.
 type extraKey struct{}
 
-func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request,
-	send func([]byte) error) (codegen.Status, []byte) {
+// answer is how a method that was served has ended.
+type answer struct {
+	status codegen.Status
+	body   []byte
+}
+
+// goexit is the answer of a method that ended its goroutine.
+var goexit = answer{codegen.StatusPanic, []byte("the method ended its goroutine")}
+
+func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request, send func([]byte) error) answer {
 	status, body := codegen.Serve(ctx, l.component, r.Method, p.impl, l.n.w.app.Registry.Errors,
 		bytes.Clone(r.Args), codegen.Hooks{Send: send, Panicked: func(thrown any, stack []byte) {
 			l.n.w.panicked(l.component, r.Method, thrown, stack)
 		}})
-	return status, body
+	return answer{status, body}
 }
 
 func (l *loopback) stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
 	p, err := l.n.w.await(ctx, l.component.Info.Name)
 	if err != nil {
-		return nil, err
+		return nil, l.failed(r, err)
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
-	s := &loopStream{cancel: cancel, elems: make(chan []byte), end: make(chan error, 1)}
+	s := &loopStream{ctx: ctx, cancel: cancel, elems: make(chan []byte), ended: make(chan answer, 1)}
 	request := *r
 	request.Args = bytes.Clone(r.Args)
 	go func() {
-		status, body := l.serve(ctx, p, &request, func(elem []byte) error {
+		a := goexit
+		defer func() { s.ended <- a }()
+		a = l.serve(ctx, p, &request, func(elem []byte) error {
 			select {
 			case s.elems <- elem:
 				return nil
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return ctx.Err()
 			}
 		})
-		if status != codegen.StatusOK {
-			s.end <- &codegen.StatusError{Status: status, Text: string(body)}
-		}
-		close(s.end)
 	}()
 	return s, nil
 }
 
 // loopStream is a stream within the process.
 type loopStream struct {
+	ctx    context.Context
 	cancel context.CancelFunc
 	elems  chan []byte
-	end    chan error
+	ended  chan answer
 }
 
 func (s *loopStream) Recv() ([]byte, error) {
 	select {
 	case elem := <-s.elems:
 		return elem, nil
-	case err := <-s.end:
-		if err == nil {
-			err = io.EOF
+	case a := <-s.ended:
+		if a.status == codegen.StatusOK {
+			return nil, io.EOF
 		}
-		return nil, err
+		return nil, &codegen.StatusError{Status: a.status, Text: string(a.body)}
+	case <-s.ctx.Done():
+		return nil, fmt.Errorf("%w: %w", codegen.ErrRemoteCall, s.ctx.Err())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -350,6 +351,58 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestEndedContext: a call or stream whose context has ended, or whose method ends its goroutine,
+// fails in the same way wherever the method is executed.
+func TestEndedContext(t *testing.T) {
+	for _, encoded := range []bool{false, true} {
+		w := newWorld(t, map[string]*behaviour{"A": {
+			do: func(ctx context.Context, _ self, _ []string) ([]string, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+			count: func(ctx context.Context, n int) iter.Seq2[int, error] {
+				return func(yield func(int, error) bool) {
+					for i := 0; i != n && yield(i, nil); i++ {
+					}
+					if n > 0 {
+						runtime.Goexit()
+					}
+					<-ctx.Done() // and ends, as if it were complete
+				}
+			},
+		}})
+		app := w.local(LocalOptions{Encoded: encoded})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(10*time.Millisecond, func() { cancel(errWrong) })
+		_, err := client[a](t, app).Do(ctx, nil)
+		wantError(t, err, context.Canceled)
+		_, err = client[a](t, app).Do(ctx, nil)
+		wantError(t, err, context.Canceled)
+
+		late, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer stop()
+		for _, n := range []int{-1, 0} {
+			var last error
+			for _, err := range client[a](t, app).Count(late, n) {
+				last = err
+			}
+			wantError(t, last, context.DeadlineExceeded)
+		}
+		if !encoded {
+			continue // it would end this goroutine
+		}
+		var last error
+		for _, err := range client[a](t, app).Count(t.Context(), 1) {
+			last = err
+		}
+		wantError(t, last, codegen.ErrPanic)
+	}
+}
+
 // TestDirect: the implementation itself, filled and started first, even in a circle.
 func TestDirect(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{
@@ -481,8 +534,8 @@ func TestStartByCall(t *testing.T) {
 	}()
 	<-begun
 	cancel(errWrong)
-	// The call that is given up says why; Local gives up first, and Call after it.
-	wantError(t, <-done, errWrong)
+	// Whatever the cause is; Local gives up first, and Call after it.
+	wantError(t, <-done, context.Canceled)
 	close(proceed)
 	got, err := client[a](t, app).Do(t.Context(), nil)
 	if err != nil || !slices.Equal(got, []string{"B"}) {

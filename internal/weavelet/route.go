@@ -67,7 +67,7 @@ func (r *route) resolve(ctx context.Context) (bool, error) {
 		return r.local, nil
 	case <-ctx.Done():
 		return false, fmt.Errorf("%w: it is not yet known where %s runs: %w",
-			codegen.ErrRemoteCall, r.component.Info.Name, context.Cause(ctx))
+			codegen.ErrRemoteCall, r.component.Info.Name, ctx.Err())
 	}
 }
 

@@ -77,27 +77,32 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 	return call.Reply{Status: call.Status(status), Body: body}
 }
 
-// await returns a component once it runs here.
+// await returns a component once it runs here. Nearly always it does, and then nothing is made to
+// wait with.
 func (w *Weavelet) await(ctx context.Context, component string) (*part, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxStartWait,
-		fmt.Errorf("%s does not run in this process", component))
-	defer cancel()
+	if p, ok := w.lookup(component); ok && p.ready() {
+		return p, p.err
+	}
+
+	late := time.NewTimer(maxStartWait)
+	defer late.Stop()
 	for {
 		w.mu.Lock()
 		p, changed := w.parts[component], w.changed
 		w.mu.Unlock()
+		var started chan struct{}
 		if p != nil {
-			select {
-			case <-p.started:
-				return p, p.err
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			}
+			started, changed = p.started, nil
 		}
+
 		select {
+		case <-started:
+			return p, p.err
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
+		case <-late.C:
+			return nil, fmt.Errorf("%s does not run in this process", component)
 		}
 	}
 }

@@ -10,6 +10,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -181,11 +182,14 @@ func TimeLeft(aux uint32) (left time.Duration, ok bool) {
 	return time.Duration(aux) * timeUnit, aux != 0
 }
 
-// TimeLeftAux is the Aux of a request whose deadline is left away, rounded up so that the
-// callee never gives up first, at least one unit and at most 76 hours.
+// TimeLeftAux is the Aux of a request whose deadline is in that time. It is rounded up, and a
+// deadline that is more than 76 hours away is none, so that the callee never gives up first.
 func TimeLeftAux(left time.Duration) uint32 {
-	const most = 1<<32 - 1
-	return uint32(min(max((left+timeUnit-1)/timeUnit, 1), most))
+	units := (max(left, 1)-1)/timeUnit + 1
+	if units > math.MaxUint32 {
+		return 0
+	}
+	return uint32(units)
 }
 
 // LoadAux is the Aux of a response: the number of calls in flight at the server.

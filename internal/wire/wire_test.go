@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -235,11 +236,12 @@ func TestTimeLeft(t *testing.T) {
 		aux  uint32
 	}{
 		{-time.Second, 1}, {0, 1}, {1, 1}, {64 * time.Microsecond, 1}, {64*time.Microsecond + 1, 2},
-		{time.Second, 15625}, {100 * time.Hour, 1<<32 - 1},
+		{time.Second, 15625}, {64 * time.Microsecond * math.MaxUint32, math.MaxUint32},
+		{64*time.Microsecond*math.MaxUint32 + 1, 0}, {100 * time.Hour, 0}, {math.MaxInt64, 0}, {math.MinInt64, 1},
 	} {
 		aux := TimeLeftAux(c.left)
-		back, ok := TimeLeft(aux)
-		if aux != c.aux || !ok || back < c.left && aux != 1<<32-1 {
+		back, bounded := TimeLeft(aux)
+		if aux != c.aux || bounded && back < c.left {
 			t.Errorf("%v: aux %d, which is %v", c.left, aux, back)
 		}
 	}
