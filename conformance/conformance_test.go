@@ -84,9 +84,9 @@ func element(f protoreflect.FieldDescriptor) string {
 	}
 	switch f.Kind() {
 	case protoreflect.MessageKind:
-		return "*protos." + name(f.Message())
+		return "*message." + name(f.Message())
 	case protoreflect.EnumKind:
-		return "protos." + name(f.Enum())
+		return "message." + name(f.Enum())
 	case protoreflect.BytesKind:
 		return "[]uint8"
 	case protoreflect.DoubleKind:

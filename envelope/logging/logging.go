@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/colors"
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // PrettyPrinter formats log entries as lines of text.
@@ -22,7 +22,7 @@ var letters = map[string]string{"stdout": "S", "stderr": "S"}
 
 // Format returns an entry as one line: level and time, weavelet, component, place in the source,
 // message, and attributes as key=value.
-func (p *PrettyPrinter) Format(e *protos.LogEntry) string {
+func (p *PrettyPrinter) Format(e *message.LogEntry) string {
 	var b strings.Builder
 	letter := letters[e.Level]
 	if letter == "" && e.Level != "" {

@@ -5,13 +5,13 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // MetricSnapshot is a metric and its value at one time.
 type MetricSnapshot struct {
 	Id     uint64
-	Type   protos.MetricType
+	Type   message.MetricType
 	Name   string
 	Labels map[string]string
 	Help   string
@@ -31,12 +31,12 @@ type Importer struct {
 
 // Import adds an update, which may be nil, and returns all metrics in the order in which they were
 // first defined. The caller owns them. Values without a definition are left out.
-func (i *Importer) Import(update *protos.MetricUpdate) []*MetricSnapshot {
+func (i *Importer) Import(update *message.MetricUpdate) []*MetricSnapshot {
 	if i.metrics == nil {
 		i.metrics = map[uint64]*MetricSnapshot{}
 	}
 	if update == nil {
-		update = &protos.MetricUpdate{}
+		update = &message.MetricUpdate{}
 	}
 	for _, def := range update.Defs {
 		m, ok := i.metrics[def.Id]

@@ -3,48 +3,20 @@
 package protomsg
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"io"
 
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
-// MaxSize bounds a message. Profiles and metrics are the largest; 64 MiB is far beyond both.
-const MaxSize = 64 << 20
+// MaxSize bounds a message.
+const MaxSize = message.MaxSize
 
 // Write writes a message with its length, in one call of w.Write.
-func Write(w io.Writer, m protos.Message) error {
-	body := protos.Marshal(m)
-	if len(body) > MaxSize {
-		return fmt.Errorf("cannot write a message of %d bytes: the limit is %d", len(body), MaxSize)
-	}
-	frame := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
-	_, err := w.Write(append(frame, body...))
-	return err
-}
+func Write(w io.Writer, m message.Message) error { return message.Write(w, m) }
 
 // Read reads a message. Memory is taken as bytes arrive, not as the length claims. The error is
 // io.EOF when r ended before the message, and io.ErrUnexpectedEOF when it ended within.
-func Read(r io.Reader, m protos.Message) error {
-	var header [4]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return err
-	}
-	size := binary.LittleEndian.Uint32(header[:])
-	if size > MaxSize {
-		return fmt.Errorf("a message claims %d bytes: the limit is %d", size, MaxSize)
-	}
-	var body bytes.Buffer
-	if _, err := io.CopyN(&body, r, int64(size)); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	if err := protos.Unmarshal(body.Bytes(), m); err != nil {
-		return fmt.Errorf("cannot decode a message of %d bytes: %w", size, err)
-	}
-	return nil
+func Read(r io.Reader, m message.Message) error {
+	_, err := message.Read(r, m)
+	return err
 }

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // Format returns a message as text: a line for each field that is set.
-func Format(m protos.Message) string {
+func Format(m message.Message) string {
 	var b strings.Builder
 	write(&b, reflect.ValueOf(m).Elem(), 0)
 	return b.String()

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // FuzzParseConfig: what is accepted has every section validated, each of which can be decoded, and
@@ -32,8 +32,8 @@ func FuzzParseConfig(f *testing.F) {
 		if !slices.Equal(validated, slices.Sorted(maps.Keys(c.Sections))) {
 			t.Errorf("%q: sections %q are validated, and there are %q", text, validated, c.Sections)
 		}
-		var again protos.AppConfig
-		if err := protos.Unmarshal(protos.Marshal(c), &again); err != nil || !maps.Equal(again.Sections, c.Sections) {
+		var again message.AppConfig
+		if err := message.Unmarshal(message.Marshal(c), &again); err != nil || !maps.Equal(again.Sections, c.Sections) {
 			t.Errorf("%q: the sections %q arrive as %q, %v", text, c.Sections, again.Sections, err)
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // Main is the name of the main component in the envelope protocol, which is that of Service
@@ -19,12 +19,12 @@ const Main = "github.com/ServiceWeaver/weaver/Main"
 // ParseConfig parses a configuration file, whose name is used in errors. Sections of components
 // are passed to sectionValidator in the order of their names, unless it is nil; its errors are those
 // of the file.
-func ParseConfig(file string, input string, sectionValidator func(key, val string) error) (*protos.AppConfig, error) {
+func ParseConfig(file string, input string, sectionValidator func(key, val string) error) (*message.AppConfig, error) {
 	app, err := config.Parse(file, input, config.Options{})
 	if err != nil {
 		return nil, err
 	}
-	c := &protos.AppConfig{
+	c := &message.AppConfig{
 		Name:         app.Name,
 		Binary:       app.Binary,
 		Args:         app.Args,
@@ -33,7 +33,7 @@ func ParseConfig(file string, input string, sectionValidator func(key, val strin
 		Sections:     map[string]string{},
 	}
 	for _, g := range app.Groups {
-		c.Colocate = append(c.Colocate, &protos.ComponentGroup{Components: g.Components})
+		c.Colocate = append(c.Colocate, &message.ComponentGroup{Components: g.Components})
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(app.Sections)) {

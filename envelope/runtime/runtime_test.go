@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 const file = `
@@ -46,9 +46,9 @@ func TestParseConfig(t *testing.T) {
 		t.Errorf("sections %q are validated, and there are %q", validated, got.Sections)
 	}
 	got.Sections = nil
-	want := &protos.AppConfig{
+	want := &message.AppConfig{
 		Name: "shop", Binary: filepath.FromSlash("/etc/shop/bin/shop"), Args: []string{"-v"}, Env: []string{"REGION=eu"},
-		Colocate:     []*protos.ComponentGroup{{Components: []string{"example.com/shop/Cart", "example.com/shop/Store"}}},
+		Colocate:     []*message.ComponentGroup{{Components: []string{"example.com/shop/Cart", "example.com/shop/Store"}}},
 		RolloutNanos: int64(10 * time.Minute),
 	}
 	if !reflect.DeepEqual(got, want) {

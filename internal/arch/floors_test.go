@@ -22,8 +22,8 @@ const module = "github.com/divisi-go/divisi"
 var floors = [][]string{
 	{"internal/name"},
 	{"internal/wire", "internal/trace", "internal/identity", "internal/config", "internal/lifecycle", "internal/place", "internal/event", "internal/home",
-		"metrics", "metadata", "envelope/protos", "envelope/colors"},
-	{"codegen", "envelope/metrics", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
+		"metrics", "metadata", "internal/message", "envelope/colors"},
+	{"codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
 	{"internal/weavelet", "envelope"},
 	{".", "internal/deployer"},

@@ -1,4 +1,4 @@
-package protos
+package message
 
 import (
 	"encoding/binary"
@@ -26,7 +26,25 @@ func Marshal(m Message) []byte {
 }
 
 // Unmarshal adds what data says to m. Fields that m does not have are skipped.
-func Unmarshal(data []byte, m Message) error { return unmarshal(data, m, 0) }
+func Unmarshal(data []byte, m Message) error {
+	_, err := unmarshal(data, m)
+	return err
+}
+
+// What a message may take in memory. A list of empty messages takes a hundred times what its bytes
+// do; messages that say something take five times as much.
+const (
+	maxGrowth = 16        // as many times the bytes
+	maxMemory = 256 << 20 // and no more than this
+	someSpace = 4096      // which even the shortest may take
+)
+
+func unmarshal(data []byte, m Message) (memory int, err error) {
+	limit := min(len(data)*maxGrowth+someSpace, maxMemory)
+	left := limit
+	err = decode(data, m, 0, &left)
+	return len(data) + limit - left, err
+}
 
 // maxNesting is deeper than any message of the protocol goes.
 const maxNesting = 20
@@ -35,6 +53,7 @@ var (
 	errShort  = errors.New("a message ends in the middle of a field")
 	errVarint = errors.New("a number is longer than 64 bits")
 	errDeep   = errors.New("messages nest too deep")
+	errMuch   = errors.New("the message has too many elements for its size")
 )
 
 // The wire types of Protocol Buffers.
@@ -57,14 +76,17 @@ type visitor struct {
 	value   uint64 // of a number
 	data    []byte // of anything else
 	nesting int
+	left    *int // memory that the whole message may still take
 	err     error
 }
 
-func unmarshal(data []byte, m Message, nesting int) error {
+// decode reads a message, or one within.
+func decode(data []byte, m Message, nesting int, left *int) error {
 	if nesting > maxNesting {
 		return errDeep
 	}
-	v := visitor{reading: true, nesting: nesting}
+
+	v := visitor{reading: true, nesting: nesting, left: left}
 	for len(data) > 0 {
 		tag, n := binary.Uvarint(data)
 		if n <= 0 {
@@ -124,6 +146,23 @@ func (v *visitor) take(data []byte) ([]byte, error) {
 	}
 	return data[size:], nil
 }
+
+// room takes memory for an element, and reports whether there was enough.
+func (v *visitor) room(size int) bool {
+	if *v.left -= size; *v.left < 0 {
+		v.err = errMuch
+	}
+	return v.err == nil
+}
+
+// Sizes of elements in memory.
+const (
+	sizeOfNumber  = 8
+	sizeOfPointer = 8
+	sizeOfString  = 16
+	sizeOfBytes   = 24
+	sizeOfPair    = 64 // of a map, without what is in it
+)
 
 // here reports whether the field that was read is this one, and of its type. It is not inlined
 // into the many functions that call it, as bytesOf is not: that would be a good part of what
@@ -228,7 +267,7 @@ func (v *visitor) bytes(num int, field *[]byte) {
 
 func (v *visitor) strings(num int, field *[]string) {
 	if v.reading {
-		if v.here(num, typeBytes) {
+		if v.here(num, typeBytes) && v.room(sizeOfString) {
 			*field = append(*field, string(v.data))
 		}
 		return
@@ -249,7 +288,7 @@ func (v *visitor) text(num int, s string) {
 
 func (v *visitor) chain(num int, field *[][]byte) {
 	if v.reading {
-		if v.here(num, typeBytes) {
+		if v.here(num, typeBytes) && v.room(sizeOfBytes) {
 			*field = append(*field, append([]byte{}, v.data...))
 		}
 		return
@@ -275,10 +314,12 @@ func (v *visitor) numbers(num int, field *[]uint64) {
 		return
 	}
 	if v.typ == typeVarint {
-		*field = append(*field, v.value)
+		if v.room(sizeOfNumber) {
+			*field = append(*field, v.value)
+		}
 		return
 	}
-	for data := v.data; v.here(num, typeBytes) && len(data) > 0; {
+	for data := v.data; v.here(num, typeBytes) && len(data) > 0 && v.room(sizeOfNumber); {
 		n, size := binary.Uvarint(data)
 		if size <= 0 {
 			v.err = errVarint
@@ -333,9 +374,12 @@ func (v *visitor) message(num int, field any) {
 		}
 	case v.here(num, typeBytes):
 		if m.IsNil() {
+			if !v.room(int(m.Type().Elem().Size())) {
+				return
+			}
 			m.Set(reflect.New(m.Type().Elem()))
 		}
-		v.err = unmarshal(v.data, m.Interface().(Message), v.nesting+1)
+		v.err = decode(v.data, m.Interface().(Message), v.nesting+1, v.left)
 	}
 }
 
@@ -350,9 +394,10 @@ func messages[T any, P interface {
 func (v *visitor) messages(num int, field any) {
 	list := reflect.ValueOf(field).Elem()
 	if v.reading {
-		if v.here(num, typeBytes) {
-			m := reflect.New(list.Type().Elem().Elem())
-			v.err = unmarshal(v.data, m.Interface().(Message), v.nesting+1)
+		element := list.Type().Elem().Elem()
+		if v.here(num, typeBytes) && v.room(int(element.Size())+sizeOfPointer) {
+			m := reflect.New(element)
+			v.err = decode(v.data, m.Interface().(Message), v.nesting+1, v.left)
 			list.Set(reflect.Append(list, m))
 		}
 		return
@@ -380,13 +425,13 @@ func (e *entry) visit(v *visitor) {
 // mapOf is a map from strings, each pair a message of its own.
 func mapOf[V any](v *visitor, num int, field *map[string]V, value func(*visitor, *V)) {
 	if v.reading {
-		if !v.here(num, typeBytes) {
+		if !v.here(num, typeBytes) || !v.room(sizeOfPair) {
 			return
 		}
 		var val V
-		value(&visitor{reading: true}, &val) // a value that is left out is an empty one
+		value(&visitor{reading: true, left: v.left}, &val) // a value that is left out is an empty one
 		e := entry{value: func(v *visitor) { value(v, &val) }}
-		v.err = unmarshal(v.data, &e, v.nesting+1)
+		v.err = decode(v.data, &e, v.nesting+1, v.left)
 		if *field == nil {
 			*field = map[string]V{}
 		}

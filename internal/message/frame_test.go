@@ -1,4 +1,4 @@
-package protomsg
+package message
 
 import (
 	"bytes"
@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-
-	"github.com/divisi-go/divisi/envelope/protos"
 )
 
 // writes counts the calls of Write.
@@ -27,16 +25,16 @@ func (w *writes) Write(p []byte) (int, error) {
 }
 
 // TestGolden has the frames that Service Weaver v0.20.0 exchanges for request 42.
-func TestGolden(t *testing.T) {
+func TestGoldenFrames(t *testing.T) {
 	for _, tc := range []struct {
 		hex     string
-		message protos.Message
+		message Message
 	}{
-		{"04000000" + "082a" + "1a00", &protos.EnvelopeMsg{Id: 42, GetHealthRequest: &protos.GetHealthRequest{}}},
-		{"0f000000" + "08d6ffffffffffffffff01" + "32020801", &protos.WeaveletMsg{
-			Id: -42, GetHealthReply: &protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY},
+		{"04000000" + "082a" + "1a00", &EnvelopeMsg{Id: 42, GetHealthRequest: &GetHealthRequest{}}},
+		{"0f000000" + "08d6ffffffffffffffff01" + "32020801", &WeaveletMsg{
+			Id: -42, GetHealthReply: &GetHealthReply{Status: HealthStatus_HEALTHY},
 		}},
-		{"00000000", &protos.WeaveletMsg{}},
+		{"00000000", &WeaveletMsg{}},
 	} {
 		var w writes
 		if err := Write(&w, tc.message); err != nil || hex.EncodeToString(w.Bytes()) != tc.hex || w.calls != 1 {
@@ -44,16 +42,16 @@ func TestGolden(t *testing.T) {
 		}
 		got := reflect.New(reflect.TypeOf(tc.message).Elem())
 		r := iotest.OneByteReader(&w)
-		if err := Read(r, got.Interface().(protos.Message)); err != nil || !reflect.DeepEqual(got.Interface(), tc.message) {
+		if _, err := Read(r, got.Interface().(Message)); err != nil || !reflect.DeepEqual(got.Interface(), tc.message) {
 			t.Errorf("%+v, %v; want %+v", got, err, tc.message)
 		}
-		if err := Read(r, got.Interface().(protos.Message)); err != io.EOF {
+		if _, err := Read(r, got.Interface().(Message)); err != io.EOF {
 			t.Errorf("after the last message: %v", err)
 		}
 	}
 }
 
-func TestMalformed(t *testing.T) {
+func TestMalformedFrames(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hex, want string
 		is        error
@@ -69,7 +67,7 @@ func TestMalformed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = Read(bytes.NewReader(data), &protos.EnvelopeMsg{})
+		_, err = Read(bytes.NewReader(data), &EnvelopeMsg{})
 		if err == nil || tc.is != nil && !errors.Is(err, tc.is) || tc.want != "" && err.Error() != tc.want {
 			t.Errorf("%s: %v, want %s%v", name, err, tc.want, tc.is)
 		}
@@ -77,13 +75,13 @@ func TestMalformed(t *testing.T) {
 }
 
 // TestClaimedLength: memory is taken as bytes arrive.
-func TestClaimedLength(t *testing.T) {
+func TestClaimedFrame(t *testing.T) {
 	for _, claim := range []uint32{2 << 30, MaxSize} {
 		frame := append(binary.LittleEndian.AppendUint32(nil, claim), "ten bytes."...)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range 100 {
-			if err := Read(bytes.NewReader(frame), &protos.EnvelopeMsg{}); err == nil {
+			if _, err := Read(bytes.NewReader(frame), &EnvelopeMsg{}); err == nil {
 				t.Fatal("no error")
 			}
 		}
@@ -95,13 +93,13 @@ func TestClaimedLength(t *testing.T) {
 }
 
 func TestLarge(t *testing.T) {
-	want := &protos.WeaveletMsg{GetProfileReply: &protos.GetProfileReply{Data: bytes.Repeat([]byte("0123456789"), 1<<19)}}
+	want := &WeaveletMsg{GetProfileReply: &GetProfileReply{Data: bytes.Repeat([]byte("0123456789"), 1<<19)}}
 	var buf bytes.Buffer
 	if err := Write(&buf, want); err != nil {
 		t.Fatal(err)
 	}
-	var got protos.WeaveletMsg
-	if err := Read(iotest.HalfReader(&buf), &got); err != nil || !reflect.DeepEqual(&got, want) {
+	var got WeaveletMsg
+	if _, err := Read(iotest.HalfReader(&buf), &got); err != nil || !reflect.DeepEqual(&got, want) {
 		t.Errorf("5 MiB come back as %d bytes, %v", len(got.GetProfileReply.Data), err)
 	}
 }
@@ -109,7 +107,7 @@ func TestLarge(t *testing.T) {
 func TestErrorOfWriter(t *testing.T) {
 	r, w := io.Pipe()
 	r.CloseWithError(errors.New("nobody reads"))
-	if err := Write(w, &protos.EnvelopeMsg{Id: 1}); err == nil || !strings.Contains(err.Error(), "nobody reads") {
+	if err := Write(w, &EnvelopeMsg{Id: 1}); err == nil || !strings.Contains(err.Error(), "nobody reads") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -125,9 +123,9 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bytes.NewReader(data)
 		for {
-			var m protos.EnvelopeMsg
+			var m EnvelopeMsg
 			before := r.Len()
-			if err := Read(r, &m); err != nil {
+			if _, err := Read(r, &m); err != nil {
 				if err == io.EOF && before != 0 {
 					t.Fatalf("the end of the file within the message %x", data[len(data)-before:])
 				}
@@ -137,12 +135,12 @@ func FuzzRead(f *testing.F) {
 			if size := binary.LittleEndian.Uint32(data[len(data)-before:]); read != 4+int(size) {
 				t.Fatalf("read %d bytes for a message of %d", read, size)
 			}
-			var again protos.EnvelopeMsg
+			var again EnvelopeMsg
 			var buf bytes.Buffer
 			if err := Write(&buf, &m); err != nil {
 				t.Fatal(err)
 			}
-			if err := Read(&buf, &again); err != nil {
+			if _, err := Read(&buf, &again); err != nil {
 				t.Fatalf("what Write writes: %v", err)
 			}
 		}

@@ -1,4 +1,4 @@
-package protos
+package message
 
 // EnvelopeMsg is what an envelope sends. Exactly one field besides Id and Error is set.
 type EnvelopeMsg struct {

@@ -1,4 +1,4 @@
-package protos
+package message
 
 // GetHealthRequest asks whether the weavelet lives.
 type GetHealthRequest struct {

@@ -1,4 +1,4 @@
-package protos
+package message
 
 // UpdateRoutingInfoRequest says where a component is.
 type UpdateRoutingInfoRequest struct {
