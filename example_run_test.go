@@ -23,5 +23,5 @@ func ExampleRun() {
 	fmt.Println("Run:", err)
 	// Output:
 	// working
-	// Run: context canceled
+	// Run: <nil>
 }

@@ -19,7 +19,7 @@ func ExampleHandler() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	fmt.Println(divisi.Run(ctx, divisi.Handler(mux)))
-	// Output: context deadline exceeded
+	// Output: <nil>
 }
 
 func ExampleInstrumentHandlerFunc() {

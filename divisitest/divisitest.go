@@ -236,6 +236,7 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 		Logger:  logger,
 		Encoded: r.encoded,
 		Twice:   r.encoded,
+		Fakes:   fakes,
 	}
 	if r.NoAliasing {
 		o.Share = handed.add
@@ -243,6 +244,5 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 	return weavelet.NewLocal(weavelet.Application{
 		Registry: registry,
 		Inspect:  divisi.Inspect,
-		Fakes:    fakes,
 	}, o)
 }

@@ -65,7 +65,8 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 	}
 	launcher := &launcher{
 		t: t, ready: make(chan *weavelet.Weavelet, 1), done: make(chan struct{}),
-		app:       weavelet.Application{Registry: registry, Inspect: divisi.Inspect, Fakes: fakes},
+		app:       weavelet.Application{Registry: registry, Inspect: divisi.Inspect},
+		fakes:     fakes,
 		sockets:   map[string]*os.File{},
 		processes: map[string]*os.Process{},
 	}
@@ -175,6 +176,7 @@ func arguments(t testing.TB) []string {
 type launcher struct {
 	t     testing.TB
 	app   weavelet.Application
+	fakes map[string]any
 	ready chan *weavelet.Weavelet // gets the weavelet in the test's own process
 	done  chan struct{}           // closed when the body has returned
 
@@ -232,8 +234,7 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitS
 		}
 	}
 	exited := make(chan control.ExitStatus, 1)
-	app := l.app
-	app.Embedded = func(ctx context.Context, w *weavelet.Weavelet) error {
+	body := func(ctx context.Context, w *weavelet.Weavelet) error {
 		l.ready <- w
 		select {
 		case <-l.done:
@@ -243,7 +244,9 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitS
 	}
 	go func() {
 		exit := control.ExitStatus{Text: "the test has ended"}
-		if err := weavelet.Embed(context.Background(), app, in, out, sockets); err != nil {
+		if err := weavelet.Embed(context.Background(), l.app, weavelet.Embedding{
+			In: in, Out: out, Sockets: sockets, Body: body, Fakes: l.fakes,
+		}); err != nil {
 			exit = control.ExitStatus{Code: 1, Text: err.Error()}
 		}
 		exit.Time = time.Now()

@@ -285,7 +285,7 @@ func TestLogger(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if text := logged.String(); !strings.Contains(text, "msg=executed component=divisitest_test.tally times=1") {
+	if text := logged.String(); !strings.Contains(text, "msg=executed component=github.com/divisi-go/divisi/divisitest_test/tally times=1") {
 		t.Errorf("the logger got %q", text)
 	}
 }

@@ -116,8 +116,8 @@ func TestMutualTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	identity := newIdentity(t, "t/p/A t/p/B")
-	n := &remoteNetwork{w: app, info: &protos.EnvelopeInfo{Mtls: true}, credentials: identity, logger: w.logger}
-	server := n.server()
+	n := &remoteNetwork{info: &protos.EnvelopeInfo{Mtls: true}, credentials: identity, logger: w.logger}
+	server := n.server(app)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestMutualTLS(t *testing.T) {
 		cancel()
 		<-served
 	}()
-	address := n.dialAddress(l)
+	address := dialAddress(l, true)
 	if !strings.HasPrefix(address, "mtls://tcp://127.0.0.1:") {
 		t.Fatalf("address %s", address)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/pipe"
@@ -24,17 +25,30 @@ var protocolVersion = protos.SemVer{Minor: 20}
 // handshakeTime bounds the start of the conversation.
 const handshakeTime = 30 * time.Second
 
+// deployment is how a weavelet that a deployer wants is part of its process.
+type deployment struct {
+	files   inherited
+	program program        // what runs if the main component does
+	lines   io.Writer      // takes log entries if the deployer reads them there; may be nil
+	asked   <-chan string  // why somebody asks the process to end; may be nil
+	gone    func()         // called when the deployer goes first
+	fakes   map[string]any // implementations by component, for tests
+}
+
 // runDeployed hosts what a deployer wants here.
 func runDeployed(ctx context.Context, app Application, files inherited) error {
-	ctx, stop := withSignals(ctx)
+	asked := make(chan string)
+	ctx, stop := withSignals(ctx, asked)
 	defer stop()
+
 	end := func() {
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
 		os.Exit(1)
 	}
-	err := startDeployed(ctx, app, files, os.Stderr, func() {
+	err := serveDeployed(ctx, app, deployment{
+		files: files, program: runMain, lines: os.Stderr, asked: asked,
 		// Whatever the program's functions do meanwhile: without a deployer it ends.
-		time.AfterFunc(orphanTime+time.Second, end)
+		gone: func() { time.AfterFunc(orphanTime+time.Second, end) },
 	})
 	if errors.Is(err, errDeployerGone) {
 		end()
@@ -42,17 +56,32 @@ func runDeployed(ctx context.Context, app Application, files inherited) error {
 	return err
 }
 
-// Embed runs a weavelet as part of this program, over a pair of pipes to a deployer and with the
-// sockets that it has for listeners. It returns when app.Embedded has returned, or the deployer has
-// gone.
-func Embed(ctx context.Context, app Application, in, out *os.File, sockets map[string]net.Listener) error {
-	return startDeployed(ctx, app, inherited{in: in, out: out, sockets: sockets}, nil, func() {})
+// Embedding is a weavelet that is part of a program, such as a test, which calls components but is
+// none.
+type Embedding struct {
+	In, Out *os.File                               // the pipes to a deployer
+	Sockets map[string]net.Listener                // that the program has for listeners
+	Body    func(context.Context, *Weavelet) error // takes the place of the main component
+	Fakes   map[string]any                         // implementations by component, for tests
 }
 
-// startDeployed does the handshake and hosts components until the end. Logs are written to lines
-// if the deployer reads them there, unless that is nil. If the deployer goes first, gone is called.
-func startDeployed(ctx context.Context, app Application, files inherited, lines io.Writer, gone func()) error {
-	conversation, info, err := pipe.NewWeavelet(files.in, files.out)
+// Embed runs a weavelet as part of this program. It returns when the body has returned, or the
+// deployer has gone.
+func Embed(ctx context.Context, app Application, e Embedding) error {
+	return serveDeployed(ctx, app, deployment{
+		files: inherited{in: e.In, out: e.Out, sockets: e.Sockets},
+		gone:  func() {},
+		fakes: e.Fakes,
+		program: func(ctx context.Context, w *Weavelet, drain func(context.Context) error) error {
+			defer w.end(ctx, drain)
+			return e.Body(ctx, w)
+		},
+	})
+}
+
+// serveDeployed does the handshake and hosts components until the end.
+func serveDeployed(ctx context.Context, app Application, d deployment) error {
+	conversation, info, err := pipe.NewWeavelet(d.files.in, d.files.out)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
@@ -61,6 +90,7 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 	if err != nil {
 		return fmt.Errorf("cannot listen for other weavelets: %w", err)
 	}
+
 	self := Self{
 		App: info.App, Version: info.DeploymentId, Group: info.Group,
 		Replica: cmp.Or(info.Name, info.Id), Pid: os.Getpid(),
@@ -73,8 +103,8 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 		e.Component = peerName(info, e.Component)
 		return conversation.SendLogEntry(e)
 	}
-	if lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
-		logs = writeLine(lines)
+	if d.lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
+		logs = writeLine(d.lines)
 	}
 	spans := resource(self)
 	bridge := bridgeOf(ctx)
@@ -82,35 +112,20 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 		return err
 	}
 	tracer := trace.NewRecorder(bridge.options(spans, conversation.SendTraceSpans))
-	n := &remoteNetwork{
-		info: info, deployer: conversation, sockets: files.sockets, logger: logger,
-		routes: map[string]*route{},
-	}
-	n.w = newWeavelet(app, self, logger, tracer)
-	n.w.network = n
-	n.w.countLocal = slices.Contains(info.Features, protos.FeatureLocalMetrics)
 
 	// Logs and spans outlive what they are about.
 	defer bridge.shutdown(ctx)
-	tellCtx, tellEnd := context.WithCancel(context.WithoutCancel(ctx))
-	told := make(chan struct{}, 2)
-	go func() { queue.serve(tellCtx, logs); told <- struct{}{} }()
-	go func() { tracer.Serve(tellCtx); told <- struct{}{} }()
-	defer func() {
-		tellEnd()
-		for range cap(told) {
-			select {
-			case <-told:
-			case <-time.After(time.Second):
-			}
-		}
-	}()
+	defer tell(ctx, func(ctx context.Context) { queue.serve(ctx, logs) }, func(ctx context.Context) { tracer.Serve(ctx) })()
 
 	if err := conversation.Hello(&protos.WeaveletInfo{
-		DialAddr: n.dialAddress(l), Pid: int64(self.Pid), Version: &protocolVersion,
+		DialAddr: dialAddress(l, info.Mtls), Pid: int64(self.Pid), Version: &protocolVersion,
 		Features: []string{protos.FeatureLogLines},
 	}); err != nil {
 		return err
+	}
+	n := &remoteNetwork{
+		info: info, deployer: conversation, sockets: d.files.sockets, logger: logger,
+		needed: make(chan *codegen.Component, len(app.Registry.Components)), routes: map[string]*route{},
 	}
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
@@ -119,5 +134,43 @@ func startDeployed(ctx context.Context, app Application, files inherited, lines 
 			return err
 		}
 	}
-	return n.host(ctx, conversation, n.server(), l, gone)
+	w := newWeavelet(app, setting{
+		self: self, logger: logger, tracer: tracer, network: n, fakes: d.fakes,
+		countLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
+	})
+	return newControl(w, n).serve(ctx, l, conversation, d)
+}
+
+// lastWords is how long logs and spans may take to be told when the weavelet has ended.
+const lastWords = time.Second
+
+// tell runs functions that tell others what happens. The function that it returns has them tell the
+// rest, and returns when they have.
+func tell(ctx context.Context, functions ...func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	told := make(chan struct{}, len(functions))
+	for _, f := range functions {
+		go func() {
+			f(ctx)
+			told <- struct{}{}
+		}()
+	}
+	return func() {
+		cancel()
+		for range functions {
+			select {
+			case <-told:
+			case <-time.After(lastWords):
+			}
+		}
+	}
+}
+
+// dialAddress is what other weavelets dial to reach a listener.
+func dialAddress(l net.Listener, mtls bool) string {
+	address := l.Addr().Network() + "://" + l.Addr().String()
+	if mtls {
+		return "mtls://" + address
+	}
+	return address
 }

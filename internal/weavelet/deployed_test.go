@@ -69,7 +69,7 @@ func TestPlainDeployer(t *testing.T) {
 		"C": {routed: true},
 	})
 	called, release := make(chan error, 1), make(chan struct{})
-	w.app.Embedded = func(ctx context.Context, app *Weavelet) error {
+	body := func(ctx context.Context, app *Weavelet) error {
 		a := client[a](t, app)
 		for i := range calls {
 			key := fmt.Sprint("key ", i)
@@ -84,7 +84,7 @@ func TestPlainDeployer(t *testing.T) {
 		}
 		return nil
 	}
-	h, ended := plain(t, w.app)
+	h, ended := plain(t, w.app, body)
 	if features := h.e.WeaveletInfo().Features; len(features) != 0 {
 		t.Errorf("the weavelet lists %q", features)
 	}
@@ -124,7 +124,7 @@ func TestPlainDeployer(t *testing.T) {
 }
 
 // plain starts a weavelet, and the conversation with it.
-func plain(t *testing.T, app Application) (*plainHandler, <-chan error) {
+func plain(t *testing.T, app Application, body func(context.Context, *Weavelet) error) (*plainHandler, <-chan error) {
 	t.Helper()
 	in, toWeavelet, err := os.Pipe()
 	if err != nil {
@@ -135,7 +135,9 @@ func plain(t *testing.T, app Application) (*plainHandler, <-chan error) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- Embed(context.WithoutCancel(t.Context()), app, in, out, nil) }()
+	go func() {
+		ended <- Embed(context.WithoutCancel(t.Context()), app, Embedding{In: in, Out: out, Body: body})
+	}()
 	e, err := envelope.Attach(t.Context(), fromWeavelet, toWeavelet, &protos.EnvelopeInfo{
 		App: "app", DeploymentId: "v1", Id: "w1", RunMain: true, InternalAddress: "localhost:0",
 	})

@@ -81,7 +81,7 @@ func (w *Weavelet) connectRemote(to *codegen.Component) (remote, error) {
 	if r, ok := w.remotes[to.Info.Name]; ok {
 		return r, nil
 	}
-	r, err := w.network.connect(to)
+	r, err := w.network.connect(w, to)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,7 @@ func (e *edge) Local(ctx context.Context) any {
 	if impl := e.here.Load(); impl != nil {
 		return *impl
 	}
+	defer e.from.waitFor(e.to.Info.Name)()
 	impl, err := e.local(ctx)
 	if err != nil {
 		return nil // Call meets the same error
@@ -115,7 +116,7 @@ func (e *edge) local(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.ready() {
+	if !p.started() {
 		if err := e.checkCycle(); err != nil {
 			return nil, err
 		}
@@ -131,10 +132,10 @@ func (e *edge) local(ctx context.Context) (any, error) {
 			return nil, ctx.Err()
 		}
 	}
-	if p.err != nil {
-		return nil, p.err
+	if p.init.err != nil {
+		return nil, p.init.err
 	}
-	if e.from.ready() {
+	if e.from.started() {
 		e.here.Store(&p.impl)
 	}
 	return p.impl, nil
@@ -142,11 +143,11 @@ func (e *edge) local(ctx context.Context) (any, error) {
 
 // checkCycle refuses a call of a component that waits for the Init that makes the call.
 func (e *edge) checkCycle() error {
-	if e.from.ready() {
+	if e.from.started() {
 		return nil
 	}
 	caller, callee := e.from.component.Info.Name, e.to.Info.Name
-	if p, ok := e.w.lookup(callee); !ok || p.ready() {
+	if p, ok := e.w.lookup(callee); !ok || p.started() {
 		return nil
 	}
 	cycle := graph{e.w.app.Registry}.cycle(caller, callee)
@@ -163,6 +164,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	if err := e.check(ctx); err != nil {
 		return 0, nil, err
 	}
+	defer e.from.waitFor(e.to.Info.Name)()
 	begin := time.Now()
 	ctx, span := e.w.tracer.Start(ctx, e.spanName(r.Method), trace.Client)
 	status, body, err = e.remote.call(ctx, r)

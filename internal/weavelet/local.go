@@ -23,6 +23,7 @@ type LocalOptions struct {
 	Config config.App
 	Logger *slog.Logger
 	Trace  trace.Options
+	Fakes  map[string]any // implementations by component
 
 	// Encoded makes calls take the way of remote ones, but for the network: arguments and
 	// results are encoded and decoded.
@@ -48,10 +49,11 @@ func newSelf(app string) Self {
 
 func newLocal(app Application, self Self, o LocalOptions) *Weavelet {
 	logger := cmp.Or(o.Logger, slog.Default())
-	w := newWeavelet(app, self, logger, trace.NewRecorder(o.Trace))
-	w.network = &local{w: w, options: o}
-	w.countLocal, w.share = o.Config.Metrics.Local, o.Share
-	return w
+	return newWeavelet(app, setting{
+		self: self, logger: logger, tracer: trace.NewRecorder(o.Trace),
+		network: &local{options: o, logger: logger}, fakes: o.Fakes,
+		countLocal: o.Config.Metrics.Local, share: o.Share,
+	})
 }
 
 // Start starts the components with these names, what they refer to, and those that always run.
@@ -75,9 +77,8 @@ func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (an
 		return nil, fmt.Errorf("no implementation of %v is linked: import the package that has it, "+
 			"and run divisi generate there", iface)
 	}
-	started := make(chan struct{})
-	close(started)
-	from := &part{component: &codegen.Component{Info: codegen.Info{Name: caller}}, started: started}
+	from := newPart(&codegen.Component{Info: codegen.Info{Name: caller}})
+	from.init.end(nil)
 	e, err := w.newEdge(from, c)
 	if err != nil {
 		return nil, err
@@ -88,20 +89,28 @@ func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (an
 // Implementation returns a running component by the name of the component.
 func (w *Weavelet) Implementation(component string) (any, bool) {
 	p, ok := w.lookup(component)
-	if !ok || !p.ready() || p.err != nil {
+	if !ok || !p.started() || p.init.err != nil {
 		return nil, false
 	}
 	return p.impl, true
 }
 
 // End drains and shuts down what runs.
-func (w *Weavelet) End(ctx context.Context) { w.end(ctx) }
+func (w *Weavelet) End(ctx context.Context) { w.end(ctx, w.drainLocal) }
+
+// drainLocal drains a weavelet that nobody else calls.
+func (w *Weavelet) drainLocal(ctx context.Context) error {
+	w.drain(ctx)
+	return nil
+}
 
 // local is the network of an application that runs in one process.
 type local struct {
-	w       *Weavelet
 	options LocalOptions
+	logger  *slog.Logger
 }
+
+var _ network = (*local)(nil)
 
 // anyPort is where listeners are without configuration. Looking up a name would tie the process to
 // the first testing/synctest bubble that does.
@@ -114,13 +123,13 @@ func (n *local) listen(_ context.Context, listener string) (net.Listener, string
 		return nil, "", fmt.Errorf("%w (set another address: listeners.%s = { address = \"...\" } "+
 			"in [single] of the configuration)", err, listener)
 	}
-	n.w.logger.Info("listening", "listener", listener, "url", "http://"+l.Addr().String())
+	n.logger.Info("listening", "listener", listener, "url", "http://"+l.Addr().String())
 	return l, "", nil
 }
 
-func (n *local) connect(c *codegen.Component) (remote, error) {
+func (n *local) connect(w *Weavelet, c *codegen.Component) (remote, error) {
 	if n.options.Encoded {
-		return &loopback{n, c}, nil
+		return &loopback{n, w, c}, nil
 	}
 	return nil, nil
 }
@@ -133,6 +142,7 @@ func (n *local) section(component string) (config.Section, bool) {
 // loopback makes calls as a remote component does, to this process.
 type loopback struct {
 	n         *local
+	w         *Weavelet
 	component *codegen.Component
 }
 
@@ -141,7 +151,7 @@ func (l *loopback) resolve(context.Context) (bool, error) { return false, nil }
 // call executes the method on a goroutine of its own, as a server does: the method may end that, or
 // go on when its caller has given up.
 func (l *loopback) call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
-	p, err := l.n.w.await(ctx, l.component.Info.Name)
+	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return 0, nil, l.failed(r, err)
 	}
@@ -186,15 +196,15 @@ type answer struct {
 var goexit = answer{codegen.StatusPanic, []byte("the method ended its goroutine")}
 
 func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request, send func([]byte) error) answer {
-	status, body := codegen.Serve(ctx, l.component, r.Method, p.impl, l.n.w.app.Registry.Errors,
+	status, body := codegen.Serve(ctx, l.component, r.Method, p.impl, l.w.app.Registry.Errors,
 		bytes.Clone(r.Args), codegen.Hooks{Send: send, Panicked: func(thrown any, stack []byte) {
-			l.n.w.panicked(l.component, r.Method, thrown, stack)
+			l.w.panicked(l.component, r.Method, thrown, stack)
 		}})
 	return answer{status, body}
 }
 
 func (l *loopback) stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
-	p, err := l.n.w.await(ctx, l.component.Info.Name)
+	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return nil, l.failed(r, err)
 	}
@@ -243,4 +253,25 @@ func (s *loopStream) Recv() ([]byte, error) {
 func (s *loopStream) Close() error {
 	s.cancel()
 	return nil
+}
+
+// await returns a component once it runs here.
+func (w *Weavelet) await(ctx context.Context, component string) (*part, error) {
+	for {
+		w.mu.Lock()
+		p, changed := w.parts[component], w.changed
+		w.mu.Unlock()
+		var started chan struct{}
+		if p != nil {
+			started = p.init.done
+		}
+
+		select {
+		case <-started:
+			return p, p.init.err
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }

@@ -39,8 +39,8 @@ func TestOrder(t *testing.T) {
 	if _, ok := app.Implementation("t/p/D"); ok {
 		t.Error("D runs")
 	}
-	if names, ready, complete := app.isReady(t.Context()); !ready || !complete || len(names) != 3 {
-		t.Errorf("ready: %v, %q", ready, names)
+	if h := app.examine(); len(h.reasons) > 0 || len(h.ready) != 3 {
+		t.Errorf("health: %+v", h)
 	}
 	if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
 		t.Fatal(err)
@@ -160,8 +160,9 @@ func TestStartErrors(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}}, "B": {init: func(context.Context, self) error { return errWrong }}})
 	app := w.local(LocalOptions{})
 	wantError(t, app.Start(t.Context(), "t/p/A"), errWrong, "cannot start t/p/B: wrong")
-	if names, _, complete := app.isReady(t.Context()); complete || len(names) != 0 {
-		t.Errorf("complete: %v, %q", complete, names)
+	want := []string{"p.A waits for the start of what it uses", "cannot start t/p/B: wrong"}
+	if h := app.examine(); !slices.Equal(h.reasons, want) || len(h.ready) != 0 || h.denied {
+		t.Errorf("health: %+v", h)
 	}
 	_, err := client[b](t, app).Do(t.Context(), nil)
 	wantError(t, err, errWrong)
@@ -247,7 +248,7 @@ func TestEndHangs(t *testing.T) {
 	cancel(errWrong)
 	app.drain(ctx)
 	app.shutdown(ctx)
-	if n := strings.Count(w.logs.String(), "err=wrong"); n < 2 {
+	if n := strings.Count(w.logs.String(), `err="it has not returned: wrong"`); n < 2 {
 		t.Errorf("the log has not both errors of A:\n%s", w.logs)
 	}
 }
@@ -436,8 +437,7 @@ func TestDirect(t *testing.T) {
 func TestFakes(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}, do: forward("B")}, "B": {}})
 	fake := &node[b]{w: w, name: "fake", b: &behaviour{}}
-	w.app.Fakes = map[string]any{"t/p/B": fake}
-	app := w.local(LocalOptions{})
+	app := w.local(LocalOptions{Fakes: map[string]any{"t/p/B": fake}})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
@@ -502,9 +502,9 @@ func TestConcurrentStart(t *testing.T) {
 // told is the network of a weavelet whose deployer says that everything is here.
 type told struct{ network }
 
-func (told) connect(*codegen.Component) (remote, error) { return told{}, nil }
-func (told) section(string) (config.Section, bool)      { return "", false }
-func (told) resolve(context.Context) (bool, error)      { return true, nil }
+func (told) connect(*Weavelet, *codegen.Component) (remote, error) { return told{}, nil }
+func (told) section(string) (config.Section, bool)                 { return "", false }
+func (told) resolve(context.Context) (bool, error)                 { return true, nil }
 func (told) call(context.Context, *codegen.Request) (codegen.Status, []byte, error) {
 	return 0, nil, errors.New("a call to elsewhere")
 }
@@ -559,12 +559,14 @@ func TestReady(t *testing.T) {
 	if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
 		t.Fatal(err)
 	}
-	if names, ready, _ := app.isReady(t.Context()); !ready || len(names) != 3 {
-		t.Errorf("%q, %v", names, ready)
+	if h := app.examine(); len(h.reasons) > 0 || len(h.ready) != 3 {
+		t.Errorf("health: %+v", h)
 	}
 	no = errWrong
-	if names, ready, _ := app.isReady(t.Context()); ready || !slices.Equal(names, []string{"t/p/B"}) {
-		t.Errorf("%q, %v", names, ready)
+	h := app.examine()
+	if !h.denied || !slices.Equal(h.ready, []string{"t/p/B"}) || len(h.reasons) != 2 ||
+		h.reasons[0] != "p.A is not ready: wrong" || !strings.HasPrefix(h.reasons[1], "p.C is not ready: component panicked: wrong (") {
+		t.Errorf("health: %+v", h)
 	}
 }
 

@@ -29,14 +29,14 @@ func (c *control) GetMetrics(context.Context, *protos.GetMetricsRequest) (
 	defer c.measures.mu.Unlock()
 
 	update := &protos.MetricUpdate{}
-	for _, m := range append(metrics.Snapshot(), c.n.w.stats.snapshot()...) {
+	for _, m := range append(metrics.Snapshot(), c.w.stats.snapshot()...) {
 		value := &protos.MetricValue{Id: m.ID, Value: m.Value, Counts: m.Counts}
 		before, known := c.measures.sent[m.ID]
 		if known && same(before, value) {
 			continue
 		}
 		if !known {
-			update.Defs = append(update.Defs, definition(c.n.info, m))
+			update.Defs = append(update.Defs, definition(c.network.info, m))
 		}
 		update.Values = append(update.Values, value)
 		if c.measures.sent != nil {
@@ -66,7 +66,7 @@ func definition(info *protos.EnvelopeInfo, m metrics.Metric) *protos.MetricDef {
 
 // GetLoad answers with the load of the routed components that run here, since the last answer.
 func (c *control) GetLoad(context.Context, *protos.GetLoadRequest) (*protos.GetLoadReply, error) {
-	return &protos.GetLoadReply{Load: c.n.w.loads.report(time.Now())}, nil
+	return &protos.GetLoadReply{Load: c.w.loads.report(time.Now())}, nil
 }
 
 // snapshot returns the metrics of calls.

@@ -25,8 +25,8 @@ func TestMetricsOnce(t *testing.T) {
 		{[]string{"extensions"}, [3]int{2, 2, 2}, [3]int{2, 2, 2}},
 	} {
 		w := newWorld(t, nil)
-		n := &remoteNetwork{w: w.local(LocalOptions{}), info: &protos.EnvelopeInfo{Features: c.features}}
-		control := newControl(n, nil)
+		n := &remoteNetwork{info: &protos.EnvelopeInfo{Features: c.features}}
+		control := newControl(w.local(LocalOptions{}), n)
 		for i := range 3 {
 			if i == 2 {
 				measuredTotal.Inc()

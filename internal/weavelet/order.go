@@ -77,7 +77,7 @@ func (w *Weavelet) inOrder(names []string) []*part {
 	for _, component := range (graph{w.app.Registry}).closure(slices.Sorted(slices.Values(names))) {
 		p, ok := w.lookup(component)
 		// A directly referenced part has been created along with its user.
-		if ok && (wanted[component] || !p.ready()) {
+		if ok && (wanted[component] || !p.started()) {
 			parts = append(parts, p)
 		}
 	}

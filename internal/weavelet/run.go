@@ -6,21 +6,52 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
-// stopTime bounds an orderly end: draining listeners and shutting components down.
-const stopTime = 30 * time.Second
+const (
+	// stopTime bounds an orderly end: draining listeners and calls, and shutting components down.
+	stopTime = 30 * time.Second
 
-// orphanTime bounds the end of a process whose deployer has gone: nobody will restart what it
-// served, and nobody else will end it.
-const orphanTime = 2 * time.Second
+	// orphanTime bounds the end of a process whose deployer has gone: nobody will restart what it
+	// served, and nobody else will end it.
+	orphanTime = 2 * time.Second
 
-// errStop is the cause of a context that ends because the process is asked to end.
-var errStop = errors.New("the process is asked to end")
+	// impatience is how long after a first signal another one means a second wish. Programs that
+	// forward signals to their children make two of one.
+	impatience = time.Second
 
-// Run runs the application in this process: all of it, or the part that a deployer wants.
+	// bodyEnd is how long the program's own function may go on after everything has been shut down.
+	bodyEnd = time.Second
+)
+
+var (
+	// errStop is the cause of an orderly end that was wanted: by the deployer, by a signal without a
+	// deployer, or by the context of Run.
+	errStop = errors.New("the process is asked to end")
+
+	// errSignal is the cause of an end that the deployer did not want.
+	errSignal = errors.New("the process was asked to end by somebody else than its deployer")
+)
+
+// Application is what a binary brings along.
+type Application struct {
+	Registry *codegen.Registry
+	Inspect  func(impl any) (Fields, error)            // finds the fields to fill
+	Main     func(ctx context.Context, main any) error // the body of the program
+	MainImpl reflect.Type                              // the struct of the main component
+}
+
+// program is what runs where the main component does, until it returns or ctx ends. Before it returns
+// it drains, by the given function, and shuts down what runs.
+type program func(ctx context.Context, w *Weavelet, drain func(context.Context) error) error
+
+// Run runs the application in this process: all of it, or the part that a deployer wants. It returns
+// nil if the process has been asked to end.
 func Run(ctx context.Context, app Application) error {
 	files, ok, err := inherit()
 	switch {
@@ -31,53 +62,77 @@ func Run(ctx context.Context, app Application) error {
 	default:
 		err = runSingle(ctx, app)
 	}
-	if !errors.Is(err, errStop) {
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// main returns the name of the main component.
+func (a Application) main() (string, error) {
+	main, ok := a.Registry.FindImpl(a.MainImpl)
+	if !ok {
+		return "", fmt.Errorf("%v is not registered: run divisi generate", a.MainImpl)
+	}
+	return main.Info.Name, nil
+}
+
+// runMain is the program of a deployed process: the main component and its body.
+func runMain(ctx context.Context, w *Weavelet, drain func(context.Context) error) error {
+	main, err := w.app.main()
+	if err != nil {
 		return err
 	}
-	if ctx.Err() == nil {
-		// Nobody called for the end but a signal, which ends programs. To return would leave the
-		// exit code to what the program makes of an error that is nil.
-		os.Exit(0)
+
+	if err := w.start(ctx, main); err != nil {
+		w.end(ctx, drain)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return err
 	}
-	return nil
+	return w.body(ctx, main, drain)
 }
 
 // body runs the program's own function with the main component until it returns, or until ctx
 // ends and everything is drained and shut down.
-func (w *Weavelet) body(ctx context.Context, main *part) error {
-	returned := make(chan error, 1)
+func (w *Weavelet) body(ctx context.Context, main string, drain func(context.Context) error) error {
+	p, _ := w.lookup(main)
 	appCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { returned <- w.app.Main(appCtx, main.impl) }()
-	var err error
+	returned := make(chan error, 1)
+	go func() { returned <- w.app.Main(appCtx, p.impl) }()
+
 	select {
-	case err = <-returned:
+	case err := <-returned:
+		if !w.draining.Load() {
+			w.end(ctx, drain)
+			return err
+		}
+		// It returned because its listeners are closed. The order to end follows.
 		returned <- nil
-		if w.draining.Load() {
-			// It returned because its listeners are closed. The order to end follows.
-			select {
-			case <-ctx.Done():
-			case <-time.After(stopTime):
-			}
-			err = nil
+		select {
+		case <-ctx.Done():
+		case <-time.After(stopTime):
 		}
 	case <-ctx.Done():
 	}
-	w.end(ctx)
+
+	w.end(ctx, drain)
 	cancel(context.Cause(ctx))
-	if ctx.Err() == nil {
-		return err
-	}
 	// What the program returns now is the effect of its end, not a failure of its own.
 	select {
 	case <-returned:
-	case <-time.After(time.Second):
+	case <-time.After(bodyEnd):
+	}
+	if ctx.Err() == nil {
+		return errStop
 	}
 	return context.Cause(ctx)
 }
 
 // end drains and shuts down what runs.
-func (w *Weavelet) end(ctx context.Context) {
+func (w *Weavelet) end(ctx context.Context, drain func(context.Context) error) {
 	limit := stopTime
 	if errors.Is(context.Cause(ctx), errDeployerGone) {
 		limit = orphanTime
@@ -85,32 +140,64 @@ func (w *Weavelet) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit,
 		fmt.Errorf("not ended within %v", limit))
 	defer cancel()
-	w.drain(ctx)
+
+	if err := drain(ctx); err != nil {
+		w.logger.Warn("not drained", "err", err)
+	}
 	w.shutdown(ctx)
 }
 
-// withSignals returns a context that ends with the first SIGINT or SIGTERM. One that comes when
-// the context has ended, by a signal or otherwise, ends the process at once.
-func withSignals(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// withSignals returns a context that ends when the process is asked to end: by SIGINT or SIGTERM, or
+// by the end of parent. The reason is offered to asked first, whose reader decides about the end
+// itself; asked may be nil. A later signal, when the context has ended, ends the process at once.
+func withSignals(parent context.Context, asked chan<- string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	over := make(chan struct{})
 	go func() {
-		select {
-		case <-signals:
-			cancel(errStop)
-		case <-ctx.Done():
+		gone := parent.Done()
+		for ctx.Err() == nil {
+			var reason string
+			select {
+			case s := <-signals:
+				reason = fmt.Sprintf("it got the signal %v", s)
+			case <-gone:
+				gone = nil
+				reason = "the context of Run has ended"
+			case <-ctx.Done():
+			case <-over:
+				return
+			}
+			if asked == nil || !offer(asked, reason) {
+				cancel(errStop)
+			}
 		}
-		select {
-		case <-signals:
-			os.Exit(130)
-		case <-over:
+		ended := time.Now()
+		for {
+			select {
+			case <-signals:
+				if time.Since(ended) >= impatience {
+					os.Exit(130)
+				}
+			case <-over:
+				return
+			}
 		}
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
 		close(over)
 		cancel(nil)
+	}
+}
+
+// offer hands a reason over, and reports whether somebody has taken it.
+func offer(asked chan<- string, reason string) bool {
+	select {
+	case asked <- reason:
+		return true
+	case <-time.After(impatience):
+		return false
 	}
 }

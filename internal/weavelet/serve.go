@@ -3,17 +3,12 @@ package weavelet
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/metadata"
 )
-
-// maxStartWait bounds how long a call waits for a component that is not yet here: a deployer may
-// tell the caller of a replica before it tells the replica of the component.
-const maxStartWait = 10 * time.Second
 
 // served is one method that others may call.
 type served struct {
@@ -54,9 +49,11 @@ func (w *Weavelet) lookupMethod(table map[call.Key]served) func(call.Peer, call.
 
 // serveCall executes one call.
 func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) call.Reply {
-	p, err := w.await(ctx, s.component.Info.Name)
-	if err != nil {
-		return call.Reply{Status: call.StatusUnimplemented, Body: []byte(err.Error())}
+	p, ok := w.lookup(s.component.Info.Name)
+	if !ok || !p.started() || p.init.err != nil {
+		// Somebody has been told of this replica too early. The caller goes elsewhere, or comes again.
+		text := fmt.Sprintf("%s does not run here yet", s.component.Info.Name)
+		return call.Reply{Status: call.StatusDraining, Body: []byte(text)}
 	}
 	p.calls.begin(ctx)
 	defer p.calls.end(ctx)
@@ -75,34 +72,4 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 		})
 	span.Finish(spanError(status, nil))
 	return call.Reply{Status: call.Status(status), Body: body}
-}
-
-// await returns a component once it runs here. Nearly always it does, and then nothing is made to
-// wait with.
-func (w *Weavelet) await(ctx context.Context, component string) (*part, error) {
-	if p, ok := w.lookup(component); ok && p.ready() {
-		return p, p.err
-	}
-
-	late := time.NewTimer(maxStartWait)
-	defer late.Stop()
-	for {
-		w.mu.Lock()
-		p, changed := w.parts[component], w.changed
-		w.mu.Unlock()
-		var started chan struct{}
-		if p != nil {
-			started, changed = p.started, nil
-		}
-
-		select {
-		case <-started:
-			return p, p.err
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-late.C:
-			return nil, fmt.Errorf("%s does not run in this process", component)
-		}
-	}
 }

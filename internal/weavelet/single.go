@@ -14,11 +14,11 @@ import (
 
 // runSingle runs all of the application in this process.
 func runSingle(ctx context.Context, app Application) error {
-	ctx, stop := withSignals(ctx)
+	ctx, stop := withSignals(ctx, nil)
 	defer stop()
-	main, ok := app.Registry.FindImpl(app.MainImpl)
-	if !ok {
-		return fmt.Errorf("%v is not registered: run divisi generate", app.MainImpl)
+	main, err := app.main()
+	if err != nil {
+		return err
 	}
 	conf, err := loadConfig(app.Registry)
 	if err != nil {
@@ -42,16 +42,16 @@ func runSingle(ctx context.Context, app Application) error {
 	defer bridge.shutdown(ctx)
 	o.Trace = bridge.options(resource(self), export)
 	w := newLocal(app, self, o)
-	traced := make(chan struct{})
-	traceCtx, end := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { w.tracer.Serve(traceCtx); close(traced) }()
-	defer func() { end(); <-traced }()
-	if err := w.Start(ctx, main.Info.Name); err != nil {
-		w.end(ctx)
+	defer tell(ctx, func(ctx context.Context) { w.tracer.Serve(ctx) })()
+
+	if err := w.Start(ctx, main); err != nil {
+		w.end(ctx, w.drainLocal)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return err
 	}
-	p, _ := w.lookup(main.Info.Name)
-	return w.body(ctx, p)
+	return w.body(ctx, main, w.drainLocal)
 }
 
 // textOptions are for the logs of an application that runs alone: all levels, as under a deployer,

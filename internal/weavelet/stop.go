@@ -34,23 +34,10 @@ func (w *Weavelet) drain(ctx context.Context) {
 	}
 	for _, p := range slices.Backward(parts) {
 		if d, ok := p.impl.(interface{ Drain(context.Context) error }); ok {
-			w.report(p, "Drain", within(ctx, d.Drain))
+			w.report(p, "Drain", within(ctx, 0, d.Drain))
 		}
 	}
 	wait.Wait()
-}
-
-// within calls a function of a component, and returns when that does or ctx ends: a component that
-// does not keep to ctx must not keep the process.
-func within(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() { done <- protect(func() error { return f(ctx) }) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // shutdown ends the components, those started last first. Each has what is left of ctx.
@@ -61,7 +48,7 @@ func (w *Weavelet) shutdown(ctx context.Context) {
 	w.mu.Unlock()
 	for _, p := range slices.Backward(parts) {
 		if s, ok := p.impl.(interface{ Shutdown(context.Context) error }); ok {
-			w.report(p, "Shutdown", within(ctx, s.Shutdown))
+			w.report(p, "Shutdown", within(ctx, 0, s.Shutdown))
 		}
 	}
 }
@@ -71,24 +58,4 @@ func (w *Weavelet) report(p *part, what string, err error) {
 		w.logger.Error("component failed to end", "component", p.component.Info.Name,
 			"method", what, "err", err)
 	}
-}
-
-// isReady asks every component whether calls may come, and returns the names of those that say so,
-// whether all that run do, and whether all run.
-func (w *Weavelet) isReady(ctx context.Context) (names []string, ready, complete bool) {
-	w.mu.Lock()
-	parts := slices.Clone(w.started)
-	complete = len(w.started) == len(w.parts)
-	w.mu.Unlock()
-	ready = true
-	for _, p := range parts {
-		if r, ok := p.impl.(interface{ Ready(context.Context) error }); ok {
-			if err := protect(func() error { return r.Ready(ctx) }); err != nil {
-				ready = false
-				continue
-			}
-		}
-		names = append(names, p.component.Info.Name)
-	}
-	return names, ready, complete
 }

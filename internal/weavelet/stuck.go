@@ -54,15 +54,3 @@ func (c *inFlight) stuck(now time.Time) (stuck bool) {
 	}
 	return stuck
 }
-
-// stuck returns the names of components that are deadlocked.
-func (w *Weavelet) stuck(now time.Time) (names []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.started {
-		if p.calls.stuck(now) {
-			names = append(names, p.component.Info.Name)
-		}
-	}
-	return names
-}

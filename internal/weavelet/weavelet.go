@@ -22,19 +22,6 @@ import (
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
-// Application is what a binary brings along.
-type Application struct {
-	Registry *codegen.Registry
-	Inspect  func(impl any) (Fields, error)            // finds the fields to fill
-	Main     func(ctx context.Context, main any) error // the body of the program
-	MainImpl reflect.Type                              // the struct of the main component
-	// Embedded takes the place of the main component in a weavelet that is part of a program, such
-	// as a test, which calls components but is none.
-	Embedded func(context.Context, *Weavelet) error
-
-	Fakes map[string]any // implementations by component, for tests
-}
-
 // Fields are the fields of an implementation that a weavelet fills.
 type Fields struct {
 	SetHost   func(*Host)
@@ -85,8 +72,8 @@ type network interface {
 	// listen opens a component's listener.
 	listen(ctx context.Context, name string) (net.Listener, string, error)
 
-	// connect returns where the calls of a component go that is not known to be here.
-	connect(c *codegen.Component) (remote, error)
+	// connect returns where the calls of w to a component go that is not known to be here.
+	connect(w *Weavelet, c *codegen.Component) (remote, error)
 
 	// section returns the text of a section of the configuration.
 	section(component string) (config.Section, bool)
@@ -102,17 +89,13 @@ type remote interface {
 
 // Weavelet is one of them; there is one in a process, except in tests.
 type Weavelet struct {
-	app     Application
-	self    Self // of the process: without a component
-	logger  *slog.Logger
-	network network
-	stats   *methodStats
-	loads   *loads
-	tracer  *trace.Recorder
+	setting
+	app   Application
+	stats *methodStats
+	loads *loads
 
-	countLocal bool                                     // local calls are measured too
-	share      func(method string, copies func() []any) // see LocalOptions; may be nil
-
+	asked    atomic.Bool   // for components, by the deployer or the program
+	news     chan struct{} // has an element when what is known of health has changed
 	draining atomic.Bool
 
 	mu      sync.Mutex // guards what follows
@@ -124,40 +107,28 @@ type Weavelet struct {
 	changed   chan struct{} // closed, and replaced, when parts grows
 }
 
-func newWeavelet(app Application, self Self, logger *slog.Logger, tracer *trace.Recorder) *Weavelet {
+// setting is what surrounds a weavelet.
+type setting struct {
+	self    Self // of the process: without a component
+	logger  *slog.Logger
+	tracer  *trace.Recorder
+	network network
+
+	fakes      map[string]any                           // implementations by component, for tests
+	countLocal bool                                     // local calls are measured too
+	share      func(method string, copies func() []any) // see LocalOptions; may be nil
+}
+
+func newWeavelet(app Application, s setting) *Weavelet {
 	return &Weavelet{
+		setting: s,
 		app:     app,
-		self:    self,
-		logger:  logger,
-		tracer:  tracer,
 		stats:   newMethodStats(),
 		loads:   newLoads(time.Now()),
+		news:    make(chan struct{}, 1),
 		parts:   map[string]*part{},
 		changed: make(chan struct{}),
 		remotes: map[string]remote{},
-	}
-}
-
-// part is one component that lives in this process.
-type part struct {
-	component *codegen.Component
-	impl      any
-	fields    Fields
-	started   chan struct{} // closed when err and impl are final
-	filled    chan struct{} // closed when the fields are set, or cannot be
-	err       error
-	calls     inFlight // from other processes
-	filling   bool     // somebody sets the fields
-	claimed   bool     // somebody runs Init, or need not
-}
-
-// ready reports whether Init has returned.
-func (p *part) ready() bool {
-	select {
-	case <-p.started:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -173,6 +144,7 @@ func (w *Weavelet) lookup(component string) (*part, bool) {
 // references, and runs their Inits, those of the components that are used first. It returns the
 // first error; the components after it are not started.
 func (w *Weavelet) start(ctx context.Context, names ...string) error {
+	w.asked.Store(true)
 	var parts []*part
 	for _, name := range names {
 		p, err := w.create(name)
@@ -205,8 +177,8 @@ func (w *Weavelet) create(component string) (*part, error) {
 	if p, ok := w.parts[component]; ok {
 		return p, nil
 	}
-	p := &part{component: c, started: make(chan struct{}), filled: make(chan struct{})}
-	if fake, ok := w.app.Fakes[component]; ok {
+	p := newPart(c)
+	if fake, ok := w.fakes[component]; ok {
 		p.impl = fake
 	} else {
 		p.impl = reflect.New(c.Impl).Interface()
@@ -222,6 +194,7 @@ func (w *Weavelet) create(component string) (*part, error) {
 	w.parts[component] = p
 	close(w.changed)
 	w.changed = make(chan struct{})
+	w.notify()
 	return p, nil
 }
 
@@ -259,20 +232,17 @@ func (w *Weavelet) unknown(component string) error {
 		"and run divisi generate there (%s)", component, name.Suggest(component, known))
 }
 
-// fill sets the fields of a part, unless somebody does: whoever needs them waits for filled.
+// fill sets the fields of a part, unless somebody does: whoever needs them waits for the step.
 func (w *Weavelet) fill(ctx context.Context, p *part) error {
-	w.mu.Lock()
-	filling := p.filling
-	p.filling = true
-	w.mu.Unlock()
-	if filling {
+	if !p.fill.claim() {
 		return nil
 	}
-	defer close(p.filled)
+
 	err := w.setFields(ctx, p)
-	if err != nil {
-		w.finish(p, err)
+	if err != nil && p.init.claim() {
+		p.init.end(err)
 	}
+	p.fill.end(err)
 	return err
 }
 
@@ -337,51 +307,20 @@ func (w *Weavelet) connect(ctx context.Context, p *part, ref RefField) error {
 
 // init runs a part's Init unless somebody has, and waits until it has returned.
 func (w *Weavelet) init(ctx context.Context, p *part) error {
-	select {
-	case <-p.filled:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := p.fill.wait(ctx); err != nil {
+		return err
 	}
-	w.mu.Lock()
-	claimed := p.claimed
-	p.claimed = true
-	w.mu.Unlock()
-	if claimed {
-		select {
-		case <-p.started:
-			return p.err
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if !p.init.claim() {
+		return p.init.wait(ctx)
 	}
-	var err error
-	if i, ok := p.impl.(interface{ Init(context.Context) error }); ok {
-		if err = protect(func() error { return i.Init(ctx) }); err != nil {
-			err = fmt.Errorf("cannot start %s: %w", p.component.Info.Name, err)
-		}
-	}
-	w.finish(p, err)
-	return err
-}
 
-// finish makes a part's start final.
-func (w *Weavelet) finish(p *part, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p.claimed = true
-	p.err = err
+	err := p.initialise(ctx, w.logger, graph{w.app.Registry})
 	if err == nil {
+		w.mu.Lock()
 		w.started = append(w.started, p)
+		w.mu.Unlock()
 	}
-	close(p.started)
-}
-
-// protect makes an error of a panic.
-func protect(f func() error) (err error) {
-	defer func() {
-		if thrown := recover(); thrown != nil {
-			err = fmt.Errorf("%w: %v", codegen.ErrPanic, thrown)
-		}
-	}()
-	return f()
+	p.init.end(err)
+	w.notify()
+	return err
 }

@@ -1,0 +1,257 @@
+package weavelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/pipe"
+)
+
+// reportTime bounds how long a report may wait for its answer.
+const reportTime = 2 * time.Second
+
+var errDeployerGone = errors.New("the deployer has gone")
+
+// control is a weavelet in the hands of its deployer: what the deployer may ask of it, and how it
+// lives.
+type control struct {
+	w         *Weavelet
+	network   *remoteNetwork
+	server    *call.Server
+	pulse     *pulse
+	profiler  *profiler
+	measures  measures
+	starts    chan []string // components that the deployer wants here
+	fatal     chan error    // the first failure that ends the process
+	once      sync.Once     // closes announced
+	announced chan struct{} // closed when the deployer asks to drain
+}
+
+var _ pipe.WeaveletHandler = (*control)(nil)
+
+func newControl(w *Weavelet, n *remoteNetwork) *control {
+	p := newPulse(w)
+	p.pauses = len(n.info.Features) > 0
+	c := &control{
+		w: w, network: n, server: n.server(w), pulse: p, profiler: newProfiler(),
+		starts: make(chan []string), fatal: make(chan error, 1), announced: make(chan struct{}),
+	}
+	if len(n.info.Features) == 0 {
+		c.measures.sent = map[uint64]*protos.MetricValue{}
+	}
+	return c
+}
+
+// UpdateComponents has the components started that are to run here. It does not wait for that: a
+// component may need others that the deployer has yet to name. But from now on the weavelet is not
+// ready before they are. A component that cannot start ends the process, because what it said is in
+// its log and the deployer restarts it.
+func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponentsRequest) (
+	*protos.UpdateComponentsReply, error) {
+	var names []string
+	for _, component := range r.Components {
+		if component == mainName || component == oldMainName {
+			continue // runs if, and only if, the handshake said so
+		}
+		if _, err := c.w.create(component); err != nil {
+			return nil, err
+		}
+		names = append(names, component)
+	}
+	c.w.asked.Store(true)
+	c.pulse.look()
+
+	select {
+	case c.starts <- names:
+		return &protos.UpdateComponentsReply{}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *control) fail(err error) {
+	select {
+	case c.fatal <- err:
+	default:
+	}
+}
+
+// UpdateRoutingInfo takes where a component is.
+func (c *control) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingInfoRequest) (
+	*protos.UpdateRoutingInfoReply, error) {
+	info := r.RoutingInfo
+	if info == nil || info.Component == "" {
+		return nil, errors.New("routing information without a component")
+	}
+
+	route, ok := c.network.route(info.Component)
+	if _, linked := c.w.app.Registry.Find(info.Component); linked && info.Assignment != nil {
+		// A weavelet that only hosts the component is told for the sake of its load reports.
+		c.w.loads.assigned(info.Component, info.Assignment.Version)
+		if !ok {
+			return &protos.UpdateRoutingInfoReply{}, nil
+		}
+	}
+	if !ok {
+		return nil, fmt.Errorf("nothing in this weavelet uses %s", info.Component)
+	}
+	if err := route.update(info); err != nil {
+		return nil, err
+	}
+	return &protos.UpdateRoutingInfoReply{}, nil
+}
+
+// GetHealth answers that the process lives, and which of its components take calls.
+func (c *control) GetHealth(context.Context, *protos.GetHealthRequest) (*protos.GetHealthReply, error) {
+	return c.pulse.reply(), nil
+}
+
+// GetProfile takes a profile.
+func (c *control) GetProfile(ctx context.Context, r *protos.GetProfileRequest) (
+	*protos.GetProfileReply, error) {
+	data, err := c.profiler.profile(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &protos.GetProfileReply{Data: data}, nil
+}
+
+// Drain ends listeners and calls in order; the process goes on until it is told to end.
+func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.DrainReply, error) {
+	c.once.Do(func() { close(c.announced) })
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.TimeoutMicros)*time.Microsecond)
+	defer cancel()
+	return &protos.DrainReply{}, c.drain(ctx)
+}
+
+// drain has the listeners and the call server serve what they have accepted, and send everybody
+// else elsewhere.
+func (c *control) drain(ctx context.Context) error {
+	c.w.drain(ctx)
+	return c.server.Drain(ctx)
+}
+
+// serve runs the weavelet until the deployer is gone, the process is told to end, or the program has
+// returned. Until then calls and the deployer's questions are answered.
+func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.Weavelet, d deployment) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	hosting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+
+	go c.network.serve(hosting)
+	go c.pulse.serve(hosting, func(h *protos.GetHealthReply) {
+		c.report(hosting, &protos.ReportRequest{Health: h})
+	})
+	go func() {
+		err := conversation.Serve(hosting, c)
+		if hosting.Err() == nil {
+			d.gone()
+			cancel(fmt.Errorf("%w: %w", errDeployerGone, err))
+		}
+	}()
+	go func() {
+		if err := c.server.Serve(hosting, l); err != nil {
+			c.fail(err)
+		}
+	}()
+	go func() { cancel(c.fate(ctx, d.asked)) }()
+
+	if !c.network.info.RunMain {
+		<-ctx.Done()
+		c.w.end(ctx, c.drain)
+		return context.Cause(ctx)
+	}
+	c.w.asked.Store(true)
+	err := d.program(ctx, c.w, c.drain)
+	if err == nil {
+		c.report(hosting, &protos.ReportRequest{Finished: true})
+	}
+	return err
+}
+
+// fate starts what the deployer wants here, until something ends the process: it returns what.
+func (c *control) fate(ctx context.Context, asked <-chan string) error {
+	var first time.Time // somebody asked for the end
+	left := make(chan error, 1)
+	for {
+		select {
+		case names := <-c.starts:
+			go func() {
+				if err := c.w.start(ctx, names...); err != nil {
+					c.fail(err)
+				}
+			}()
+		case err := <-c.fatal:
+			if ctx.Err() == nil {
+				c.w.logger.Error("cannot go on", "err", err)
+			}
+			return err
+		case reason := <-asked:
+			switch {
+			case c.isAnnounced():
+				return errStop
+			case first.IsZero():
+				first = time.Now()
+				go func() { left <- c.leave(ctx, reason) }()
+			case time.Since(first) >= impatience:
+				return fmt.Errorf("%w, twice: %s", errSignal, reason)
+			}
+		case err := <-left:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *control) isAnnounced() bool {
+	select {
+	case <-c.announced:
+		return true
+	default:
+		return false
+	}
+}
+
+// leave tells the deployer that somebody has asked this process to end, so that it sends callers
+// elsewhere, drains the process, and asks it to end itself. It returns the cause to end at once, nil if
+// the deployer has understood.
+func (c *control) leave(ctx context.Context, reason string) error {
+	asked, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	reply, err := c.network.deployer.Report(asked, &protos.ReportRequest{Leaving: reason})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %s", errSignal, reason)
+	case reply.End:
+		return errStop
+	}
+
+	c.w.logger.Warn("asked to end, but not by the deployer: waiting to be drained", "reason", reason)
+	select {
+	case <-c.announced:
+	case <-ctx.Done():
+	case <-time.After(stopTime):
+		return fmt.Errorf("%w: %s; and the deployer has not drained it within %v", errSignal, reason, stopTime)
+	}
+	return nil
+}
+
+// report tells the deployer something, if it takes reports.
+func (c *control) report(ctx context.Context, r *protos.ReportRequest) {
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	_, err := c.network.deployer.Report(ctx, r)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, pipe.ErrClosed) {
+		c.w.logger.Warn("the deployer does not take a report", "err", err)
+	}
+}
