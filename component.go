@@ -54,7 +54,9 @@ type Identity struct {
 	Version   string // the deployment, one run of the application or one version of it
 	Group     string // the colocation group, "" in a single process
 	Component string // short name of the component
-	Replica   string // name of the replica: the application, the group and a number
+	Replica   string // full name of the replica: the group, a number and the domain, as in "cart-0@/shop"
+	Domain    string // where the replica is in the tree of names, such as "/shop"
+	Host      string // name of the machine, "" if it has none
 	Pid       int    // process id
 }
 
@@ -67,7 +69,7 @@ func (i *Implements[T]) Self() Identity {
 	s := i.host.Self()
 	return Identity{
 		App: s.App, Version: s.Version, Group: s.Group,
-		Component: s.Component, Replica: s.Replica, Pid: s.Pid,
+		Component: s.Component, Replica: s.Replica, Domain: s.Domain, Host: s.Host, Pid: s.Pid,
 	}
 }
 

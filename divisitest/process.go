@@ -37,6 +37,9 @@ var Multi = Process
 // application's own main component.
 const testComponent = "github.com/divisi-go/divisi/Main"
 
+// testGroup is the group of components that run in the test's own process.
+const testGroup = "test"
+
 // startTime bounds the start and the end of the processes of a test.
 const startTime = time.Minute
 
@@ -128,7 +131,7 @@ func inTest(registry *codegen.Registry, body any, fakes map[string]any) []string
 func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf config.App,
 	here []string) deployer.Spec {
 	test := codegen.Info{Name: testComponent, Main: true}
-	group := config.Group{Name: "test", Components: []string{testComponent}, Replicas: 1}
+	group := config.Group{Name: testGroup, Components: []string{testComponent}, Replicas: 1}
 	spec := deployer.Spec{
 		Name: "test", Binary: binary, Config: conf,
 	}
@@ -212,7 +215,7 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		return deployer.Process{}, errors.Join(err, theirIn.Close(), in.Close())
 	}
 	process := deployer.Process{In: in, Out: out}
-	if strings.HasPrefix(launch.Name, "test-test-") {
+	if strings.HasPrefix(launch.Name, testGroup+"-") {
 		process.Pid = os.Getpid()
 		process.Exited, err = l.embed(theirIn, theirOut, launch.Sockets)
 		return process, err

@@ -72,7 +72,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "field": field, "listener": listener, "get": get,
-			"load": load, "replace": replace, "shows": shows, "gone": gone,
+			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
 		},
 	})
 }
@@ -149,6 +149,25 @@ func field(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		}
 		return false
+	})
+}
+
+// version VAR APP: waits until all replicas are ready and of one version, other than the one that the
+// variable has, and puts it there.
+func version(ts *testscript.TestScript, _ bool, args []string) {
+	before := ts.Getenv(args[0])
+	poll(ts, "another version of "+args[1], func() bool {
+		s, ok := status(ts, args[1])
+		if !ok || s.Version == before || len(s.Replicas) == 0 {
+			return false
+		}
+		for _, r := range s.Replicas {
+			if r.Version != s.Version || r.State != "ready" {
+				return false
+			}
+		}
+		ts.Setenv(args[0], s.Version)
+		return true
 	})
 }
 

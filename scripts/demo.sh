@@ -142,8 +142,8 @@ step "ready: all groups, all replicas"
 
 page=$(head -n 1 "$demo/out")
 live=$("$divisi" status | sed -n 's/^live page *//p')
-victim=$(sed -n 's/^shop-cart-0 *\([0-9][0-9]*\).*/\1/p' "$demo/out")
-[ -n "$victim" ] || fail "there is no replica shop-cart-0: see $demo/out"
+victim=$(sed -n 's|^cart-0@/shop *\([0-9][0-9]*\).*|\1|p' "$demo/out")
+[ -n "$victim" ] || fail "there is no replica cart-0@/shop: see $demo/out"
 
 echo
 echo "  the store  $page"
@@ -197,7 +197,7 @@ try() { # EXPECTED-TEXT COMMAND...
   }
   step "divisi $1"
 }
-try 'shop-payment-1 .*ready' ps
+try 'payment-1@/shop .*ready' ps
 try 'shop is running' status shop
 try 'the store is open' logs shop
 try '^divisi_method_count.*shop' metrics shop
@@ -213,11 +213,11 @@ field() {
 pids=$("$divisi" ps -o json | sed -n 's/^ *"pid": \([0-9]*\),*$/\1/p')
 [ "$(echo "$pids" | wc -l)" -eq 12 ] || fail "divisi ps shows other than 12 processes"
 kill -9 "$victim"
-back() { [ "$(field shop-cart-0 restarts)" = 1 ] && [ "$(field shop-cart-0 state)" = ready ]; }
-within 20 back || fail "shop-cart-0 was not back 20 s after kill -9 $victim"
-new=$(field shop-cart-0 pid)
-[ "$new" != "$victim" ] || fail "shop-cart-0 has its old process $victim"
-step "kill -9 $victim: shop-cart-0 is back as $new"
+back() { [ "$(field cart-0@/shop restarts)" = 1 ] && [ "$(field cart-0@/shop state)" = ready ]; }
+within 20 back || fail "cart-0@/shop was not back 20 s after kill -9 $victim"
+new=$(field cart-0@/shop pid)
+[ "$new" != "$victim" ] || fail "cart-0@/shop has its old process $victim"
+step "kill -9 $victim: cart-0@/shop is back as $new"
 
 "$divisi" stop --all --yes >"$demo/try" || fail "divisi stop failed"
 within 10 over || fail "divisi run goes on after divisi stop"

@@ -186,7 +186,7 @@ func TestDeadlock(t *testing.T) {
 		t.Fatalf("jammed: %q", got)
 	}
 	// It takes half a minute: what only takes long must not be killed.
-	hung := func() bool { return len(d.eventsOf("testapp-loner-0", "hung")) == 1 }
+	hung := func() bool { return len(d.eventsOf("loner-0@/testapp", "hung")) == 1 }
 	for range 2 {
 		if poll(t, hung) {
 			break
@@ -202,7 +202,7 @@ func TestDeadlock(t *testing.T) {
 		return true
 	})
 	if !hung() {
-		t.Errorf("events %v", d.eventsOf("testapp-loner-0", "hung"))
+		t.Errorf("events %v", d.eventsOf("loner-0@/testapp", "hung"))
 	}
 	if got := d.get("/touch?n=30000"); got != "" {
 		t.Errorf("after that: %q", got)

@@ -225,10 +225,10 @@ func (d *deployment) served() float64 {
 		d.t.Fatal(err)
 	}
 	sum := 0.0
-	for _, snapshots := range all {
-		for _, m := range snapshots {
+	for _, replica := range all {
+		for _, m := range replica.Metrics {
 			if m.Name == "divisi_http_request_count" {
-				sum += m.Value
+				sum += float64(m.Value)
 			}
 		}
 	}

@@ -3,7 +3,6 @@
 package processes_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -260,7 +259,7 @@ func TestHeapProfile(t *testing.T) {
 	if err != nil || len(profiles) != 1 {
 		t.Fatalf("%d profiles, %v", len(profiles), err)
 	}
-	p, err := profile.Parse(bytes.NewReader(slices.Concat(slices.Collect(maps.Values(profiles))...)))
+	p, err := profile.ParseData(profiles[0].Profile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,10 +295,10 @@ func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum, replicas := 0.0, 0
-	for _, snapshots := range all {
-		for _, m := range snapshots {
+	for _, replica := range all {
+		for _, m := range replica.Metrics {
 			if m.Name == "testapp_counted" && m.Value > 0 {
-				sum += m.Value
+				sum += float64(m.Value)
 				replicas++
 			}
 		}
@@ -332,8 +331,8 @@ func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 	if err != nil || len(profiles) != 1 {
 		t.Errorf("%d profiles, %v", len(profiles), err)
 	}
-	for _, data := range profiles {
-		p, err := profile.Parse(bytes.NewReader(data))
+	for _, taken := range profiles {
+		p, err := profile.ParseData(taken.Profile)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/divisi-go/divisi/envelope/metrics"
 )
 
 // Client is a client of one application's API.
@@ -88,8 +86,8 @@ func (c *Client) Info(ctx context.Context) (i Info, err error) {
 	return i, c.do(ctx, "GET", "/v1/info", nil, &i)
 }
 
-// Metrics returns the metrics of all replicas, by their names.
-func (c *Client) Metrics(ctx context.Context) (m map[string][]*metrics.MetricSnapshot, err error) {
+// Metrics returns the metrics of all replicas that answer.
+func (c *Client) Metrics(ctx context.Context) (m []ReplicaMetrics, err error) {
 	return m, c.do(ctx, "GET", "/v1/metrics", nil, &m)
 }
 

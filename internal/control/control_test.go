@@ -14,8 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/divisi-go/divisi/envelope/metrics"
 )
 
 // application stands in for a deployer.
@@ -32,18 +30,18 @@ func newApplication(name string) *application {
 }
 
 func (a *application) Status() Status {
-	return Status{App: a.name, State: "running", Replicas: []ReplicaStatus{{Name: a.name + "-main-0"}}}
+	return Status{App: a.name, State: "running", Replicas: []ReplicaStatus{{Name: "main-0@/" + a.name}}}
 }
 
-func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {
-	return map[string][]*metrics.MetricSnapshot{a.name + "-main-0": {{Name: "calls", Value: 3}}}, a.metrics
+func (a *application) Metrics(context.Context) ([]ReplicaMetrics, error) {
+	return []ReplicaMetrics{{Name: "main-0@/" + a.name, Metrics: []Metric{{Name: "calls", Value: 3}}}}, a.metrics
 }
 
-func (a *application) Profile(_ context.Context, group, kind string, length time.Duration) (map[string][]byte, error) {
+func (a *application) Profile(_ context.Context, group, kind string, length time.Duration) ([]ReplicaProfile, error) {
 	if group == "none" {
 		return nil, a.profile
 	}
-	return map[string][]byte{"r": fmt.Appendf(nil, "%s %s %v", group, kind, length)}, a.profile
+	return []ReplicaProfile{{Name: "r", Profile: fmt.Appendf(nil, "%s %s %v", group, kind, length)}}, a.profile
 }
 
 func (a *application) Stop()                 { close(a.stopped) }
@@ -95,10 +93,10 @@ func TestRequests(t *testing.T) {
 	if info, err := c.Info(ctx); err != nil || info != s.Info {
 		t.Errorf("info: %+v, %v", info, err)
 	}
-	if m, err := c.Metrics(ctx); err != nil || m["shop-main-0"][0].Value != 3 {
+	if m, err := c.Metrics(ctx); err != nil || m[0].Metrics[0].Value != 3 {
 		t.Errorf("metrics: %v, %v", m, err)
 	}
-	if p, err := c.Profile(ctx, "cart", "cpu", time.Second); err != nil || string(p.Profiles["r"]) != "cart cpu 1s" {
+	if p, err := c.Profile(ctx, "cart", "cpu", time.Second); err != nil || string(p.Profiles[0].Profile) != "cart cpu 1s" {
 		t.Errorf("profile: %v, %v", p, err)
 	}
 	app.profile = errors.New("s: no answer")

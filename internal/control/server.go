@@ -22,15 +22,13 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/divisi-go/divisi/envelope/metrics"
 )
 
 // Application is what the API shows. A deployer is one.
 type Application interface {
 	Status() Status
-	Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error)
-	Profile(ctx context.Context, group, kind string, length time.Duration) (map[string][]byte, error)
+	Metrics(ctx context.Context) ([]ReplicaMetrics, error)
+	Profile(ctx context.Context, group, kind string, length time.Duration) ([]ReplicaProfile, error)
 	Stop()
 	Over() <-chan struct{}
 }
@@ -138,12 +136,6 @@ func (s *Server) Handler() http.Handler {
 		writeError(w, http.StatusNotFound, fmt.Errorf("there is no %s %s", r.Method, r.URL.Path))
 	})
 	return mux
-}
-
-// Profiles is the answer to a request for profiles.
-type Profiles struct {
-	Profiles map[string][]byte `json:"profiles"`         // by replica
-	Failed   string            `json:"failed,omitempty"` // why some are missing
 }
 
 // maxProfile bounds the length of a profile.

@@ -34,7 +34,8 @@ type Spec struct {
 
 // Launch is a process to start.
 type Launch struct {
-	Name    string // unique among running processes
+	Name    string // unique among running processes of the application
+	Server  string // full name, such as "cart-0@/shop"
 	Binary  string
 	Args    []string
 	Env     []string // in addition to what the launcher gives every process

@@ -210,7 +210,7 @@ func TestLeftSocket(t *testing.T) {
 	spec.Version = "one"
 	dir := t.TempDir()
 
-	left := filepath.Join(dir, socketName("hello-main-0", spec.Version))
+	left := filepath.Join(dir, socketName("main-0@/hello", spec.Version))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestLeftSocket(t *testing.T) {
 	l.Close()
 
 	d := deployWith(t, spec, Options{RuntimeDir: dir})
-	r := find(d.Status(), "hello-main-0", 0)
+	r := find(d.Status(), "main-0@/hello", 0)
 	if r.Address != "unix://"+left || r.Restarts != 0 {
 		t.Errorf("the replica is %+v, want one without restarts at %s", r, left)
 	}

@@ -83,11 +83,12 @@ func (d *deployment) freeze() {
 // load returns what the weavelet of a replica has to say about its load since the last time.
 func (d *deployment) load(replica string) *protos.LoadReport {
 	d.t.Helper()
-	envs, _, err := d.conversations(d.t.Context())
+	list, err := d.conversations(d.t.Context())
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	report, err := envs[replica].GetLoad()
+	i := slices.IndexFunc(list, func(c conversation) bool { return c.name == replica })
+	report, err := list[i].env.GetLoad()
 	if err != nil {
 		d.t.Fatal(err)
 	}

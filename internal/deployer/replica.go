@@ -35,7 +35,8 @@ const (
 type replica struct {
 	set      *set
 	id       place.Replica
-	name     string
+	name     string // such as "cart-0@/shop"
+	process  string // its name for the launcher, which other versions do not have
 	life     lifecycle.Process
 	timer    *time.Timer
 	run      int // which of its processes; what concerns an earlier one is ignored
@@ -105,7 +106,7 @@ func (r *replica) perform(a lifecycle.Action) {
 
 func (r *replica) signal(s os.Signal) {
 	// A process that has just ended is the only reason to fail, and is noticed elsewhere.
-	_ = r.set.d.launcher.Signal(r.name, s)
+	_ = r.set.d.launcher.Signal(r.process, s)
 }
 
 // server says which process an event is about.
@@ -168,7 +169,8 @@ func (r *replica) spawn() {
 		info.Sections[component] = string(section)
 	}
 	launch := Launch{
-		Name:    r.name,
+		Name:    r.process,
+		Server:  r.name,
 		Binary:  s.spec.Binary,
 		Args:    s.spec.Config.Args,
 		Env:     append(slices.Clone(s.spec.Config.Env), s.spec.Config.Process.Env...),

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope"
-	"github.com/divisi-go/divisi/envelope/metrics"
+	deployed "github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/metrics"
 )
 
 // Status returns what is known about the application now.
@@ -123,61 +124,89 @@ func (d *Deployer) waitFor(ctx context.Context, condition func() (bool, error)) 
 	}
 }
 
-// running returns the conversations with the replicas that have one, by name, and their groups.
-func (d *Deployer) conversations(ctx context.Context) (map[string]*envelope.Envelope, map[string]string, error) {
-	byName, groups := map[string]*envelope.Envelope{}, map[string]string{}
+// conversation is that with one replica.
+type conversation struct {
+	name, version, group string
+	env                  *envelope.Envelope
+}
+
+// conversations returns those with the replicas that have one: of the current version first, and
+// ordered by group and number.
+func (d *Deployer) conversations(ctx context.Context) ([]conversation, error) {
+	var list []conversation
 	err := d.do(ctx, func() {
-		for _, s := range d.sets {
-			for _, r := range s.replicas {
+		for _, s := range slices.Backward(d.sets) {
+			for _, r := range s.ordered() {
 				if r.env != nil {
-					byName[r.name], groups[r.name] = r.env, r.id.Group
+					list = append(list, conversation{r.name, s.spec.Version, r.id.Group, r.env})
 				}
 			}
 		}
 	})
-	return byName, groups, err
+	return list, err
 }
 
-// Metrics returns the metrics of all replicas that answer, by the replica's name.
-func (d *Deployer) Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error) {
-	envs, _, err := d.conversations(ctx)
+// metricsTime bounds the wait for the metrics of a replica: a hung one keeps nobody waiting.
+const metricsTime = 2 * time.Second
+
+// Metrics returns the metrics of all replicas that answer.
+func (d *Deployer) Metrics(ctx context.Context) ([]control.ReplicaMetrics, error) {
+	list, err := d.conversations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	all := map[string][]*metrics.MetricSnapshot{}
+	ctx, cancel := context.WithTimeout(ctx, metricsTime)
+	defer cancel()
+
+	answers := make([][]*deployed.MetricSnapshot, len(list))
 	var wait sync.WaitGroup
-	for name, env := range envs {
+	for i, c := range list {
 		wait.Go(func() {
-			type answer struct {
-				snapshots []*metrics.MetricSnapshot
-				err       error
-			}
-			answered := make(chan answer, 1)
+			answered := make(chan []*deployed.MetricSnapshot, 1)
 			go func() {
-				s, err := env.GetMetrics()
-				answered <- answer{s, err}
+				if snapshots, err := c.env.GetMetrics(); err == nil {
+					answered <- append([]*deployed.MetricSnapshot{}, snapshots...)
+				}
 			}()
 			select {
-			case a := <-answered:
-				if a.err == nil {
-					mu.Lock()
-					all[name] = append([]*metrics.MetricSnapshot{}, a.snapshots...)
-					mu.Unlock()
-				}
-			case <-time.After(2 * time.Second): // a hung replica keeps nobody waiting
+			case answers[i] = <-answered:
 			case <-ctx.Done():
 			}
 		})
 	}
 	wait.Wait()
+
+	all := []control.ReplicaMetrics{}
+	for i, c := range list {
+		if answers[i] != nil {
+			all = append(all, control.ReplicaMetrics{
+				Name: c.name, Version: c.version, Group: c.group, Metrics: shown(answers[i]),
+			})
+		}
+	}
 	return all, nil
 }
 
-// Profile takes profiles of one replica of every group, or of one group, in pprof's format, by
-// the replica's name. The kind is "cpu" or "heap".
+// shown returns metrics as the control API shows them.
+func shown(snapshots []*deployed.MetricSnapshot) []control.Metric {
+	list := make([]control.Metric, len(snapshots))
+	for i, s := range snapshots {
+		m := control.Metric{
+			Name: s.Name, Type: metrics.Type(s.Type).String(), Help: s.Help, Labels: s.Labels,
+			Value: control.Number(s.Value), Counts: s.Counts,
+		}
+		for _, b := range s.Bounds {
+			m.Bounds = append(m.Bounds, control.Number(b))
+		}
+		list[i] = m
+	}
+	return list
+}
+
+// Profile takes profiles of one replica of every group, or of one group, of the current version.
+// The kind is "cpu" or "heap".
 func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.Duration) (
-	map[string][]byte, error) {
+	[]control.ReplicaProfile, error) {
 	request := &protos.GetProfileRequest{
 		ProfileType: protos.ProfileType_CPU, CpuDurationNs: length.Nanoseconds(),
 	}
@@ -188,46 +217,55 @@ func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.
 	default:
 		return nil, fmt.Errorf("unknown kind of profile %q: cpu and heap are known", kind)
 	}
-	envs, groups, err := d.conversations(ctx)
+
+	list, err := d.conversations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	chosen := map[string]string{} // the first replica of every group
-	for name, g := range groups {
-		if group == "" || g == group {
-			if first, ok := chosen[g]; !ok || name < first {
-				chosen[g] = name
-			}
+	var chosen []conversation // the first replica of every group
+	for _, c := range list {
+		seen := slices.ContainsFunc(chosen, func(other conversation) bool { return other.group == c.group })
+		if !seen && (group == "" || c.group == group) {
+			chosen = append(chosen, c)
 		}
 	}
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no replica of the group %q runs", cmp.Or(group, "any"))
 	}
+	return profiles(ctx, chosen, request)
+}
+
+// profiles takes profiles of replicas at the same time.
+func profiles(ctx context.Context, list []conversation, request *protos.GetProfileRequest) (
+	[]control.ReplicaProfile, error) {
 	type result struct {
-		name string
 		data []byte
 		err  error
 	}
-	results := make(chan result, len(chosen))
-	for _, name := range chosen {
+	results := make([]chan result, len(list))
+	for i, c := range list {
+		results[i] = make(chan result, 1)
 		go func() {
-			data, err := envs[name].GetProfile(request)
-			results <- result{name, data, err}
+			data, err := c.env.GetProfile(request)
+			results[i] <- result{data, err}
 		}()
 	}
-	profiles := map[string][]byte{}
+
+	var taken []control.ReplicaProfile
 	var failures []error
-	for range chosen {
+	for i, c := range list {
 		select {
-		case r := <-results:
+		case r := <-results[i]:
 			if r.err != nil {
-				failures = append(failures, fmt.Errorf("%s: %w", r.name, r.err))
+				failures = append(failures, fmt.Errorf("%s: %w", c.name, r.err))
 				continue
 			}
-			profiles[r.name] = r.data
+			taken = append(taken, control.ReplicaProfile{
+				Name: c.name, Version: c.version, Group: c.group, Profile: r.data,
+			})
 		case <-ctx.Done(): // a weavelet goes on, for nobody
 			return nil, context.Cause(ctx)
 		}
 	}
-	return profiles, errors.Join(failures...)
+	return taken, errors.Join(failures...)
 }

@@ -71,12 +71,13 @@ func (s *set) start(id place.Replica) {
 		s.held = append(s.held, id)
 		return
 	}
-	replicaName := name.Replica(s.spec.Name, id.Group, id.Number)
+	server := name.Replica(s.spec.Name, id.Group, id.Number)
+	process := server.Name
 	if s.number > 1 {
-		replicaName += fmt.Sprintf("-v%d", s.number)
+		process += fmt.Sprintf("~%d", s.number) // both versions run at the same time
 	}
 	r := &replica{
-		set: s, id: id, name: replicaName,
+		set: s, id: id, name: server.String(), process: process,
 		life: lifecycle.Process{Policy: policy(s.spec, id.Group), Rand: rand.Float64},
 	}
 	s.replicas[id] = r

@@ -151,11 +151,12 @@ func TestSingletonOverUpgrade(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		conf     string
+		solo     string // group of what runs once
 		replicas int
 		early    string // what runs in both versions at the same time
 	}{
-		"apart":    {rest("Solo"), 2, "rest"},
-		"together": {rest(), 1, ""}, // then nothing of the next version can start before
+		"apart":    {rest("Solo"), "solo", 2, "rest"},
+		"together": {rest(), "rest", 1, ""}, // then nothing of the next version can start before
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,7 +177,7 @@ func TestSingletonOverUpgrade(t *testing.T) {
 			}
 			after := d.all(c.replicas)
 			solo := find(after, "", pids[len(pids)-1])
-			if solo.Name != old.Name+"-v2" || solo.Version != "next" {
+			if solo.Name != old.Name || solo.Version != "next" {
 				t.Errorf("calls are answered by %+v", solo)
 			}
 			if pid := d.pid("/solo"); pid != solo.Pid {
@@ -187,12 +188,13 @@ func TestSingletonOverUpgrade(t *testing.T) {
 			history := slices.Clone(d.launcher.history)
 			d.launcher.mu.Unlock()
 			at := func(what string) int { return slices.Index(history, what) }
-			if started := at("started " + solo.Name); at("ended "+old.Name) < 0 || started < at("ended "+old.Name) {
+			first, second := c.solo+"-0", c.solo+"-0~2" // for the launcher
+			if started := at("started " + second); at("ended "+first) < 0 || started < at("ended "+first) {
 				t.Errorf("two of what runs once: %q", history)
 			}
 			if c.early != "" {
-				name := "testapp-" + c.early + "-0"
-				if started := at("started " + name + "-v2"); started < 0 || started > at("ended "+name) {
+				name := c.early + "-0"
+				if started := at("started " + name + "~2"); started < 0 || started > at("ended "+name) {
 					t.Errorf("%s of the next version did not start first: %q", c.early, history)
 				}
 			}
@@ -211,7 +213,7 @@ func TestUpgradeThatFails(t *testing.T) {
 	bad := next(spec)
 	bad.Binary = "/nowhere/testapp"
 	err := d.Upgrade(t.Context(), bad)
-	if err == nil || !strings.Contains(err.Error(), "testapp-rest-0-v2 has failed: ") {
+	if err == nil || !strings.Contains(err.Error(), "rest-0@/testapp has failed: ") {
 		t.Errorf("Upgrade: %v", err)
 	}
 	for _, r := range d.all(2).Replicas {
@@ -221,7 +223,7 @@ func TestUpgradeThatFails(t *testing.T) {
 	}
 	d.pid("/solo")
 	d.launcher.mu.Lock()
-	if slices.Contains(d.launcher.history, "started testapp-solo-0-v2") {
+	if slices.Contains(d.launcher.history, "started solo-0~2") {
 		t.Errorf("two of what runs once: %q", d.launcher.history)
 	}
 	d.launcher.mu.Unlock()

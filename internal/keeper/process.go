@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -65,7 +66,7 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 	k.processes[s.Name] = p
 	started := time.Now()
 	k.record(record{Name: s.Name, Pid: pid, Event: eventStarted, Time: started})
-	output := newOutput(s.Name, filepath.Join(k.LogDir(), s.Name+".log"), k.logSize)
+	output := newOutput(cmp.Or(s.Node, s.Name), filepath.Join(k.LogDir(), s.Name+".log"), k.logSize)
 	before, logged := k.logged[s.Name], make(chan struct{})
 	k.logged[s.Name] = logged
 	exited := make(chan Exit, 1)

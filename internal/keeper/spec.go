@@ -19,6 +19,7 @@ import (
 // Spec is a process to start.
 type Spec struct {
 	Name     string // unique among those that run; also that of its log
+	Node     string // who its output is from, in the log; default Name
 	Path     string
 	Args     []string
 	Env      []string   // all of it, but for descriptors (LISTEN_FDS and those of FileVars)

@@ -54,6 +54,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	}
 	p, err := l.keeper.Start(keeper.Spec{
 		Name:     launch.Name,
+		Node:     launch.Server,
 		Path:     launch.Binary,
 		Args:     launch.Args,
 		Env:      environment(os.Environ(), launch.Env),

@@ -73,18 +73,51 @@ func TestServer(t *testing.T) {
 
 func TestReplica(t *testing.T) {
 	for group, want := range map[string]string{
-		"cart":                       "shop-cart-1",
-		"cart.Cart":                  "shop-cart.Cart-1",
-		"cart.Store":                 "shop-cart.Store-1",
-		"cart.Cart#fast":             "shop-cart.Cart-fast-1",
-		"example.com/shop/cart/Cart": "shop-example.com-shop-cart-Cart-1",
+		"cart":                       "cart-1@/shop",
+		"cart.Cart":                  "cart.Cart-1@/shop",
+		"cart.Store":                 "cart.Store-1@/shop",
+		"cart.Cart#fast":             "cart.Cart-fast-1@/shop",
+		"example.com/shop/cart/Cart": "example.com-shop-cart-Cart-1@/shop",
 	} {
 		got := Replica("shop", group, 1)
-		if got != want {
+		if got.String() != want {
 			t.Errorf("Replica(shop, %q, 1) = %q, want %q", group, got, want)
 		}
-		if err := CheckLabel(got); err != nil {
+		if _, err := ParseServer(got.String()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestDomain(t *testing.T) {
+	for app, want := range map[string]string{"shop": "/shop", "my app": "/my-app", "": "/app", "...": "/app"} {
+		got := Domain(app)
+		if err := CheckDomain(got); err != nil || got != want {
+			t.Errorf("Domain(%q) = %q, %v; want %q", app, got, err, want)
+		}
+	}
+}
+
+func TestIsChosen(t *testing.T) {
+	for selector, want := range map[string]string{
+		"":              "cart-1@/shop cart-10@/shop cart-1@/shop-2",
+		"cart":          "cart-1@/shop cart-10@/shop cart-1@/shop-2",
+		"cart-":         "cart-1@/shop cart-10@/shop cart-1@/shop-2",
+		"cart-1":        "cart-1@/shop cart-1@/shop-2",
+		"cart-10":       "cart-10@/shop",
+		"cart-1@/shop":  "cart-1@/shop cart-1@/shop-2",
+		"cart-1@/shop-": "cart-1@/shop-2",
+		"cart-2":        "",
+		"@/shop":        "",
+	} {
+		var got []string
+		for _, server := range []string{"cart-1@/shop", "cart-10@/shop", "cart-1@/shop-2"} {
+			if IsChosen(server, selector) {
+				got = append(got, server)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q picks %q, want %q", selector, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package name
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,18 +57,32 @@ func Label(group string) string {
 	return strings.Trim(string(b), "-_.")
 }
 
-// Replica names replica n of a group of an application: "shop-cart-1".
-func Replica(app, group string, n int) string {
-	return app + "-" + Label(group) + "-" + strconv.Itoa(n)
-}
-
 // Domain returns the domain of an application: "/shop".
-func Domain(app string) string { return "/" + app }
+func Domain(app string) string { return "/" + cmp.Or(Label(app), "app") }
 
-// Server is the full name of one supervised process.
+// Server is the full name of one supervised process. Everybody who speaks of a process, to people,
+// in files or to other programs, does so by this name. Versions of an application are told apart by
+// a version beside it.
 type Server struct {
 	Name   string // a label, such as "httpd-0"
 	Domain string // a path in the tree of names, such as "/shop/eu/www"; "/" is its root
+}
+
+// Replica names replica n of a group of an application: "cart-1@/shop".
+func Replica(app, group string, n int) Server {
+	return Server{Name: Label(group) + "-" + strconv.Itoa(n), Domain: Domain(app)}
+}
+
+// IsChosen reports whether a selector picks a server. A selector is a full name, a name without its
+// domain, or the beginning of either; one that ends in a number has all of it: "cart-1" picks
+// "cart-1@/shop", "cart" picks that and "cart-10@/shop".
+func IsChosen(server, selector string) bool {
+	rest, ok := strings.CutPrefix(server, selector)
+	if !ok || rest == "" || selector == "" {
+		return ok
+	}
+	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
+	return !isDigit(rest[0]) || !isDigit(selector[len(selector)-1])
 }
 
 // ParseServer reads "httpd-0@/shop/eu/www".

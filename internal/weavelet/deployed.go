@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 	"github.com/divisi-go/divisi/internal/trace"
 )
@@ -93,7 +94,11 @@ func serveDeployed(ctx context.Context, app Application, d deployment) error {
 
 	self := Self{
 		App: info.App, Version: info.DeploymentId, Group: info.Group,
-		Replica: cmp.Or(info.Name, info.Id), Pid: os.Getpid(),
+		Replica: cmp.Or(info.Name, info.Id), Domain: name.Domain(info.App),
+		Host: hostName(), Pid: os.Getpid(),
+	}
+	if server, err := name.ParseServer(info.Name); err == nil {
+		self.Domain = server.Domain
 	}
 	queue := newLogQueue()
 	logger := slog.New(&logHandler{queue: queue, base: protos.LogEntry{

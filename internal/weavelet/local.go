@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
@@ -44,7 +45,20 @@ func NewLocal(app Application, o LocalOptions) *Weavelet {
 }
 
 func newSelf(app string) Self {
-	return Self{App: app, Version: rand.Text(), Replica: app, Pid: os.Getpid()}
+	all := name.Replica(app, "all", 0)
+	return Self{
+		App: app, Version: rand.Text(), Replica: all.String(), Domain: all.Domain,
+		Host: hostName(), Pid: os.Getpid(),
+	}
+}
+
+// hostName returns the name of this machine, "" if it has none.
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 func newLocal(app Application, self Self, o LocalOptions) *Weavelet {

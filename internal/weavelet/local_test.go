@@ -456,7 +456,7 @@ func TestHost(t *testing.T) {
 	if err := w.local(LocalOptions{}).Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	if s := host.Self(); s.App != "app" || s.Component != "p.A" || s.Replica != "app" || s.Version == "" || s.Pid == 0 {
+	if s := host.Self(); s.App != "app" || s.Component != "p.A" || s.Replica != "all-0@/app" || s.Domain != "/app" || s.Version == "" || s.Pid == 0 {
 		t.Errorf("self %+v", s)
 	}
 	if !strings.Contains(w.logs.String(), "msg=hello component=t/p/A") {

@@ -85,7 +85,7 @@ func resource(self Self) *protos.Span_Resource {
 	r := &protos.Span_Resource{}
 	for _, a := range [][2]string{
 		{"service.name", self.App}, {"service.version", self.Version}, {"service.instance.id", self.Replica},
-		{"process.pid", strconv.Itoa(self.Pid)}, {"divisi.group", self.Group},
+		{"service.namespace", self.Domain}, {"host.name", self.Host}, {"process.pid", strconv.Itoa(self.Pid)}, {"divisi.group", self.Group},
 	} {
 		if a[1] != "" {
 			r.Attributes = append(r.Attributes, attribute(a[0], a[1]))

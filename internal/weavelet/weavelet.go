@@ -46,8 +46,11 @@ type ListenerField struct {
 
 // Self says who a component is.
 type Self struct {
-	App, Version, Group, Component, Replica string
-	Pid                                     int
+	App, Version, Group, Component string
+	Replica                        string // full name, such as "cart-0@/shop"
+	Domain                         string // such as "/shop"
+	Host                           string // name of the machine
+	Pid                            int
 }
 
 // Host is what a component sees of its weavelet.

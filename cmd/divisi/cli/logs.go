@@ -46,7 +46,7 @@ func (c *command) logs() *cobra.Command {
 	flags.IntVar(&q.Tail, "tail", 20,
 		"only the last so many entries; -1 for all, which is the default without --follow")
 	flags.StringVar(&q.Component, "component", "", "only of a component: cart.Cart, Cart, or the full name")
-	flags.StringVar(&q.Replica, "replica", "", "only of a replica, or of those whose names begin so")
+	flags.StringVar(&q.Replica, "replica", "", "only of a replica, such as cart-0 or cart-0@/shop, or of those whose names begin so")
 	flags.StringVar(&q.Version, "version", "", "only of a version, or of those that begin so")
 	flags.StringVar(&q.Level, "level", "", "only of this level and above: debug, info, warn, error")
 	flags.StringArrayVar(&attrs, "attr", nil, "only with an attribute, as key=value; may be repeated")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -93,7 +92,10 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	if err := writeFile(o.file, merged.Write); err != nil {
 		return err
 	}
-	replicas := slices.Sorted(maps.Keys(answer.Profiles))
+	var replicas []string
+	for _, p := range answer.Profiles {
+		replicas = append(replicas, p.Name)
+	}
 	if done, err := c.json(map[string]any{"file": o.file, "replicas": replicas}); done {
 		return errors.Join(err, missing)
 	}
@@ -103,12 +105,12 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 }
 
 // merge makes one profile of those of several replicas.
-func merge(parts map[string][]byte) (*profile.Profile, error) {
+func merge(parts []control.ReplicaProfile) (*profile.Profile, error) {
 	var profiles []*profile.Profile
-	for _, replica := range slices.Sorted(maps.Keys(parts)) {
-		p, err := profile.ParseData(parts[replica])
+	for _, part := range parts {
+		p, err := profile.ParseData(part.Profile)
 		if err != nil {
-			return nil, fmt.Errorf("the profile of %s is damaged: %w", replica, err)
+			return nil, fmt.Errorf("the profile of %s is damaged: %w", part.Name, err)
 		}
 		profiles = append(profiles, p)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // runner runs one application in the foreground.
@@ -177,9 +178,18 @@ func (r *runner) show(record event.Record) error {
 
 	if e, ok := record.Event.(event.Restarting); ok {
 		r.advised.Do(func() {
-			fmt.Fprintf(r.c.err, "divisi: hint: see why: divisi logs --replica %s --tail 20\n", e.Name)
+			fmt.Fprintf(r.c.err, "divisi: hint: see why: divisi logs %s --tail 20\n", selection(e.Name))
 		})
 	}
 
 	return nil
+}
+
+// selection returns the arguments of logs that choose a server.
+func selection(server string) string {
+	s, err := name.ParseServer(server)
+	if err != nil {
+		return "--replica " + server
+	}
+	return strings.TrimPrefix(s.Domain, "/") + " --replica " + s.Name
 }

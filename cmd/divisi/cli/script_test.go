@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts is about what the command says where no application runs.
 func TestScripts(t *testing.T) {
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (c *command) columns(rows [][]string) {
 
 // replicaRows are the rows of a table of replicas.
 func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
-	rows := [][]string{{"NAME", "PID", "GROUP", "STATE", "RESTARTS", "AGE", "COMPONENTS"}}
+	rows := [][]string{{"NAME", "PID", "GROUP", "STATE", "VERSION", "RESTARTS", "AGE", "COMPONENTS"}}
 	for _, r := range replicas {
 		pid, age := "-", "-"
 		if r.Pid != 0 {
@@ -83,10 +83,16 @@ func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 			state += " " + max(0, r.NextStart.Sub(now)).Round(100*time.Millisecond).String()
 		}
 		rows = append(rows, []string{
-			r.Name, pid, r.Group, state, fmt.Sprint(r.Restarts), age, strings.Join(r.Components, " "),
+			r.Name, pid, r.Group, state, shortVersion(r.Version), fmt.Sprint(r.Restarts), age, strings.Join(r.Components, " "),
 		})
 	}
 	return rows
+}
+
+// shortVersion is as much of a version as tells it from others.
+func shortVersion(version string) string {
+	const enough = 8
+	return version[:min(len(version), enough)]
 }
 
 // ageOf writes a time that has passed with its two largest units: "5s", "3m7s", "2h5m", "9d3h".

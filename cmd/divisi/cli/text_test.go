@@ -82,13 +82,13 @@ func TestReplicaTable(t *testing.T) {
 	var out bytes.Buffer
 	c := &command{out: &out}
 	c.columns(replicaRows([]control.ReplicaStatus{
-		{Name: "shop-cart-0", Pid: 4711, Group: "cart", State: "ready", Started: now.Add(-time.Minute),
-			Components: []string{"cart.Cart", "größe.Größe"}},
-		{Name: "shop-größe-11", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
+		{Name: "cart-0@/shop", Pid: 4711, Group: "cart", State: "ready", Version: "KUPXDZ7MOXVCDZL6PTEYLKYP4A",
+			Started: now.Add(-time.Minute), Components: []string{"cart.Cart", "größe.Größe"}},
+		{Name: "größe-11@/shop", Version: "2", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
 	}, now))
-	want := `NAME           PID   GROUP  STATE         RESTARTS  AGE   COMPONENTS
-shop-cart-0    4711  cart   ready         0         1m0s  cart.Cart größe.Größe
-shop-größe-11  -     größe  backoff 1.5s  3         -
+	want := `NAME            PID   GROUP  STATE         VERSION   RESTARTS  AGE   COMPONENTS
+cart-0@/shop    4711  cart   ready         KUPXDZ7M  0         1m0s  cart.Cart größe.Größe
+größe-11@/shop  -     größe  backoff 1.5s  2         3         -
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
@@ -105,7 +105,7 @@ func TestStatusText(t *testing.T) {
 			App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
 			Listeners: []control.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
 			Groups:    []control.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
-			Replicas: []control.ReplicaStatus{{Name: "shop-cart-0", State: "failed",
+			Replicas: []control.ReplicaStatus{{Name: "cart-0@/shop", State: "failed", Version: "V1",
 				LastExit: &control.ExitStatus{Text: "exited with code 3", Time: now}}},
 		},
 	}, now)
@@ -123,10 +123,10 @@ live page     http://127.0.0.1:2
 GROUP  READY  COMPONENTS
 cart   1/2    cart.Cart
 
-NAME         PID  GROUP  STATE   RESTARTS  AGE  COMPONENTS
-shop-cart-0  -           failed  0         -
+NAME          PID  GROUP  STATE   VERSION  RESTARTS  AGE  COMPONENTS
+cart-0@/shop  -           failed  V1       0         -
 
-shop-cart-0 exited with code 3 at 03:04:05
+cart-0@/shop exited with code 3 at 03:04:05
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
@@ -193,7 +193,7 @@ func TestShow(t *testing.T) {
 	var out bytes.Buffer
 	r := &runner{c: &command{err: &out}}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	main := event.Server{Name: "a-main-0", Pid: 7}
+	main := event.Server{Name: "main-0@/a", Pid: 7}
 	for _, e := range []event.Event{
 		event.Started{Server: main},
 		event.Exited{Server: main, Code: 3, Text: "exited with code 3"},
@@ -208,10 +208,10 @@ func TestShow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := `03:04:05 a-main-0 (process 7) exited with code 3
-03:04:05 a-main-0 starts again in 1s
-divisi: hint: see why: divisi logs --replica a-main-0 --tail 20
-03:04:05 a-main-0 starts again in 2s
+	want := `03:04:05 main-0@/a (process 7) exited with code 3
+03:04:05 main-0@/a starts again in 1s
+divisi: hint: see why: divisi logs a --replica main-0 --tail 20
+03:04:05 main-0@/a starts again in 2s
 03:04:05 stopping in order
 03:04:05 everything has stopped
 `
@@ -255,7 +255,9 @@ func TestMergeProfiles(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	merged, err := merge(map[string][]byte{"a": one("hot", 3), "b": one("hot", 4), "c": one("cold", 1)})
+	merged, err := merge([]control.ReplicaProfile{
+		{Name: "a", Profile: one("hot", 3)}, {Name: "b", Profile: one("hot", 4)}, {Name: "c", Profile: one("cold", 1)},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +268,8 @@ func TestMergeProfiles(t *testing.T) {
 	if want := map[string]int64{"hot": 7, "cold": 1}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if _, err := merge(map[string][]byte{"a": []byte("x")}); err == nil || !strings.Contains(err.Error(), "the profile of a is damaged") {
+	damaged := []control.ReplicaProfile{{Name: "a", Profile: []byte("x")}}
+	if _, err := merge(damaged); err == nil || !strings.Contains(err.Error(), "the profile of a is damaged") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
-	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/name"
@@ -23,7 +22,7 @@ import (
 // Application is what the page shows. A deployer is one.
 type Application interface {
 	Status() control.Status
-	Metrics(ctx context.Context) (map[string][]*metrics.MetricSnapshot, error)
+	Metrics(ctx context.Context) ([]control.ReplicaMetrics, error)
 }
 
 //go:embed page.html page.css page.js graph.js
@@ -165,11 +164,11 @@ type Calls struct {
 
 func short(component string) string { return name.Component(component).Short() }
 
-func calls(byReplica map[string][]*metrics.MetricSnapshot) []Calls {
+func calls(replicas []control.ReplicaMetrics) []Calls {
 	found := map[[3]string]*Calls{}
 	list := []Calls{}
-	for _, snapshots := range byReplica {
-		for _, m := range snapshots {
+	for _, r := range replicas {
+		for _, m := range r.Metrics {
 			key := [3]string{m.Labels["caller"], m.Labels["component"], m.Labels["method"]}
 			c := found[key]
 			if c == nil {
@@ -177,11 +176,11 @@ func calls(byReplica map[string][]*metrics.MetricSnapshot) []Calls {
 			}
 			switch m.Name {
 			case "divisi_method_count":
-				c.Count += m.Value
+				c.Count += float64(m.Value)
 			case "divisi_method_error_count":
-				c.Errors += m.Value
+				c.Errors += float64(m.Value)
 			case "divisi_method_latency_micros":
-				c.Micros += m.Value
+				c.Micros += float64(m.Value)
 			default:
 				continue
 			}

@@ -181,7 +181,7 @@ function showReplicas(data) {
     items.push({ group: g }, ...s.replicas.filter(r => r.group === g.name));
   }
   items.push(...s.replicas.filter(r => !s.groups.some(g => g.name === r.group)));
-  rows($("replicas"), items, item => item.group.components ? "group " + item.group.name : "replica " + item.name,
+  rows($("replicas"), items, item => item.group.components ? "group " + item.group.name : "replica " + item.name + " " + item.version,
     true, item => {
       if (item.group.components) {
         const g = item.group;
@@ -189,7 +189,7 @@ function showReplicas(data) {
       }
       const exit = item.last_exit;
       return [
-        { text: item.name },
+        { text: item.name, more: `version ${item.version.slice(0, 8)}` },
         { text: item.state, chip: "chip " + (mood[item.state] ?? "") },
         { text: item.pid ? String(item.pid) : "–", type: item.pid ? "n" : "n zero" },
         { text: String(item.restarts), type: item.restarts ? "n" : "n zero" },

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
-	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 )
@@ -22,19 +21,19 @@ import (
 // application is one that says what a test wants it to.
 type application struct {
 	status  control.Status
-	metrics map[string][]*metrics.MetricSnapshot
+	metrics []control.ReplicaMetrics
 	err     error
 }
 
 func (a *application) Status() control.Status { return a.status }
 
-func (a *application) Metrics(context.Context) (map[string][]*metrics.MetricSnapshot, error) {
+func (a *application) Metrics(context.Context) ([]control.ReplicaMetrics, error) {
 	return a.metrics, a.err
 }
 
-func calledTwice(replica string, value float64) *metrics.MetricSnapshot {
-	return &metrics.MetricSnapshot{
-		Id: uint64(len(replica)), Name: "divisi_method_count", Value: value,
+func called(value control.Number) control.Metric {
+	return control.Metric{
+		Name: "divisi_method_count", Value: value,
 		Labels: map[string]string{
 			"caller": "example.com/shop/Main", "component": "example.com/shop/cart/Cart", "method": "View",
 		},
@@ -44,8 +43,9 @@ func calledTwice(replica string, value float64) *metrics.MetricSnapshot {
 func shop() *application {
 	return &application{
 		status: control.Status{App: "shop", State: "running"},
-		metrics: map[string][]*metrics.MetricSnapshot{
-			"shop-main-0": {calledTwice("a", 2)}, "shop-main-1": {calledTwice("b", 3)},
+		metrics: []control.ReplicaMetrics{
+			{Name: "main-0@/shop", Metrics: []control.Metric{called(2)}},
+			{Name: "main-1@/shop", Metrics: []control.Metric{called(3)}},
 		},
 	}
 }
@@ -135,8 +135,8 @@ func TestData(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	dir := t.TempDir()
-	text := `{"divisi":1,"time":"2026-01-02T03:04:05Z","level":"info","msg":"<b>","node":"shop-cart-0"}
-{"divisi":1,"time":"2026-01-02T03:04:06Z","level":"warn","msg":"late","node":"shop-cart-0","attrs":{"user":"7"}}
+	text := `{"divisi":1,"time":"2026-01-02T03:04:05Z","level":"info","msg":"<b>","node":"cart-0@/shop"}
+{"divisi":1,"time":"2026-01-02T03:04:06Z","level":"warn","msg":"late","node":"cart-0@/shop","attrs":{"user":"7"}}
 `
 	if err := os.WriteFile(filepath.Join(dir, "shop-cart-0.log"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
 		t.Errorf("/metrics has the type %q", got)
 	}
-	if !strings.Contains(body, `divisi_method_count{app="shop",replica="shop-main-1",`) {
+	if !strings.Contains(body, `divisi_method_count{app="shop",replica="main-1@/shop",`) {
 		t.Errorf("/metrics = %s", body)
 	}
 	app.err = errors.New("it is ending")

@@ -16,7 +16,7 @@ import (
 // Filter chooses entries. Empty fields choose all.
 type Filter struct {
 	Component string            // full or short name, or the part of the short one after the dot
-	Replica   string            // name, or the beginning of one
+	Replica   string            // as name.IsChosen takes it
 	Version   string            // the beginning of one
 	Level     string            // this one and above; printed lines count as info
 	Attrs     map[string]string // all of these
@@ -115,7 +115,7 @@ func (f *Filter) Match(e Entry) bool {
 	if f.Component != "" && !isComponent(f.Component, e.Component) {
 		return false
 	}
-	if !strings.HasPrefix(e.Replica, f.Replica) || !strings.HasPrefix(e.Version, f.Version) {
+	if !name.IsChosen(e.Replica, f.Replica) || !strings.HasPrefix(e.Version, f.Version) {
 		return false
 	}
 	if f.Level != "" && severity(e.Level) < severity(f.Level) {

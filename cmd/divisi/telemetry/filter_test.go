@@ -10,10 +10,10 @@ import (
 
 func TestMatch(t *testing.T) {
 	entry := Entry{
-		Level: "warn", Msg: "no stock", Component: "example.com/shop/cart/Cart", Replica: "shop-cart-1",
+		Level: "warn", Msg: "no stock", Component: "example.com/shop/cart/Cart", Replica: "cart-1@/shop",
 		Version: "ABCD", File: "cart.go", Line: 12, Attrs: map[string]string{"user": "7"},
 	}
-	bare := Entry{Level: "stdout", Msg: "hello", Replica: "shop-main-0"}
+	bare := Entry{Level: "stdout", Msg: "hello", Replica: "main-0@/shop"}
 	for _, tt := range []struct {
 		name   string
 		filter Filter
@@ -27,8 +27,10 @@ func TestMatch(t *testing.T) {
 		{"another component", Filter{Component: "shop.Cart"}, entry, false},
 		{"no component", Filter{Component: "cart"}, bare, false},
 		{"short name in the log", Filter{Component: "example.com/shop/cart/Cart"}, Entry{Component: "cart.Cart"}, true},
-		{"group of replicas", Filter{Replica: "shop-cart"}, entry, true},
-		{"another replica", Filter{Replica: "shop-cart-0"}, entry, false},
+		{"group of replicas", Filter{Replica: "cart"}, entry, true},
+		{"another replica", Filter{Replica: "cart-0"}, entry, false},
+		{"replica", Filter{Replica: "cart-1"}, entry, true},
+		{"replica by its full name", Filter{Replica: "cart-1@/shop"}, entry, true},
 		{"version", Filter{Version: "AB"}, entry, true},
 		{"another version", Filter{Version: "AC"}, entry, false},
 		{"level below", Filter{Level: "info"}, entry, true},

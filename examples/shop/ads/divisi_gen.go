@@ -37,6 +37,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -47,7 +49,7 @@ func init() {
 			"impl github.com/divisi-go/divisi/examples/shop/ads/ads\nmethod Choose\n"+
 			"sum 965db110\n⟧",
 		func(c *codegen.Client) Ads { return adsStub{c} },
-		codegen.Method[Ads]{Name: "Choose", Layout: 0x2dc3b9a922634dc6, Serve: serveAdsChoose},
+		codegen.Method[Ads]{Name: "Choose", Layout: 0x12704c72aaf73638, Serve: serveAdsChoose},
 	)
 }
 
@@ -89,7 +91,7 @@ func encAd(e *codegen.Encoder, v Ad) {
 func decAd(d *codegen.Decoder) (v Ad) {
 	v.Text = d.String()
 	v.Product = d.String()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -104,6 +106,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -113,6 +117,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

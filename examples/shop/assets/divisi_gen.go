@@ -38,6 +38,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -48,7 +50,7 @@ func init() {
 			"impl github.com/divisi-go/divisi/examples/shop/assets/assets\nmethod Get\n"+
 			"sum bd0a6924\n⟧",
 		func(c *codegen.Client) Assets { return assetsStub{c} },
-		codegen.Method[Assets]{Name: "Get", Layout: 0xe99d257c729bff23, Serve: serveAssetsGet},
+		codegen.Method[Assets]{Name: "Get", Layout: 0xc5d6353b6f1b121d, Serve: serveAssetsGet},
 	)
 	codegen.RegisterSentinel(
 		"github.com/divisi-go/divisi/examples/shop/assets.ErrUnknown", ErrUnknown,
@@ -93,7 +95,7 @@ func decFile(d *codegen.Decoder) (v File) {
 	v.Type = d.String()
 	v.ETag = d.String()
 	v.Data = d.Bytes()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -109,6 +111,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -118,6 +122,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

@@ -89,6 +89,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -101,8 +103,8 @@ func init() {
 			"ref github.com/divisi-go/divisi/examples/shop/currency/Currency\nmethod Change\n"+
 			"method View\nrouted\nsum 943b86a9\n⟧",
 		func(c *codegen.Client) Cart { return cartStub{c} },
-		codegen.Method[Cart]{Name: "Change", Layout: 0x28e0c628c0a0ae4c, Serve: serveCartChange},
-		codegen.Method[Cart]{Name: "View", Layout: 0x41fc70033e56c521, Serve: serveCartView},
+		codegen.Method[Cart]{Name: "Change", Layout: 0x5f1a3e6856947716, Serve: serveCartChange},
+		codegen.Method[Cart]{Name: "View", Layout: 0xb3245c0bbb8d1ceb, Serve: serveCartView},
 	)
 	codegen.RegisterSentinel(
 		"github.com/divisi-go/divisi/examples/shop/cart.ErrQuantity", ErrQuantity,
@@ -187,7 +189,7 @@ func decContents(d *codegen.Decoder) (v Contents) {
 	v.Count = d.Int()
 	v.Subtotal = decMoneyMoney(d)
 	v.Grams = d.Int()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -272,6 +274,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -281,6 +285,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

@@ -58,6 +58,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 	stale_run_divisi_generate_Detail struct {
@@ -72,15 +74,15 @@ func init() {
 			"impl github.com/divisi-go/divisi/examples/shop/catalog/catalog\nmethod List\n"+
 			"method Lookup\nmethod Product\nmethod Search\nsum 3c3abfa0\n⟧",
 		func(c *codegen.Client) Catalog { return catalogStub{c} },
-		codegen.Method[Catalog]{Name: "List", Layout: 0x395e132ce4f87b85, Serve: serveCatalogList},
+		codegen.Method[Catalog]{Name: "List", Layout: 0xcceca4167debde0f, Serve: serveCatalogList},
 		codegen.Method[Catalog]{
-			Name: "Lookup", Layout: 0xd8769de1ab1b76d9, Serve: serveCatalogLookup,
+			Name: "Lookup", Layout: 0xe3b602fda9355b63, Serve: serveCatalogLookup,
 		},
 		codegen.Method[Catalog]{
-			Name: "Product", Layout: 0x529ac9828ab89d0f, Serve: serveCatalogProduct,
+			Name: "Product", Layout: 0x29d2e98296d4bd89, Serve: serveCatalogProduct,
 		},
 		codegen.Method[Catalog]{
-			Name: "Search", Layout: 0x395e132ce4f87b85, Serve: serveCatalogSearch,
+			Name: "Search", Layout: 0xcceca4167debde0f, Serve: serveCatalogSearch,
 		},
 	)
 	codegen.RegisterSentinel(
@@ -195,7 +197,7 @@ func encProducts(e *codegen.Encoder, v Products) {
 
 func decProducts(d *codegen.Decoder) (v Products) {
 	v.List = codegen.DecSlice(d, 48, decProduct)
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -212,7 +214,7 @@ func encDetail(e *codegen.Encoder, v Detail) {
 
 func decDetail(d *codegen.Decoder) (v Detail) {
 	v.Product = decProduct(d)
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -252,6 +254,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -261,6 +265,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

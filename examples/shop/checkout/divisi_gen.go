@@ -122,6 +122,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 	stale_run_divisi_generate_PaymentDeclined struct {
@@ -141,10 +143,10 @@ func init() {
 			"method Quote\nsum 96e9d5ab\n⟧",
 		func(c *codegen.Client) Checkout { return checkoutStub{c} },
 		codegen.Method[Checkout]{
-			Name: "PlaceOrder", Layout: 0x65419e8f303d26a0, Serve: serveCheckoutPlaceOrder,
+			Name: "PlaceOrder", Layout: 0x85908bc5ec86c566, Serve: serveCheckoutPlaceOrder,
 		},
 		codegen.Method[Checkout]{
-			Name: "Quote", Layout: 0x5ed60c5fc28dc63c, Serve: serveCheckoutQuote,
+			Name: "Quote", Layout: 0xbca89598655d6096, Serve: serveCheckoutQuote,
 		},
 	)
 	codegen.RegisterSentinel(
@@ -263,7 +265,7 @@ func decConfirmation(d *codegen.Decoder) (v Confirmation) {
 	v.Tracking = d.String()
 	v.Card = d.String()
 	v.Mailed = d.Bool()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -308,7 +310,7 @@ func decQuote(d *codegen.Decoder) (v Quote) {
 	v.Shipping = decMoneyMoney(d)
 	v.Total = decMoneyMoney(d)
 	v.Time = d.String()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -342,6 +344,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -351,6 +355,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }
@@ -400,7 +406,7 @@ func decCartContents(d *codegen.Decoder) (v cart.Contents) {
 	v.Count = d.Int()
 	v.Subtotal = decMoneyMoney(d)
 	v.Grams = d.Int()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 

@@ -42,6 +42,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -53,7 +55,7 @@ func init() {
 			"sum ba5623c9\n⟧",
 		func(c *codegen.Client) Currency { return currencyStub{c} },
 		codegen.Method[Currency]{
-			Name: "Convert", Layout: 0xf3ba315944e9bfb8, Serve: serveCurrencyConvert,
+			Name: "Convert", Layout: 0x80aeb3bd793ea6c2, Serve: serveCurrencyConvert,
 		},
 	)
 	codegen.RegisterSentinel(
@@ -100,7 +102,7 @@ func encConverted(e *codegen.Encoder, v Converted) {
 
 func decConverted(d *codegen.Decoder) (v Converted) {
 	v.Amounts = codegen.DecSlice(d, 12, decMoneyMoney)
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -127,6 +129,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -136,6 +140,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

@@ -59,6 +59,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -70,7 +72,7 @@ func init() {
 			"sum 2a54f016\n⟧",
 		func(c *codegen.Client) Email { return emailStub{c} },
 		codegen.Method[Email]{
-			Name: "Confirm", Layout: 0x8468381f67088724, NotRetriable: true,
+			Name: "Confirm", Layout: 0x8a51011bffc8298e, NotRetriable: true,
 			Serve: serveEmailConfirm,
 		},
 	)
@@ -117,7 +119,7 @@ func encSent(e *codegen.Encoder, v Sent) {
 
 func decSent(d *codegen.Decoder) (v Sent) {
 	v.Bytes = d.Int()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -160,6 +162,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -169,6 +173,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

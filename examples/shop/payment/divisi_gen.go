@@ -54,6 +54,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 	stale_run_divisi_generate_Declined struct {
@@ -68,7 +70,7 @@ func init() {
 			"routed\nsum 5155dc4a\n⟧",
 		func(c *codegen.Client) Payment { return paymentStub{c} },
 		codegen.Method[Payment]{
-			Name: "Charge", Layout: 0x62ab2e1426d309ae, NotRetriable: true,
+			Name: "Charge", Layout: 0x1a8e497a8015dd80, NotRetriable: true,
 			Serve: servePaymentCharge,
 		},
 	)
@@ -147,7 +149,7 @@ func encReceipt(e *codegen.Encoder, v Receipt) {
 func decReceipt(d *codegen.Decoder) (v Receipt) {
 	v.Transaction = d.String()
 	v.Card = d.String()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -186,6 +188,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -195,6 +199,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

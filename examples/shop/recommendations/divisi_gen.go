@@ -57,6 +57,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 )
@@ -70,7 +72,7 @@ func init() {
 			"sum f3e27a17\n⟧",
 		func(c *codegen.Client) Recommendations { return recommendationsStub{c} },
 		codegen.Method[Recommendations]{
-			Name: "Suggest", Layout: 0x4b73c3fee27c5111, Serve: serveRecommendationsSuggest,
+			Name: "Suggest", Layout: 0x9ae0befd6b029e9b, Serve: serveRecommendationsSuggest,
 		},
 	)
 	codegen.RegisterSentinel(
@@ -114,7 +116,7 @@ func encCatalogProducts(e *codegen.Encoder, v catalog.Products) {
 
 func decCatalogProducts(d *codegen.Decoder) (v catalog.Products) {
 	v.List = codegen.DecSlice(d, 48, decCatalogProduct)
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -155,6 +157,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -164,6 +168,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }

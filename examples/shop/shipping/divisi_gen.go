@@ -46,6 +46,8 @@ type (
 		Group     string
 		Component string
 		Replica   string
+		Domain    string
+		Host      string
 		Pid       int
 	}
 	stale_run_divisi_generate_Address struct {
@@ -68,10 +70,10 @@ func init() {
 			"method Ship\nsum 9b156930\n⟧",
 		func(c *codegen.Client) Shipping { return shippingStub{c} },
 		codegen.Method[Shipping]{
-			Name: "Quote", Layout: 0xa02b79cd25576486, Serve: serveShippingQuote,
+			Name: "Quote", Layout: 0x9f63ae03d86d19f8, Serve: serveShippingQuote,
 		},
 		codegen.Method[Shipping]{
-			Name: "Ship", Layout: 0xc8398234f6c924b7, Serve: serveShippingShip,
+			Name: "Ship", Layout: 0xa5217042a7835271, Serve: serveShippingShip,
 		},
 	)
 	codegen.RegisterSentinel(
@@ -149,7 +151,7 @@ func encQuote(e *codegen.Encoder, v Quote) {
 func decQuote(d *codegen.Decoder) (v Quote) {
 	v.Price = decMoneyMoney(d)
 	v.Time = d.String()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -165,7 +167,7 @@ func encShipment(e *codegen.Encoder, v Shipment) {
 
 func decShipment(d *codegen.Decoder) (v Shipment) {
 	v.Tracking = d.String()
-	v.Served = codegen.DecSlice(d, 28, decDivisiIdentity)
+	v.Served = codegen.DecSlice(d, 36, decDivisiIdentity)
 	return
 }
 
@@ -208,6 +210,8 @@ func encDivisiIdentity(e *codegen.Encoder, v divisi.Identity) {
 	e.String(v.Group)
 	e.String(v.Component)
 	e.String(v.Replica)
+	e.String(v.Domain)
+	e.String(v.Host)
 	e.Int(v.Pid)
 }
 
@@ -217,6 +221,8 @@ func decDivisiIdentity(d *codegen.Decoder) (v divisi.Identity) {
 	v.Group = d.String()
 	v.Component = d.String()
 	v.Replica = d.String()
+	v.Domain = d.String()
+	v.Host = d.String()
 	v.Pid = d.Int()
 	return
 }
