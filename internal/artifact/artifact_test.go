@@ -1,0 +1,304 @@
+//go:build linux || darwin
+
+package artifact
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain makes a program and never finishes it, if a test says so.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("ARTIFACT_TEST_BEGIN")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	_, err := NewStore(dir).Make(func(dir string) (string, error) {
+		fmt.Println(dir)
+		select {}
+	})
+	fmt.Println(err)
+}
+
+// script writes a program that prints a text.
+func script(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte("#!/bin/sh\necho "+text+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prints returns what a program prints.
+func prints(t *testing.T, p *Program) string {
+	t.Helper()
+	out, err := exec.Command(p.Path).Output()
+	if err != nil {
+		t.Errorf("%s: %v", p.Path, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func copied(t *testing.T, s *Store, file string) *Program {
+	t.Helper()
+	p, err := s.Copy(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Release)
+	return p
+}
+
+// folders returns the names of the folders in a store.
+func folders(t *testing.T, s *Store) []string {
+	t.Helper()
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func clean(t *testing.T, s *Store) {
+	t.Helper()
+	if err := s.Clean(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCopy has a program stay what it was, whatever happens to the file that it came from.
+func TestCopy(t *testing.T) {
+	s := NewStore(filepath.Join(t.TempDir(), "a", "cas"))
+	file := filepath.Join(t.TempDir(), "hello")
+	script(t, file, "first")
+	first := copied(t, s, file)
+	info, err := os.Stat(first.Path)
+	if err != nil || info.Mode() != 0o500 || info.Name() != "hello" {
+		t.Errorf("the program is %v, %v", info, err)
+	}
+	if folder := filepath.Base(filepath.Dir(first.Path)); len(folder) != len("sha256-")+64 {
+		t.Errorf("the program is in %s", folder)
+	}
+
+	// Written in place, replaced, and removed.
+	script(t, file, "second")
+	second := copied(t, s, file)
+	next := file + ".next"
+	script(t, next, "third")
+	if err := os.Rename(next, file); err != nil {
+		t.Fatal(err)
+	}
+	third := copied(t, s, file)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[*Program]string{first: "first", second: "second", third: "third"} {
+		if got := prints(t, p); got != want {
+			t.Errorf("the program prints %s, want %s", got, want)
+		}
+	}
+	if names := folders(t, s); len(names) != 3 {
+		t.Errorf("the store has %q", names)
+	}
+}
+
+// TestOnce keeps one content in one folder, under all of its names, and mends what is damaged.
+func TestOnce(t *testing.T) {
+	s := NewStore(t.TempDir())
+	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	script(t, one, "same")
+	script(t, two, "same")
+	a, b := copied(t, s, one), copied(t, s, two)
+	again := copied(t, s, one)
+	if filepath.Dir(a.Path) != filepath.Dir(b.Path) || a.Path == b.Path || a.Path != again.Path {
+		t.Errorf("the same program is at %s, %s and %s", a.Path, b.Path, again.Path)
+	}
+	if names := folders(t, s); len(names) != 1 {
+		t.Errorf("the store has %q", names)
+	}
+
+	if err := errors.Join(os.Chmod(a.Path, 0o700), os.Truncate(a.Path, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if got := prints(t, copied(t, s, one)); got != "same" {
+		t.Errorf("the mended program prints %q", got)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	s := NewStore(filepath.Join(t.TempDir(), "cas"))
+	plain := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		plain:         "cannot keep a copy of the program " + plain + ": it is not executable: chmod +x",
+		plain + "s":   "no such file or directory",
+		t.TempDir():   "it is no file",
+		"/dev/null":   "it is no file",
+		"/etc/passwd": "it is not executable",
+	} {
+		if _, err := s.Copy(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", file, err, want)
+		}
+	}
+	_, err := s.Make(func(string) (string, error) { return "", syscall.ENOSPC })
+	if err != syscall.ENOSPC {
+		t.Errorf("got %v", err)
+	}
+	if text := s.explain(err).Error(); !strings.Contains(text, "no space left on device (make room for "+s.dir) {
+		t.Errorf("a full disk is explained as %s", text)
+	}
+	if names := folders(t, s); len(names) != 0 {
+		t.Errorf("the store has %q", names)
+	}
+}
+
+// TestHalfWritten refuses a file that grows while it is read.
+func TestHalfWritten(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, make([]byte, 8<<20), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writing, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writing.Close()
+	done, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				writing.Write([]byte("x"))
+			}
+		}
+	}()
+	err = copyProgram(filepath.Join(dir, "copy"), file)
+	close(stop)
+	<-done
+	if err == nil || !strings.Contains(err.Error(), "it is being written") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestClean removes programs that nobody uses, but for the newest ones.
+func TestClean(t *testing.T) {
+	s := NewStore(t.TempDir())
+	clean(t, NewStore(filepath.Join(s.dir, "none")))
+	file := filepath.Join(t.TempDir(), "hello")
+	var programs []*Program
+	for i := range 6 {
+		script(t, file, fmt.Sprint(i))
+		p := copied(t, s, file)
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(filepath.Dir(p.Path), at, at); err != nil {
+			t.Fatal(err)
+		}
+		programs = append(programs, p)
+	}
+	clean(t, s)
+	if names := folders(t, s); len(names) != 6 {
+		t.Errorf("of six programs that are used, there are %q", names)
+	}
+
+	for _, i := range []int{0, 1, 2, 3, 5} {
+		programs[i].Release()
+	}
+	if err := os.Mkdir(filepath.Join(s.dir, "theirs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, s)
+	for i, p := range programs {
+		if _, err := os.Stat(p.Path); (err == nil) != (i >= 2) {
+			t.Errorf("program %d: %v", i, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "theirs")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKilled removes what a process has left that was killed while it made a program, and not
+// before.
+func TestKilled(t *testing.T) {
+	s := NewStore(t.TempDir())
+	maker := exec.Command(os.Args[0])
+	maker.Env = append(os.Environ(), "ARTIFACT_TEST_BEGIN="+s.dir)
+	out, err := maker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := maker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, s.dir) {
+		t.Errorf("the other process says %q, %v", line, err)
+	}
+	clean(t, s)
+	if names := folders(t, s); len(names) != 1 {
+		t.Errorf("while it is made, the store has %q", names)
+	}
+	maker.Process.Kill()
+	maker.Wait()
+	clean(t, s)
+	if names := folders(t, s); len(names) != 0 {
+		t.Errorf("after the end, the store has %q", names)
+	}
+}
+
+// TestCrowd has many keep, run and remove the same few programs at once: one that is held always
+// runs.
+func TestCrowd(t *testing.T) {
+	s := NewStore(t.TempDir())
+	const kinds = 6 // more than are spared
+	var files []string
+	for i := range kinds {
+		file := filepath.Join(t.TempDir(), "hello")
+		script(t, file, fmt.Sprint(i))
+		files = append(files, file)
+	}
+	var crowd sync.WaitGroup
+	for n := range 8 {
+		crowd.Go(func() {
+			for i := range 20 {
+				kind := (n + i) % kinds
+				p, err := s.Copy(files[kind])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Clean(); err != nil {
+					t.Error(err)
+				}
+				if got := prints(t, p); got != fmt.Sprint(kind) {
+					t.Errorf("the program %d prints %q", kind, got)
+				}
+				p.Release()
+			}
+		})
+	}
+	crowd.Wait()
+	clean(t, s)
+	if names := folders(t, s); len(names) != spare {
+		t.Errorf("at the end, the store has %q", names)
+	}
+}
