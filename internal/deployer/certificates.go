@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/identity"
@@ -19,7 +18,7 @@ import (
 type certificates struct {
 	authority *identity.Authority // nil without mutual TLS
 	plan      place.Plan
-	domain    string
+	app       string
 }
 
 var errNoCertificates = errors.New("this deployment has no certificates")
@@ -27,7 +26,7 @@ var errNoCertificates = errors.New("this deployment has no certificates")
 // subject is whom the certificates of a replica are about.
 func (c certificates) subject(r place.Replica) identity.Subject {
 	return identity.Subject{
-		Server: name.Server{Name: name.Label(r.Group) + "-" + strconv.Itoa(r.Number), Domain: c.domain},
+		Server: name.Replica(c.app, r.Group, r.Number),
 		Group:  r.Group,
 	}
 }

@@ -26,6 +26,7 @@ type Spec struct {
 	Name       string // of the application
 	Version    string // unique to this deployment; one is made if it is empty
 	Binary     string // absolute path
+	Arg0       string // what its processes call themselves, as the system shows them; default Binary
 	Config     config.App
 	Components []codegen.Info // those in the binary
 	Colocate   string         // "all" or "none" override the groups of Config
@@ -37,6 +38,7 @@ type Launch struct {
 	Name    string // unique among running processes of the application
 	Server  string // full name, such as "cart-0@/shop"
 	Binary  string
+	Arg0    string // default Binary
 	Args    []string
 	Env     []string // in addition to what the launcher gives every process
 	Sockets []string // names of listeners to inherit, by the convention of LISTEN_FDS

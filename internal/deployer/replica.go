@@ -172,6 +172,7 @@ func (r *replica) spawn() {
 		Name:    r.process,
 		Server:  r.name,
 		Binary:  s.spec.Binary,
+		Arg0:    s.spec.Arg0,
 		Args:    s.spec.Config.Args,
 		Env:     append(slices.Clone(s.spec.Config.Env), s.spec.Config.Process.Env...),
 		Sockets: s.listeners(r.id.Group),

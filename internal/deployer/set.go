@@ -39,7 +39,7 @@ func (d *Deployer) newSet(spec Spec) (*set, error) {
 	s := &set{
 		d: d, spec: spec, number: d.versions, plan: plan,
 		placement: place.NewState(plan), replicas: map[place.Replica]*replica{},
-		certificates: certificates{plan: plan, domain: "/" + spec.Name},
+		certificates: certificates{plan: plan, app: spec.Name},
 	}
 	if spec.Config.Process.MTLS {
 		s.certificates.authority = identity.NewAuthority(spec.Version, d.options.Certificates)

@@ -125,7 +125,7 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 		env = append(env, fmt.Sprintf("%s=%d", s.FileVars[i], len(files)))
 		files = append(files, f.Fd())
 	}
-	return syscall.ForkExec(s.Path, append([]string{s.Path}, s.Args...), &syscall.ProcAttr{
+	return syscall.ForkExec(s.Path, append([]string{cmp.Or(s.Arg0, s.Path)}, s.Args...), &syscall.ProcAttr{
 		Dir: s.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
 }

@@ -21,6 +21,7 @@ type Spec struct {
 	Name     string // unique among those that run; also that of its log
 	Node     string // who its output is from, in the log; default Name
 	Path     string
+	Arg0     string // what the process calls itself, as the system shows it; default Path
 	Args     []string
 	Env      []string   // all of it, but for descriptors (LISTEN_FDS and those of FileVars)
 	Dir      string     // "" for this process's own

@@ -56,6 +56,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		Name:     launch.Name,
 		Node:     launch.Server,
 		Path:     launch.Binary,
+		Arg0:     launch.Arg0,
 		Args:     launch.Args,
 		Env:      environment(os.Environ(), launch.Env),
 		Sockets:  launch.Sockets,
