@@ -1,10 +1,10 @@
 // Package lifecycle decides about one supervised process: when it starts, when it is given up,
-// and when it starts again. It does nothing itself: Step takes what happened and when, and
-// returns what to do.
+// and when it starts again. It does nothing itself: [Process.Step] takes what happened and when,
+// and returns what to do.
 //
 // The policy is that of Erlang's supervisors (permanent, transient, temporary; a number of
 // restarts in a window of time), with a random, growing wait between restarts, which they do
-// not have.
+// not have. As in supervisord, a process fails for good only by what happens before it was ready.
 package lifecycle
 
 import (
@@ -17,37 +17,54 @@ type State string
 
 // The states.
 const (
-	Stopped  State = "stopped"  // no process, none wanted
-	Starting State = "starting" // the process has not yet said that it is ready
-	Ready    State = "ready"    // calls may come
-	Hung     State = "hung"     // the process no longer answers and is being killed
-	Draining State = "draining" // no new calls; those there are ending
-	Stopping State = "stopping" // asked to end by a signal
-	Backoff  State = "backoff"  // no process until a time
-	Failed   State = "failed"   // as Backoff, after too many restarts: the wait is the longest
+	Stopped  State = "stopped"   // no process, none wanted
+	Starting State = "starting"  // the process has not yet said that it is ready
+	Ready    State = "ready"     // calls may come
+	NotReady State = "not ready" // it was ready, and has said that it no longer is
+	Silent   State = "silent"    // it was ready, and has not answered for a while; no new calls
+	Hung     State = "hung"      // it has not answered for so long that it is being killed
+	Draining State = "draining"  // no new calls; those there are ending
+	Stopping State = "stopping"  // asked to end by a signal
+	Backoff  State = "backoff"   // no process until a time
+	Failed   State = "failed"    // as Backoff, after too many restarts: the wait is the longest
 )
 
 // Restart says after which exits a process starts again.
 type Restart string
 
-// The choices.
+// The choices. An end that nobody asked for is a failure, whatever the exit code.
 const (
 	Permanent Restart = "permanent" // after any
 	Transient Restart = "transient" // after failures
 	Temporary Restart = "temporary" // after none
 )
 
-// Policy is how a process is supervised. Zero fields have the defaults.
+// Question is the time that a process has for the answer to a question before it counts as
+// [Unheard].
+const Question = time.Second
+
+const (
+	// silentTime is how long a ready process may be silent and still gets calls. Callers notice
+	// silence by themselves, too; this is for those that have not called yet.
+	silentTime = 3 * time.Second
+
+	// servedBackoff bounds the wait of a process that was ready. One request that ends its process
+	// must not keep others waiting for long, however often it comes.
+	servedBackoff = time.Second
+)
+
+// Policy is how a process is supervised. Zero fields have the defaults. StartTime and HungTime are
+// counted in questions that were not answered, not by a clock: see [Unheard].
 type Policy struct {
 	Restart    Restart       // default transient
-	Intensity  int           // restarts within Window before it counts as failed; default 5
+	Intensity  int           // failures to become ready within Window before it has failed; default 5
 	Window     time.Duration // default 60 s
 	Backoff    time.Duration // bound of the first wait, doubled by every further one; default 100 ms
 	MaxBackoff time.Duration // largest bound, and the wait while failed; default 30 s
-	StartTime  time.Duration // a process must be ready within this; default 30 s
+	StartTime  time.Duration // for its first answer, and until it is said that it is not ready; default 30 s
+	HungTime   time.Duration // one that has not answered for this long is killed; default 10 s
 	DrainTime  time.Duration // time to drain before it is asked to end; default 15 s
 	StopTime   time.Duration // time between the signal that asks and the one that kills; default 5 s
-	HungTime   time.Duration // a process that has not answered for this long is hung; default 3 s
 }
 
 // WithDefaults returns the policy with every zero field set.
@@ -58,6 +75,7 @@ func (p Policy) WithDefaults() Policy {
 	if p.Intensity == 0 {
 		p.Intensity = 5
 	}
+
 	for _, d := range []struct {
 		field    *time.Duration
 		fallback time.Duration
@@ -66,14 +84,15 @@ func (p Policy) WithDefaults() Policy {
 		{&p.Backoff, 100 * time.Millisecond},
 		{&p.MaxBackoff, 30 * time.Second},
 		{&p.StartTime, 30 * time.Second},
+		{&p.HungTime, 10 * time.Second},
 		{&p.DrainTime, 15 * time.Second},
 		{&p.StopTime, 5 * time.Second},
-		{&p.HungTime, 3 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.fallback
 		}
 	}
+
 	return p
 }
 
@@ -84,9 +103,11 @@ type Event string
 const (
 	Start    Event = "start"    // it is wanted
 	Answered Event = "answered" // it answered, and is ready
-	Busy     Event = "busy"     // it answered, and is not ready
-	Exited   Event = "exited"   // it ended, by its own or by a signal
-	Finished Event = "finished" // it ended by itself with success
+	Busy     Event = "busy"     // it answered, and is not ready: a sign of life, too
+	Unheard  Event = "unheard"  // another [Question] has passed without an answer, while its supervisor ran
+	Leave    Event = "leave"    // it wants to end, because somebody else has asked it to
+	Exited   Event = "exited"   // it ended, by itself or by a signal, whatever its exit code
+	Finished Event = "finished" // it ended because its program has done all that it had to do
 	Drained  Event = "drained"  // it has no more calls
 	Tick     Event = "tick"     // the time of Wake has come
 	Stop     Event = "stop"     // it is no longer wanted
@@ -100,7 +121,8 @@ type Action string
 const (
 	Spawn     Action = "spawn"     // start a process
 	Join      Action = "join"      // send it calls
-	Leave     Action = "leave"     // send it no more calls
+	Part      Action = "part"      // send it no more calls
+	Complain  Action = "complain"  // say that it is still not ready, and why
 	Drain     Action = "drain"     // ask it to drain
 	Terminate Action = "terminate" // ask it to end: SIGTERM
 	Destroy   Action = "destroy"   // end it: SIGKILL
@@ -108,6 +130,13 @@ const (
 
 // Process is the life of one process. The zero value is stopped. It is not safe for concurrent
 // use; whoever owns it copies it freely.
+//
+// Invariants:
+//   - Wake is set in Draining, Backoff and Failed, in Starting and NotReady, and in Stopping until
+//     [Destroy] was returned.
+//   - Calls are sent to the process in Ready only: [Join] is returned on the way in, and [Part] on
+//     every way out.
+//   - Nothing ends a process that answers but [Stop], [Kill] and [Leave].
 type Process struct {
 	Policy   Policy
 	Rand     func() float64 // from [0, 1), for the waits; nil waits for the whole bound
@@ -116,8 +145,12 @@ type Process struct {
 	Restarts int       // in its whole life
 	Since    time.Time // of the state
 
-	failures int         // in a row, for the wait
-	window   []time.Time // of the restarts that count
+	failures int           // in a row, for the wait
+	window   []time.Time   // of the failures to become ready that count
+	silence  time.Duration // since its last answer, as far as its supervisor ran
+	heard    bool          // it has answered since it was started
+	served   bool          // it has been ready since it was started
+	again    bool          // while it drains and stops: it starts again, for nobody here asked
 }
 
 // Step is the only way a process changes. Events that mean nothing in the current state change
@@ -126,13 +159,18 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 	if p.State == "" {
 		p.State = Stopped
 	}
+
 	switch e {
 	case Start:
 		if p.State == Stopped {
 			return p.spawn(now)
 		}
 	case Answered, Busy:
-		return p.answer(e, now)
+		return p.answered(e == Answered, now)
+	case Unheard:
+		return p.unheard(now)
+	case Leave:
+		return p.leave(now)
 	case Exited, Finished:
 		return p.exited(e, now)
 	case Drained:
@@ -151,7 +189,18 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 	default:
 		panic(fmt.Sprintf("lifecycle: unknown event %q", e))
 	}
+
 	return nil
+}
+
+// Runs reports whether there is a process, or one is being started.
+func (p *Process) Runs() bool {
+	switch p.State {
+	case Stopped, Backoff, Failed, "":
+		return false
+	}
+
+	return true
 }
 
 func (p *Process) policy() Policy { return p.Policy.WithDefaults() }
@@ -165,38 +214,88 @@ func (p *Process) enter(s State, now time.Time, wake time.Duration) {
 }
 
 func (p *Process) spawn(now time.Time) []Action {
+	p.silence, p.heard, p.served, p.again = 0, false, false, false
 	p.enter(Starting, now, p.policy().StartTime)
 	return []Action{Spawn}
 }
 
-// answer takes a sign of life.
-func (p *Process) answer(e Event, now time.Time) []Action {
-	switch {
-	case p.State == Starting && e == Answered:
-		p.enter(Ready, now, p.policy().HungTime)
-		return []Action{Join}
-	case p.State == Ready && e == Busy:
-		p.settle(now)
-		p.enter(Starting, now, p.policy().StartTime)
-		return []Action{Leave}
-	case p.State == Ready:
-		p.Wake = now.Add(p.policy().HungTime)
+// answered takes a sign of life, however late it comes.
+func (p *Process) answered(ready bool, now time.Time) []Action {
+	p.silence, p.heard = 0, true
+
+	switch p.State {
+	case Starting, NotReady, Silent:
+		if ready {
+			p.served = true
+			p.enter(Ready, now, 0)
+			return []Action{Join}
+		}
+		if p.State == Silent {
+			p.enter(NotReady, now, p.policy().StartTime)
+		}
+	case Ready:
+		if !ready {
+			p.settle(now)
+			p.enter(NotReady, now, p.policy().StartTime)
+			return []Action{Part}
+		}
 	}
+
+	return nil
+}
+
+// unheard counts the silence of a process. Its supervisor tells it only while it runs itself, so
+// that a standstill of both, or of the supervisor alone, is nobody's silence.
+func (p *Process) unheard(now time.Time) []Action {
+	p.silence += Question
+
+	limit := p.policy().HungTime
+	if !p.heard {
+		limit = p.policy().StartTime
+	}
+
+	switch p.State {
+	case Starting, NotReady, Silent:
+		if p.silence >= limit {
+			p.enter(Hung, now, 0)
+			return []Action{Destroy}
+		}
+	case Ready:
+		if p.silence >= limit {
+			p.settle(now)
+			p.enter(Hung, now, 0)
+			return []Action{Part, Destroy}
+		}
+		if p.silence >= silentTime {
+			p.settle(now)
+			p.enter(Silent, now, 0)
+			return []Action{Part}
+		}
+	}
+
+	return nil
+}
+
+// leave lets a process end in order that somebody else has asked to. It starts again.
+func (p *Process) leave(now time.Time) []Action {
+	switch p.State {
+	case Starting, NotReady, Ready, Silent:
+		p.settle(now)
+		p.again = true
+		return p.end(now)
+	}
+
 	return nil
 }
 
 // tick is called when the time of a state is over.
 func (p *Process) tick(now time.Time) []Action {
 	p.Wake = time.Time{}
+
 	switch p.State {
-	case Starting, Ready:
-		wasReady := p.State == Ready
-		p.settle(now)
-		p.enter(Hung, now, 0)
-		if wasReady {
-			return []Action{Leave, Destroy}
-		}
-		return []Action{Destroy}
+	case Starting, NotReady:
+		p.Wake = now.Add(p.policy().StartTime)
+		return []Action{Complain}
 	case Draining:
 		p.enter(Stopping, now, p.policy().StopTime)
 		return []Action{Terminate}
@@ -206,6 +305,7 @@ func (p *Process) tick(now time.Time) []Action {
 		p.Restarts++
 		return p.spawn(now)
 	}
+
 	return nil
 }
 
@@ -214,21 +314,31 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 	var actions []Action
 	switch p.State {
 	case Ready:
-		actions = append(actions, Leave)
-	case Starting, Hung:
+		actions = append(actions, Part)
+	case Starting, NotReady, Silent, Hung:
 	case Draining, Stopping:
-		p.enter(Stopped, now, 0)
-		return nil
+		if !p.again {
+			p.enter(Stopped, now, 0)
+			return nil
+		}
 	default:
 		return nil
 	}
+
 	policy := p.policy()
-	if policy.Restart == Temporary || policy.Restart == Transient && e == Finished && p.State != Hung {
+	done := policy.Restart == Transient && e == Finished && p.State != Hung
+	if done || policy.Restart == Temporary {
 		p.enter(Stopped, now, 0)
 		return actions
 	}
+
 	p.settle(now)
 	p.failures++
+	if p.served {
+		p.enter(Backoff, now, p.wait(policy.Backoff, min(policy.MaxBackoff, max(policy.Backoff, servedBackoff))))
+		return actions
+	}
+
 	p.window = append(p.window, now)
 	for len(p.window) > 0 && now.Sub(p.window[0]) >= policy.Window {
 		p.window = p.window[1:]
@@ -237,7 +347,8 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		p.enter(Failed, now, policy.MaxBackoff)
 		return actions
 	}
-	p.enter(Backoff, now, p.wait(policy))
+
+	p.enter(Backoff, now, p.wait(policy.Backoff, policy.MaxBackoff))
 	return actions
 }
 
@@ -252,39 +363,59 @@ func (p *Process) settle(now time.Time) {
 // wait returns a random part of a bound that doubles with every failure: "full jitter", after
 // the article on backoff in the AWS architecture blog. It is never so short that a timer would
 // not be needed.
-func (p *Process) wait(policy Policy) time.Duration {
-	bound := policy.MaxBackoff
-	if shift := p.failures - 1; policy.Backoff <= bound>>shift {
-		bound = policy.Backoff << shift
+func (p *Process) wait(first, limit time.Duration) time.Duration {
+	bound := limit
+	shift := p.failures - 1
+	if first <= limit>>shift {
+		bound = first << shift
 	}
+
 	if p.Rand != nil {
 		bound = time.Duration(p.Rand() * float64(bound))
 	}
+
 	return max(bound, time.Millisecond)
 }
 
 func (p *Process) stop(now time.Time) []Action {
+	p.again = false
+
 	switch p.State {
-	case Ready:
-		p.enter(Draining, now, p.policy().DrainTime)
-		return []Action{Leave, Drain}
-	case Starting:
-		p.enter(Stopping, now, p.policy().StopTime)
-		return []Action{Terminate}
+	case Starting, NotReady, Ready, Silent:
+		return p.end(now)
 	case Hung:
 		p.enter(Stopping, now, 0)
 	case Backoff, Failed:
 		p.enter(Stopped, now, 0)
 	}
+
 	return nil
 }
 
+// end ends a process that lives, in order. One that is not ready may have calls as well; one that
+// is silent, or has not answered yet, cannot be asked to drain.
+func (p *Process) end(now time.Time) []Action {
+	switch p.State {
+	case Ready:
+		p.enter(Draining, now, p.policy().DrainTime)
+		return []Action{Part, Drain}
+	case NotReady:
+		p.enter(Draining, now, p.policy().DrainTime)
+		return []Action{Drain}
+	default:
+		p.enter(Stopping, now, p.policy().StopTime)
+		return []Action{Terminate}
+	}
+}
+
 func (p *Process) kill(now time.Time) []Action {
+	p.again = false
+
 	switch p.State {
 	case Ready:
 		p.enter(Stopping, now, 0)
-		return []Action{Leave, Destroy}
-	case Starting, Draining, Stopping:
+		return []Action{Part, Destroy}
+	case Starting, NotReady, Silent, Draining, Stopping:
 		p.enter(Stopping, now, 0)
 		return []Action{Destroy}
 	default:

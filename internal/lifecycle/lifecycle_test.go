@@ -14,15 +14,15 @@ import (
 var update = flag.Bool("update", false, "write what the scripts of testdata do into them")
 
 var (
-	states  = []State{Stopped, Starting, Ready, Hung, Draining, Stopping, Backoff, Failed}
-	events  = []Event{Start, Answered, Busy, Exited, Finished, Drained, Tick, Stop, Kill}
-	actions = []Action{Spawn, Join, Leave, Drain, Terminate, Destroy}
+	states  = []State{Stopped, Starting, Ready, NotReady, Silent, Hung, Draining, Stopping, Backoff, Failed}
+	events  = []Event{Start, Answered, Busy, Unheard, Leave, Exited, Finished, Drained, Tick, Stop, Kill}
+	actions = []Action{Spawn, Join, Part, Complain, Drain, Terminate, Destroy}
 )
 
 var start = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // TestScripts plays testdata/*.script. A line "policy NAME=VALUE ..." begins a new process, a
-// line "> EVENT @TIME" is an event, and the line after it is what comes of it: the state, the
+// line "> EVENT @TIME" is an event, "> EVENT*N @TIME" the same N times, and the line after it is what comes of it: the state, the
 // time of its tick, the restarts so far, and the actions.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.script")
@@ -82,7 +82,17 @@ func play(t *testing.T, file, script string, seen map[string]bool) string {
 				t.Fatalf("%s:%d: %v", file, i+1, err)
 			}
 			fmt.Fprintln(&out, line)
-			did := p.Step(Event(words[1]), start.Add(at))
+			e, times, _ := strings.Cut(words[1], "*")
+			n := 1
+			if times != "" {
+				if n, err = strconv.Atoi(times); err != nil {
+					t.Fatalf("%s:%d: %v", file, i+1, err)
+				}
+			}
+			var did []Action
+			for range n {
+				did = append(did, p.Step(Event(e), start.Add(at))...)
+			}
 			seen[string(p.State)] = true
 			for _, a := range did {
 				seen["+"+string(a)] = true
@@ -140,7 +150,9 @@ var reach = map[State][]Event{
 	Stopped:  nil,
 	Starting: {Start},
 	Ready:    {Start, Answered},
-	Hung:     {Start, Answered, Tick},
+	NotReady: {Start, Answered, Busy},
+	Silent:   {Start, Answered, Unheard, Unheard, Unheard},
+	Hung:     {Start, Unheard, Unheard, Unheard},
 	Draining: {Start, Answered, Stop},
 	Stopping: {Start, Stop},
 	Backoff:  {Start, Exited},
@@ -152,7 +164,7 @@ func TestTransitions(t *testing.T) {
 	var out strings.Builder
 	for _, state := range states {
 		for _, e := range events {
-			p := Process{Policy: Policy{Intensity: 1, Window: time.Hour}}
+			p := Process{Policy: Policy{Intensity: 1, Window: time.Hour, StartTime: 3 * time.Second}}
 			now := start
 			for _, before := range reach[state] {
 				if before == Tick {
@@ -178,7 +190,7 @@ func TestTransitions(t *testing.T) {
 			if p.State == was.State && p.Wake.Equal(was.Wake) && len(did) == 0 {
 				continue
 			}
-			line := fmt.Sprintf("%-8s %-8s -> %-8s", state, e, p.State)
+			line := fmt.Sprintf("%-9s %-8s -> %-9s", state, e, p.State)
 			if !p.Wake.IsZero() {
 				line += fmt.Sprintf(" tick in %v", p.Wake.Sub(now))
 			}
@@ -221,7 +233,7 @@ func TestDefaults(t *testing.T) {
 	want := Policy{
 		Restart: Transient, Intensity: 5, Window: time.Minute, Backoff: 100 * time.Millisecond,
 		MaxBackoff: 30 * time.Second, StartTime: 30 * time.Second, DrainTime: 15 * time.Second,
-		StopTime: 5 * time.Second, HungTime: 3 * time.Second,
+		StopTime: 5 * time.Second, HungTime: 10 * time.Second,
 	}
 	if got := (Policy{}).WithDefaults(); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)

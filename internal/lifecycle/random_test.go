@@ -38,9 +38,9 @@ func (w *world) step(e Event) {
 				w.t.Fatalf("join after %s in %s: joined %v, alive %v", e, was, w.joined, w.alive)
 			}
 			w.joined = true
-		case Leave:
+		case Part:
 			if !w.joined {
-				w.t.Fatalf("leave after %s in %s, but it has not joined", e, was)
+				w.t.Fatalf("part after %s in %s, but it has not joined", e, was)
 			}
 			w.joined = false
 		case Drain, Terminate, Destroy:
@@ -64,10 +64,10 @@ func (w *world) check(e Event, before Process) {
 	if alive := !slices.Contains([]State{Stopped, Backoff, Failed}, s); alive != w.alive {
 		w.t.Fatalf("%s after %s: alive is %v", s, e, w.alive)
 	}
-	if w.p.Wake.IsZero() && slices.Contains([]State{Starting, Ready, Draining, Backoff, Failed}, s) {
+	if w.p.Wake.IsZero() && slices.Contains([]State{Starting, NotReady, Draining, Backoff, Failed}, s) {
 		w.t.Fatalf("%s after %s would last for ever", s, e)
 	}
-	if !w.wanted && slices.Contains([]State{Starting, Ready, Hung, Backoff, Failed}, s) {
+	if !w.wanted && slices.Contains([]State{Starting, Ready, NotReady, Silent, Hung, Backoff, Failed}, s) {
 		w.t.Fatalf("%s after %s, but it is not wanted", s, e)
 	}
 	if s == before.State || s != Backoff && s != Failed {
@@ -75,9 +75,13 @@ func (w *world) check(e Event, before Process) {
 	}
 	policy := w.p.Policy
 	w.fails++
+	longest := policy.MaxBackoff
+	if before.served {
+		longest = min(longest, max(policy.Backoff, servedBackoff))
+	}
 	bound := policy.Backoff
 	for range w.fails - 1 {
-		bound = min(2*bound, policy.MaxBackoff)
+		bound = min(2*bound, longest)
 	}
 	wait := w.p.Wake.Sub(w.now)
 	if s == Failed && wait != policy.MaxBackoff || s == Backoff && (wait < time.Millisecond || wait > max(bound, time.Millisecond)) {
@@ -161,9 +165,9 @@ func (w *world) outside() {
 	case Stop, Kill:
 		w.wanted = false
 		w.step(e)
-	case Answered, Busy:
+	case Answered, Busy, Unheard, Leave:
 		if w.alive {
-			if e == Busy {
+			if e == Busy || e == Unheard || e == Leave {
 				w.forget()
 			}
 			w.step(e)
