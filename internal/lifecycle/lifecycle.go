@@ -378,6 +378,7 @@ func (p *Process) wait(first, limit time.Duration) time.Duration {
 }
 
 func (p *Process) stop(now time.Time) []Action {
+	p.settle(now)
 	p.again = false
 
 	switch p.State {
@@ -409,6 +410,7 @@ func (p *Process) end(now time.Time) []Action {
 }
 
 func (p *Process) kill(now time.Time) []Action {
+	p.settle(now)
 	p.again = false
 
 	switch p.State {

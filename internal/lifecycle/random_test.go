@@ -164,6 +164,7 @@ func (w *world) outside() {
 		w.live(false)
 	case Stop, Kill:
 		w.wanted = false
+		w.forget()
 		w.step(e)
 	case Answered, Busy, Unheard, Leave:
 		if w.alive {
