@@ -325,6 +325,7 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		return nil
 	}
 
+	p.settle(now)
 	policy := p.policy()
 	done := policy.Restart == Transient && e == Finished && p.State != Hung
 	if done || policy.Restart == Temporary {
@@ -332,7 +333,6 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		return actions
 	}
 
-	p.settle(now)
 	p.failures++
 	if p.served {
 		p.enter(Backoff, now, p.wait(policy.Backoff, min(policy.MaxBackoff, max(policy.Backoff, servedBackoff))))
