@@ -1,6 +1,11 @@
 // Package deployer runs one application as many processes: it is the controller behind every
 // deployer of one machine. What to run where is decided by package place, what happens to a
-// process by package lifecycle; the processes themselves are held by a Launcher.
+// process by package lifecycle, and how one version replaces another by package rollout; the
+// processes themselves are held by a [Launcher].
+//
+// One goroutine, that of [Deployer.Serve], owns the state and decides. It does nothing that could
+// wait: processes are started, signalled and asked on goroutines of their own, which hand it
+// their results, and those who want to know what happened follow an [event.Log].
 package deployer
 
 import (
@@ -9,6 +14,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -19,6 +25,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/identity"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 // Spec is an application to run.
@@ -35,8 +42,8 @@ type Spec struct {
 
 // Launch is a process to start.
 type Launch struct {
-	Name    string // unique among running processes of the application
-	Server  string // full name, such as "cart-0@/shop"
+	Name    string // within the application, such as "cart-0"; during an upgrade two processes have it
+	Server  string // the full name, such as "cart-0@/shop"
 	Binary  string
 	Arg0    string // default Binary
 	Args    []string
@@ -47,21 +54,23 @@ type Launch struct {
 // Process is a process that was started.
 type Process struct {
 	Pid    int
-	In     writeCloser // to the weavelet
-	Out    readCloser  // from the weavelet
+	In     io.WriteCloser // to the weavelet
+	Out    io.ReadCloser  // from the weavelet
 	Exited <-chan control.ExitStatus
+
+	// Signal sends a signal to the process and its children. One that has ended is an error.
+	Signal func(os.Signal) error
 }
 
-// Launcher starts and holds processes.
+// Launcher starts and holds processes. Its methods may wait, and are called on goroutines of their
+// own.
 type Launcher interface {
-	// Listen opens a listener once, for all replicas; its address is "host:port".
+	// Listen opens a listener once, for all replicas; its address is "host:port". For a name that
+	// is open it returns the address again.
 	Listen(name, address string) (actual string, err error)
 
 	// Launch starts a process with the two pipes of the envelope protocol.
 	Launch(Launch) (Process, error)
-
-	// Signal sends a signal to a process and its children.
-	Signal(name string, signal os.Signal) error
 }
 
 // Options say where a deployer reports to. None is needed.
@@ -85,17 +94,22 @@ type Deployer struct {
 	launcher Launcher
 	options  Options
 	started  time.Time
-	first    Spec
 	work     chan func() // what Serve's goroutine does next
 	over     chan struct{}
 
 	// What follows belongs to Serve's goroutine.
 	ctx       context.Context // of processes and conversations
-	sets      []*set          // the current version is the last one
-	versions  int
+	clock     clock
+	first     Spec
+	sets      []*set // of versions; the current one is the last one
 	listeners []control.ListenerStatus
+	wanted    map[string]string // the address that was asked for, by the listener's name
+	upgrade   *upgrade          // nil unless one goes on
+	waiters   []*waiter
 	finished  bool // the main component's program has returned
 	stopping  bool
+	killed    bool
+	drainBy   time.Time // when a stop kills what is left; of the clock
 }
 
 // New returns a deployer of an application. A specification that cannot be met is an error.
@@ -106,9 +120,11 @@ func New(spec Spec, launcher Launcher, o Options) (*Deployer, error) {
 	o.ReadyTime = cmp.Or(o.ReadyTime, time.Minute)
 	o.loadEvery = cmp.Or(o.loadEvery, loadEvery)
 	spec.Version = cmp.Or(spec.Version, rand.Text())
+
 	if _, err := makePlan(spec); err != nil {
 		return nil, err
 	}
+
 	return &Deployer{
 		launcher: launcher,
 		options:  o,
@@ -116,6 +132,7 @@ func New(spec Spec, launcher Launcher, o Options) (*Deployer, error) {
 		first:    spec,
 		work:     make(chan func()),
 		over:     make(chan struct{}),
+		wanted:   map[string]string{},
 	}, nil
 }
 
@@ -129,49 +146,120 @@ func (d *Deployer) Serve(ctx context.Context) error {
 	var cancel context.CancelFunc
 	d.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s, err := d.newSet(d.first)
-	if err != nil {
-		return err
-	}
-	d.sets = []*set{s}
-	s.begin()
+
+	prepared := make(chan error, 1)
+	go func() { prepared <- d.begin() }()
 	go d.balance(d.ctx, d.options.loadEvery)
-	var deadline <-chan time.Time
+
+	pulse := time.NewTicker(lifecycle.Question)
+	defer pulse.Stop()
 	done := ctx.Done()
 	for {
-		if d.finished && !d.stopping {
-			d.stopping = true
-			deadline = time.After(d.drainTime())
+		if d.settle() {
+			return nil
 		}
-		if d.stopping {
-			for _, s := range d.sets {
-				s.stop()
-			}
-			if !slices.ContainsFunc(d.sets, (*set).running) {
-				d.emit(event.AppStopped{})
-				return nil
-			}
-		}
+
 		select {
 		case f := <-d.work:
 			f()
+		case <-pulse.C:
+			d.pulse()
+		case err := <-prepared:
+			if err != nil {
+				return err
+			}
+			prepared = nil
 		case <-done:
 			done = nil
-			d.stopping = true
-			deadline = time.After(d.drainTime())
 			d.emit(event.AppDraining{})
-		case <-deadline:
-			d.warn("not drained in time: killing what is left")
-			d.killAll()
+			d.stop()
 		}
 	}
 }
 
+// current returns the version that runs, or is to; nil before the first one starts.
+func (d *Deployer) current() *set {
+	if len(d.sets) == 0 {
+		return nil
+	}
+
+	return d.sets[len(d.sets)-1]
+}
+
+// begin starts the first version. It runs aside: to open listeners may take long.
+func (d *Deployer) begin() error {
+	v, err := d.prepare(d.first)
+	if err != nil {
+		return err
+	}
+
+	return d.do(d.ctx, func() {
+		if d.stopping {
+			return
+		}
+		s := d.newSet(v)
+		d.sets = append(d.sets, s)
+		s.begin()
+	})
+}
+
+// settle does what follows from the state, however it came about. It reports whether the
+// application is over.
+func (d *Deployer) settle() (over bool) {
+	if d.finished && !d.stopping {
+		d.stop()
+	}
+	if d.stopping {
+		for _, s := range d.sets {
+			s.stop()
+		}
+	}
+
+	d.upgradeStep()
+	d.notify()
+
+	if d.stopping && !slices.ContainsFunc(d.sets, (*set).running) {
+		d.emit(event.AppStopped{})
+		return true
+	}
+
+	return false
+}
+
+// pulse comes once a second, as long as this process runs: it asks every process whether it is well.
+func (d *Deployer) pulse() {
+	now := d.clock.now()
+	if d.stopping && !d.killed && now.After(d.drainBy) {
+		d.warn("not drained in time: what is left is killed")
+		d.killAll()
+	}
+
+	for _, s := range d.sets {
+		for _, r := range s.ordered() {
+			r.pulse()
+		}
+		s.leave()
+	}
+}
+
+// stop begins to end everything in order.
+func (d *Deployer) stop() {
+	d.stopping = true
+	d.drainBy = d.clock.now().Add(d.drainTime())
+}
+
+// drainTime is that of the version that runs.
 func (d *Deployer) drainTime() time.Duration {
-	return cmp.Or(d.first.Config.Drain, defaultDrain)
+	spec := d.first
+	if s := d.current(); s != nil {
+		spec = s.spec
+	}
+
+	return cmp.Or(spec.Config.Drain, defaultDrain)
 }
 
 func (d *Deployer) killAll() {
+	d.killed = true
 	for _, s := range d.sets {
 		s.kill()
 	}
@@ -180,7 +268,7 @@ func (d *Deployer) killAll() {
 // Kill ends everything at once; Serve returns when it has.
 func (d *Deployer) Kill() {
 	d.do(context.Background(), func() {
-		d.stopping = true
+		d.stop()
 		d.killAll()
 	})
 }
@@ -204,6 +292,43 @@ func (d *Deployer) do(ctx context.Context, f func()) error {
 	}
 }
 
+// waiter waits for a condition of Serve's goroutine.
+type waiter struct {
+	condition func() (bool, error)
+	met       chan error // has room for the one result
+}
+
+// waitFor waits for a condition, which Serve's goroutine looks at whenever something has changed.
+func (d *Deployer) waitFor(ctx context.Context, condition func() (bool, error)) error {
+	w := &waiter{condition, make(chan error, 1)}
+	if err := d.do(ctx, func() { d.waiters = append(d.waiters, w) }); err != nil {
+		return err
+	}
+
+	select {
+	case err := <-w.met:
+		return err
+	case <-d.over:
+		return ErrOver
+	case <-ctx.Done():
+		d.do(context.Background(), func() {
+			d.waiters = slices.DeleteFunc(d.waiters, func(other *waiter) bool { return other == w })
+		})
+		return context.Cause(ctx)
+	}
+}
+
+// notify tells those whose conditions are met.
+func (d *Deployer) notify() {
+	d.waiters = slices.DeleteFunc(d.waiters, func(w *waiter) bool {
+		met, err := w.condition()
+		if met || err != nil {
+			w.met <- err
+		}
+		return met || err != nil
+	})
+}
+
 // emit tells everybody who follows what happened. It never waits for them.
 func (d *Deployer) emit(e event.Event) { d.options.Events.Add(e) }
 
@@ -213,24 +338,3 @@ func (d *Deployer) warn(format string, args ...any) {
 
 // Over is closed when Serve has returned.
 func (d *Deployer) Over() <-chan struct{} { return d.over }
-
-// listen opens the listeners of an application that are not open yet.
-func (d *Deployer) listen(spec Spec) error {
-	for _, c := range spec.Components {
-		for _, name := range c.Listeners {
-			if slices.ContainsFunc(d.listeners, func(l control.ListenerStatus) bool { return l.Name == name }) {
-				continue
-			}
-			wanted := cmp.Or(spec.Config.Process.Listeners[name].Address, "localhost:0")
-			actual, err := d.launcher.Listen(name, wanted)
-			if err != nil {
-				return fmt.Errorf("cannot open the listener %s at %s: %w (set another address: "+
-					"listeners.%s = { address = \"...\" } in [process])", name, wanted, err, name)
-			}
-			d.listeners = append(d.listeners, control.ListenerStatus{
-				Name: name, Address: actual, URL: pageURL(actual),
-			})
-		}
-	}
-	return nil
-}

@@ -1,33 +1,36 @@
 package deployer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/event"
 )
 
-// handler answers one weavelet. It implements envelope.EnvelopeHandler.
-type handler struct {
-	a   *attempt
-	ctx context.Context // ends with the process
-}
+// handler answers one weavelet.
+type handler struct{ a *attempt }
+
+var (
+	_ envelope.EnvelopeHandler = (*handler)(nil)
+	_ envelope.ReportHandler   = (*handler)(nil)
+)
 
 var errEnded = errors.New("the process has ended")
 
 // inSet executes f in Serve's goroutine if the process still is the replica's.
 func (h *handler) inSet(ctx context.Context, f func(s *set, r *replica) error) error {
 	err := errEnded
-	if failed := h.a.d.do(ctx, func() {
-		if h.a.r.run == h.a.run {
+	failed := h.a.d.do(ctx, func() {
+		if h.a.r.attempt == h.a {
 			err = f(h.a.r.set, h.a.r)
 		}
-	}); failed != nil {
-		return failed
-	}
-	return err
+	})
+
+	return cmp.Or(failed, err)
 }
 
 func (h *handler) ActivateComponent(ctx context.Context, req *protos.ActivateComponentRequest) (
@@ -77,4 +80,24 @@ func (h *handler) HandleTraceSpans(_ context.Context, spans *protos.TraceSpans) 
 		f(spans)
 	}
 	return nil
+}
+
+// HandleReport takes what a weavelet says without being asked.
+func (h *handler) HandleReport(ctx context.Context, req *protos.ReportRequest) (*protos.ReportReply, error) {
+	reply := &protos.ReportReply{}
+	return reply, h.inSet(ctx, func(s *set, r *replica) error {
+		if req.Health != nil {
+			r.health(req.Health)
+		}
+		if req.Finished {
+			r.done = true
+			reply.End = true
+		}
+		if req.Leaving != "" && r.leaving == nil {
+			r.leaving = &leaving{}
+			s.d.warn("%s wants to end: %s", r.name, req.Leaving)
+		}
+
+		return nil
+	})
 }

@@ -104,21 +104,13 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
 		}
 	}()
-	return Process{Pid: cmd.Process.Pid, In: inWrite, Out: outRead, Exited: exited}, nil
+	return Process{
+		Pid: cmd.Process.Pid, In: inWrite, Out: outRead, Exited: exited, Signal: cmd.Process.Signal,
+	}, nil
 }
 
 func (l *execLauncher) note(s string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.history = append(l.history, s)
-}
-
-func (l *execLauncher) Signal(name string, s os.Signal) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p, ok := l.running[name]
-	if !ok {
-		return fmt.Errorf("%s does not run", name)
-	}
-	return p.Signal(s.(syscall.Signal))
 }

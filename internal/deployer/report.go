@@ -27,7 +27,11 @@ func (d *Deployer) Status() control.Status {
 }
 
 func (d *Deployer) status() control.Status {
-	current := d.sets[len(d.sets)-1]
+	current := d.current()
+	if current == nil {
+		return control.Status{App: d.first.Name, Version: d.first.Version, Binary: d.first.Binary,
+			Started: d.started, State: "starting"}
+	}
 	status := control.Status{
 		App:       current.spec.Name,
 		Version:   current.spec.Version,
@@ -90,7 +94,7 @@ func (r *replica) status() control.ReplicaStatus {
 		status.Components = append(status.Components, shortName(c))
 	}
 	if r.life.State == lifecycle.Backoff || r.life.State == lifecycle.Failed {
-		next := r.life.Wake
+		next := time.Now().Add(r.life.Wake.Sub(r.set.d.clock.now()))
 		status.NextStart = &next
 	}
 	return status
@@ -99,29 +103,10 @@ func (r *replica) status() control.ReplicaStatus {
 // WaitReady waits until every replica of the current version takes calls. Groups start with their
 // first use, so it waits for those that are used at the start as well.
 func (d *Deployer) WaitReady(ctx context.Context) error {
-	return d.waitFor(ctx, func() (bool, error) { return d.sets[len(d.sets)-1].ready(), nil })
-}
-
-// waitFor waits for a condition of Serve's goroutine. Conditions change with events, but looking
-// ten times a second is simpler than telling everybody who may wait.
-func (d *Deployer) waitFor(ctx context.Context, condition func() (bool, error)) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var met bool
-		var err error
-		if failed := d.do(ctx, func() { met, err = condition() }); failed != nil {
-			return failed
-		}
-		if met || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return d.waitFor(ctx, func() (bool, error) {
+		s := d.current()
+		return s != nil && s.ready(), nil
+	})
 }
 
 // conversation is that with one replica.

@@ -14,6 +14,9 @@ import (
 // what is uneven takes some of these to become even.
 const loadEvery = 5 * time.Second
 
+// loadTime is how long an answer may take.
+const loadTime = time.Second
+
 // routingInfo is a route as weavelets are told of it.
 func routingInfo(a place.Route) *protos.RoutingInfo {
 	info := &protos.RoutingInfo{Component: a.Component, Local: a.Local, Replicas: a.Addresses}
@@ -40,7 +43,9 @@ func (d *Deployer) balance(ctx context.Context, every time.Duration) {
 		var s *set
 		var envs []*envelope.Envelope
 		if d.do(ctx, func() {
-			s = d.sets[len(d.sets)-1]
+			if s = d.current(); s == nil {
+				return
+			}
 			if slices.ContainsFunc(s.spec.Components, routed) {
 				for _, r := range s.ordered() {
 					if r.env != nil {
@@ -73,7 +78,7 @@ func gather(ctx context.Context, envs []*envelope.Envelope) map[string][]place.L
 			answers <- report
 		}()
 	}
-	late := time.After(healthTime)
+	late := time.After(loadTime)
 	loads := map[string][]place.Load{}
 	for range envs {
 		select {

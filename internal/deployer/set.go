@@ -5,9 +5,9 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/divisi-go/divisi/codegen"
-	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
@@ -15,36 +15,20 @@ import (
 
 // set is the replicas of one version. It belongs to the goroutine of Deployer.Serve.
 type set struct {
-	d            *Deployer
-	spec         Spec
-	number       int // of the version, from 1
-	plan         place.Plan
-	placement    *place.State
-	replicas     map[place.Replica]*replica
-	certificates certificates
-	before       *set // whose singletons must end before those of this set start
-	held         []place.Replica
-	stopping     bool
+	version
+	d         *Deployer
+	placement *place.State
+	replicas  map[place.Replica]*replica
+	before    *set            // whose singletons must end before those of this set start
+	held      []place.Replica // singletons that wait for that
+	stopping  bool
 }
 
-func (d *Deployer) newSet(spec Spec) (*set, error) {
-	plan, err := makePlan(spec)
-	if err != nil {
-		return nil, err
+func (d *Deployer) newSet(v version) *set {
+	return &set{
+		version: v, d: d,
+		placement: place.NewState(v.plan), replicas: map[place.Replica]*replica{},
 	}
-	if err := d.listen(spec); err != nil {
-		return nil, err
-	}
-	d.versions++
-	s := &set{
-		d: d, spec: spec, number: d.versions, plan: plan,
-		placement: place.NewState(plan), replicas: map[place.Replica]*replica{},
-		certificates: certificates{plan: plan, app: spec.Name},
-	}
-	if spec.Config.Process.MTLS {
-		s.certificates.authority = identity.NewAuthority(spec.Version, d.options.Certificates)
-	}
-	return s, nil
 }
 
 func (s *set) begin() { s.perform(s.placement.Begin()) }
@@ -56,8 +40,8 @@ func (s *set) perform(actions []place.Action) {
 		case place.Start:
 			s.start(a.Replica)
 		case place.Route:
-			if r, ok := s.replicas[a.To]; ok && r.routes != nil {
-				r.routes.put(routingInfo(a))
+			if r, ok := s.replicas[a.To]; ok && r.attempt != nil {
+				r.attempt.routes.put(routingInfo(a))
 			}
 		default:
 			panic(fmt.Sprintf("deployer: unknown action %T", a))
@@ -72,12 +56,8 @@ func (s *set) start(id place.Replica) {
 		return
 	}
 	server := name.Replica(s.spec.Name, id.Group, id.Number)
-	process := server.Name
-	if s.number > 1 {
-		process += fmt.Sprintf("~%d", s.number) // both versions run at the same time
-	}
 	r := &replica{
-		set: s, id: id, name: server.String(), process: process,
+		set: s, id: id, name: server.String(), short: server.Name,
 		life: lifecycle.Process{Policy: policy(s.spec, id.Group), Rand: rand.Float64},
 	}
 	s.replicas[id] = r
@@ -116,6 +96,60 @@ func (s *set) stop() {
 			return
 		}
 	}
+}
+
+// leave lets replicas drain that somebody else has asked to end. It is called at the pulse after
+// they have said so, since whoever asked may have asked this process as well, and then everything
+// is stopped in order. One goes after the other, as long as others of its group can take its calls.
+func (s *set) leave() {
+	if s.stopping || s.d.stopping {
+		return
+	}
+
+	for _, r := range s.ordered() {
+		if r.leaving == nil {
+			continue
+		}
+		r.leaving.pulses++
+		if r.leaving.pulses > 1 && (s.replaceable(r) || r.leaving.pulses > maxLeave) {
+			r.leaving = nil
+			r.step(lifecycle.Leave)
+		}
+	}
+}
+
+// maxLeave is how many pulses a replica that wants to end waits for others to take its calls.
+const maxLeave = 10
+
+// replaceable reports whether another replica of a group takes calls, or there is no other.
+func (s *set) replaceable(r *replica) bool {
+	alone := true
+	for _, other := range s.replicas {
+		if other == r || other.id.Group != r.id.Group {
+			continue
+		}
+		alone = false
+		if other.life.State == lifecycle.Ready && other.leaving == nil {
+			return true
+		}
+	}
+
+	return alone
+}
+
+// reasons says why replicas are not ready, as the end of a sentence.
+func (s *set) reasons() string {
+	var list []string
+	for _, r := range s.ordered() {
+		if r.life.State != lifecycle.Ready {
+			list = append(list, fmt.Sprintf("%s is %s%s", r.name, r.life.State, r.because()))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+
+	return ": " + strings.Join(list, "; ")
 }
 
 func (s *set) kill() {

@@ -2,20 +2,13 @@ package deployer
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"slices"
 
-	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
-)
-
-type (
-	writeCloser = io.WriteCloser
-	readCloser  = io.ReadCloser
 )
 
 // makePlan returns the groups of an application.
@@ -59,22 +52,23 @@ func makePlan(spec Spec) (place.Plan, error) {
 
 // policy returns how the replicas of a group are supervised.
 func policy(spec Spec, group string) lifecycle.Policy {
-	r := spec.Config.Restart
+	r, t := spec.Config.Restart, spec.Config.Times
 	for _, g := range spec.Config.Groups {
 		if g.Name == group {
-			r = g.Restart
+			r, t = g.Restart, g.Times
 		}
 	}
-	return policyOf(r)
-}
 
-func policyOf(r config.Restart) lifecycle.Policy {
 	return lifecycle.Policy{
 		Restart:    lifecycle.Restart(r.Policy),
 		Intensity:  r.Intensity,
 		Window:     r.Window,
 		Backoff:    r.Backoff,
 		MaxBackoff: r.MaxBackoff,
+		StartTime:  t.Start,
+		HungTime:   t.Hung,
+		DrainTime:  t.Drain,
+		StopTime:   t.Stop,
 	}
 }
 
