@@ -21,7 +21,7 @@ const module = "github.com/divisi-go/divisi"
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
 	{"internal/name"},
-	{"internal/wire", "internal/trace", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/event", "internal/home",
+	{"internal/wire", "internal/trace", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
 		"metrics", "metadata", "internal/message", "envelope/colors"},
 	{"codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},

@@ -101,7 +101,7 @@ func TestStoppedProcessIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = errors.Join(k.Signal("stopped", syscall.SIGSTOP), k.Signal("stopped", syscall.SIGKILL))
+	err = errors.Join(p.Signal(syscall.SIGSTOP), p.Signal(syscall.SIGKILL))
 	if exit := <-p.Exited; err != nil || exit.Signal != "killed" {
 		t.Errorf("%v, %v", exit, err)
 	}
@@ -173,5 +173,59 @@ func TestAbandonedSocket(t *testing.T) {
 	_, err = k.Listen("file", "unix", file)
 	if data, _ := os.ReadFile(file); err == nil || string(data) != "precious" {
 		t.Errorf("a plain file is now %q, %v", data, err)
+	}
+}
+
+// TestOneNameOneLog runs two processes of one name at the same time, as an upgrade does.
+func TestOneNameOneLog(t *testing.T) {
+	k := open(t, t.TempDir())
+	script := `i=0; while [ $i -lt 500 ]; do echo "$0 $i"; i=$((i+1)); done`
+	var all []*Process
+	for _, which := range []string{"old", "new"} {
+		s := shell("twice", script)
+		s.Args = append(s.Args, which)
+		p, err := k.Start(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	for _, p := range all {
+		if exit := <-p.Exited; exit.Code != 0 {
+			t.Errorf("exit %+v", exit)
+		}
+	}
+	k.wait.Wait()
+
+	next := map[string]int{}
+	for _, l := range parse(t, []byte(read(t, k, "twice"))) {
+		which, number, _ := strings.Cut(l.Msg, " ")
+		if number != strconv.Itoa(next[which]) {
+			t.Fatalf("%s comes after %d lines of %s", l.Msg, next[which], which)
+		}
+		next[which]++
+	}
+	if next["old"] != 500 || next["new"] != 500 {
+		t.Errorf("lines: %v", next)
+	}
+	if len(k.files) != 0 {
+		t.Errorf("still open: %v", k.files)
+	}
+}
+
+// TestStrayDescriptors: what whoever started this program has left open is not inherited.
+func TestStrayDescriptors(t *testing.T) {
+	stray, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stray.Close()
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, stray.Fd(), syscall.F_SETFD, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	k := open(t, t.TempDir())
+	exit := run(t, k, "heir", fmt.Sprintf("[ -e /dev/fd/%d ] && exit 1; exit 0", stray.Fd()))
+	if exit.Code != 0 {
+		t.Errorf("the process has the descriptor %d of its parent", stray.Fd())
 	}
 }

@@ -33,8 +33,8 @@ func TestJournalSurvives(t *testing.T) {
 	}
 }
 
-// journal writes lines such as "+a1" for the start of a as process 1 and "-a1" for its end.
-func journal(t *testing.T, path string, words ...string) {
+// writeJournal writes lines such as "+a1" for the start of a as process 1 and "-a1" for its end.
+func writeJournal(t *testing.T, path string, words ...string) {
 	t.Helper()
 	var data []byte
 	for _, word := range words {
@@ -64,7 +64,7 @@ func TestUnfinished(t *testing.T) {
 		"-a1 +b2 +c3":         "b2 c3",
 	} {
 		path := filepath.Join(t.TempDir(), "j")
-		journal(t, path, strings.Fields(script)...)
+		writeJournal(t, path, strings.Fields(script)...)
 		for range 2 { // the second time, nothing is unfinished
 			data, err := os.ReadFile(path)
 			if err != nil {
@@ -81,7 +81,9 @@ func TestUnfinished(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.Close()
+			if err := f.close(); err != nil {
+				t.Fatal(err)
+			}
 			want = ""
 		}
 	}
@@ -94,7 +96,7 @@ func TestLongJournal(t *testing.T) {
 	for i := range 8_000 {
 		words = append(words, fmt.Sprintf("+r%d", i), fmt.Sprintf("-r%d", i))
 	}
-	journal(t, path, append([]string{"+o7"}, words...)...)
+	writeJournal(t, path, append([]string{"+o7"}, words...)...)
 	full, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +107,7 @@ func TestLongJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.close()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -142,4 +144,61 @@ func FuzzJournal(f *testing.F) {
 			t.Errorf("%+v is still unfinished", more[0])
 		}
 	})
+}
+
+// TestJournalIsShortened keeps a journal that grows while its keeper works within its bound.
+func TestJournalIsShortened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	j, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := len(record{Name: "replica", Event: eventStarted}.line())
+	for range 3*maxJournal/line + 1 {
+		j.write(record{Name: "replica", Event: eventStarted})
+	}
+	j.record(record{Name: "last", Pid: 1, Event: eventStarted})
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) > 2*maxJournal+line {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	list := records(data)
+	if list[len(list)-1].Name != "last" {
+		t.Errorf("the last record is %+v", list[len(list)-1])
+	}
+}
+
+// TestJournalSaysWhatIsMissing has a journal that cannot be written for a while.
+func TestJournalSaysWhatIsMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	j, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := j.file
+	if j.file, err = os.Open(os.DevNull); err != nil { // opened to read, it cannot be written
+		t.Fatal(err)
+	}
+	j.record(record{Name: "a", Event: eventStarted})
+	j.record(record{Name: "b", Event: eventStarted})
+	j.flush()
+	j.file.Close()
+	j.file = good
+	j.record(record{Name: "c", Event: eventStarted})
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := records(data)
+	if len(list) != 2 || list[0].Event != eventLost || list[0].Code != 2 || list[1].Name != "c" {
+		t.Errorf("%+v", list)
+	}
 }

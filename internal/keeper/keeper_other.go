@@ -5,7 +5,6 @@ package keeper
 import (
 	"errors"
 	"net"
-	"syscall"
 )
 
 var errUnsupported = errors.New("processes are kept on Linux and macOS only: use go run . here")
@@ -32,9 +31,6 @@ func (*Keeper) Start(s Spec) (*Process, error) {
 	}
 	return nil, errUnsupported
 }
-
-// Signal sends a signal to a process and its children.
-func (*Keeper) Signal(name string, s syscall.Signal) error { return errUnsupported }
 
 // Exits returns the ends in the journal.
 func (*Keeper) Exits() ([]ExitRecord, error) { return nil, errUnsupported }

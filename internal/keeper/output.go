@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,13 +36,11 @@ type output struct {
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
 	dropped atomic.Int64 // lines that lines does not say are missing yet
-	file    logFile
+	file    *logFile
 }
 
-func newOutput(name, path string, size int64) *output {
-	return &output{
-		name: name, lines: make(chan []byte, maxLines), file: logFile{path: path, limit: size},
-	}
+func newOutput(name string, file *logFile) *output {
+	return &output{name: name, lines: make(chan []byte, maxLines), file: file}
 }
 
 // collect reads both streams aside. It writes nothing until before is closed, which may be nil:
@@ -180,18 +179,45 @@ func (o *output) write() {
 	if n := o.dropped.Load(); n > 0 {
 		o.file.write(o.missing(n))
 	}
-	o.file.close()
+}
+
+// openLog returns the log of the processes of a name; the mutex is held.
+func (k *Keeper) openLog(name string) *logFile {
+	path := filepath.Join(k.logs, name+".log")
+	file, open := k.files[path]
+	if !open {
+		file = &logFile{path: path, limit: k.logSize}
+		k.files[path] = file
+	}
+	file.users++
+
+	return file
+}
+
+// closeLog closes a log that no process uses any more; the mutex is held.
+func (k *Keeper) closeLog(file *logFile) {
+	file.users--
+	if file.users == 0 {
+		delete(k.files, file.path)
+		file.close()
+	}
 }
 
 // logFile is a file that is rotated. One that cannot be written loses lines, not the process.
 type logFile struct {
 	path  string
 	limit int64 // of its size, unless one line is longer
-	file  *os.File
-	size  int64
+	users int   // guarded by the keeper's mutex
+
+	mu   sync.Mutex // guards what follows: processes of one name write to one log
+	file *os.File
+	size int64
 }
 
 func (l *logFile) write(line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
 	if l.file == nil && !l.open() {
 		return
 	}

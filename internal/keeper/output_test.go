@@ -200,7 +200,7 @@ func TestUnwritableLog(t *testing.T) {
 
 // TestMissingIsSaidInPlace drops lines between others.
 func TestMissingIsSaidInPlace(t *testing.T) {
-	o := newOutput("talker", filepath.Join(t.TempDir(), "log"), maxFile)
+	o := newOutput("talker", &logFile{path: filepath.Join(t.TempDir(), "log"), limit: maxFile})
 	o.read(strings.NewReader(strings.Repeat("before\n", maxLines+3)), "stdout")
 	for range 2 {
 		<-o.lines
@@ -245,7 +245,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("x\n"), 2*maxLines))
 	f.Add(append(bytes.Repeat(append(bytes.Repeat([]byte("y"), maxLine/2), '\n'), 40), "z\nz\n"...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		o := newOutput("fuzz", "", 0)
+		o := newOutput("fuzz", &logFile{})
 		o.read(bytes.NewReader(data), "stdout")
 		close(o.lines)
 		size, got := int64(0), int(o.dropped.Load())

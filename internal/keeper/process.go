@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +16,11 @@ import (
 
 // process is a process that runs.
 type process struct {
+	name   string
+	node   string // who its output is from
 	pid    int
 	reaped bool
+	logged chan struct{} // closed when all of its log is written
 }
 
 // kill signals the process and its children; the keeper's mutex must be held, so that its number
@@ -27,10 +29,12 @@ func (p *process) kill(s syscall.Signal) error {
 	if p.reaped {
 		return os.ErrProcessDone
 	}
+
 	return syscall.Kill(-p.pid, s)
 }
 
-// Start starts a process as the leader of a process group of its own.
+// Start starts a process as the leader of a process group of its own. Several processes may have
+// one name, and share its log.
 func (k *Keeper) Start(s Spec) (*Process, error) {
 	defer func() {
 		for _, f := range s.Files {
@@ -40,6 +44,7 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -55,33 +60,50 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 		return nil, errors.Join(err, outRead.Close(), errRead.Close())
 	}
 	defer null.Close()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+
+	k.starting.RLock()
+	defer k.starting.RUnlock()
 	pid, err := k.fork(s, null, outWrite, errWrite)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start %s as %s: %w", s.Path, s.Name, err),
 			outRead.Close(), errRead.Close())
 	}
-	p := &process{pid: pid}
-	k.processes[s.Name] = p
+
+	return k.accompany(&process{name: s.Name, node: cmp.Or(s.Node, s.Name), pid: pid, logged: make(chan struct{})}, outRead, errRead), nil
+}
+
+// accompany records a process that was started, writes its log, and waits for its end.
+func (k *Keeper) accompany(p *process, stdout, stderr *os.File) *Process {
 	started := time.Now()
-	k.record(record{Name: s.Name, Pid: pid, Event: eventStarted, Time: started})
-	output := newOutput(cmp.Or(s.Node, s.Name), filepath.Join(k.LogDir(), s.Name+".log"), k.logSize)
-	before, logged := k.logged[s.Name], make(chan struct{})
-	k.logged[s.Name] = logged
+	k.journal.record(record{Name: p.name, Pid: p.pid, Event: eventStarted, Time: started})
+
+	k.mu.Lock()
+	k.processes[p] = true
+	file := k.openLog(p.name)
+	before := k.logged[p.name]
+	k.mu.Unlock()
+
+	output := newOutput(p.node, file)
 	exited := make(chan Exit, 1)
 	k.wait.Go(func() {
-		finish := output.collect(outRead, errRead, before)
-		exited <- k.reap(s.Name, p)
+		finish := output.collect(stdout, stderr, before)
+		exited <- k.reap(p)
 		close(exited)
 		finish()
+
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if close(logged); k.logged[s.Name] == logged {
-			delete(k.logged, s.Name)
+		k.closeLog(file)
+		close(p.logged)
+		if k.logged[p.name] == p.logged {
+			delete(k.logged, p.name)
 		}
 	})
-	return &Process{Name: s.Name, Pid: pid, Started: started, Exited: exited}, nil
+
+	return &Process{
+		Name: p.name, Pid: p.pid, Started: started, Exited: exited,
+		Signal: func(s syscall.Signal) error { return k.signal(p, s) },
+	}
 }
 
 func (s Spec) check() error {
@@ -95,14 +117,9 @@ func (s Spec) check() error {
 	return nil
 }
 
-// fork starts the process; the mutex is held.
+// fork starts the process. The keeper cannot be closed meanwhile, so that its descriptors stay
+// what they are.
 func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
-	if k.closed {
-		return 0, errClosed
-	}
-	if p, ok := k.processes[s.Name]; ok {
-		return 0, fmt.Errorf("process %d has that name and still runs", p.pid)
-	}
 	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}
 	// A keeper may be a child of one itself: descriptors are those of this child only.
 	ours := append([]string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}, s.FileVars...)
@@ -110,14 +127,13 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(ours, name)
 	})
-	if len(s.Sockets) > 0 {
-		for _, key := range s.Sockets {
-			socket, ok := k.sockets[key]
-			if !ok {
-				return 0, fmt.Errorf("no socket is kept under the key %s", key)
-			}
-			files = append(files, uintptr(socket.fd))
-		}
+
+	sockets, err := k.descriptors(s.Sockets)
+	if err != nil {
+		return 0, err
+	}
+	if len(sockets) > 0 {
+		files = append(files, sockets...)
 		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(s.Sockets)),
 			"LISTEN_FDNAMES="+strings.Join(s.Sockets, ":"))
 	}
@@ -125,9 +141,30 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 		env = append(env, fmt.Sprintf("%s=%d", s.FileVars[i], len(files)))
 		files = append(files, f.Fd())
 	}
+
 	return syscall.ForkExec(s.Path, append([]string{cmp.Or(s.Arg0, s.Path)}, s.Args...), &syscall.ProcAttr{
 		Dir: s.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
+}
+
+// descriptors returns those of the sockets that a process is to inherit.
+func (k *Keeper) descriptors(keys []string) ([]uintptr, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, errClosed
+	}
+
+	var list []uintptr
+	for _, key := range keys {
+		socket, ok := k.sockets[key]
+		if !ok {
+			return nil, fmt.Errorf("no socket is kept under the key %s", key)
+		}
+		list = append(list, uintptr(socket.fd))
+	}
+
+	return list, nil
 }
 
 // reapAgain is how long to wait before looking again whether a process can be reaped, where the
@@ -135,20 +172,24 @@ func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 const reapAgain = time.Millisecond
 
 // reap waits for the end of a process and records it.
-func (k *Keeper) reap(name string, p *process) Exit {
+func (k *Keeper) reap(p *process) Exit {
 	for {
 		err := waitExited(p.pid)
-		if exit, ok := k.tryReap(name, p, err == nil); ok {
+		exit, ok := k.tryReap(p, err == nil)
+		if ok {
+			k.journal.record(record{
+				Name: p.name, Pid: p.pid, Event: eventExited,
+				Code: exit.Code, Signal: exit.Signal, How: exit.How, Time: exit.Time,
+			})
 			return exit
 		}
 		time.Sleep(reapAgain)
 	}
 }
 
-// tryReap reaps a process and records its end, both under the mutex: nobody sees one without the
-// other, and no signal reaches a number that may be another's. It reports false if the process
-// cannot be reaped yet.
-func (k *Keeper) tryReap(name string, p *process, ended bool) (Exit, bool) {
+// tryReap reaps a process and forgets it, both under the mutex, so that no signal reaches a number
+// that may be another's. It reports false if the process cannot be reaped yet.
+func (k *Keeper) tryReap(p *process, ended bool) (Exit, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if ended {
@@ -156,6 +197,7 @@ func (k *Keeper) tryReap(name string, p *process, ended bool) (Exit, bool) {
 		// number is its own.
 		_ = p.kill(syscall.SIGKILL)
 	}
+
 	var status syscall.WaitStatus
 	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG, nil)
 	exit := Exit{Code: status.ExitStatus(), How: howWait, Time: time.Now()}
@@ -167,22 +209,23 @@ func (k *Keeper) tryReap(name string, p *process, ended bool) (Exit, bool) {
 	case status.Signaled():
 		exit.Code, exit.Signal = -1, status.Signal().String()
 	}
+
 	p.reaped = true
-	delete(k.processes, name)
-	k.record(record{
-		Name: name, Pid: p.pid, Event: eventExited,
-		Code: exit.Code, Signal: exit.Signal, How: exit.How, Time: exit.Time,
-	})
+	delete(k.processes, p)
+	k.logged[p.name] = p.logged
+
 	return exit, true
 }
 
-// Signal sends a signal to a process and its children.
-func (k *Keeper) Signal(name string, s syscall.Signal) error {
+// signal sends a signal to a process and its children.
+func (k *Keeper) signal(p *process, s syscall.Signal) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p, ok := k.processes[name]
-	if !ok {
-		return fmt.Errorf("cannot signal %s: no such process runs", name)
+
+	err := p.kill(s)
+	if err != nil {
+		return fmt.Errorf("cannot signal %s (process %d): %w", p.name, p.pid, err)
 	}
-	return p.kill(s)
+
+	return nil
 }

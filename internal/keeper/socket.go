@@ -27,14 +27,35 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 		return nil, fmt.Errorf("cannot keep a socket under the key %q: use one without a colon, "+
 			"which separates keys in LISTEN_FDNAMES", key)
 	}
+	k.starting.RLock()
+	defer k.starting.RUnlock()
+	k.listening.Lock() // one who asks for the same key meanwhile gets the same socket
+	defer k.listening.Unlock()
+
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.closed {
+	s, open := k.sockets[key]
+	closed := k.closed
+	k.mu.Unlock()
+	switch {
+	case closed:
 		return nil, errClosed
-	}
-	if s, ok := k.sockets[key]; ok {
+	case open:
 		return s.addr, nil
 	}
+
+	s, err := listen(key, network, address)
+	if err != nil {
+		return nil, err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sockets[key] = s
+	return s.addr, nil
+}
+
+// listen opens a socket, and takes it out of the hands of the runtime.
+func listen(key, network, address string) (*socket, error) {
 	l, err := net.Listen(network, address)
 	if errors.Is(err, syscall.EADDRINUSE) && network == "unix" && abandoned(address) {
 		l, err = net.Listen(network, address)
@@ -50,10 +71,12 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &socket{addr: l.Addr()}
 	if network == "unix" {
 		s.path = address
 	}
+
 	var dupErr error
 	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = dup(int(fd)) }); err != nil {
 		return nil, err
@@ -61,8 +84,8 @@ func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
 	if dupErr != nil {
 		return nil, fmt.Errorf("cannot keep the socket %s: %w", key, dupErr)
 	}
-	k.sockets[key] = s
-	return s.addr, nil
+
+	return s, nil
 }
 
 // abandoned removes a Unix socket that nobody listens at any more, as a killed keeper leaves them.

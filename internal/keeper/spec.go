@@ -13,12 +13,13 @@ package keeper
 import (
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 )
 
 // Spec is a process to start.
 type Spec struct {
-	Name     string // unique among those that run; also that of its log
+	Name     string // also that of its log, which processes of one name share
 	Node     string // who its output is from, in the log; default Name
 	Path     string
 	Arg0     string // what the process calls itself, as the system shows it; default Path
@@ -62,6 +63,10 @@ type Process struct {
 	Pid     int
 	Started time.Time
 	Exited  <-chan Exit // has one element, then is closed
+
+	// Signal sends a signal to the process and its children. One that has ended is an error,
+	// os.ErrProcessDone.
+	Signal func(syscall.Signal) error
 }
 
 // ExitRecord is how a process of any keeper of a folder ended.

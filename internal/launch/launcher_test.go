@@ -90,13 +90,13 @@ func TestSignal(t *testing.T) {
 	if _, err := io.ReadAll(p.Out); err != nil { // it has begun
 		t.Fatal(err)
 	}
-	if err := l.Signal("app-main-0", syscall.SIGKILL); err != nil {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
 		t.Error(err)
 	}
 	if exit := <-p.Exited; exit.Code != -1 || exit.Signal != "killed" {
 		t.Errorf("got %+v", exit)
 	}
-	if err := l.Signal("app-main-0", syscall.SIGTERM); err == nil {
+	if err := p.Signal(syscall.SIGTERM); err == nil {
 		t.Error("a process that is gone takes signals")
 	}
 }

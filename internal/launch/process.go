@@ -73,7 +73,17 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 			Code: exit.Code, Signal: exit.Signal, Time: exit.Time, Text: exit.String(),
 		}
 	}()
-	return deployer.Process{Pid: p.Pid, In: toWeavelet, Out: fromWeavelet, Exited: exited}, nil
+
+	return deployer.Process{
+		Pid: p.Pid, In: toWeavelet, Out: fromWeavelet, Exited: exited,
+		Signal: func(s os.Signal) error {
+			number, ok := s.(syscall.Signal)
+			if !ok {
+				return fmt.Errorf("cannot send %v", s)
+			}
+			return p.Signal(number)
+		},
+	}, nil
 }
 
 // ours are the variables by which this process may itself have been given descriptors; numbers of
@@ -98,13 +108,4 @@ func environment(inherited, more []string) []string {
 		}
 	}
 	return env
-}
-
-// Signal sends a signal to a replica and its children.
-func (l *Launcher) Signal(name string, s os.Signal) error {
-	number, ok := s.(syscall.Signal)
-	if !ok {
-		return fmt.Errorf("cannot send %v", s)
-	}
-	return l.keeper.Signal(name, number)
 }
