@@ -64,7 +64,14 @@ func (l *impostors) impersonate(name, group string) (deployer.Process, error) {
 		err := l.play(name, group, in, out)
 		exited <- control.ExitStatus{Time: time.Now(), Text: fmt.Sprint("the play is over: ", err)}
 	}()
-	return deployer.Process{Pid: os.Getpid(), In: toWeavelet, Out: fromWeavelet, Exited: exited}, nil
+	return deployer.Process{
+		Pid: os.Getpid(), In: toWeavelet, Out: fromWeavelet, Exited: exited,
+		Signal: func(os.Signal) error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.playing[name].Close()
+		},
+	}, nil
 }
 
 // play is a weavelet that hosts nothing and is always well.
@@ -90,16 +97,6 @@ func (l *impostors) play(name, group string, in, out *os.File) error {
 		l.certificates <- who
 	}()
 	return w.Serve(context.Background(), well{})
-}
-
-func (l *impostors) Signal(name string, s os.Signal) error {
-	l.mu.Lock()
-	w := l.playing[name]
-	l.mu.Unlock()
-	if w == nil {
-		return l.Launcher.Signal(name, s)
-	}
-	return w.Close()
 }
 
 // well answers health and forgets everything else.

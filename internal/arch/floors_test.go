@@ -208,7 +208,7 @@ func TestRootModuleImportsLittle(t *testing.T) {
 }
 
 // pure are the packages that decide and do nothing: no clock, no goroutine, no system.
-var pure = []string{"internal/name", "internal/wire", "internal/lifecycle", "internal/place"}
+var pure = []string{"internal/name", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout"}
 
 func TestCoresArePure(t *testing.T) {
 	banned := []string{"os", "os/exec", "net", "net/http", "syscall"}
