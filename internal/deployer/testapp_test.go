@@ -88,9 +88,8 @@ func TestReplacement(t *testing.T) {
 		damage func(d *deployment) int
 		want   string
 	}{
-		"killed":     {kill(syscall.SIGKILL), "exited ready"},
-		"stopped":    {kill(syscall.SIGSTOP), "hung exited ready"},
-		"deadlocked": {func(d *deployment) int { return d.pid("/hold") }, "hung exited ready"},
+		"killed":  {kill(syscall.SIGKILL), "exited ready"},
+		"stopped": {kill(syscall.SIGSTOP), "silent hung exited ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +123,38 @@ func TestReplacement(t *testing.T) {
 			d.stop()
 		})
 	}
+}
+
+// TestNotReady: a replica whose method Ready does not come back gets no calls, and is not killed.
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, specOf(t, "testapp", rest("Lock")))
+	before := d.all(3)
+	victim := find(before, "", d.pid("/hold"))
+	d.until("the replica is not ready", func(s control.Status) bool {
+		return find(s, victim.Name, 0).State == "not ready"
+	})
+	for range 20 {
+		if pid := d.pid("/lock"); pid == victim.Pid {
+			t.Fatalf("a call has reached %s", victim.Name)
+		}
+	}
+	for _, r := range before.Replicas {
+		if now := find(d.Status(), r.Name, 0); now.Pid != r.Pid {
+			t.Errorf("%s was replaced: process %d is now %d", r.Name, r.Pid, now.Pid)
+		}
+	}
+
+	var reason string
+	for _, r := range d.events.List() {
+		if e, ok := r.Event.(event.NotReady); ok && e.Name == victim.Name {
+			reason = e.Reason
+		}
+	}
+	if !strings.Contains(reason, "Ready of testapp.Lock has run for") {
+		t.Errorf("the reason is %q", reason)
+	}
+	d.cancel()
 }
 
 // kinds returns those events of a replica that are hung, or of the kinds in a list.
@@ -187,14 +218,21 @@ func TestSingletonOverUpgrade(t *testing.T) {
 			d.launcher.mu.Lock()
 			history := slices.Clone(d.launcher.history)
 			d.launcher.mu.Unlock()
-			at := func(what string) int { return slices.Index(history, what) }
-			first, second := c.solo+"-0", c.solo+"-0~2" // for the launcher
-			if started := at("started " + second); at("ended "+first) < 0 || started < at("ended "+first) {
+			last := func(what string) int {
+				for i, h := range slices.Backward(history) {
+					if h == what {
+						return i
+					}
+				}
+				return -1
+			}
+			once := c.solo + "-0"
+			if started := last("started " + once); last("ended "+once) < 0 || started < last("ended "+once) {
 				t.Errorf("two of what runs once: %q", history)
 			}
 			if c.early != "" {
 				name := c.early + "-0"
-				if started := at("started " + name + "~2"); started < 0 || started > at("ended "+name) {
+				if started := last("started " + name); started < 1 || started > last("ended "+name) {
 					t.Errorf("%s of the next version did not start first: %q", c.early, history)
 				}
 			}

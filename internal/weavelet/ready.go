@@ -20,6 +20,10 @@ const (
 	// readyPatience is how long a look at the components waits for methods Ready that have just been
 	// called: nearly all return at once, and their answers are not those of the last time then.
 	readyPatience = 20 * time.Millisecond
+
+	// readySilence is how long a method Ready may run until its component counts as not ready,
+	// whatever it has said before: it may wait for a lock that is never released.
+	readySilence = 3 * time.Second
 )
 
 // word is whether a component takes calls, as its method Ready has said last. The method is called
@@ -153,7 +157,7 @@ func (w *Weavelet) reason(p *part, now time.Time) (text string, denied bool) {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s is not ready: %v", p.name(), err), true
-	case !known:
+	case !known, running > readySilence:
 		return fmt.Sprintf("Ready of %s has run for %v", p.name(), running.Round(time.Millisecond)), false
 	}
 	return "", false
