@@ -64,6 +64,7 @@ var decoders = map[string]string{
 	"internal/event.decode":                    "FuzzRecord",
 	"internal/keeper.(*output).read":           "FuzzRead",
 	"internal/keeper.records":                  "FuzzJournal",
+	"internal/keeper.(*journal).shorten":       "FuzzJournal",
 	"internal/keeper.unfinished":               "FuzzJournal",
 	"internal/name.ParseComponent":             "FuzzParse",
 	"internal/name.ParseServer":                "FuzzParse",
