@@ -20,44 +20,6 @@ import (
 	"github.com/divisi-go/divisi/internal/pipe"
 )
 
-// EnvelopeHandler answers what a weavelet asks, and takes what it tells. Requests are answered
-// concurrently; log entries and spans come one after the other, in order.
-type EnvelopeHandler interface {
-	// ActivateComponent ensures that a component runs, and remembers that the weavelet wants
-	// to be told where, by Envelope.UpdateRoutingInfo.
-	ActivateComponent(context.Context, *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error)
-
-	// GetListenerAddress returns where the weavelet should listen.
-	GetListenerAddress(context.Context, *protos.GetListenerAddressRequest) (*protos.GetListenerAddressReply, error)
-
-	// ExportListener is told where the weavelet listens.
-	ExportListener(context.Context, *protos.ExportListenerRequest) (*protos.ExportListenerReply, error)
-
-	// HandleLogEntry takes a log entry.
-	HandleLogEntry(context.Context, *protos.LogEntry) error
-
-	// HandleTraceSpans takes spans.
-	HandleTraceSpans(context.Context, *protos.TraceSpans) error
-
-	// GetSelfCertificate returns the weavelet's certificate. This method and the next two are
-	// called only if EnvelopeInfo.Mtls is set.
-	GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (*protos.GetSelfCertificateReply, error)
-
-	// VerifyClientCertificate returns what the owner of a certificate may call.
-	VerifyClientCertificate(context.Context, *protos.VerifyClientCertificateRequest) (*protos.VerifyClientCertificateReply, error)
-
-	// VerifyServerCertificate returns an error unless the owner of a certificate may host a
-	// component.
-	VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (*protos.VerifyServerCertificateReply, error)
-}
-
-// ReportHandler is an EnvelopeHandler that takes reports, too. It is an extension: weavelets send them
-// if EnvelopeInfo.Features has protos.FeatureReports.
-type ReportHandler interface {
-	// HandleReport takes what a weavelet says without being asked.
-	HandleReport(context.Context, *protos.ReportRequest) (*protos.ReportReply, error)
-}
-
 // Envelope is a deployer's end of the conversation with one weavelet.
 type Envelope struct {
 	ctx          context.Context
@@ -70,7 +32,9 @@ type Envelope struct {
 	ended        chan struct{} // closed when Serve has read the conversation to its end
 	endTime      time.Duration
 
-	measuring sync.Mutex // held by GetMetrics: answers may leave out what has not changed
+	// measuring has an element while metrics are asked for, one request after the other: answers may
+	// leave out what has not changed.
+	measuring chan struct{}
 	measured  metrics.Importer
 
 	mu     sync.Mutex // guards lines, lost and heard
@@ -99,8 +63,8 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	if err != nil {
 		return nil, errors.Join(err, weaveletIn.Close(), toWeavelet.Close())
 	}
-	e := &Envelope{ctx: ctx, exited: make(chan struct{}), printed: make(chan struct{}),
-		ended: make(chan struct{}), endTime: endTime, logged: make(chan struct{}, 1)}
+	e := newEnvelope(ctx)
+	e.exited, e.printed, e.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
 	cmd.Env = append(os.Environ(), config.Env...)
 	cmd.Env = append(cmd.Env, "ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4")
@@ -152,6 +116,12 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	return e, nil
 }
 
+func newEnvelope(ctx context.Context) *Envelope {
+	return &Envelope{
+		ctx: ctx, endTime: endTime, logged: make(chan struct{}, 1), measuring: make(chan struct{}, 1),
+	}
+}
+
 func closeAll(files ...*os.File) error {
 	var errs []error
 	for _, f := range files {
@@ -163,7 +133,7 @@ func closeAll(files ...*os.File) error {
 // Attach returns an envelope for a weavelet that somebody else has started, and whose death
 // somebody else notices and tells by closing the envelope.
 func Attach(ctx context.Context, r io.ReadCloser, w io.WriteCloser, info *protos.EnvelopeInfo) (*Envelope, error) {
-	e := &Envelope{ctx: ctx, logged: make(chan struct{}, 1)}
+	e := newEnvelope(ctx)
 	if err := e.attach(r, w, info); err != nil {
 		return nil, err
 	}
@@ -303,19 +273,19 @@ const maxLines = 10_000
 // Serve answers the weavelet with h until the weavelet has ended, and returns why. A weavelet that
 // ended with success is no error.
 func (e *Envelope) Serve(h EnvelopeHandler) error {
-	h = &inOrder{EnvelopeHandler: h}
+	d := &dispatcher{handler: h}
 	over := make(chan error, 1)
-	go func() { over <- e.conversation.Serve(e.ctx, h) }()
+	go func() { over <- e.conversation.Serve(e.ctx, d.handle) }()
 	for {
 		select {
 		case <-e.logged:
-			e.handleLines(h)
+			e.handleLines(d)
 		case err := <-over:
 			// A weavelet that said what nobody understands is still there: it ends when it notices,
 			// or else is of no use.
 			e.conversation.Close()
 			if e.cmd == nil {
-				e.handleLines(h)
+				e.handleLines(d)
 				return err
 			}
 			close(e.ended)
@@ -323,40 +293,13 @@ func (e *Envelope) Serve(h EnvelopeHandler) error {
 			<-e.exited
 			kill.Stop()
 			<-e.printed
-			e.handleLines(h)
+			e.handleLines(d)
 			return e.exit
 		}
 	}
 }
 
-// inOrder hands on one log entry at a time: they come from the conversation and from what the
-// process prints.
-type inOrder struct {
-	EnvelopeHandler
-	mu sync.Mutex
-}
-
-func (h *inOrder) HandleLogEntry(ctx context.Context, entry *protos.LogEntry) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.EnvelopeHandler.HandleLogEntry(ctx, entry)
-}
-
-func (h *inOrder) HandleTraceSpans(ctx context.Context, spans *protos.TraceSpans) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.EnvelopeHandler.HandleTraceSpans(ctx, spans)
-}
-
-// HandleReport implements ReportHandler, for handlers that do.
-func (h *inOrder) HandleReport(ctx context.Context, r *protos.ReportRequest) (*protos.ReportReply, error) {
-	if handler, ok := h.EnvelopeHandler.(ReportHandler); ok {
-		return handler.HandleReport(ctx, r)
-	}
-	return nil, errors.ErrUnsupported
-}
-
-func (e *Envelope) handleLines(h EnvelopeHandler) {
+func (e *Envelope) handleLines(d *dispatcher) {
 	e.mu.Lock()
 	lines, lost := e.lines, e.lost
 	e.lines, e.lost = nil, 0
@@ -369,7 +312,7 @@ func (e *Envelope) handleLines(h EnvelopeHandler) {
 	}
 	for _, entry := range lines {
 		// A handler that cannot keep entries has nobody to tell.
-		_ = h.HandleLogEntry(e.ctx, entry)
+		_ = d.logEntry(e.ctx, entry)
 	}
 }
 

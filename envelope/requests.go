@@ -45,14 +45,38 @@ func (e *Envelope) Health(ctx context.Context) (*protos.GetHealthReply, error) {
 }
 
 // GetMetrics returns the weavelet's metrics. Concurrent calls wait for each other.
-func (e *Envelope) GetMetrics() ([]*metrics.MetricSnapshot, error) {
-	e.measuring.Lock()
-	defer e.measuring.Unlock()
-	reply, err := e.conversation.GetMetrics(e.ctx, &protos.GetMetricsRequest{})
-	if err != nil {
-		return nil, err
+func (e *Envelope) GetMetrics() ([]*metrics.MetricSnapshot, error) { return e.Metrics(e.ctx) }
+
+// Metrics is GetMetrics with a deadline. An answer that comes later is not lost, because the next one
+// of a weavelet of v0.20 would not repeat what it says.
+func (e *Envelope) Metrics(ctx context.Context) ([]*metrics.MetricSnapshot, error) {
+	select {
+	case e.measuring <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	return e.measured.Import(reply.Update), nil
+
+	type result struct {
+		all []*metrics.MetricSnapshot
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { <-e.measuring }()
+		reply, err := e.conversation.GetMetrics(e.ctx, &protos.GetMetricsRequest{})
+		if err != nil {
+			done <- result{err: err}
+			return
+		}
+		done <- result{all: e.measured.Import(reply.Update)}
+	}()
+
+	select {
+	case r := <-done:
+		return r.all, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // GetLoad returns the load of the weavelet's routed components.
@@ -65,8 +89,12 @@ func (e *Envelope) GetLoad() (*protos.LoadReport, error) {
 }
 
 // GetProfile takes a profile of the weavelet's process.
-func (e *Envelope) GetProfile(req *protos.GetProfileRequest) ([]byte, error) {
-	reply, err := e.conversation.GetProfile(e.ctx, req)
+func (e *Envelope) GetProfile(req *protos.GetProfileRequest) ([]byte, error) { return e.Profile(e.ctx, req) }
+
+// Profile is GetProfile with a deadline. When ctx ends, a weavelet that lists features ends the
+// profile.
+func (e *Envelope) Profile(ctx context.Context, req *protos.GetProfileRequest) ([]byte, error) {
+	reply, err := e.conversation.GetProfile(ctx, req)
 	if err != nil {
 		return nil, err
 	}

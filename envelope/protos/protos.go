@@ -113,6 +113,8 @@ const (
 	FeatureLogLines     = message.FeatureLogLines
 	FeatureLocalMetrics = message.FeatureLocalMetrics
 	FeatureReports      = message.FeatureReports
+	FeatureRedial       = message.FeatureRedial
+	FeatureLocalVerify  = message.FeatureLocalVerify
 )
 
 // Message is a message of the protocol.

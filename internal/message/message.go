@@ -19,6 +19,7 @@ type EnvelopeMsg struct {
 	GetSelfCertificateReply      *GetSelfCertificateReply      `json:"get_self_certificate_reply,omitempty"`
 	DrainRequest                 *DrainRequest                 `json:"drain_request,omitempty"` // extension
 	ReportReply                  *ReportReply                  `json:"report_reply,omitempty"`  // extension
+	Cancel                       int64                         `json:"cancel,omitempty"`        // extension: the request whose reply nobody waits for any more
 }
 
 func (m *EnvelopeMsg) visit(v *visitor) {
@@ -39,6 +40,7 @@ func (m *EnvelopeMsg) visit(v *visitor) {
 	message(v, 15, &m.GetSelfCertificateReply)
 	message(v, 1000, &m.DrainRequest)
 	message(v, 1001, &m.ReportReply)
+	number(v, 1002, &m.Cancel)
 }
 
 // WeaveletMsg is what a weavelet sends. Exactly one field besides Id and Error is set.
@@ -96,6 +98,11 @@ const (
 
 	// FeatureReports, of an envelope: it takes reports.
 	FeatureReports = "reports"
+
+	// FeatureRedial and FeatureLocalVerify are reserved: the weavelet dials a deployer that has come
+	// back, and it judges certificates itself.
+	FeatureRedial      = "redial"
+	FeatureLocalVerify = "local-verify"
 )
 
 // EnvelopeInfo is the envelope's half of the handshake.

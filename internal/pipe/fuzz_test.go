@@ -28,6 +28,8 @@ func FuzzConversation(f *testing.F) {
 		&protos.EnvelopeMsg{Id: -1, ActivateComponentReply: &protos.ActivateComponentReply{}}))
 	f.Add(stream(&protos.WeaveletMsg{WeaveletInfo: &protos.WeaveletInfo{DialAddr: "tcp://h:1"}}, &protos.WeaveletMsg{LogEntry: &protos.LogEntry{Msg: "m"}},
 		&protos.WeaveletMsg{Id: -1, Error: "no"}, &protos.WeaveletMsg{Id: -1}, &protos.WeaveletMsg{Id: 5}, &protos.WeaveletMsg{Id: -1 << 63}))
+	f.Add(stream(&protos.EnvelopeMsg{EnvelopeInfo: info}, &protos.EnvelopeMsg{Id: 7, GetHealthRequest: &protos.GetHealthRequest{}},
+		&protos.EnvelopeMsg{Cancel: 7}, &protos.EnvelopeMsg{Id: 7, Cancel: 7}))
 	f.Add(append(stream(&protos.EnvelopeMsg{EnvelopeInfo: info}), 0xff, 0xff, 0xff, 0x03, 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var toEnvelope, toWeavelet sink
@@ -35,10 +37,10 @@ func FuzzConversation(f *testing.F) {
 			if err := w.Hello(&protos.WeaveletInfo{DialAddr: "a"}); err != nil {
 				t.Fatal(err)
 			}
-			converse(t, &w.conn, &toEnvelope, data)
+			converse(t, w.conn, &toEnvelope, data)
 		}
 		if e, _, err := NewEnvelope(io.NopCloser(bytes.NewReader(data)), &toWeavelet, info); err == nil {
-			converse(t, &e.conn, &toWeavelet, data)
+			converse(t, e.conn, &toWeavelet, data)
 		}
 	})
 }

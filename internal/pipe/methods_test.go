@@ -22,33 +22,25 @@ func (h *heard) hear(format string, args ...any) error {
 	return errors.New("heard")
 }
 
-type recordingEnvelope struct {
-	EnvelopeHandler
-	heard
-}
+type recordingEnvelope struct{ heard }
 
-func (h *recordingEnvelope) ActivateComponent(_ context.Context, r *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error) {
-	return nil, h.hear("activate %s", r.Component)
-}
-
-func (h *recordingEnvelope) GetListenerAddress(_ context.Context, r *protos.GetListenerAddressRequest) (*protos.GetListenerAddressReply, error) {
-	return nil, h.hear("address %s", r.Name)
-}
-
-func (h *recordingEnvelope) ExportListener(_ context.Context, r *protos.ExportListenerRequest) (*protos.ExportListenerReply, error) {
-	return nil, h.hear("export %s", r.Listener)
-}
-
-func (h *recordingEnvelope) GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (*protos.GetSelfCertificateReply, error) {
-	return nil, h.hear("certificate")
-}
-
-func (h *recordingEnvelope) VerifyClientCertificate(_ context.Context, r *protos.VerifyClientCertificateRequest) (*protos.VerifyClientCertificateReply, error) {
-	return nil, h.hear("client %s", r.CertChain[0])
-}
-
-func (h *recordingEnvelope) VerifyServerCertificate(_ context.Context, r *protos.VerifyServerCertificateRequest) (*protos.VerifyServerCertificateReply, error) {
-	return nil, h.hear("server %s", r.TargetComponent)
+func (h *recordingEnvelope) handle(_ context.Context, m *protos.WeaveletMsg) (*protos.EnvelopeMsg, error) {
+	out := &protos.EnvelopeMsg{}
+	switch {
+	case m.ActivateComponentRequest != nil:
+		return out, h.hear("activate %s", m.ActivateComponentRequest.Component)
+	case m.GetListenerAddressRequest != nil:
+		return out, h.hear("address %s", m.GetListenerAddressRequest.Name)
+	case m.ExportListenerRequest != nil:
+		return out, h.hear("export %s", m.ExportListenerRequest.Listener)
+	case m.GetSelfCertificateRequest != nil:
+		return out, h.hear("certificate")
+	case m.VerifyClientCertificateRequest != nil:
+		return out, h.hear("client %s", m.VerifyClientCertificateRequest.CertChain[0])
+	case m.VerifyServerCertificateRequest != nil:
+		return out, h.hear("server %s", m.VerifyServerCertificateRequest.TargetComponent)
+	}
+	return out, Unknown(m.Id)
 }
 
 type recordingWeavelet struct {

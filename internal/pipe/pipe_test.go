@@ -87,21 +87,27 @@ func (h *weavelet) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingI
 	return nil, h.routing(r)
 }
 
+// handler handles what a weavelet sends.
+type handler interface {
+	handle(context.Context, *protos.WeaveletMsg) (*protos.EnvelopeMsg, error)
+}
+
 // envelope answers requests for addresses by a function, and keeps the logs.
 type envelope struct {
-	EnvelopeHandler
 	address func(name string) (string, error)
 	log     func(*protos.LogEntry)
 }
 
-func (h *envelope) GetListenerAddress(_ context.Context, r *protos.GetListenerAddressRequest) (*protos.GetListenerAddressReply, error) {
-	address, err := h.address(r.Name)
-	return &protos.GetListenerAddressReply{Address: address}, err
-}
-
-func (h *envelope) HandleLogEntry(_ context.Context, e *protos.LogEntry) error {
-	h.log(e)
-	return errors.New("an error that nobody hears")
+func (h *envelope) handle(_ context.Context, m *protos.WeaveletMsg) (*protos.EnvelopeMsg, error) {
+	switch {
+	case m.LogEntry != nil:
+		h.log(m.LogEntry)
+		return nil, errors.New("an error that nobody hears")
+	case m.GetListenerAddressRequest != nil:
+		address, err := h.address(m.GetListenerAddressRequest.Name)
+		return &protos.EnvelopeMsg{GetListenerAddressReply: &protos.GetListenerAddressReply{Address: address}}, err
+	}
+	return &protos.EnvelopeMsg{}, Unknown(m.Id)
 }
 
 var info = &protos.EnvelopeInfo{
@@ -109,7 +115,7 @@ var info = &protos.EnvelopeInfo{
 }
 
 // connect does the handshake, and serves both ends until the test is over.
-func connect(t *testing.T, l link, eh EnvelopeHandler, wh WeaveletHandler) (*Envelope, *Weavelet) {
+func connect(t *testing.T, l link, eh handler, wh WeaveletHandler) (*Envelope, *Weavelet) {
 	t.Helper()
 	type half struct {
 		e   *Envelope
@@ -138,7 +144,7 @@ func connect(t *testing.T, l link, eh EnvelopeHandler, wh WeaveletHandler) (*Env
 		t.Fatal(env.err)
 	}
 	var served sync.WaitGroup
-	served.Go(func() { env.e.Serve(t.Context(), eh) })
+	served.Go(func() { env.e.Serve(t.Context(), eh.handle) })
 	served.Go(func() { w.Serve(t.Context(), wh) })
 	t.Cleanup(func() {
 		env.e.Close()
@@ -280,7 +286,7 @@ func TestFloodWithoutServe(t *testing.T) {
 	}
 	e.Close()
 	logs := 0
-	err = e.Serve(t.Context(), &envelope{log: func(*protos.LogEntry) { logs++ }})
+	err = e.Serve(t.Context(), (&envelope{log: func(*protos.LogEntry) { logs++ }}).handle)
 	if err != ErrClosed || logs != 5000 {
 		t.Errorf("Serve: %v after %d entries; want all that had come", err, logs)
 	}
@@ -382,7 +388,7 @@ func TestEnd(t *testing.T) {
 				}
 				_, err := e.GetHealth(t.Context(), &protos.GetHealthRequest{})
 				check(t, "later call", err, tc.want)
-				check(t, "Serve", e.Serve(t.Context(), &envelope{}), tc.want)
+				check(t, "Serve", e.Serve(t.Context(), (&envelope{}).handle), tc.want)
 			})
 		}
 	}
@@ -468,7 +474,7 @@ func TestServeEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	over := errors.New("enough")
 	cancel(over)
-	if err := e.Serve(ctx, &envelope{}); err != over {
+	if err := e.Serve(ctx, (&envelope{}).handle); err != over {
 		t.Errorf("Serve: %v", err)
 	}
 	if _, err := e.GetHealth(t.Context(), &protos.GetHealthRequest{}); err != over {

@@ -97,7 +97,7 @@ func TestTooManyRequests(t *testing.T) {
 	defer e.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err = e.Serve(ctx, &envelope{address: func(string) (string, error) { <-ctx.Done(); return "", nil }})
+	err = e.Serve(ctx, (&envelope{address: func(string) (string, error) { <-ctx.Done(); return "", nil }}).handle)
 	if !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), fmt.Sprint(maxRequests)) {
 		t.Errorf("Serve: %v", err)
 	}
@@ -197,5 +197,101 @@ func TestFeatures(t *testing.T) {
 		}
 		e.Close()
 		w.Close()
+	}
+}
+
+// TestLargeLogsThatNobodyTakes: what waits for a handler is bounded in bytes, too.
+func TestLargeLogsThatNobodyTakes(t *testing.T) {
+	const size = 1 << 20
+	release, stuck := make(chan struct{}), make(chan struct{})
+	heard := make(chan string, 2*maxUnheardMemory/size)
+	first := true
+	eh := &envelope{
+		address: func(s string) (string, error) { return s, nil },
+		log: func(e *protos.LogEntry) {
+			if first {
+				first = false
+				close(stuck)
+				<-release
+			}
+			heard <- e.Msg
+		},
+	}
+	_, w := connect(t, links["os.Pipe"](t), eh, &weavelet{})
+	const sent = maxUnheardMemory/size + 10
+	for i := range sent {
+		if err := w.SendLogEntry(&protos.LogEntry{Msg: strings.Repeat("x", size)}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			<-stuck
+		}
+	}
+	if _, err := w.GetListenerAddress(t.Context(), &protos.GetListenerAddressRequest{}); err != nil {
+		t.Fatal(err) // by now everything has arrived
+	}
+	close(release)
+	for i := range maxUnheardMemory / size {
+		if msg := <-heard; len(msg) != size {
+			t.Fatalf("entry %d is %.100q", i, msg)
+		}
+	}
+	if msg := <-heard; msg != "10 messages dropped: they came faster than they were handled" {
+		t.Errorf("the last entry is %.100q", msg)
+	}
+}
+
+// TestLeave: a request whose asker no longer waits ends, wherever it is. A weavelet that lists no
+// features is not told.
+func TestLeave(t *testing.T) {
+	for _, features := range [][]string{nil, info.Features} {
+		l := links["os.Pipe"](t)
+		connected := make(chan *Envelope)
+		go func() {
+			e, _, err := NewEnvelope(l.envR, l.envW, info)
+			if err != nil {
+				t.Error(err)
+			}
+			connected <- e
+		}()
+		w, _, err := NewWeavelet(l.weaR, l.weaW)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Hello(&protos.WeaveletInfo{DialAddr: "a", Features: features}); err != nil {
+			t.Fatal(err)
+		}
+		e := <-connected
+
+		// The first request waits for Serve, the second one is being answered.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := e.GetHealth(ctx, &protos.GetHealthRequest{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that was left: %v", err)
+		}
+		begun, ended := make(chan struct{}, 2), make(chan error, 2)
+		go w.Serve(t.Context(), &weavelet{health: func(ctx context.Context) (*protos.GetHealthReply, error) {
+			begun <- struct{}{}
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return nil, nil
+		}})
+		ctx, cancel = context.WithCancel(t.Context())
+		go func() { <-begun; cancel() }()
+		if _, err := e.GetHealth(ctx, &protos.GetHealthRequest{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that was left: %v", err)
+		}
+		if features != nil {
+			if err := <-ended; err != errLeft {
+				t.Errorf("the request ends with %v", err)
+			}
+		}
+		e.Close()
+		w.Close()
+		if features == nil {
+			if err := <-ended; err == errLeft {
+				t.Error("a weavelet without features is told")
+			}
+		}
 	}
 }

@@ -7,43 +7,42 @@ import (
 	"io"
 	"slices"
 
-	"github.com/divisi-go/divisi/envelope/protomsg"
-	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/message"
 )
 
 // WeaveletHandler answers an envelope's requests. Its methods may be called concurrently.
 type WeaveletHandler interface {
-	GetHealth(context.Context, *protos.GetHealthRequest) (*protos.GetHealthReply, error)
-	GetMetrics(context.Context, *protos.GetMetricsRequest) (*protos.GetMetricsReply, error)
-	GetLoad(context.Context, *protos.GetLoadRequest) (*protos.GetLoadReply, error)
-	GetProfile(context.Context, *protos.GetProfileRequest) (*protos.GetProfileReply, error)
-	UpdateRoutingInfo(context.Context, *protos.UpdateRoutingInfoRequest) (
-		*protos.UpdateRoutingInfoReply, error)
-	UpdateComponents(context.Context, *protos.UpdateComponentsRequest) (
-		*protos.UpdateComponentsReply, error)
-	Drain(context.Context, *protos.DrainRequest) (*protos.DrainReply, error)
+	GetHealth(context.Context, *message.GetHealthRequest) (*message.GetHealthReply, error)
+	GetMetrics(context.Context, *message.GetMetricsRequest) (*message.GetMetricsReply, error)
+	GetLoad(context.Context, *message.GetLoadRequest) (*message.GetLoadReply, error)
+	GetProfile(context.Context, *message.GetProfileRequest) (*message.GetProfileReply, error)
+	UpdateRoutingInfo(context.Context, *message.UpdateRoutingInfoRequest) (
+		*message.UpdateRoutingInfoReply, error)
+	UpdateComponents(context.Context, *message.UpdateComponentsRequest) (
+		*message.UpdateComponentsReply, error)
+	Drain(context.Context, *message.DrainRequest) (*message.DrainReply, error)
 }
 
 // Weavelet is the weavelet's end of the conversation.
 type Weavelet struct {
-	conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]
+	*conn[*message.EnvelopeMsg, *message.WeaveletMsg]
 	extended bool // the envelope understands more than v0.20
 	reports  bool // the envelope takes reports
 }
 
 // NewWeavelet reads the envelope's half of the handshake. Hello sends the other half.
-func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *protos.EnvelopeInfo, error) {
-	c := &Weavelet{conn: conn[*protos.EnvelopeMsg, *protos.WeaveletMsg]{
-		r: r, w: w,
-		newIn:   func() *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} },
-		newOut:  func() *protos.WeaveletMsg { return &protos.WeaveletMsg{} },
-		split:   func(m *protos.EnvelopeMsg) (int64, string) { return m.Id, m.Error },
-		setID:   func(m *protos.WeaveletMsg, id int64, failure string) { m.Id, m.Error = id, failure },
-		dropped: func(int) *protos.EnvelopeMsg { return &protos.EnvelopeMsg{} }, // an envelope sends none
-	}}
-	c.init()
-	m := c.newIn()
-	if err := protomsg.Read(r, m); err != nil {
+func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *message.EnvelopeInfo, error) {
+	c := &Weavelet{conn: newConn(r, w, speech[*message.EnvelopeMsg, *message.WeaveletMsg]{
+		newIn:   func() *message.EnvelopeMsg { return &message.EnvelopeMsg{} },
+		newOut:  func() *message.WeaveletMsg { return &message.WeaveletMsg{} },
+		split:   func(m *message.EnvelopeMsg) (int64, string) { return m.Id, m.Error },
+		setID:   func(m *message.WeaveletMsg, id int64, failure string) { m.Id, m.Error = id, failure },
+		dropped: func(int) *message.EnvelopeMsg { return &message.EnvelopeMsg{} }, // an envelope sends none
+		cancels: func(m *message.EnvelopeMsg) int64 { return m.Cancel },
+	})}
+
+	m, err := c.receive()
+	if err != nil {
 		return nil, nil, err
 	}
 	info := m.EnvelopeInfo
@@ -53,20 +52,21 @@ func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *protos.Envelope
 	case info.App == "" || info.DeploymentId == "" || info.Id == "":
 		return nil, nil, errors.New("the EnvelopeInfo lacks the application, the deployment or the id")
 	}
+
 	c.extended = len(info.Features) > 0
-	c.reports = slices.Contains(info.Features, protos.FeatureReports)
+	c.reports = slices.Contains(info.Features, message.FeatureReports)
 	return c, info, nil
 }
 
 // Hello sends the weavelet's half of the handshake and begins to receive. An envelope that lists no
 // features is told of none: it is of v0.20.
-func (c *Weavelet) Hello(info *protos.WeaveletInfo) error {
+func (c *Weavelet) Hello(info *message.WeaveletInfo) error {
 	if !c.extended {
 		plain := *info
 		plain.Features = nil
 		info = &plain
 	}
-	if err := c.send(&protos.WeaveletMsg{WeaveletInfo: info}); err != nil {
+	if err := c.send(&message.WeaveletMsg{WeaveletInfo: info}); err != nil {
 		return err
 	}
 	go c.read()
@@ -75,114 +75,97 @@ func (c *Weavelet) Hello(info *protos.WeaveletInfo) error {
 
 // Serve answers requests until the conversation is over, and returns why.
 func (c *Weavelet) Serve(ctx context.Context, h WeaveletHandler) error {
-	return c.serve(ctx, func(ctx context.Context, m *protos.EnvelopeMsg) (*protos.WeaveletMsg, error) {
-		out := &protos.WeaveletMsg{}
+	return c.serve(ctx, func(ctx context.Context, m *message.EnvelopeMsg) (*message.WeaveletMsg, error) {
+		out := &message.WeaveletMsg{}
 		var err error
 		switch {
 		case m.GetHealthRequest != nil:
 			out.GetHealthReply, err = h.GetHealth(ctx, m.GetHealthRequest)
 			if out.GetHealthReply != nil && !c.extended {
-				out.GetHealthReply = &protos.GetHealthReply{Status: out.GetHealthReply.Status}
+				out.GetHealthReply = &message.GetHealthReply{Status: out.GetHealthReply.Status}
 			}
-			out.GetHealthReply, err = filled(out.GetHealthReply, err)
+			out.GetHealthReply, err = Filled(out.GetHealthReply, err)
 		case m.GetMetricsRequest != nil:
-			out.GetMetricsReply, err = filled(h.GetMetrics(ctx, m.GetMetricsRequest))
+			out.GetMetricsReply, err = Filled(h.GetMetrics(ctx, m.GetMetricsRequest))
 		case m.GetLoadRequest != nil:
-			out.GetLoadReply, err = filled(h.GetLoad(ctx, m.GetLoadRequest))
+			out.GetLoadReply, err = Filled(h.GetLoad(ctx, m.GetLoadRequest))
 		case m.GetProfileRequest != nil:
-			out.GetProfileReply, err = filled(h.GetProfile(ctx, m.GetProfileRequest))
+			out.GetProfileReply, err = Filled(h.GetProfile(ctx, m.GetProfileRequest))
 		case m.UpdateRoutingInfoRequest != nil:
-			out.UpdateRoutingInfoReply, err = filled(h.UpdateRoutingInfo(ctx, m.UpdateRoutingInfoRequest))
+			out.UpdateRoutingInfoReply, err = Filled(h.UpdateRoutingInfo(ctx, m.UpdateRoutingInfoRequest))
 		case m.UpdateComponentsRequest != nil:
-			out.UpdateComponentsReply, err = filled(h.UpdateComponents(ctx, m.UpdateComponentsRequest))
+			out.UpdateComponentsReply, err = Filled(h.UpdateComponents(ctx, m.UpdateComponentsRequest))
 		case m.DrainRequest != nil:
-			out.DrainReply, err = filled(h.Drain(ctx, m.DrainRequest))
+			out.DrainReply, err = Filled(h.Drain(ctx, m.DrainRequest))
 		default:
-			err = errUnknown(m.Id)
+			err = Unknown(m.Id)
 		}
 		return out, err
 	})
 }
 
 // ActivateComponent asks that a component runs somewhere.
-func (c *Weavelet) ActivateComponent(ctx context.Context, r *protos.ActivateComponentRequest) (
-	*protos.ActivateComponentReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{ActivateComponentRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.ActivateComponentReply), nil
+func (c *Weavelet) ActivateComponent(ctx context.Context, r *message.ActivateComponentRequest) (
+	*message.ActivateComponentReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{ActivateComponentRequest: r},
+		func(m *message.EnvelopeMsg) *message.ActivateComponentReply { return m.ActivateComponentReply })
 }
 
 // GetListenerAddress asks where to listen.
-func (c *Weavelet) GetListenerAddress(ctx context.Context, r *protos.GetListenerAddressRequest) (
-	*protos.GetListenerAddressReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{GetListenerAddressRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.GetListenerAddressReply), nil
+func (c *Weavelet) GetListenerAddress(ctx context.Context, r *message.GetListenerAddressRequest) (
+	*message.GetListenerAddressReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{GetListenerAddressRequest: r},
+		func(m *message.EnvelopeMsg) *message.GetListenerAddressReply { return m.GetListenerAddressReply })
 }
 
 // ExportListener says where a listener is.
-func (c *Weavelet) ExportListener(ctx context.Context, r *protos.ExportListenerRequest) (
-	*protos.ExportListenerReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{ExportListenerRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.ExportListenerReply), nil
+func (c *Weavelet) ExportListener(ctx context.Context, r *message.ExportListenerRequest) (
+	*message.ExportListenerReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{ExportListenerRequest: r},
+		func(m *message.EnvelopeMsg) *message.ExportListenerReply { return m.ExportListenerReply })
 }
 
 // GetSelfCertificate asks for the weavelet's certificate.
-func (c *Weavelet) GetSelfCertificate(ctx context.Context, r *protos.GetSelfCertificateRequest) (
-	*protos.GetSelfCertificateReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{GetSelfCertificateRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.GetSelfCertificateReply), nil
+func (c *Weavelet) GetSelfCertificate(ctx context.Context, r *message.GetSelfCertificateRequest) (
+	*message.GetSelfCertificateReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{GetSelfCertificateRequest: r},
+		func(m *message.EnvelopeMsg) *message.GetSelfCertificateReply { return m.GetSelfCertificateReply })
 }
 
 // VerifyClientCertificate asks who a client is.
-func (c *Weavelet) VerifyClientCertificate(ctx context.Context, r *protos.VerifyClientCertificateRequest) (
-	*protos.VerifyClientCertificateReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{VerifyClientCertificateRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.VerifyClientCertificateReply), nil
+func (c *Weavelet) VerifyClientCertificate(ctx context.Context, r *message.VerifyClientCertificateRequest) (
+	*message.VerifyClientCertificateReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{VerifyClientCertificateRequest: r},
+		func(m *message.EnvelopeMsg) *message.VerifyClientCertificateReply {
+			return m.VerifyClientCertificateReply
+		})
 }
 
 // VerifyServerCertificate asks whether a server may host a component.
-func (c *Weavelet) VerifyServerCertificate(ctx context.Context, r *protos.VerifyServerCertificateRequest) (
-	*protos.VerifyServerCertificateReply, error) {
-	in, err := c.call(ctx, &protos.WeaveletMsg{VerifyServerCertificateRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.VerifyServerCertificateReply), nil
+func (c *Weavelet) VerifyServerCertificate(ctx context.Context, r *message.VerifyServerCertificateRequest) (
+	*message.VerifyServerCertificateReply, error) {
+	return ask(ctx, c.conn, &message.WeaveletMsg{VerifyServerCertificateRequest: r},
+		func(m *message.EnvelopeMsg) *message.VerifyServerCertificateReply {
+			return m.VerifyServerCertificateReply
+		})
 }
 
 // Report says something that the envelope has not asked for. The error is errors.ErrUnsupported if
 // the envelope takes no reports.
-func (c *Weavelet) Report(ctx context.Context, r *protos.ReportRequest) (*protos.ReportReply, error) {
+func (c *Weavelet) Report(ctx context.Context, r *message.ReportRequest) (*message.ReportReply, error) {
 	if !c.reports {
 		return nil, fmt.Errorf("the envelope takes no reports: %w", errors.ErrUnsupported)
 	}
-	in, err := c.call(ctx, &protos.WeaveletMsg{ReportRequest: r})
-	if err != nil {
-		return nil, err
-	}
-	return orEmpty(in.ReportReply), nil
+	return ask(ctx, c.conn, &message.WeaveletMsg{ReportRequest: r},
+		func(m *message.EnvelopeMsg) *message.ReportReply { return m.ReportReply })
 }
 
 // SendLogEntry sends a log entry, which is not answered.
-func (c *Weavelet) SendLogEntry(e *protos.LogEntry) error {
-	return c.send(&protos.WeaveletMsg{LogEntry: e})
+func (c *Weavelet) SendLogEntry(e *message.LogEntry) error {
+	return c.send(&message.WeaveletMsg{LogEntry: e})
 }
 
 // SendTraceSpans sends spans, which are not answered.
-func (c *Weavelet) SendTraceSpans(s *protos.TraceSpans) error {
-	return c.send(&protos.WeaveletMsg{TraceSpans: s})
+func (c *Weavelet) SendTraceSpans(s *message.TraceSpans) error {
+	return c.send(&message.WeaveletMsg{TraceSpans: s})
 }
