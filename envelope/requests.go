@@ -89,7 +89,9 @@ func (e *Envelope) GetLoad() (*protos.LoadReport, error) {
 }
 
 // GetProfile takes a profile of the weavelet's process.
-func (e *Envelope) GetProfile(req *protos.GetProfileRequest) ([]byte, error) { return e.Profile(e.ctx, req) }
+func (e *Envelope) GetProfile(req *protos.GetProfileRequest) ([]byte, error) {
+	return e.Profile(e.ctx, req)
+}
 
 // Profile is GetProfile with a deadline. When ctx ends, a weavelet that lists features ends the
 // profile.

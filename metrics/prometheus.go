@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func writeHistogram(b *bufio.Writer, m Metric) {
 	var count uint64
 	for i, n := range m.Counts {
 		count += n
-		if i < len(m.Bounds) {
+		if i < len(m.Bounds) && !math.IsInf(m.Bounds[i], 1) { // that one comes last, for all
 			writeSample(b, m.Name+"_bucket", m.Labels, number(m.Bounds[i]), strconv.FormatUint(count, 10))
 		}
 	}

@@ -27,7 +27,8 @@ func TestWritePrometheus(t *testing.T) {
 	all = append(all,
 		Metric{Type: GaugeType, Name: "requests", Labels: []Label{{"zone", "of another type"}}, Value: 1},
 		Metric{Name: "remote", Labels: []Label{{"bad-name", "\xfe"}}, Value: 7},
-		Metric{Type: HistogramType, Name: "short", Bounds: []float64{1, 2}, Counts: []uint64{4}})
+		Metric{Type: HistogramType, Name: "short", Bounds: []float64{1, 2}, Counts: []uint64{4}},
+		Metric{Type: HistogramType, Name: "unbounded", Bounds: []float64{1, math.Inf(1)}, Counts: []uint64{4, 2, 0}})
 
 	var got strings.Builder
 	if err := WritePrometheus(&got, all); err != nil {

@@ -5,6 +5,7 @@ package processes_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -325,6 +326,7 @@ func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 			}
 		})
 	}
+	interrupt(t, d)
 	profiles, err := d.Profile(t.Context(), "c", "cpu", time.Second)
 	close(over)
 	burning.Wait()
@@ -339,5 +341,28 @@ func TestMetricsSumAndProfileNamesHotFunction(t *testing.T) {
 		if !slices.ContainsFunc(p.Function, func(f *profile.Function) bool { return f.Name == "main.burnCycles" }) {
 			t.Errorf("the profile does not name main.burnCycles:\n%s", p)
 		}
+	}
+}
+
+// interrupt takes a long profile and interrupts it.
+func interrupt(t *testing.T, d *deployment) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Profile(ctx, "c", "cpu", 10*time.Minute)
+		ended <- err
+	}()
+
+	// It has begun when another one has to wait for it.
+	for begun := false; !begun; {
+		wait, giveUp := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := d.Profile(wait, "c", "cpu", time.Millisecond)
+		giveUp()
+		begun = err != nil
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupted profile: %v", err)
 	}
 }

@@ -147,15 +147,8 @@ func (d *Deployer) Metrics(ctx context.Context) ([]control.ReplicaMetrics, error
 	var wait sync.WaitGroup
 	for i, c := range list {
 		wait.Go(func() {
-			answered := make(chan []*deployed.MetricSnapshot, 1)
-			go func() {
-				if snapshots, err := c.env.GetMetrics(); err == nil {
-					answered <- append([]*deployed.MetricSnapshot{}, snapshots...)
-				}
-			}()
-			select {
-			case answers[i] = <-answered:
-			case <-ctx.Done():
+			if snapshots, err := c.env.Metrics(ctx); err == nil {
+				answers[i] = append([]*deployed.MetricSnapshot{}, snapshots...)
 			}
 		})
 	}
@@ -223,34 +216,30 @@ func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.
 // profiles takes profiles of replicas at the same time.
 func profiles(ctx context.Context, list []conversation, request *protos.GetProfileRequest) (
 	[]control.ReplicaProfile, error) {
-	type result struct {
-		data []byte
-		err  error
-	}
-	results := make([]chan result, len(list))
+	taken := make([][]byte, len(list))
+	failed := make([]error, len(list))
+	var wait sync.WaitGroup
 	for i, c := range list {
-		results[i] = make(chan result, 1)
-		go func() {
-			data, err := c.env.GetProfile(request)
-			results[i] <- result{data, err}
-		}()
+		wait.Go(func() {
+			data, err := c.env.Profile(ctx, request)
+			taken[i] = data
+			if err != nil {
+				failed[i] = fmt.Errorf("%s: %w", c.name, err)
+			}
+		})
+	}
+	wait.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 
-	var taken []control.ReplicaProfile
-	var failures []error
+	var answers []control.ReplicaProfile
 	for i, c := range list {
-		select {
-		case r := <-results[i]:
-			if r.err != nil {
-				failures = append(failures, fmt.Errorf("%s: %w", c.name, r.err))
-				continue
-			}
-			taken = append(taken, control.ReplicaProfile{
-				Name: c.name, Version: c.version, Group: c.group, Profile: r.data,
+		if failed[i] == nil {
+			answers = append(answers, control.ReplicaProfile{
+				Name: c.name, Version: c.version, Group: c.group, Profile: taken[i],
 			})
-		case <-ctx.Done(): // a weavelet goes on, for nobody
-			return nil, context.Cause(ctx)
 		}
 	}
-	return taken, errors.Join(failures...)
+	return answers, errors.Join(failed...)
 }
