@@ -328,8 +328,8 @@ func TestHostileServer(t *testing.T) {
 	}
 }
 
-// TestManyStrangers: of connections that do not say who they are only so many are kept, and one
-// that does is welcome as soon as there is room.
+// TestManyStrangers cannot keep others out: the connections that have said nothing make room, the
+// oldest first, and then those that have not said who they are.
 func TestManyStrangers(t *testing.T) {
 	l, err := Listen("tcp://127.0.0.1:0")
 	if err != nil {
@@ -337,28 +337,47 @@ func TestManyStrangers(t *testing.T) {
 	}
 	const most = 3
 	h := serve(t, l, ServerOptions{MaxHandshakes: most, Lookup: handlers{1: echo}.lookup})
-	var kept, refused []net.Conn
-	for range most + 2 {
+	var strangers []net.Conn
+	arrive := func(says string) {
+		t.Helper()
 		nc, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer nc.Close()
+		t.Cleanup(func() { nc.Close() })
 		nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if len(kept) < most {
-			kept = append(kept, nc)
-			eventually(t, "it is counted", func() bool { return h.arriving.Load() == int64(len(kept)) })
-			continue
+		if _, err := nc.Write([]byte(says)); err != nil {
+			t.Fatal(err)
 		}
-		refused = append(refused, nc)
-		if _, err := nc.Read(make([]byte, 1)); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("connection %d is kept: %v", len(kept)+len(refused), err)
+		strangers = append(strangers, nc)
+		eventually(t, "it has arrived", func() bool {
+			h.arrivals.mu.Lock()
+			defer h.arrivals.mu.Unlock()
+			n := len(h.arrivals.conns)
+			return n == min(len(strangers), most) && h.arrivals.conns[n-1].heard.Load() == (says != "") &&
+				h.arrivals.conns[n-1].RemoteAddr().String() == nc.LocalAddr().String()
+		})
+	}
+	gone := func(i int) {
+		t.Helper()
+		if _, err := strangers[i].Read(make([]byte, 1)); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("connection %d is kept: %v", i, err)
 		}
 	}
-	kept[0].Close()
-	p := newPool(t, PoolOptions{}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
-	if n := h.Stats().Refused; n < uint64(len(refused)) {
-		t.Errorf("%d refusals, want at least %d", n, len(refused))
+
+	begun := string(wire.AppendPreface(nil, wire.Version, wire.Version)[:2])
+	for _, says := range []string{begun, "", begun, "", begun} {
+		arrive(says)
+	}
+	gone(1)
+	gone(3)
+	for range 100 {
+		p := newPool(t, PoolOptions{}, h)
+		mustCall(t, p, &Request{Method: Key{1}})
+		p.Close()
+	}
+	gone(0)
+	if n := h.Stats().Refused; n < 3 {
+		t.Errorf("%d refusals, want at least 3", n)
 	}
 }

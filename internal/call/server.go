@@ -48,8 +48,8 @@ type ServerOptions struct {
 	// MaxInFlight is how many handlers run at a time, on all connections; calls beyond are
 	// answered OVERLOADED. Default 8192.
 	MaxInFlight int
-	// MaxHandshakes is how many connections may be at the point of saying who they are; those
-	// beyond are closed at once. Default 1024.
+	// MaxHandshakes is how many connections may be at the point of saying who they are. One more
+	// takes the place of the oldest one that has said nothing, or else of the oldest. Default 1024.
 	MaxHandshakes int
 	// Linger is how long Drain waits, after the last call, for callers to hang up: whatever
 	// they sent before they heard of the drain is answered DRAINING instead of being cut
@@ -72,7 +72,7 @@ type Server struct {
 	o        ServerOptions
 	refused  refusals
 	running  atomic.Int64 // handlers
-	arriving atomic.Int64 // connections in their handshakes
+	arrivals arrivals
 	calls    atomic.Uint64
 	errors   atomic.Uint64
 	draining atomic.Bool
@@ -87,6 +87,7 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	s := &Server{o: o.withDefaults(), sessions: map[*session]struct{}{}, changed: make(chan struct{})}
 	s.refused.log = s.o.Logger
+	s.arrivals.most = s.o.MaxHandshakes
 	return s
 }
 
@@ -146,20 +147,25 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	}
 }
 
-// admit does the handshakes.
+// admit finds room for a connection and does the handshakes.
 func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
-	defer s.arriving.Add(-1)
-	if s.arriving.Add(1) > int64(s.o.MaxHandshakes) {
-		return nil, fmt.Errorf("%d other connections are in their handshakes", s.o.MaxHandshakes)
-	}
+	arrival := s.arrivals.enter(nc)
+	defer s.arrivals.leave(arrival)
+	ss, err := s.identify(ctx, nc, arrival)
+	return ss, arrival.why(err)
+}
+
+// identify does the handshakes of a connection that has arrived.
+func (s *Server) identify(ctx context.Context, nc net.Conn, arrival *arrival) (*session, error) {
 	nc.SetDeadline(time.Now().Add(s.o.Conn.HandshakeTimeout))
 	peer := Peer{Addr: nc.RemoteAddr().String()}
+	var stream net.Conn = arrival
 	if s.o.TLS != nil {
-		tc := tls.Server(nc, s.o.TLS)
+		tc := tls.Server(arrival, s.o.TLS)
 		if err := tc.HandshakeContext(ctx); err != nil {
 			return nil, err
 		}
-		nc = tc
+		nc, stream = tc, tc
 		if s.o.Authorize != nil {
 			state := tc.ConnectionState()
 			rights, err := s.o.Authorize(&state)
@@ -169,7 +175,8 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
 			peer.Rights = rights
 		}
 	}
-	hello, err := welcome(nc, &s.o.Conn)
+
+	hello, err := welcome(stream, &s.o.Conn)
 	if err != nil {
 		return nil, err
 	}
