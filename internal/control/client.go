@@ -16,15 +16,16 @@ import (
 	"time"
 )
 
-// Client is a client of one application's API.
+// Client is a client of one application's part of the API.
 type Client struct {
 	socket string
+	app    string
 	http   *http.Client
 }
 
-// NewClient returns a client of the API on a socket.
-func NewClient(socket string) *Client {
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
+// NewClient returns a client of an application behind a door.
+func NewClient(socket, app string) *Client {
+	return &Client{socket: socket, app: app, http: &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -58,13 +59,10 @@ func (c *Client) request(ctx context.Context, method, path string, form url.Valu
 	}
 	defer response.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxValue))
-	var r refusal
-	_ = json.Unmarshal(text, &r)
-	err = errors.New(cmp.Or(r.Error, strings.TrimSpace(string(text)), response.Status))
-	if response.StatusCode == http.StatusBadRequest {
-		err = &RequestError{err}
-	}
-	return nil, err
+	e := &Error{Code: Failed}
+	_ = json.Unmarshal(text, e)
+	e.Text = cmp.Or(e.Text, strings.TrimSpace(string(text)), response.Status)
+	return nil, e
 }
 
 func (c *Client) do(ctx context.Context, method, path string, form url.Values, v any) error {
@@ -76,19 +74,19 @@ func (c *Client) do(ctx context.Context, method, path string, form url.Values, v
 	return json.NewDecoder(io.LimitReader(body, maxReply)).Decode(v)
 }
 
-// Status returns what is known about the application.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.do(ctx, "GET", "/v1/status", nil, &s)
+// of returns the path of a subject of the application.
+func (c *Client) of(subject string) string {
+	return "/v1/apps/" + url.PathEscape(c.app) + "/" + subject
 }
 
-// Info returns what else there is to know.
-func (c *Client) Info(ctx context.Context) (i Info, err error) {
-	return i, c.do(ctx, "GET", "/v1/info", nil, &i)
+// Status returns what is known about the application.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.do(ctx, "GET", c.of("status"), nil, &s)
 }
 
 // Metrics returns the metrics of all replicas that answer.
 func (c *Client) Metrics(ctx context.Context) (m []ReplicaMetrics, err error) {
-	return m, c.do(ctx, "GET", "/v1/metrics", nil, &m)
+	return m, c.do(ctx, "GET", c.of("metrics"), nil, &m)
 }
 
 // Profile takes profiles of one replica of every group, or of one group. If some fail, there is
@@ -96,13 +94,13 @@ func (c *Client) Metrics(ctx context.Context) (m []ReplicaMetrics, err error) {
 func (c *Client) Profile(ctx context.Context, group, kind string, length time.Duration) (
 	p Profiles, err error) {
 	form := url.Values{"group": {group}, "kind": {kind}, "duration": {length.String()}}
-	return p, c.do(ctx, "POST", "/v1/profile", form, &p)
+	return p, c.do(ctx, "POST", c.of("profile"), form, &p)
 }
 
 // Stop drains and stops the application, and returns when the process that ran it has closed
 // everything.
 func (c *Client) Stop(ctx context.Context) error {
-	err := c.do(ctx, "POST", "/v1/stop", nil, &Status{})
+	err := c.do(ctx, "POST", c.of("stop"), nil, &Status{})
 	// If that process is killed meanwhile, there is no answer; but then it has stopped.
 	if err != nil && !gone(err) {
 		return err
@@ -137,10 +135,10 @@ func gone(err error) bool {
 	return false
 }
 
-// Stream hands on the values of a stream until it ends, or ctx does.
+// Stream hands on the values of a stream, "logs" or "events", until it ends or ctx does.
 func (c *Client) Stream(ctx context.Context, name string, form url.Values,
 	show func(json.RawMessage) error) error {
-	body, err := c.request(ctx, "GET", "/v1/"+name, form)
+	body, err := c.request(ctx, "GET", c.of(name), form)
 	if err != nil {
 		return err
 	}
@@ -148,9 +146,9 @@ func (c *Client) Stream(ctx context.Context, name string, form url.Values,
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxValue)
 	for lines.Scan() {
-		var r refusal
-		if json.Unmarshal(lines.Bytes(), &r) == nil && r.Error != "" {
-			return errors.New(r.Error)
+		var e Error
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Text != "" {
+			return &e
 		}
 		if err := show(lines.Bytes()); err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -60,7 +59,8 @@ func runtimeDir(t *testing.T) string {
 // serve serves an application on a socket that has its name, and returns what ends it and waits for the end.
 func serve(t *testing.T, s *Server, dir string) (end func()) {
 	t.Helper()
-	if err := s.Listen(filepath.Join(dir, s.App.Status().App+".sock")); err != nil {
+	s.Name = s.App.Status().App
+	if err := s.Listen(filepath.Join(dir, s.Name+".sock")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,15 +83,15 @@ func serve(t *testing.T, s *Server, dir string) (end func()) {
 
 func TestRequests(t *testing.T) {
 	app := newApplication("shop")
-	s := &Server{App: app, Info: Info{Pid: 4711, Admin: "http://127.0.0.1:1", LogDir: "/logs"}}
+	s := &Server{App: app, Controller: Controller{Pid: 4711, Page: "http://127.0.0.1:1", LogDir: "/logs"}}
 	serve(t, s, runtimeDir(t))
-	c := NewClient(s.Info.Socket)
+	c := NewClient(s.Controller.Socket, "shop")
 	ctx := t.Context()
 	if status, err := c.Status(ctx); err != nil || status.App != "shop" || len(status.Replicas) != 1 {
 		t.Errorf("status: %+v, %v", status, err)
 	}
-	if info, err := c.Info(ctx); err != nil || info != s.Info {
-		t.Errorf("info: %+v, %v", info, err)
+	if status, err := c.Status(ctx); err != nil || status.Controller != s.Controller || s.Controller.Socket == "" {
+		t.Errorf("the controller: %+v, %v", status.Controller, err)
 	}
 	if m, err := c.Metrics(ctx); err != nil || m[0].Metrics[0].Value != 3 {
 		t.Errorf("metrics: %v, %v", m, err)
@@ -105,19 +105,22 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// hinted is an error with a way out, as other packages have them.
+type hinted struct{ error }
+
+func (hinted) Hint() string { return "try again" }
+
 func TestRefusals(t *testing.T) {
 	app := newApplication("shop")
-	app.metrics, app.profile = errors.New("no metrics"), errors.New("no profile")
-	s := &Server{App: app, Info: Info{Pid: 4711}, Streams: map[string]Stream{
-		"odd": func(context.Context, url.Values, func(any) error) error {
-			return &RequestError{errors.New("odd parameters")}
-		},
-		"broken": func(_ context.Context, _ url.Values, emit func(any) error) error {
-			return errors.Join(emit("first"), errors.New("broken stream"))
-		},
+	app.metrics, app.profile = errors.New("no metrics"), hinted{errors.New("no profile")}
+	s := &Server{App: app, Logs: func(_ context.Context, v url.Values, emit func(any) error) error {
+		if v.Get("odd") != "" {
+			return &Error{Code: Invalid, Text: "odd parameters"}
+		}
+		return errors.Join(emit("first"), errors.New("broken stream"))
 	}}
 	serve(t, s, runtimeDir(t))
-	c := NewClient(s.Info.Socket)
+	c := NewClient(s.Controller.Socket, "shop")
 	ctx := t.Context()
 	shown := 0
 	show := func(json.RawMessage) error { shown++; return nil }
@@ -125,23 +128,25 @@ func TestRefusals(t *testing.T) {
 	_, profileErr := c.Profile(ctx, "none", "cpu", time.Second)
 	_, kindErr := c.Profile(ctx, "", "block", time.Second)
 	_, lengthErr := c.Profile(ctx, "", "cpu", 11*time.Minute)
+	_, otherErr := NewClient(s.Controller.Socket, "store").Status(ctx)
 	for _, tt := range []struct {
-		err   error
-		want  string
-		asker bool // is to blame
+		err  error
+		want Error
 	}{
-		{metricsErr, "no metrics", false},
-		{profileErr, "no profile", false},
-		{kindErr, `kind "block" is neither cpu nor heap`, true},
-		{lengthErr, `duration "11m0s" is not between 0 and 10m0s`, true},
-		{c.Stream(ctx, "odd", nil, show), "odd parameters", true},
-		{c.Stream(ctx, "broken", nil, show), "broken stream", false},
-		{c.Stream(ctx, "none", nil, show), "there is no GET /v1/none", false},
-		{c.do(ctx, "DELETE", "/v1/status", nil, nil), "there is no DELETE /v1/status", false},
+		{metricsErr, Error{"no metrics", Failed, ""}},
+		{profileErr, Error{"no profile", Failed, "try again"}},
+		{kindErr, Error{`kind "block" is neither cpu nor heap`, Invalid, ""}},
+		{lengthErr, Error{`duration "11m0s" is not between 0 and 10m0s`, Invalid, ""}},
+		{otherErr, Error{`no application "store" is behind this door`, NotFound,
+			"this is the door of shop: divisi where lists them"}},
+		{c.Stream(ctx, "logs", url.Values{"odd": {"1"}}, nil), Error{"odd parameters", Invalid, ""}},
+		{c.Stream(ctx, "logs", nil, show), Error{"broken stream", Failed, ""}},
+		{c.Stream(ctx, "none", nil, show), Error{"there is no GET /v1/apps/shop/none", NotFound, ""}},
+		{c.do(ctx, "DELETE", "/v1/servers", nil, nil), Error{"there is no DELETE /v1/servers", NotFound, ""}},
 	} {
-		var wrong *RequestError
-		if tt.err == nil || tt.err.Error() != tt.want || errors.As(tt.err, &wrong) != tt.asker {
-			t.Errorf("got %v (%T), want %q", tt.err, tt.err, tt.want)
+		var e *Error
+		if !errors.As(tt.err, &e) || *e != tt.want {
+			t.Errorf("got %#v, want %#v", tt.err, tt.want)
 		}
 	}
 	if shown != 1 {
@@ -151,26 +156,24 @@ func TestRefusals(t *testing.T) {
 
 func TestStream(t *testing.T) {
 	lines := make(chan string)
-	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}, Streams: map[string]Stream{
-		"lines": func(ctx context.Context, v url.Values, emit func(any) error) error {
-			for {
-				select {
-				case l := <-lines:
-					if err := emit(v.Get("prefix") + l); err != nil {
-						return err
-					}
-				case <-ctx.Done():
-					return emit("bye") // what is left to say at the end is said
+	s := &Server{App: newApplication("shop"), Logs: func(ctx context.Context, v url.Values, emit func(any) error) error {
+		for {
+			select {
+			case l := <-lines:
+				if err := emit(v.Get("prefix") + l); err != nil {
+					return err
 				}
+			case <-ctx.Done():
+				return emit("bye") // what is left to say at the end is said
 			}
-		},
+		}
 	}}
 	end := serve(t, s, runtimeDir(t))
-	c := NewClient(s.Info.Socket)
+	c := NewClient(s.Controller.Socket, "shop")
 	got := make(chan string)
 	over := make(chan error)
 	go func() {
-		over <- c.Stream(t.Context(), "lines", url.Values{"prefix": {"<&"}}, func(m json.RawMessage) error {
+		over <- c.Stream(t.Context(), "logs", url.Values{"prefix": {"<&"}}, func(m json.RawMessage) error {
 			got <- string(m)
 			return nil
 		})
@@ -193,18 +196,16 @@ func TestStream(t *testing.T) {
 
 func TestStreamEndsWithItsReader(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
-	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}, Streams: map[string]Stream{
-		"silent": func(ctx context.Context, _ url.Values, emit func(any) error) error {
-			close(began)
-			<-ctx.Done()
-			close(ended)
-			return nil
-		},
+	s := &Server{App: newApplication("shop"), Logs: func(ctx context.Context, _ url.Values, emit func(any) error) error {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return nil
 	}}
 	serve(t, s, runtimeDir(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)
-	go func() { over <- NewClient(s.Info.Socket).Stream(ctx, "silent", nil, nil) }()
+	go func() { over <- NewClient(s.Controller.Socket, "shop").Stream(ctx, "logs", nil, nil) }()
 	<-began
 	cancel()
 	if err := <-over; !errors.Is(err, context.Canceled) {
@@ -216,10 +217,10 @@ func TestStreamEndsWithItsReader(t *testing.T) {
 // Stop returns when the server is gone as well, not with the first answer.
 func TestStop(t *testing.T) {
 	app := newApplication("shop")
-	s := &Server{App: app, Info: Info{Pid: 4711}}
+	s := &Server{App: app}
 	end := serve(t, s, runtimeDir(t))
 	over := make(chan error)
-	go func() { over <- NewClient(s.Info.Socket).Stop(t.Context()) }()
+	go func() { over <- NewClient(s.Controller.Socket, "shop").Stop(t.Context()) }()
 	<-app.stopped
 	select {
 	case err := <-over:
@@ -235,11 +236,11 @@ func TestStop(t *testing.T) {
 
 func TestStopGivesUp(t *testing.T) {
 	app := newApplication("shop")
-	s := &Server{App: app, Info: Info{Pid: 4711}}
+	s := &Server{App: app}
 	serve(t, s, runtimeDir(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)
-	go func() { over <- NewClient(s.Info.Socket).Stop(ctx) }()
+	go func() { over <- NewClient(s.Controller.Socket, "shop").Stop(ctx) }()
 	<-app.stopped
 	cancel()
 	if err := <-over; !errors.Is(err, context.Canceled) {
@@ -307,31 +308,11 @@ func TestFindWithSilentApplication(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	list, err := Find(t.Context(), []string{shop.Info.Socket, silent})
+	list, err := Find(t.Context(), []string{shop.Controller.Socket, silent})
 	if len(list) != 1 || list[0].Status.App != "shop" {
 		t.Errorf("found %+v", list)
 	}
 	if err == nil || !strings.Contains(err.Error(), silent) {
 		t.Errorf("got %v, want an error about %s", err, silent)
-	}
-}
-
-// The API is what curl sees.
-func TestByHand(t *testing.T) {
-	s := &Server{App: newApplication("shop"), Info: Info{Pid: 4711}}
-	serve(t, s, runtimeDir(t))
-	client := NewClient(s.Info.Socket).http
-	response, err := client.Get("http://divisi/v1/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/json" ||
-		!strings.Contains(string(body), "\n  \"app\": \"shop\",\n") {
-		t.Errorf("%s %v\n%s", response.Status, response.Header, body)
 	}
 }

@@ -1,16 +1,20 @@
 // Package control is the API by which running applications are looked at and stopped: JSON over
-// HTTP on a Unix socket that only its user can reach. Each application has one:
+// HTTP on a Unix socket that only its user can reach, the door. The command divisi where says where
+// it is:
 //
-//	curl --unix-socket SOCKET http://divisi/v1/status
+//	curl --unix-socket SOCKET http://divisi/v1/servers
 //
-//	GET  /v1/status    the state of everything
-//	GET  /v1/info      process, socket and folders of the one who runs the application
-//	GET  /v1/metrics   the metrics of all replicas, by their names
-//	POST /v1/profile   profiles in pprof's format; parameters kind, group, duration
-//	POST /v1/stop      drains and stops everything, and answers when it has
-//	GET  /v1/STREAM    values, one on a line, such as logs and events
+//	GET  /v1/servers              all processes, those that should run as well
+//	GET  /v1/apps                 the applications
+//	GET  /v1/apps/{app}/status    the state of everything
+//	GET  /v1/apps/{app}/metrics   the metrics of all replicas
+//	POST /v1/apps/{app}/profile   profiles in pprof's format; parameters kind, group, duration
+//	POST /v1/apps/{app}/stop      drains and stops everything, and answers when it has
+//	GET  /v1/apps/{app}/logs      entries, one on a line; parameters are those of divisi logs
+//	GET  /v1/apps/{app}/events    what happened lately, and what happens, one on a line
 //
-// A refusal is an object with the member "error". Members are added to answers, never renamed.
+// A refusal is an [Error]. Members are added to answers, never renamed, and readers skip what they
+// do not know.
 package control
 
 import (
@@ -22,6 +26,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // Application is what the API shows. A deployer is one.
@@ -33,31 +39,16 @@ type Application interface {
 	Over() <-chan struct{}
 }
 
-// Info is what else there is to know about an application.
-type Info struct {
-	Pid    int    `json:"pid"`     // of the process that runs it
-	Socket string `json:"socket"`  // of this API
-	Admin  string `json:"admin"`   // address of the live page, "" if there is none
-	LogDir string `json:"log_dir"` // where its processes' logs are
-}
-
-// Stream hands values to emit until ctx ends, or there are no more. What the parameters ask for
-// and cannot be had is an error of type *RequestError.
+// Stream hands values to emit until ctx ends, or there are no more.
 type Stream func(ctx context.Context, parameters url.Values, emit func(any) error) error
-
-// RequestError is an error that the one who asks has made.
-type RequestError struct{ Err error }
-
-func (e *RequestError) Error() string { return e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e *RequestError) Unwrap() error { return e.Err }
 
 // Server serves the API of one application.
 type Server struct {
-	App     Application
-	Info    Info
-	Streams map[string]Stream // by the name in their paths
+	Name       string // of the application
+	App        Application
+	Controller Controller
+	Logs       Stream
+	Events     *event.Log
 
 	listener net.Listener
 }
@@ -67,7 +58,7 @@ const lastAnswers = 2 * time.Second
 
 // Listen opens the socket, which must be in a folder that only its user can enter.
 func (s *Server) Listen(socket string) error {
-	s.Info.Socket = socket
+	s.Controller.Socket = socket
 	var err error
 	if s.listener, err = net.Listen("unix", socket); err != nil {
 		return fmt.Errorf("cannot open the control socket: %w", err)
@@ -83,6 +74,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		// Requests end with ctx, so that Shutdown does not wait for streams.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -92,6 +84,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			server.Close()
 		}
 	})
+
 	err := server.Serve(s.listener)
 	if stop() {
 		return err
@@ -103,39 +96,70 @@ func (s *Server) Serve(ctx context.Context) error {
 // Handler returns the API.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, s.App.Status(), nil)
+	mux.HandleFunc("GET /v1/servers", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, s.App.Status().Replicas)
 	})
-	mux.HandleFunc("GET /v1/info", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, s.Info, nil)
+	mux.HandleFunc("GET /v1/apps", func(w http.ResponseWriter, r *http.Request) {
+		status := s.App.Status()
+		reply(w, []AppStatus{{
+			App: status.App, Domain: status.Domain, Version: status.Version,
+			State: status.State, Started: status.Started,
+		}})
 	})
-	mux.HandleFunc("GET /v1/metrics", func(w http.ResponseWriter, r *http.Request) {
-		all, err := s.App.Metrics(r.Context())
-		reply(w, all, err)
-	})
-	mux.HandleFunc("POST /v1/profile", s.profile)
-	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, r *http.Request) {
-		s.App.Stop()
-		select {
-		case <-s.App.Over():
-		case <-r.Context().Done():
-		}
-		select {
-		case <-s.App.Over(): // which ends the server, too
-			reply(w, s.App.Status(), nil)
-		default:
-			reply(w, nil, errors.New("the end of the application was not waited for"))
-		}
-	})
-	for name, stream := range s.Streams {
-		mux.HandleFunc("GET /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-			serveStream(w, r, stream)
+
+	ofApp := func(method, subject string, handle http.HandlerFunc) {
+		mux.HandleFunc(method+" /v1/apps/{app}/"+subject, func(w http.ResponseWriter, r *http.Request) {
+			if asked := r.PathValue("app"); asked != s.Name {
+				refuse(w, &Error{
+					Code: NotFound, Text: fmt.Sprintf("no application %q is behind this door", asked),
+					Way: "this is the door of " + s.Name + ": divisi where lists them",
+				})
+				return
+			}
+			handle(w, r)
 		})
 	}
+	ofApp("GET", "status", s.status)
+	ofApp("GET", "metrics", s.metrics)
+	ofApp("POST", "profile", s.profile)
+	ofApp("POST", "stop", s.stop)
+	ofApp("GET", "logs", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.Logs) })
+	ofApp("GET", "events", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.events) })
+
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, fmt.Errorf("there is no %s %s", r.Method, r.URL.Path))
+		refuse(w, &Error{Code: NotFound, Text: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
 	})
 	return mux
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	status := s.App.Status()
+	status.Controller = s.Controller
+	reply(w, status)
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	all, err := s.App.Metrics(r.Context())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, all)
+}
+
+func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
+	s.App.Stop()
+	select {
+	case <-s.App.Over():
+	case <-r.Context().Done():
+	}
+
+	select {
+	case <-s.App.Over(): // which ends the server, too
+		s.status(w, r)
+	default:
+		refuse(w, errors.New("the end of the application was not waited for"))
+	}
 }
 
 // maxProfile bounds the length of a profile.
@@ -146,76 +170,84 @@ func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
 	kind := r.FormValue("kind")
 	switch {
 	case kind != "cpu" && kind != "heap":
-		writeError(w, http.StatusBadRequest, fmt.Errorf("kind %q is neither cpu nor heap", kind))
+		refuse(w, &Error{Code: Invalid, Text: fmt.Sprintf("kind %q is neither cpu nor heap", kind)})
 		return
 	case kind == "cpu" && (err != nil || length <= 0 || length > maxProfile):
-		writeError(w, http.StatusBadRequest,
-			fmt.Errorf("duration %q is not between 0 and %v", r.FormValue("duration"), maxProfile))
+		refuse(w, &Error{
+			Code: Invalid,
+			Text: fmt.Sprintf("duration %q is not between 0 and %v", r.FormValue("duration"), maxProfile),
+		})
 		return
 	}
+
 	profiles, err := s.App.Profile(r.Context(), r.FormValue("group"), kind, length)
-	answer := Profiles{Profiles: profiles}
-	if err != nil && len(profiles) > 0 {
-		answer.Failed, err = err.Error(), nil
+	if err != nil && len(profiles) == 0 {
+		refuse(w, err)
+		return
 	}
-	reply(w, answer, err)
+	answer := Profiles{Profiles: profiles}
+	if err != nil {
+		answer.Failed = err.Error()
+	}
+	reply(w, answer)
+}
+
+func (s *Server) events(ctx context.Context, _ url.Values, emit func(any) error) error {
+	return s.Events.Follow(ctx, func(r event.Record) error { return emit(r) })
 }
 
 // serveStream writes values as they come. An error in the middle of a stream is its last line.
 func serveStream(w http.ResponseWriter, r *http.Request, stream Stream) {
-	begun := false
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	flush := http.NewResponseController(w).Flush
+
+	begun := false
 	begin := func() error {
+		if begun {
+			return nil
+		}
 		begun = true
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		return flush()
 	}
 	err := stream(r.Context(), r.URL.Query(), func(v any) error {
-		if !begun {
-			if err := begin(); err != nil {
-				return err
-			}
+		if err := begin(); err != nil {
+			return err
 		}
 		if err := encoder.Encode(v); err != nil {
 			return err
 		}
 		return flush()
 	})
-	var wrong *RequestError
+
 	switch {
-	case err == nil && !begun:
-		_ = begin() // of an empty stream
 	case err == nil:
+		_ = begin() // of an empty stream
 	case begun:
-		_ = encoder.Encode(refusal{err.Error()})
-	case errors.As(err, &wrong):
-		writeError(w, http.StatusBadRequest, err)
+		_ = encoder.Encode(asError(err))
 	default:
-		writeError(w, http.StatusInternalServerError, err)
+		refuse(w, err)
 	}
 }
 
-// refusal is the body of an answer that is an error.
-type refusal struct {
-	Error string `json:"error"`
+// refuse writes an error.
+func refuse(w http.ResponseWriter, err error) {
+	e := asError(err)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.Code.status())
+	write(w, e)
 }
 
-func writeError(w http.ResponseWriter, status int, err error) {
+// reply writes a value.
+func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(refusal{err.Error()}) // the client has gone
+	write(w, v)
 }
 
-// reply writes a value, or an error.
-func reply(w http.ResponseWriter, v any, err error) {
-	if err != nil {
-		writeError(w, http.StatusInternalServerError, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
+func write(w http.ResponseWriter, v any) {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(v) // the client has gone
 }

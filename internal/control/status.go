@@ -2,18 +2,36 @@ package control
 
 import "time"
 
-// Status is what a deployer knows about its application. Its JSON form is part of the control
-// API: fields are added, never renamed.
+// AppStatus is an application in the list of those behind a door.
+type AppStatus struct {
+	App     string    `json:"app"`
+	Domain  string    `json:"domain"` // such as "/shop"
+	Version string    `json:"version"`
+	State   string    `json:"state"` // starting, running, degraded, stopping, stopped
+	Started time.Time `json:"started"`
+}
+
+// Status is what a deployer knows about its application. Lists are empty rather than nil.
 type Status struct {
-	App       string           `json:"app"`
-	Version   string           `json:"version"`
-	State     string           `json:"state"` // starting, running, degraded, stopping, stopped
-	Binary    string           `json:"binary"`
-	Started   time.Time        `json:"started"`
-	Listeners []ListenerStatus `json:"listeners"`
-	Groups    []GroupStatus    `json:"groups"`
-	Replicas  []ReplicaStatus  `json:"replicas"`
-	Edges     []Edge           `json:"edges"`
+	App        string           `json:"app"`
+	Domain     string           `json:"domain"` // such as "/shop"
+	Version    string           `json:"version"`
+	State      string           `json:"state"` // starting, running, degraded, stopping, stopped
+	Binary     string           `json:"binary"`
+	Started    time.Time        `json:"started"`
+	Controller Controller       `json:"controller"`
+	Listeners  []ListenerStatus `json:"listeners"`
+	Groups     []GroupStatus    `json:"groups"`
+	Replicas   []ReplicaStatus  `json:"replicas"`
+	Edges      []Edge           `json:"edges"`
+}
+
+// Controller is the process that runs an application.
+type Controller struct {
+	Pid    int    `json:"pid"`
+	Socket string `json:"socket"`     // of the control API
+	Page   string `json:"live_page"`  // address of the live page, "" if there is none
+	LogDir string `json:"log_folder"` // where the logs of the application's processes are
 }
 
 // ListenerStatus is one public listener.
@@ -33,14 +51,15 @@ type GroupStatus struct {
 
 // ReplicaStatus is one replica, whether its process runs or not.
 type ReplicaStatus struct {
-	Name       string      `json:"name"`
-	Pid        int         `json:"pid"` // 0 when no process runs
+	Name       string      `json:"name"` // such as "cart-0@/shop"
+	Pid        int         `json:"pid"`  // 0 when no process runs
 	State      string      `json:"state"`
 	Group      string      `json:"group"`
 	Replica    int         `json:"replica"`
 	Restarts   int         `json:"restarts"`
 	Started    time.Time   `json:"started"` // of the process
 	Version    string      `json:"version"`
+	App        string      `json:"app"`
 	Address    string      `json:"address,omitempty"`
 	Components []string    `json:"components"`
 	NextStart  *time.Time  `json:"next_start,omitempty"` // while in backoff or failed

@@ -20,26 +20,33 @@ import (
 
 // Status returns what is known about the application now.
 func (d *Deployer) Status() control.Status {
-	status := control.Status{App: d.first.Name, Version: d.first.Version, Binary: d.first.Binary,
-		Started: d.started, State: "stopped"}
+	status := d.emptyStatus(d.first, "stopped")
 	_ = d.do(context.Background(), func() { status = d.status() })
 	return status
+}
+
+func (d *Deployer) emptyStatus(spec Spec, state string) control.Status {
+	return control.Status{
+		App:       spec.Name,
+		Domain:    name.Domain(spec.Name),
+		Version:   spec.Version,
+		State:     state,
+		Binary:    spec.Binary,
+		Started:   d.started,
+		Listeners: []control.ListenerStatus{},
+		Groups:    []control.GroupStatus{},
+		Replicas:  []control.ReplicaStatus{},
+		Edges:     []control.Edge{},
+	}
 }
 
 func (d *Deployer) status() control.Status {
 	current := d.current()
 	if current == nil {
-		return control.Status{App: d.first.Name, Version: d.first.Version, Binary: d.first.Binary,
-			Started: d.started, State: "starting"}
+		return d.emptyStatus(d.first, "starting")
 	}
-	status := control.Status{
-		App:       current.spec.Name,
-		Version:   current.spec.Version,
-		Binary:    current.spec.Binary,
-		Started:   d.started,
-		State:     "running",
-		Listeners: slices.Clone(d.listeners),
-	}
+	status := d.emptyStatus(current.spec, "running")
+	status.Listeners = append(status.Listeners, d.listeners...)
 	for _, c := range current.spec.Components {
 		for _, ref := range c.Refs {
 			status.Edges = append(status.Edges, control.Edge{From: shortName(c.Name), To: shortName(ref)})
@@ -80,6 +87,7 @@ func shortName(component string) string { return name.Component(component).Short
 func (r *replica) status() control.ReplicaStatus {
 	status := control.ReplicaStatus{
 		Name:     r.name,
+		App:      r.set.spec.Name,
 		Pid:      r.pid,
 		State:    string(r.life.State),
 		Group:    r.id.Group,
@@ -172,6 +180,9 @@ func shown(snapshots []*deployed.MetricSnapshot) []control.Metric {
 		m := control.Metric{
 			Name: s.Name, Type: metrics.Type(s.Type).String(), Help: s.Help, Labels: s.Labels,
 			Value: control.Number(s.Value), Counts: s.Counts,
+		}
+		if m.Labels == nil {
+			m.Labels = map[string]string{}
 		}
 		for _, b := range s.Bounds {
 			m.Bounds = append(m.Bounds, control.Number(b))

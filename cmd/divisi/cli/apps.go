@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,91 +15,150 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// find returns the applications that run. The error is about those that do not answer.
-func find(ctx context.Context) ([]control.Running, error) {
+// doors returns where the applications of the state folder may be asked.
+func doors() ([]string, error) {
 	h, err := home.Find()
 	if err != nil {
 		return nil, err
 	}
-	doors, err := h.Doors()
+	return h.Doors()
+}
+
+// find returns the applications that run. The error is about those that do not answer.
+func find(ctx context.Context) ([]control.Running, error) {
+	list, err := doors()
 	if err != nil {
 		return nil, err
 	}
-	return control.Find(ctx, doors)
+	return control.Find(ctx, list)
 }
 
 // errNone is the error when there is no application to speak of.
-var errNone = errors.New("no application runs")
+var errNone = &exitError{code: exitFailed, err: errors.New("no application runs"), hint: "start one: divisi run TARGET"}
 
-// pick returns the application with a name, or a unique beginning of it; without one, the only
-// application that runs.
+// endedError is about an application that does not run any more.
+type endedError struct {
+	app  string
+	logs string // folder
+}
+
+func (e *endedError) Error() string { return e.app + " does not run" }
+func (e *endedError) Hint() string  { return "its log is still there: divisi logs " + e.app }
+
+// pick returns the application to look at: the one with a name, or a unique beginning of it; without
+// one, the only application that runs. If one of that name has run, the error is an *endedError.
 func pick(ctx context.Context, args []string) (control.Running, error) {
 	apps, silent := find(ctx)
+	asked := strings.Join(args, "")
+	names := namesOf(apps)
+	if !slices.Contains(names, asked) {
+		if e := ended(asked); e != nil {
+			return control.Running{}, errors.Join(silent, e)
+		}
+	}
+
+	chosen, err := choose(asked, names)
+	switch {
+	case err == nil:
+		return apps[chosen], nil
+	case silent != nil:
+		return control.Running{}, silent
+	default:
+		return control.Running{}, err
+	}
+}
+
+// ended returns an error about an application that has run, or nil.
+func ended(app string) *endedError {
+	h, err := home.Find()
+	if err != nil || name.CheckLabel(app) != nil {
+		return nil
+	}
+	d := h.Domain(name.Domain(app))
+	if _, err := os.Stat(d.Logs); err != nil {
+		return nil
+	}
+	return &endedError{app: app, logs: d.Logs}
+}
+
+func namesOf(apps []control.Running) []string {
 	names := make([]string, len(apps))
 	for i, app := range apps {
 		names[i] = app.Status.App
 	}
-	chosen, err := choose(args, names)
-	if err == nil {
-		return apps[chosen], nil
-	}
-	if silent != nil {
-		return control.Running{}, silent
-	}
-	return control.Running{}, err
+	return names
 }
 
-// choose returns the index of the name that was asked for.
-func choose(args, names []string) (int, error) {
-	asked := strings.Join(args, "")
+// choose returns the index of the name that was asked for, or that begins so.
+func choose(asked string, names []string) (int, error) {
+	if i := slices.Index(names, asked); i >= 0 {
+		return i, nil
+	}
 	var found []int
+	var several []string
 	for i, n := range names {
-		if n == asked {
-			return i, nil
-		}
 		if strings.HasPrefix(n, asked) {
 			found = append(found, i)
+			several = append(several, n)
 		}
 	}
+
 	switch {
 	case len(names) == 0:
-		return 0, &exitError{code: exitFailed, err: errNone, hint: "start one: divisi run TARGET"}
+		return 0, errNone
 	case len(found) == 0:
 		return 0, failure("", "no application %q runs: %s", asked, name.Suggest(asked, names))
 	case len(found) > 1:
-		var several []string
-		for _, i := range found {
-			several = append(several, names[i])
-		}
 		return 0, usageError("several applications run: give one of %s", strings.Join(several, ", "))
 	}
 	return found[0], nil
 }
 
+// exactly returns the indices of names that are asked for, for what changes something: a beginning
+// is not enough there.
+func exactly(asked, names []string) ([]int, error) {
+	if len(names) == 0 {
+		return nil, errNone
+	}
+	var found []int
+	for _, n := range asked {
+		i := slices.Index(names, n)
+		if i < 0 {
+			return nil, failure("", "no application %q runs: %s", n, name.Suggest(n, names))
+		}
+		if !slices.Contains(found, i) {
+			found = append(found, i)
+		}
+	}
+	return found, nil
+}
+
 // appArg has a command take at most one argument, the name of an application, and complete it.
 func appArg(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.MaximumNArgs(1)
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
+	cmd.ValidArgsFunction = completeApps(1)
+	return cmd
+}
+
+// completeApps completes the names of applications that run, of which a command takes at most so many.
+func completeApps(most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		apps, err := find(cmd.Context())
 		if err != nil && len(apps) == 0 {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		var names []string
-		for _, app := range apps {
-			names = append(names, app.Status.App)
-		}
+		names := slices.DeleteFunc(namesOf(apps), func(n string) bool { return slices.Contains(args, n) })
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return cmd
 }
 
 // degraded makes the exit code of a command that shows an application say how it is.
 func degraded(s control.Status, err error) error {
 	if err == nil && s.State == "degraded" {
-		return &exitError{code: exitDegraded, err: errors.New(s.App + " is degraded"),
+		return &exitError{code: exitDegraded, err: fmt.Errorf("%s is degraded", s.App),
 			hint: "see: divisi logs " + s.App + " --level warn"}
 	}
 	return err

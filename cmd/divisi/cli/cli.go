@@ -131,7 +131,7 @@ func (c *command) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "format: text or json")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.run(), c.ps(), c.status(), c.logs(), c.metrics(), c.profile(),
+	root.AddCommand(c.run(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()

@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
-	"github.com/divisi-go/divisi/internal/home"
-	"github.com/divisi-go/divisi/internal/name"
 )
 
 func (c *command) logs() *cobra.Command {
@@ -68,34 +66,22 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		return err
 	}
 	app, err := pick(ctx, args)
-	if err == nil && q.Follow {
-		// The one who runs the application knows when it has ended.
-		return app.Stream(ctx, "logs", q.Values(), func(text json.RawMessage) error {
-			var e telemetry.Entry
-			if err := json.Unmarshal(text, &e); err != nil {
-				return err
-			}
-			return show(e)
-		})
+	var over *endedError
+	switch {
+	case errors.As(err, &over) && !q.Follow:
+		return telemetry.Show(ctx, over.logs, q, show)
+	case err != nil:
+		return err
+	case !q.Follow:
+		return telemetry.Show(ctx, app.Status.Controller.LogDir, q, show)
 	}
-	dir := app.Info.LogDir
-	if err != nil {
-		ended, found := endedLogs(args)
-		if !found || q.Follow {
+
+	// The one who runs the application knows when it has ended.
+	return app.Stream(ctx, "logs", q.Values(), func(text json.RawMessage) error {
+		var e telemetry.Entry
+		if err := json.Unmarshal(text, &e); err != nil {
 			return err
 		}
-		dir = ended
-	}
-	return telemetry.Show(ctx, dir, q, show)
-}
-
-// endedLogs returns where the logs of an application are that does not run any more.
-func endedLogs(args []string) (string, bool) {
-	h, err := home.Find()
-	if err != nil || len(args) != 1 || name.CheckLabel(args[0]) != nil {
-		return "", false
-	}
-	dir := h.Domain(name.Domain(args[0])).Logs
-	_, err = os.Stat(dir)
-	return dir, err == nil
+		return show(e)
+	})
 }

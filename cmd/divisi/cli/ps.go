@@ -3,49 +3,76 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
-// listed is a replica as ps shows it.
-type listed struct {
-	App string `json:"app"`
-	control.ReplicaStatus
-}
-
 func (c *command) ps() *cobra.Command {
-	return &cobra.Command{
-		Use:   "ps",
+	return appArg(&cobra.Command{
+		Use:   "ps [APP]",
 		Short: "List the replicas of all applications",
-		Long: "List the replicas of all applications. The exit code is 3 if there are applications\n" +
-			"that do not answer.",
-		Example: "  divisi ps\n  divisi ps -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			apps, err := find(cmd.Context())
-			if err != nil && len(apps) > 0 {
+		Long: "List the replicas of all applications, or of those whose names are or begin with APP. The\n" +
+			"exit code is 3 if there are applications that do not answer.",
+		Example: "  divisi ps\n  divisi ps shop\n  divisi ps -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := doors()
+			if err != nil {
+				return err
+			}
+			all, err := control.Servers(cmd.Context(), list)
+			if err != nil && len(all) > 0 {
 				err = &exitError{code: exitDegraded, err: err}
 			}
-			list := []listed{}
-			var replicas []control.ReplicaStatus
-			for _, app := range apps {
-				for _, r := range app.Status.Replicas {
-					list = append(list, listed{app.Status.App, r})
-				}
-				replicas = append(replicas, app.Status.Replicas...)
+			servers, unknown := ofApp(all, strings.Join(args, ""))
+			if unknown != nil {
+				return errors.Join(err, unknown)
 			}
-			if done, failed := c.json(list); done {
+
+			if done, failed := c.json(servers); done {
 				return errors.Join(failed, err)
 			}
-			if len(replicas) == 0 && err == nil {
+			if len(servers) == 0 && err == nil {
 				fmt.Fprintln(c.err, "no application runs")
 				return nil
 			}
-			c.columns(replicaRows(replicas, time.Now()))
+			if len(servers) > 0 {
+				c.columns(replicaRows(servers, time.Now()))
+			}
 			return err
 		},
+	})
+}
+
+// ofApp returns the servers of the application that was asked for, or of those that begin so.
+func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, error) {
+	exact, begin, apps := []control.ReplicaStatus{}, []control.ReplicaStatus{}, []string{}
+	for _, s := range all {
+		if s.App == asked {
+			exact = append(exact, s)
+		}
+		if strings.HasPrefix(s.App, asked) {
+			begin = append(begin, s)
+		}
+		apps = append(apps, s.App)
 	}
+
+	switch {
+	case len(exact) > 0:
+		return exact, nil
+	case len(begin) > 0 || asked == "":
+		return begin, nil
+	}
+	if e := ended(asked); e != nil {
+		return nil, e
+	}
+	if len(apps) == 0 {
+		return nil, errNone
+	}
+	return nil, failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
 }

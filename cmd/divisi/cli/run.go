@@ -18,7 +18,6 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
-	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
@@ -137,19 +136,21 @@ func (c *command) runTarget(ctx context.Context, arg string, o runOptions) error
 	if err != nil {
 		return err
 	}
-	api := &control.Server{App: r.deployer, Streams: r.streams(),
-		Info: control.Info{Pid: os.Getpid(), LogDir: k.LogDir()}}
+	api := &control.Server{
+		Name: spec.Name, App: r.deployer, Logs: r.logs, Events: &r.events,
+		Controller: control.Controller{Pid: os.Getpid(), LogDir: k.LogDir()},
+	}
 	page, err := dashboard.Listen(o.admin, r.deployer, &r.events, k.LogDir())
 	if err != nil {
 		return err
 	}
 	if page != nil {
-		api.Info.Admin = page.URL()
+		api.Controller.Page = page.URL()
 	}
 	if err := api.Listen(claim.Door); err != nil {
 		return err
 	}
-	r.admin = api.Info.Admin
+	r.admin = api.Controller.Page
 	return r.serve(ctx, k, api, page)
 }
 
@@ -231,18 +232,11 @@ func (c *command) claim(h home.Home, app *string, fixed bool) (*home.Claim, erro
 	}
 }
 
-// streams are those of the control API.
-func (r *runner) streams() map[string]control.Stream {
-	return map[string]control.Stream{
-		"logs": func(ctx context.Context, parameters url.Values, emit func(any) error) error {
-			q, err := telemetry.ParseQuery(parameters)
-			if err != nil {
-				return &control.RequestError{Err: err}
-			}
-			return telemetry.Show(ctx, r.logDir, q, func(e telemetry.Entry) error { return emit(e) })
-		},
-		"events": func(ctx context.Context, _ url.Values, emit func(any) error) error {
-			return r.events.Follow(ctx, func(e event.Record) error { return emit(e) })
-		},
+// logs is the stream of the application's log.
+func (r *runner) logs(ctx context.Context, parameters url.Values, emit func(any) error) error {
+	q, err := telemetry.ParseQuery(parameters)
+	if err != nil {
+		return &control.Error{Code: control.Invalid, Text: err.Error()}
 	}
+	return telemetry.Show(ctx, r.logDir, q, func(e telemetry.Entry) error { return emit(e) })
 }

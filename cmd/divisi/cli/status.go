@@ -25,23 +25,22 @@ func (c *command) status() *cobra.Command {
 			if done, err := c.json(app.Status); done {
 				return degraded(app.Status, err)
 			}
-			c.showStatus(app, time.Now())
+			c.showStatus(app.Status, time.Now())
 			return degraded(app.Status, nil)
 		},
 	})
 }
 
-func (c *command) showStatus(app control.Running, now time.Time) {
-	s := app.Status
+func (c *command) showStatus(s control.Status, now time.Time) {
 	fmt.Fprintf(c.out, "%s is %s\n\n", s.App, c.paint(s.State))
 	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
-		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(app.Info.Pid)},
-		{"logs", app.Info.LogDir}, {"control", app.Info.Socket}}
+		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(s.Controller.Pid)},
+		{"logs", s.Controller.LogDir}, {"control", s.Controller.Socket}}
 	for _, l := range s.Listeners {
 		rows = append(rows, []string{"listener " + l.Name, l.URL})
 	}
-	if app.Info.Admin != "" {
-		rows = append(rows, []string{"live page", app.Info.Admin})
+	if s.Controller.Page != "" {
+		rows = append(rows, []string{"live page", s.Controller.Page})
 	}
 	c.columns(rows)
 	fmt.Fprintln(c.out)

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,38 +19,65 @@ import (
 func (c *command) stop() *cobra.Command {
 	var all, yes bool
 	var timeout time.Duration
-	cmd := appArg(&cobra.Command{
-		Use:   "stop [APP]",
-		Short: "Drain and stop an application, or all of them",
-		Long: "Drain and stop an application, or with --all all of them. It returns when they have\n" +
-			"stopped. The exit code is 3 if only some of them have.",
-		Example: "  divisi stop shop\n  divisi stop --all --yes",
+	cmd := &cobra.Command{
+		Use:   "stop APP... | stop --all --yes",
+		Short: "Drain and stop applications",
+		Long: "Drain and stop an application, given by its whole name; with --yes, several, or with --all\n" +
+			"all of them. It returns when they have stopped. The exit code is 3 if only some of them have.",
+		Example:           "  divisi stop shop\n  divisi stop shop store --yes\n  divisi stop --all --yes",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeApps(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) > 0:
 				return usageError("--all stops everything: leave out %s", args[0])
 			case all && !yes:
 				return usageError("--all stops every application: add --yes to say that you mean it")
+			case len(args) > 1 && !yes:
+				return usageError("%d applications would be stopped: add --yes to say that you mean it", len(args))
 			}
 			return within(cmd.Context(), timeout, func(ctx context.Context) error {
-				apps := make([]control.Running, 1)
-				var err error
-				if all {
-					apps, err = find(ctx)
-				} else {
-					apps[0], err = pick(ctx, args)
+				apps, silent := find(ctx)
+				if !all {
+					chosen, err := toStop(apps, args)
+					if err != nil {
+						return cmp.Or(silent, err)
+					}
+					apps, silent = chosen, nil
 				}
-				if err != nil && len(apps) == 0 || err != nil && !all {
-					return err
+				if silent != nil && len(apps) == 0 {
+					return silent
 				}
-				return c.stopAll(ctx, apps, err)
+				return c.stopAll(ctx, apps, silent)
 			})
 		},
-	})
+	}
 	cmd.Flags().BoolVar(&all, "all", false, "stop every application")
-	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all")
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all, or more than one application")
 	timeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
+}
+
+// toStop returns the applications with names, which must be given.
+func toStop(apps []control.Running, args []string) ([]control.Running, error) {
+	names := namesOf(apps)
+	found, err := exactly(args, names)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		hint := "give its name: divisi stop " + names[0]
+		if len(names) > 1 {
+			hint = "give one of " + strings.Join(names, ", ") + ", or --all --yes"
+		}
+		return nil, &exitError{code: exitUsage, err: errors.New("nothing says what to stop"), hint: hint}
+	}
+
+	chosen := make([]control.Running, len(found))
+	for n, i := range found {
+		chosen[n] = apps[i]
+	}
+	return chosen, nil
 }
 
 // stopAll stops applications, all at the same time; failed is about others.

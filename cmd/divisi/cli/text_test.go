@@ -35,12 +35,8 @@ func TestChoose(t *testing.T) {
 		{"shpo", shops, `1: no application "shpo" runs: did you mean "shop"?`},
 		{"shop", nil, "1: no application runs"},
 	} {
-		var args []string
-		if tt.asked != "" {
-			args = []string{tt.asked}
-		}
 		got := ""
-		i, err := choose(args, tt.names)
+		i, err := choose(tt.asked, tt.names)
 		var coded *exitError
 		if errors.As(err, &coded) {
 			got = fmt.Sprintf("%d: %v", coded.code, err)
@@ -49,6 +45,29 @@ func TestChoose(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%q of %v: got %s, want %s", tt.asked, tt.names, got, tt.want)
+		}
+	}
+}
+
+func TestExactly(t *testing.T) {
+	for _, tt := range []struct {
+		asked []string
+		names []string
+		want  string
+	}{
+		{[]string{"shop"}, []string{"shop", "shop-2"}, "[0]"},
+		{[]string{"shop-2", "shop", "shop-2"}, []string{"shop", "shop-2"}, "[1 0]"},
+		{[]string{"sh"}, []string{"shop", "store"}, `no application "sh" runs: known are shop, store`},
+		{[]string{"shop", "stroe"}, []string{"shop", "store"}, `no application "stroe" runs: did you mean "store"?`},
+		{[]string{"shop"}, nil, "no application runs"},
+	} {
+		found, err := exactly(tt.asked, tt.names)
+		got := fmt.Sprint(found)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%q of %q: %s, want %s", tt.asked, tt.names, got, tt.want)
 		}
 	}
 }
@@ -99,15 +118,13 @@ func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	var out bytes.Buffer
 	c := &command{out: &out}
-	c.showStatus(control.Running{
-		Info: control.Info{Pid: 99, Socket: "/run/99.control", Admin: "http://127.0.0.1:2", LogDir: "/logs"},
-		Status: control.Status{
-			App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
-			Listeners: []control.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
-			Groups:    []control.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
-			Replicas: []control.ReplicaStatus{{Name: "cart-0@/shop", State: "failed", Version: "V1",
-				LastExit: &control.ExitStatus{Text: "exited with code 3", Time: now}}},
-		},
+	c.showStatus(control.Status{
+		App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
+		Controller: control.Controller{Pid: 99, Socket: "/run/shop.sock", Page: "http://127.0.0.1:2", LogDir: "/logs/shop"},
+		Listeners:  []control.ListenerStatus{{Name: "web", URL: "http://127.0.0.1:1"}},
+		Groups:     []control.GroupStatus{{Name: "cart", Components: []string{"cart.Cart"}, Wanted: 2, Ready: 1}},
+		Replicas: []control.ReplicaStatus{{Name: "cart-0@/shop", State: "failed", Version: "V1",
+			LastExit: &control.ExitStatus{Text: "exited with code 3", Time: now}}},
 	}, now)
 	want := `shop is degraded
 
@@ -115,8 +132,8 @@ version       V1
 binary        /bin/shop
 started       2026-01-02 03:04:05
 process       99
-logs          /logs
-control       /run/99.control
+logs          /logs/shop
+control       /run/shop.sock
 listener web  http://127.0.0.1:1
 live page     http://127.0.0.1:2
 
