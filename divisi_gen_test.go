@@ -257,7 +257,11 @@ func init() {
 type basketStub struct{ c *codegen.Client }
 
 func (s basketStub) Room(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Basket); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Basket); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Room(ctx)
 	}
@@ -279,7 +283,11 @@ func serveBasketRoom(ctx context.Context, impl Basket, s *codegen.Served) {
 type cacheStub struct{ c *codegen.Client }
 
 func (s cacheStub) Where(ctx context.Context) (r0 string, err error) {
-	if impl, ok := s.c.Local(ctx).(Cache); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Cache); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Where(ctx)
 	}
@@ -301,7 +309,11 @@ func serveCacheWhere(ctx context.Context, impl Cache, s *codegen.Served) {
 type clockStub struct{ c *codegen.Client }
 
 func (s clockStub) Year(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Clock); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Clock); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Year(ctx)
 	}
@@ -344,7 +356,11 @@ func serveCountdownFrom(ctx context.Context, impl Countdown, s *codegen.Served) 
 type counterStub struct{ c *codegen.Client }
 
 func (s counterStub) Count(ctx context.Context, a0 string) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Counter); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Counter); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Count(ctx, a0)
 	}
@@ -368,7 +384,11 @@ func serveCounterCount(ctx context.Context, impl Counter, s *codegen.Served) {
 }
 
 func (s counterStub) Names(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Counter); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Counter); ok {
 		defer s.c.Enter(1).Leave(&err)
 		return impl.Names(ctx)
 	}
@@ -390,7 +410,11 @@ func serveCounterNames(ctx context.Context, impl Counter, s *codegen.Served) {
 type greeterStub struct{ c *codegen.Client }
 
 func (s greeterStub) Greet(ctx context.Context, a0 string) (r0 string, err error) {
-	if impl, ok := s.c.Local(ctx).(Greeter); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Greeter); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Greet(ctx, a0)
 	}
@@ -414,7 +438,11 @@ func serveGreeterGreet(ctx context.Context, impl Greeter, s *codegen.Served) {
 type ledgerStub struct{ c *codegen.Client }
 
 func (s ledgerStub) Owner(ctx context.Context) (r0 string, err error) {
-	if impl, ok := s.c.Local(ctx).(Ledger); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Ledger); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Owner(ctx)
 	}
@@ -436,7 +464,11 @@ func serveLedgerOwner(ctx context.Context, impl Ledger, s *codegen.Served) {
 type paymentStub struct{ c *codegen.Client }
 
 func (s paymentStub) Charge(ctx context.Context, a0 int) (err error) {
-	if impl, ok := s.c.Local(ctx).(Payment); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Payment); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Charge(ctx, a0)
 	}
@@ -454,7 +486,11 @@ func servePaymentCharge(ctx context.Context, impl Payment, s *codegen.Served) {
 }
 
 func (s paymentStub) Total(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Payment); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Payment); ok {
 		defer s.c.Enter(1).Leave(&err)
 		return impl.Total(ctx)
 	}
@@ -476,7 +512,11 @@ func servePaymentTotal(ctx context.Context, impl Payment, s *codegen.Served) {
 type shopStub struct{ c *codegen.Client }
 
 func (s shopStub) Buy(ctx context.Context, a0 string, a1 int) (err error) {
-	if impl, ok := s.c.Local(ctx).(Shop); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Shop); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Buy(ctx, a0, a1)
 	}
@@ -498,7 +538,11 @@ func serveShopBuy(ctx context.Context, impl Shop, s *codegen.Served) {
 type storeStub struct{ c *codegen.Client }
 
 func (s storeStub) Put(ctx context.Context, a0 string) (err error) {
-	if impl, ok := s.c.Local(ctx).(Store); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Store); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Put(ctx, a0)
 	}

@@ -55,7 +55,11 @@ func (e *echo) Count(_ context.Context, n int) iter.Seq2[[]int, error] {
 type echoerStub struct{ c *Client }
 
 func (s echoerStub) Echo(ctx context.Context, a0 []string) (r0 []string, err error) {
-	if impl, ok := s.c.Local(ctx).(echoer); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(echoer); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Echo(ctx, CopySlice(a0, nil))
 		return CopySlice(r0, nil), err
@@ -100,6 +104,7 @@ type fixtureTarget struct {
 	errors    *Errors
 	impl      *echo
 	local     bool
+	lost      error // instead of saying where it is
 	fails     error // of the way
 	mangle    func([]byte) []byte
 	requests  []Request
@@ -107,11 +112,11 @@ type fixtureTarget struct {
 	closed    int
 }
 
-func (t *fixtureTarget) Local(context.Context) any {
+func (t *fixtureTarget) Local(context.Context) (any, error) {
 	if t.local {
-		return t.impl
+		return t.impl, nil
 	}
-	return nil
+	return nil, t.lost
 }
 
 func (t *fixtureTarget) Call(ctx context.Context, r *Request) (Status, []byte, error) {
@@ -359,6 +364,21 @@ func TestStreamThatDoesNotOpen(t *testing.T) {
 	f.target.fails = ErrRemoteCall
 	if _, errs := collect(f.stub.Count(t.Context(), 1)); len(errs) != 1 || errs[0] != ErrRemoteCall {
 		t.Errorf("errors %v", errs)
+	}
+}
+
+// TestCalleeThatIsNowhere: a call to a callee of which is not known where it is goes nowhere.
+func TestCalleeThatIsNowhere(t *testing.T) {
+	f := newFixture(t)
+	f.target.lost = context.Canceled
+	if _, err := f.stub.Echo(t.Context(), nil); err != context.Canceled {
+		t.Errorf("call: %v", err)
+	}
+	if _, errs := collect(f.stub.Count(t.Context(), 1)); len(errs) != 1 || errs[0] != context.Canceled {
+		t.Errorf("stream: %v", errs)
+	}
+	if len(f.target.requests) != 0 {
+		t.Errorf("%d requests were made", len(f.target.requests))
 	}
 }
 

@@ -32,14 +32,16 @@ type Request struct {
 
 // A Target is where the calls of one component go. A transport implements it.
 type Target interface {
-	// Local returns the implementation if it lives in this process, waiting until that is
-	// known. It returns nil if it does not, or if ctx ends first.
-	Local(ctx context.Context) any
+	// Local returns the implementation if it lives in this process, and nil if it does not. It
+	// waits until that is known and the implementation has started. The error, ErrRemoteCall in
+	// it, is that of ctx or of the start.
+	Local(ctx context.Context) (any, error)
 
-	// Call executes a method elsewhere. The error is that of the way, ErrRemoteCall in it.
+	// Call executes a method of an implementation that Local has said to be elsewhere. The error is
+	// that of the way, ErrRemoteCall in it.
 	Call(ctx context.Context, r *Request) (Status, []byte, error)
 
-	// Stream opens a stream.
+	// Stream opens a stream of such an implementation.
 	Stream(ctx context.Context, r *Request) (Receiver, error)
 
 	// Panicked is told of a panic that a local call caught.
@@ -68,7 +70,7 @@ func NewClient(component *Component, errors *Errors, target Target, observer Obs
 }
 
 // Local returns the implementation if it lives in this process, else nil.
-func (c *Client) Local(ctx context.Context) any { return c.target.Local(ctx) }
+func (c *Client) Local(ctx context.Context) (any, error) { return c.target.Local(ctx) }
 
 var calls = sync.Pool{New: func() any { return new(Call) }}
 

@@ -33,11 +33,16 @@ func Stream[T any](ctx context.Context, c *Client, method int, s StreamOf[T]) it
 			yield(zero, ErrStreamUsed)
 			return
 		}
-		if impl := c.Local(ctx); impl != nil {
+
+		impl, err := c.Local(ctx)
+		switch {
+		case err != nil:
+		case impl != nil:
 			localStream(ctx, c, method, s, impl, yield)
-			return
+		default:
+			err = remoteStream(ctx, c, method, s, yield)
 		}
-		if err := remoteStream(ctx, c, method, s, yield); err != nil {
+		if err != nil {
 			yield(zero, err)
 		}
 	}

@@ -106,7 +106,11 @@ func init() {
 type cartStub struct{ c *codegen.Client }
 
 func (s cartStub) Total(ctx context.Context, a0 ...string) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Cart); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Cart); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Total(ctx, codegen.CopySlice(a0, nil)...)
 	}
@@ -130,7 +134,11 @@ func serveCartTotal(ctx context.Context, impl Cart, s *codegen.Served) {
 type pricesStub struct{ c *codegen.Client }
 
 func (s pricesStub) Price(ctx context.Context, a0 string) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Prices); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Prices); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Price(ctx, a0)
 	}
@@ -154,7 +162,11 @@ func servePricesPrice(ctx context.Context, impl Prices, s *codegen.Served) {
 type brokenStub struct{ c *codegen.Client }
 
 func (s brokenStub) Use(ctx context.Context) (err error) {
-	if impl, ok := s.c.Local(ctx).(broken); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(broken); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Use(ctx)
 	}
@@ -172,7 +184,11 @@ func serveBrokenUse(ctx context.Context, impl broken, s *codegen.Served) {
 type clerkStub struct{ c *codegen.Client }
 
 func (s clerkStub) Pid(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(clerk); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(clerk); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Pid(ctx)
 	}
@@ -194,11 +210,25 @@ func serveClerkPid(ctx context.Context, impl clerk, s *codegen.Served) {
 type shelfStub struct{ c *codegen.Client }
 
 func (s shelfStub) Put(ctx context.Context, a0 []string) (r0 []string, err error) {
-	if impl, ok := s.c.Local(ctx).(shelf); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(shelf); ok {
 		defer s.c.Enter(0).Leave(&err)
-		s.c.Share(0, func() []any { return []any{codegen.CopySlice(a0, nil)} })
+		if s.c.Sharing() {
+			a0 := a0
+			s.c.Share(0, func() []any {
+				return []any{codegen.CopySlice(a0, nil)}
+			})
+		}
 		r0, err = impl.Put(ctx, a0)
-		s.c.Share(0, func() []any { return []any{codegen.CopySlice(r0, nil)} })
+		if s.c.Sharing() {
+			r0 := r0
+			s.c.Share(0, func() []any {
+				return []any{codegen.CopySlice(r0, nil)}
+			})
+		}
 		return r0, err
 	}
 	call := s.c.Call(ctx, 0)
@@ -221,7 +251,11 @@ func serveShelfPut(ctx context.Context, impl shelf, s *codegen.Served) {
 type tallyStub struct{ c *codegen.Client }
 
 func (s tallyStub) Again(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(tally); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(tally); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Again(ctx)
 	}
@@ -241,7 +275,11 @@ func serveTallyAgain(ctx context.Context, impl tally, s *codegen.Served) {
 }
 
 func (s tallyStub) Once(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(tally); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(tally); ok {
 		defer s.c.Enter(1).Leave(&err)
 		return impl.Once(ctx)
 	}

@@ -77,7 +77,11 @@ type echoStub struct{ c *codegen.Client }
 func (s echoStub) All(
 	ctx context.Context, a0 ...*structpb.Value,
 ) (r0 []*structpb.Value, err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.All(ctx, codegen.CopySlice(a0, copyPtrToStructpbValue)...)
 		return codegen.CopySlice(r0, copyPtrToStructpbValue), err
@@ -123,7 +127,11 @@ func serveEchoEach(ctx context.Context, impl Echo, s *codegen.Served) {
 }
 
 func (s echoStub) Order(ctx context.Context, a0 Order) (r0 Order, err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(2).Leave(&err)
 		r0, err = impl.Order(ctx, copyOrder(a0))
 		return copyOrder(r0), err
@@ -146,7 +154,11 @@ func serveEchoOrder(ctx context.Context, impl Echo, s *codegen.Served) {
 }
 
 func (s echoStub) Refuse(ctx context.Context, a0 *timestamppb.Timestamp) (err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(3).Leave(&err)
 		return impl.Refuse(ctx, copyPtrToTimestamppbTimestamp(a0))
 	}
@@ -164,7 +176,11 @@ func serveEchoRefuse(ctx context.Context, impl Echo, s *codegen.Served) {
 }
 
 func (s echoStub) Spoil(ctx context.Context, a0 *structpb.Struct) (err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(4).Leave(&err)
 		return impl.Spoil(ctx, copyPtrToStructpbStruct(a0))
 	}
@@ -184,7 +200,11 @@ func serveEchoSpoil(ctx context.Context, impl Echo, s *codegen.Served) {
 func (s echoStub) Struct(
 	ctx context.Context, a0 *structpb.Struct, a1 *durationpb.Duration,
 ) (r0 *structpb.Struct, r1 *durationpb.Duration, err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, r1, err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(5).Leave(&err)
 		r0, r1, err = impl.Struct(ctx, copyPtrToStructpbStruct(a0), copyPtrToDurationpbDuration(a1))
 		return copyPtrToStructpbStruct(r0), copyPtrToDurationpbDuration(r1), err
@@ -213,7 +233,11 @@ func serveEchoStruct(ctx context.Context, impl Echo, s *codegen.Served) {
 func (s echoStub) Time(
 	ctx context.Context, a0 *timestamppb.Timestamp,
 ) (r0 *timestamppb.Timestamp, err error) {
-	if impl, ok := s.c.Local(ctx).(Echo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(6).Leave(&err)
 		r0, err = impl.Time(ctx, copyPtrToTimestamppbTimestamp(a0))
 		return copyPtrToTimestamppbTimestamp(r0), err

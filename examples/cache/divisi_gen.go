@@ -56,7 +56,11 @@ func init() {
 type factorerStub struct{ c *codegen.Client }
 
 func (s factorerStub) Factors(ctx context.Context, a0 int) (r0 Factors, err error) {
-	if impl, ok := s.c.Local(ctx).(Factorer); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Factorer); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Factors(ctx, a0)
 		if s.c.Sharing() {

@@ -56,7 +56,11 @@ func init() {
 type quotesStub struct{ c *codegen.Client }
 
 func (s quotesStub) Stats(ctx context.Context) (r0 int, r1 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Quotes); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, r1, err
+	}
+	if impl, ok := impl.(Quotes); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Stats(ctx)
 	}

@@ -43,7 +43,11 @@ func init() {
 type reverserStub struct{ c *codegen.Client }
 
 func (s reverserStub) Reverse(ctx context.Context, a0 string) (r0 string, err error) {
-	if impl, ok := s.c.Local(ctx).(Reverser); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Reverser); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Reverse(ctx, a0)
 	}

@@ -57,7 +57,11 @@ func init() {
 type evenStub struct{ c *codegen.Client }
 
 func (s evenStub) Steps(ctx context.Context, a0 int) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Even); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Even); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Steps(ctx, a0)
 	}
@@ -81,7 +85,11 @@ func serveEvenSteps(ctx context.Context, impl Even, s *codegen.Served) {
 type oddStub struct{ c *codegen.Client }
 
 func (s oddStub) Steps(ctx context.Context, a0 int) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Odd); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Odd); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Steps(ctx, a0)
 	}

@@ -89,56 +89,66 @@ func (w *Weavelet) connectRemote(to *codegen.Component) (remote, error) {
 	return r, nil
 }
 
-// Local implements codegen.Target.
-func (e *edge) Local(ctx context.Context) any {
+// Local implements codegen.Target. It starts a callee of which the deployer has said that it is
+// here, but not yet that it is to start.
+func (e *edge) Local(ctx context.Context) (any, error) {
 	if impl := e.here.Load(); impl != nil {
-		return *impl
+		return *impl, nil
 	}
+
 	defer e.from.waitFor(e.to.Info.Name)()
-	impl, err := e.local(ctx)
-	if err != nil {
-		return nil // Call meets the same error
+	here, err := e.isHere(ctx)
+	if err == nil && !here {
+		err = e.checkCycle()
 	}
-	return impl
+	var p *part
+	if err == nil && here {
+		p, err = e.start(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", codegen.ErrRemoteCall, err)
+	}
+	if p == nil {
+		return nil, nil
+	}
+
+	if e.from.started() {
+		e.here.Store(&p.impl)
+	}
+	return p.impl, nil
 }
 
-// local returns the callee if it is here, nil if it is elsewhere. It starts it where the deployer
-// has said that it is here but has not yet asked for it.
-func (e *edge) local(ctx context.Context) (any, error) {
-	if e.remote != nil {
-		local, err := e.remote.resolve(ctx)
-		if err != nil || !local {
-			return nil, err
-		}
+// isHere reports whether the callee runs in this process, once that is known.
+func (e *edge) isHere(ctx context.Context) (bool, error) {
+	if e.remote == nil {
+		return true, nil
 	}
+	return e.remote.resolve(ctx)
+}
+
+// start returns the callee, which is here, once it has started.
+func (e *edge) start(ctx context.Context) (*part, error) {
 	callee := e.to.Info.Name
 	p, err := e.w.create(callee)
 	if err != nil {
 		return nil, err
 	}
-	if !p.started() {
-		if err := e.checkCycle(); err != nil {
-			return nil, err
-		}
-		// The start is everybody's: it does not end with the call that happens to need it first.
-		started := make(chan error, 1)
-		go func() { started <- e.w.start(context.WithoutCancel(ctx), callee) }()
-		select {
-		case err := <-started:
-			if err != nil {
-				return nil, err
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if p.started() {
+		return p, p.init.err
 	}
-	if p.init.err != nil {
-		return nil, p.init.err
+	if err := e.checkCycle(); err != nil {
+		return nil, err
 	}
-	if e.from.started() {
-		e.here.Store(&p.impl)
+
+	// The start is everybody's: it does not end with the call that happens to need it first.
+	started := make(chan error, 1)
+	go func() { started <- e.w.start(context.WithoutCancel(ctx), callee) }()
+	select {
+	case err := <-started:
+		return p, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return p.impl, nil
 }
 
 // checkCycle refuses a call of a component that waits for the Init that makes the call.
@@ -161,14 +171,12 @@ func (e *edge) checkCycle() error {
 // Call implements codegen.Target.
 func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	status codegen.Status, body []byte, err error) {
-	if err := e.check(ctx); err != nil {
-		return 0, nil, err
-	}
 	defer e.from.waitFor(e.to.Info.Name)()
 	begin := time.Now()
 	ctx, span := e.w.tracer.Start(ctx, e.spanName(r.Method), trace.Client)
 	status, body, err = e.remote.call(ctx, r)
 	span.Finish(spanError(status, err))
+
 	failed := err != nil || status != codegen.StatusOK
 	e.counters(r.Method).record(time.Since(begin), len(r.Args), len(body), failed)
 	return status, body, err
@@ -176,27 +184,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 
 // Stream implements codegen.Target.
 func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
-	if err := e.check(ctx); err != nil {
-		return nil, err
-	}
 	return e.remote.stream(ctx, r)
-}
-
-// check returns the error because of which Local said that the callee is not here.
-func (e *edge) check(ctx context.Context) error {
-	if e.remote != nil {
-		local, err := e.remote.resolve(ctx)
-		if err == nil && !local {
-			if err = e.checkCycle(); err == nil {
-				return nil
-			}
-			return fmt.Errorf("%w: %w", codegen.ErrRemoteCall, err)
-		}
-	}
-	if _, err := e.local(ctx); err != nil {
-		return fmt.Errorf("%w: %w", codegen.ErrRemoteCall, err)
-	}
-	return fmt.Errorf("%w: %s has just come here: try again", codegen.ErrRemoteCall, e.to.Info.Name)
 }
 
 // Panicked implements codegen.Target.

@@ -181,7 +181,11 @@ func (s stub[T]) Once(ctx context.Context, words []string) (r0 []string, err err
 }
 
 func (s stub[T]) call(ctx context.Context, method int, words []string) (r0 []string, err error) {
-	if impl, ok := s.c.Local(ctx).(doer); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if impl, ok := impl.(doer); ok {
 		defer s.c.Enter(method).Leave(&err)
 		r0, err = impl.Do(ctx, slices.Clone(words))
 		return slices.Clone(r0), err

@@ -66,8 +66,7 @@ func (r *route) resolve(ctx context.Context) (bool, error) {
 	case <-r.known:
 		return r.local, nil
 	case <-ctx.Done():
-		return false, fmt.Errorf("%w: it is not yet known where %s runs: %w",
-			codegen.ErrRemoteCall, r.component.Info.Name, ctx.Err())
+		return false, fmt.Errorf("it is not yet known where %s runs: %w", r.component.Info.Name, ctx.Err())
 	}
 }
 

@@ -41,7 +41,11 @@ func init() {
 type scaleStub struct{ c *codegen.Client }
 
 func (s scaleStub) Weigh(ctx context.Context, a0 string) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Scale); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Scale); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Weigh(ctx, a0)
 	}

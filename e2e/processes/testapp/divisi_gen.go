@@ -167,7 +167,11 @@ func init() {
 type aStub struct{ c_ *codegen.Client }
 
 func (s aStub) Bump(ctx context.Context, a0 int) (err error) {
-	if impl, ok := s.c_.Local(ctx).(A); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(A); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		return impl.Bump(ctx, a0)
 	}
@@ -185,7 +189,11 @@ func serveABump(ctx context.Context, impl A, s *codegen.Served) {
 }
 
 func (s aStub) Chain(ctx context.Context) (r0 string, err error) {
-	if impl, ok := s.c_.Local(ctx).(A); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(A); ok {
 		defer s.c_.Enter(1).Leave(&err)
 		return impl.Chain(ctx)
 	}
@@ -205,7 +213,11 @@ func serveAChain(ctx context.Context, impl A, s *codegen.Served) {
 }
 
 func (s aStub) Once(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(A); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(A); ok {
 		defer s.c_.Enter(2).Leave(&err)
 		return impl.Once(ctx)
 	}
@@ -225,7 +237,11 @@ func serveAOnce(ctx context.Context, impl A, s *codegen.Served) {
 }
 
 func (s aStub) Where(ctx context.Context, a0 int) (r0 Found, err error) {
-	if impl, ok := s.c_.Local(ctx).(A); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(A); ok {
 		defer s.c_.Enter(3).Leave(&err)
 		r0, err = impl.Where(ctx, a0)
 		return copyFound(r0), err
@@ -250,7 +266,11 @@ func serveAWhere(ctx context.Context, impl A, s *codegen.Served) {
 type bStub struct{ c_ *codegen.Client }
 
 func (s bStub) Bump(ctx context.Context, a0 int) (err error) {
-	if impl, ok := s.c_.Local(ctx).(B); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(B); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		return impl.Bump(ctx, a0)
 	}
@@ -268,7 +288,11 @@ func serveBBump(ctx context.Context, impl B, s *codegen.Served) {
 }
 
 func (s bStub) Chain(ctx context.Context) (r0 string, err error) {
-	if impl, ok := s.c_.Local(ctx).(B); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(B); ok {
 		defer s.c_.Enter(1).Leave(&err)
 		return impl.Chain(ctx)
 	}
@@ -288,7 +312,11 @@ func serveBChain(ctx context.Context, impl B, s *codegen.Served) {
 }
 
 func (s bStub) Pid(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(B); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(B); ok {
 		defer s.c_.Enter(2).Leave(&err)
 		return impl.Pid(ctx)
 	}
@@ -310,7 +338,11 @@ func serveBPid(ctx context.Context, impl B, s *codegen.Served) {
 type cStub struct{ c_ *codegen.Client }
 
 func (s cStub) Burn(ctx context.Context, a0 int) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(C); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(C); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		return impl.Burn(ctx, a0)
 	}
@@ -332,7 +364,11 @@ func serveCBurn(ctx context.Context, impl C, s *codegen.Served) {
 }
 
 func (s cStub) Count(ctx context.Context) (err error) {
-	if impl, ok := s.c_.Local(ctx).(C); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(C); ok {
 		defer s.c_.Enter(1).Leave(&err)
 		return impl.Count(ctx)
 	}
@@ -348,7 +384,11 @@ func serveCCount(ctx context.Context, impl C, s *codegen.Served) {
 }
 
 func (s cStub) Once(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(C); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(C); ok {
 		defer s.c_.Enter(2).Leave(&err)
 		return impl.Once(ctx)
 	}
@@ -368,7 +408,11 @@ func serveCOnce(ctx context.Context, impl C, s *codegen.Served) {
 }
 
 func (s cStub) Pid(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(C); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(C); ok {
 		defer s.c_.Enter(3).Leave(&err)
 		return impl.Pid(ctx)
 	}
@@ -390,7 +434,11 @@ func serveCPid(ctx context.Context, impl C, s *codegen.Served) {
 type crashStub struct{ c_ *codegen.Client }
 
 func (s crashStub) Touch(ctx context.Context) (err error) {
-	if impl, ok := s.c_.Local(ctx).(Crash); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Crash); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		return impl.Touch(ctx)
 	}
@@ -408,7 +456,11 @@ func serveCrashTouch(ctx context.Context, impl Crash, s *codegen.Served) {
 type lonerStub struct{ c_ *codegen.Client }
 
 func (s lonerStub) Jam(ctx context.Context) (err error) {
-	if impl, ok := s.c_.Local(ctx).(Loner); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Loner); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		return impl.Jam(ctx)
 	}
@@ -424,7 +476,11 @@ func serveLonerJam(ctx context.Context, impl Loner, s *codegen.Served) {
 }
 
 func (s lonerStub) Touch(ctx context.Context) (err error) {
-	if impl, ok := s.c_.Local(ctx).(Loner); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Loner); ok {
 		defer s.c_.Enter(1).Leave(&err)
 		return impl.Touch(ctx)
 	}
@@ -444,7 +500,11 @@ type probeStub struct{ c_ *codegen.Client }
 func (s probeStub) Change(
 	ctx context.Context, a0 []string, a1 map[string]int, a2 *Nested,
 ) (r0 []string, err error) {
-	if impl, ok := s.c_.Local(ctx).(Probe); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Probe); ok {
 		defer s.c_.Enter(0).Leave(&err)
 		r0, err = impl.Change(
 			ctx, codegen.CopySlice(a0, nil), codegen.CopyMap(a1, nil, nil),
@@ -474,7 +534,11 @@ func serveProbeChange(ctx context.Context, impl Probe, s *codegen.Served) {
 }
 
 func (s probeStub) Fail(ctx context.Context, a0 string) (r0 int, err error) {
-	if impl, ok := s.c_.Local(ctx).(Probe); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Probe); ok {
 		defer s.c_.Enter(1).Leave(&err)
 		return impl.Fail(ctx, a0)
 	}
@@ -496,7 +560,11 @@ func serveProbeFail(ctx context.Context, impl Probe, s *codegen.Served) {
 }
 
 func (s probeStub) Kept(ctx context.Context) (r0 []string, err error) {
-	if impl, ok := s.c_.Local(ctx).(Probe); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Probe); ok {
 		defer s.c_.Enter(2).Leave(&err)
 		r0, err = impl.Kept(ctx)
 		return codegen.CopySlice(r0, nil), err
@@ -517,7 +585,11 @@ func serveProbeKept(ctx context.Context, impl Probe, s *codegen.Served) {
 }
 
 func (s probeStub) Nested(ctx context.Context, a0 Nested) (r0 Nested, r1 string, err error) {
-	if impl, ok := s.c_.Local(ctx).(Probe); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, r1, err
+	}
+	if impl, ok := impl.(Probe); ok {
 		defer s.c_.Enter(3).Leave(&err)
 		r0, r1, err = impl.Nested(ctx, copyNested(a0))
 		return copyNested(r0), r1, err
@@ -544,7 +616,11 @@ func serveProbeNested(ctx context.Context, impl Probe, s *codegen.Served) {
 func (s probeStub) Slices(ctx context.Context, a0 []int, a1 []int) (
 	r0 []int, r1 []int, r2 string, err error,
 ) {
-	if impl, ok := s.c_.Local(ctx).(Probe); ok {
+	impl, err := s.c_.Local(ctx)
+	if err != nil {
+		return r0, r1, r2, err
+	}
+	if impl, ok := impl.(Probe); ok {
 		defer s.c_.Enter(4).Leave(&err)
 		r0, r1, r2, err = impl.Slices(ctx, codegen.CopySlice(a0, nil), codegen.CopySlice(a1, nil))
 		return codegen.CopySlice(r0, nil), codegen.CopySlice(r1, nil), r2, err

@@ -42,7 +42,11 @@ func init() {
 type nothingStub struct{ c *codegen.Client }
 
 func (s nothingStub) Do(ctx context.Context) (err error) {
-	if impl, ok := s.c.Local(ctx).(Nothing); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if impl, ok := impl.(Nothing); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Do(ctx)
 	}

@@ -56,7 +56,11 @@ func init() {
 type adsStub struct{ c *codegen.Client }
 
 func (s adsStub) Choose(ctx context.Context, a0 []string, a1 string, a2 string) (r0 Ad, err error) {
-	if impl, ok := s.c.Local(ctx).(Ads); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Ads); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Choose(ctx, codegen.CopySlice(a0, nil), a1, a2)
 		return copyAd(r0), err

@@ -60,7 +60,11 @@ func init() {
 type assetsStub struct{ c *codegen.Client }
 
 func (s assetsStub) Get(ctx context.Context, a0 string, a1 string) (r0 File, err error) {
-	if impl, ok := s.c.Local(ctx).(Assets); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Assets); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Get(ctx, a0, a1)
 		return copyFile(r0), err

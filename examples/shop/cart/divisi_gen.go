@@ -123,7 +123,11 @@ func init() {
 type cartStub struct{ c *codegen.Client }
 
 func (s cartStub) Change(ctx context.Context, a0 Request, a1 Change) (r0 Contents, err error) {
-	if impl, ok := s.c.Local(ctx).(Cart); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Cart); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Change(ctx, copyRequest(a0), a1)
 		return copyContents(r0), err
@@ -150,7 +154,11 @@ func serveCartChange(ctx context.Context, impl Cart, s *codegen.Served) {
 }
 
 func (s cartStub) View(ctx context.Context, a0 Request) (r0 Contents, err error) {
-	if impl, ok := s.c.Local(ctx).(Cart); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Cart); ok {
 		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.View(ctx, copyRequest(a0))
 		return copyContents(r0), err

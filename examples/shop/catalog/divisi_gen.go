@@ -99,7 +99,11 @@ func init() {
 type catalogStub struct{ c *codegen.Client }
 
 func (s catalogStub) List(ctx context.Context, a0 string) (r0 Products, err error) {
-	if impl, ok := s.c.Local(ctx).(Catalog); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Catalog); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.List(ctx, a0)
 		return copyProducts(r0), err
@@ -122,7 +126,11 @@ func serveCatalogList(ctx context.Context, impl Catalog, s *codegen.Served) {
 }
 
 func (s catalogStub) Lookup(ctx context.Context, a0 []string) (r0 Products, err error) {
-	if impl, ok := s.c.Local(ctx).(Catalog); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Catalog); ok {
 		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Lookup(ctx, codegen.CopySlice(a0, nil))
 		return copyProducts(r0), err
@@ -145,7 +153,11 @@ func serveCatalogLookup(ctx context.Context, impl Catalog, s *codegen.Served) {
 }
 
 func (s catalogStub) Product(ctx context.Context, a0 string) (r0 Detail, err error) {
-	if impl, ok := s.c.Local(ctx).(Catalog); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Catalog); ok {
 		defer s.c.Enter(2).Leave(&err)
 		r0, err = impl.Product(ctx, a0)
 		return copyDetail(r0), err
@@ -168,7 +180,11 @@ func serveCatalogProduct(ctx context.Context, impl Catalog, s *codegen.Served) {
 }
 
 func (s catalogStub) Search(ctx context.Context, a0 string) (r0 Products, err error) {
-	if impl, ok := s.c.Local(ctx).(Catalog); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Catalog); ok {
 		defer s.c.Enter(3).Leave(&err)
 		r0, err = impl.Search(ctx, a0)
 		return copyProducts(r0), err

@@ -186,7 +186,11 @@ func init() {
 type checkoutStub struct{ c *codegen.Client }
 
 func (s checkoutStub) PlaceOrder(ctx context.Context, a0 Order) (r0 Confirmation, err error) {
-	if impl, ok := s.c.Local(ctx).(Checkout); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Checkout); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.PlaceOrder(ctx, copyOrder(a0))
 		return copyConfirmation(r0), err
@@ -209,7 +213,11 @@ func serveCheckoutPlaceOrder(ctx context.Context, impl Checkout, s *codegen.Serv
 }
 
 func (s checkoutStub) Quote(ctx context.Context, a0 cart.Request, a1 string) (r0 Quote, err error) {
-	if impl, ok := s.c.Local(ctx).(Checkout); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Checkout); ok {
 		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Quote(ctx, copyCartRequest(a0), a1)
 		return copyQuote(r0), err

@@ -71,7 +71,11 @@ type currencyStub struct{ c *codegen.Client }
 func (s currencyStub) Convert(
 	ctx context.Context, a0 []money.Money, a1 string,
 ) (r0 Converted, err error) {
-	if impl, ok := s.c.Local(ctx).(Currency); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Currency); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Convert(ctx, codegen.CopySlice(a0, nil), a1)
 		return copyConverted(r0), err

@@ -90,7 +90,11 @@ func init() {
 type emailStub struct{ c *codegen.Client }
 
 func (s emailStub) Confirm(ctx context.Context, a0 Letter) (r0 Sent, err error) {
-	if impl, ok := s.c.Local(ctx).(Email); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Email); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Confirm(ctx, copyLetter(a0))
 		return copySent(r0), err

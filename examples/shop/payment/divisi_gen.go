@@ -95,7 +95,11 @@ type paymentStub struct{ c *codegen.Client }
 func (s paymentStub) Charge(
 	ctx context.Context, a0 string, a1 money.Money, a2 Card,
 ) (r0 Receipt, err error) {
-	if impl, ok := s.c.Local(ctx).(Payment); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Payment); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Charge(ctx, a0, a1, a2)
 		return copyReceipt(r0), err

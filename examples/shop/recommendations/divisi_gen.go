@@ -85,7 +85,11 @@ type recommendationsStub struct{ c *codegen.Client }
 func (s recommendationsStub) Suggest(
 	ctx context.Context, a0 []string, a1 int,
 ) (r0 catalog.Products, err error) {
-	if impl, ok := s.c.Local(ctx).(Recommendations); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Recommendations); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Suggest(ctx, codegen.CopySlice(a0, nil), a1)
 		return copyCatalogProducts(r0), err

@@ -93,7 +93,11 @@ func init() {
 type shippingStub struct{ c *codegen.Client }
 
 func (s shippingStub) Quote(ctx context.Context, a0 string, a1 int) (r0 Quote, err error) {
-	if impl, ok := s.c.Local(ctx).(Shipping); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Shipping); ok {
 		defer s.c.Enter(0).Leave(&err)
 		r0, err = impl.Quote(ctx, a0, a1)
 		return copyQuote(r0), err
@@ -118,7 +122,11 @@ func serveShippingQuote(ctx context.Context, impl Shipping, s *codegen.Served) {
 }
 
 func (s shippingStub) Ship(ctx context.Context, a0 string, a1 Address) (r0 Shipment, err error) {
-	if impl, ok := s.c.Local(ctx).(Shipping); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Shipping); ok {
 		defer s.c.Enter(1).Leave(&err)
 		r0, err = impl.Ship(ctx, a0, a1)
 		return copyShipment(r0), err

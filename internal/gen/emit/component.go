@@ -3,6 +3,7 @@ package emit
 import (
 	"fmt"
 	"go/types"
+	"slices"
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
@@ -77,7 +78,11 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	named = append(named, w.local("err")+" error")
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
-	w.p("if $impl, $ok := $s.$c.Local($ctx).(%s); $ok {", w.typ(i.Type))
+	w.p("$impl, $err := $s.$c.Local($ctx)")
+	w.p("if $err != nil {")
+	w.p("return %s", strings.Join(append(slices.Clone(vars), w.local("err")), ", "))
+	w.p("}")
+	w.p("if $impl, $ok := $impl.(%s); $ok {", w.typ(i.Type))
 	w.p("defer $s.$c.Enter(%d).Leave(&$err)", index)
 	args, results := w.share(m, m.Args, w.arg, index), w.share(m, m.Results, w.result, index)
 	switch {

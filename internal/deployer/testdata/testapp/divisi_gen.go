@@ -78,7 +78,11 @@ func init() {
 type keyedStub struct{ c *codegen.Client }
 
 func (s keyedStub) Pid(ctx context.Context, a0 int) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Keyed); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Keyed); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Pid(ctx, a0)
 	}
@@ -104,7 +108,11 @@ func serveKeyedPid(ctx context.Context, impl Keyed, s *codegen.Served) {
 type lockStub struct{ c *codegen.Client }
 
 func (s lockStub) Hold(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Lock); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Lock); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Hold(ctx)
 	}
@@ -124,7 +132,11 @@ func serveLockHold(ctx context.Context, impl Lock, s *codegen.Served) {
 }
 
 func (s lockStub) Pid(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Lock); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Lock); ok {
 		defer s.c.Enter(1).Leave(&err)
 		return impl.Pid(ctx)
 	}
@@ -146,7 +158,11 @@ func serveLockPid(ctx context.Context, impl Lock, s *codegen.Served) {
 type soloStub struct{ c *codegen.Client }
 
 func (s soloStub) Pid(ctx context.Context) (r0 int, err error) {
-	if impl, ok := s.c.Local(ctx).(Solo); ok {
+	impl, err := s.c.Local(ctx)
+	if err != nil {
+		return r0, err
+	}
+	if impl, ok := impl.(Solo); ok {
 		defer s.c.Enter(0).Leave(&err)
 		return impl.Pid(ctx)
 	}
