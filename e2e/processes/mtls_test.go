@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
 
@@ -195,4 +197,91 @@ func callPid(t *testing.T, address string, certificate tls.Certificate) (call.Re
 	defer pool.Close()
 	pool.SetReplicas([]string{address})
 	return pool.Call(ctx, &call.Request{Method: call.Key(codegen.MethodKey(component("C"), "Pid", layout))})
+}
+
+// mtlsApp deploys the test's application as four processes with mutual TLS.
+func mtlsApp(t *testing.T, o identity.Options) *deployment {
+	t.Helper()
+	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
+		"main": {"Main", "Crash", "Probe", "Loner"}, "a": {"A"}, "b": {"B"}, "c": {"C"},
+	})+`[divisi]
+replicas = 1
+restart = { intensity = 1000, window = "5m", backoff = "10ms", max_backoff = "10ms" }
+[process]
+mtls = true
+`), deployer.Options{Certificates: o}, nil)
+	d.until("C answers", func(control.Status) bool { return d.direct() != "" })
+	return d
+}
+
+// direct returns the process that answers a call through A to C, "" if none does.
+func (d *deployment) direct() string {
+	pid, err := page(d.t.Context(), d.url+"/direct?n=0")
+	if err != nil {
+		d.t.Log(err)
+		return ""
+	}
+	return pid
+}
+
+// replace kills the replica of a group, and waits until the application answers with the next one.
+func (d *deployment) replace(group string) {
+	d.t.Helper()
+	before := inGroup(d.Status(), group)[0].Pid
+	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+		d.t.Fatal(err)
+	}
+	d.until("a call after the replica of "+group+" was replaced", func(s control.Status) bool {
+		now := inGroup(s, group)[0].Pid
+		if now == 0 || now == before {
+			return false
+		}
+		answers := d.direct()
+		return answers != "" && (group != "c" || answers == fmt.Sprint(now))
+	})
+}
+
+// TestMTLSAge replaces replicas, at either end of a call, for longer than any certificate of the
+// deployment lives: all calls are verified, and those over connections that are older than their
+// certificates go on. Meanwhile the wall clock jumps by 400 days, and back by ten years, whenever
+// somebody looks at it.
+func TestMTLSAge(t *testing.T) {
+	t.Parallel()
+	const root = 8 * time.Second
+	jumps := []time.Duration{-10 * 365 * 24 * time.Hour, 400 * 24 * time.Hour, -6 * time.Minute}
+	looked := 0
+	d := mtlsApp(t, identity.Options{Leaf: root / 4, Root: root, Wall: func() time.Time {
+		looked++
+		return time.Now().Add(jumps[looked%len(jumps)])
+	}})
+	start := time.Now()
+	main := inGroup(d.Status(), "main")[0].Pid
+	for round := 0; round < 4 || time.Since(start) < 2*root; round++ {
+		for _, group := range []string{"c", "a"} {
+			d.replace(group)
+		}
+	}
+	if now := inGroup(d.Status(), "main")[0].Pid; now != main {
+		t.Errorf("main was replaced: its process was %d and is %d", main, now)
+	}
+}
+
+// TestMTLSSilence has more strangers connect to C than it waits for, who say nothing: a new replica
+// of A reaches it all the same.
+func TestMTLSSilence(t *testing.T) {
+	t.Parallel()
+	d := mtlsApp(t, identity.Options{})
+	c := inGroup(d.Status(), "c")[0]
+	address := strings.TrimPrefix(c.Address, "mtls://tcp://")
+	for range 1100 {
+		stranger, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stranger.Close()
+	}
+	d.replace("a")
+	if got := d.direct(); got != fmt.Sprint(c.Pid) {
+		t.Errorf("C answers in the process %s, not in %d", got, c.Pid)
+	}
 }
