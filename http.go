@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/drain"
 	"github.com/divisi-go/divisi/internal/trace"
-	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -56,11 +56,11 @@ func InstrumentHandler(label string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		ctx := r.Context()
-		if c, ok := ctx.Value(http.LocalAddrContextKey).(weavelet.Connection); ok {
+		if local, ok := ctx.Value(http.LocalAddrContextKey).(drain.Addr); ok {
 			// A header that does not parse begins a trace, like none.
 			parent, _ := trace.ParseTraceparent(r.Header.Get("traceparent"))
 			var done func()
-			ctx, done = c.Request(ctx, parent, w.Header())
+			ctx, done = local.Request(ctx, parent, w.Header())
 			defer done()
 		}
 		ctx, span := trace.Start(ctx, "HTTP "+label, trace.Server)

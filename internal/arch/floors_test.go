@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/name"},
 	{"internal/wire", "internal/trace", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
 		"metrics", "metadata", "internal/message", "envelope/colors"},
-	{"codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
+	{"internal/drain", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
 	{"internal/weavelet", "envelope"},
 	{".", "internal/deployer"},

@@ -13,7 +13,7 @@ func (w *Weavelet) admit(ready bool) {
 	listeners := slices.Clone(w.listeners)
 	w.mu.Unlock()
 	for _, l := range listeners {
-		l.pause(!ready)
+		l.Pause(!ready)
 	}
 }
 
@@ -30,7 +30,7 @@ func (w *Weavelet) drain(ctx context.Context) {
 	w.mu.Unlock()
 	var wait sync.WaitGroup
 	for _, l := range listeners {
-		wait.Go(func() { l.drain(ctx) })
+		wait.Go(func() { l.Drain(ctx) })
 	}
 	for _, p := range slices.Backward(parts) {
 		if d, ok := p.impl.(interface{ Drain(context.Context) error }); ok {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/drain"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
@@ -106,7 +107,7 @@ type Weavelet struct {
 	started []*part // in the order of their start
 	remotes map[string]remote
 
-	listeners []*listener
+	listeners []*drain.Listener
 	changed   chan struct{} // closed, and replaced, when parts grows
 }
 
@@ -271,7 +272,7 @@ func (w *Weavelet) setFields(ctx context.Context, p *part) error {
 		if err != nil {
 			return fmt.Errorf("cannot open the listener %s of %s: %w", l.Name, info.Name, err)
 		}
-		drainable := newListener(inner, w.tracer)
+		drainable := drain.New(inner, w.tracer)
 		w.mu.Lock()
 		w.listeners = append(w.listeners, drainable)
 		w.mu.Unlock()

@@ -1,4 +1,4 @@
-package weavelet
+package drain
 
 import (
 	"bufio"
@@ -59,7 +59,7 @@ func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "mem"} }
 // instrumented does what divisi.InstrumentHandler does for the listener.
 func instrumented(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := r.Context().Value(http.LocalAddrContextKey).(Connection)
+		c := r.Context().Value(http.LocalAddrContextKey).(Addr)
 		_, done := c.Request(r.Context(), trace.SpanContext{}, w.Header())
 		defer done()
 		h(w, r)
@@ -67,9 +67,9 @@ func instrumented(h http.HandlerFunc) http.HandlerFunc {
 }
 
 // serveHTTP serves a handler over a listener that can be drained, in a bubble.
-func serveHTTP(h http.HandlerFunc) (mem *memListener, l *listener, returned chan error) {
+func serveHTTP(h http.HandlerFunc) (mem *memListener, l *Listener, returned chan error) {
 	mem = newMemListener()
-	l = newListener(mem, trace.NewRecorder(trace.Options{}))
+	l = New(mem, trace.NewRecorder(trace.Options{}))
 	returned = make(chan error, 1)
 	go func() { returned <- http.Serve(l, h) }()
 	return mem, l, returned
@@ -133,7 +133,7 @@ func TestDrain(t *testing.T) {
 				reading := get(busy)
 				synctest.Wait()
 				drained := make(chan struct{})
-				go func() { l.drain(t.Context()); close(drained) }()
+				go func() { l.Drain(t.Context()); close(drained) }()
 				if got, _ := body(t, reading); got != tc.want {
 					t.Errorf("while it drains: %q", got)
 				}
@@ -150,7 +150,7 @@ func TestDrain(t *testing.T) {
 				if _, err := l.Accept(); err != net.ErrClosed {
 					t.Errorf("Accept after it: %v", err)
 				}
-				l.drain(t.Context())
+				l.Drain(t.Context())
 			})
 		})
 	}
@@ -175,7 +175,7 @@ func TestDrainAsksToClose(t *testing.T) {
 			if resp.Close || len(before) == 0 {
 				t.Errorf("%s: before the end, the response asks to close: %v", name, resp.Header)
 			}
-			go l.drain(t.Context())
+			go l.Drain(t.Context())
 			synctest.Wait()
 			for range 2 {
 				after, resp := body(t, get(c))
@@ -214,7 +214,7 @@ func TestDrainNewConnection(t *testing.T) {
 		mem, l, returned := serveHTTP(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
 		mem.late = func() { time.Sleep(time.Minute) }
 		c := mem.dial()
-		go l.drain(t.Context())
+		go l.Drain(t.Context())
 		time.Sleep(time.Minute + lameDuck/2)
 		if got, _ := body(t, get(c)); got != "ok" {
 			t.Errorf("got %q", got)
@@ -239,7 +239,7 @@ func TestDrainTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		begin := time.Now()
-		l.drain(ctx)
+		l.Drain(ctx)
 		if took := time.Since(begin); took != time.Minute {
 			t.Errorf("drained after %v", took)
 		}
@@ -260,17 +260,19 @@ func TestListenerClose(t *testing.T) {
 		if err := <-returned; err != net.ErrClosed {
 			t.Errorf("http.Serve: %v", err)
 		}
-		l.drain(t.Context())
+		l.Drain(t.Context())
 		l.Close()
 	})
 	// An error of another kind is handed on.
-	broken := newListener(brokenListener{newMemListener()}, nil)
+	broken := New(brokenListener{newMemListener()}, nil)
 	if _, err := broken.Accept(); err != errWrong {
 		t.Errorf("Accept: %v", err)
 	}
 }
 
 type brokenListener struct{ net.Listener }
+
+var errWrong = errors.New("wrong")
 
 func (brokenListener) Accept() (net.Conn, error) { return nil, errWrong }
 
@@ -307,11 +309,10 @@ func sharedSocket(t *testing.T) (one, other net.Listener) {
 // no replica is ready are served later.
 func TestPause(t *testing.T) {
 	socket, other := sharedSocket(t)
-	l, rest := newListener(socket, nil), newListener(other, nil)
-	w := &Weavelet{listeners: []*listener{l}}
-	accepted := make(chan *listener)
+	l, rest := New(socket, nil), New(other, nil)
+	accepted := make(chan *Listener)
 	var accepts sync.WaitGroup
-	for _, l := range []*listener{l, rest} {
+	for _, l := range []*Listener{l, rest} {
 		accepts.Go(func() {
 			for {
 				c, err := l.Accept()
@@ -323,7 +324,7 @@ func TestPause(t *testing.T) {
 			}
 		})
 	}
-	by := func() *listener {
+	by := func() *Listener {
 		t.Helper()
 		c, err := net.Dial("tcp", socket.Addr().String())
 		if err != nil {
@@ -333,8 +334,8 @@ func TestPause(t *testing.T) {
 		return <-accepted
 	}
 	// An Accept that is under way while its listener is paused may yet return one connection.
-	w.admit(false)
-	w.admit(false)
+	l.Pause(true)
+	l.Pause(true)
 	strays := 0
 	for range 100 {
 		if by() != rest {
@@ -344,14 +345,14 @@ func TestPause(t *testing.T) {
 	if strays > 1 {
 		t.Fatalf("a paused listener accepts %d of 100 connections", strays)
 	}
-	rest.pause(true)
+	rest.Pause(true)
 	waiting, err := net.Dial("tcp", socket.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer waiting.Close()
-	w.admit(true)
-	w.admit(true)
+	l.Pause(false)
+	l.Pause(false)
 	strays = 0
 	for range 100 {
 		if <-accepted != l {
@@ -364,12 +365,12 @@ func TestPause(t *testing.T) {
 	if <-accepted; strays > 1 {
 		t.Fatalf("the other listener is paused, and accepts %d of 100 connections", strays)
 	}
-	w.admit(false)
+	l.Pause(true)
 	rest.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l.drain(ctx) // wakes what is paused
-	w.admit(false)
+	l.Drain(ctx) // wakes what is paused
+	l.Pause(true)
 	accepts.Wait()
 }
 
@@ -391,7 +392,7 @@ func TestDrainUnderLoad(t *testing.T) {
 					io.Copy(w, r.Body)
 				}
 			}
-			draining := newListener(socket, trace.NewRecorder(trace.Options{}))
+			draining := New(socket, trace.NewRecorder(trace.Options{}))
 			returned := make(chan error, 1)
 			leaving := &http.Server{Handler: wrap(handler(&first))}
 			go func() { returned <- leaving.Serve(draining) }()
@@ -427,7 +428,7 @@ func TestDrainUnderLoad(t *testing.T) {
 				})
 			}
 			waitFor(t, "requests", func() bool { return first.Load() >= 100 })
-			draining.drain(t.Context())
+			draining.Drain(t.Context())
 			if err := <-returned; err != net.ErrClosed {
 				t.Errorf("Serve: %v", err)
 			}

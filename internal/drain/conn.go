@@ -1,0 +1,188 @@
+package drain
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/trace"
+)
+
+const never = time.Duration(math.MaxInt64)
+
+// conn is a connection that knows whether somebody waits for an answer on it. The bytes do not say:
+// a piece of a stream, an acknowledgement of HTTP/2, and half a TLS handshake are written like
+// answers. But servers of net/http that wait for the next HTTP/1 request say so by what they call,
+// encrypted or not:
+//
+//  1. The end of the last answer is written.
+//  2. The read that watched for the client's leaving is ended by a deadline in the past.
+//  3. The deadline is removed, or set for the next request.
+//  4. A read begins.
+//
+// Other protocols and servers never do that. A connection of them is idle if nothing has ever passed
+// on it. One that is encrypted, such as one of HTTP/2, is also taken to be idle after a third of the
+// time to drain without a byte: its clients keep it open for a next request, for minutes.
+type conn struct {
+	net.Conn
+	listener *Listener
+
+	mu       sync.Mutex // guards what follows
+	last     time.Time  // when something was read or written, or a request ended
+	turn     turn
+	passed   bool // something was read or written
+	asked    bool // something was read after the last write
+	secret   bool // it began with a TLS handshake
+	http1    bool // it has been between requests of HTTP/1
+	requests int  // that instrumented handlers serve
+	told     bool // the response says that the connection closes
+}
+
+// turn is how far a server of HTTP/1 has come on its way from an answer to the next request.
+type turn int
+
+const (
+	answering turn = iota // step 1, or anything else
+	ending                // step 2
+	ready                 // step 3
+	waiting               // step 4
+)
+
+// idle reports whether nobody waits for an answer, and has not for some time. One that is encrypted,
+// in which nobody can know, is idle when it has been quiet for as long as opaque says.
+func (c *conn) idle(now time.Time, opaque time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	quiet := now.Sub(c.last)
+	switch {
+	case c.requests > 0:
+		return false
+	case c.turn == waiting, !c.passed:
+		return quiet >= lameDuck
+	case c.secret && !c.http1:
+		return quiet >= opaque
+	}
+	return false
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	if c.turn == ready {
+		c.turn = waiting
+		c.http1 = true
+	}
+	c.mu.Unlock()
+
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.read(b[0])
+	}
+	return n, err
+}
+
+// read notes that something was read.
+func (c *conn) read(first byte) {
+	const handshake = 0x16 // the type of a TLS record
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.passed {
+		c.secret = first == handshake
+	}
+	c.last, c.passed, c.asked, c.turn = time.Now(), true, true, answering
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	closes := c.listener.draining.Load() && c.asked && !c.told
+	c.mu.Unlock()
+	sent := b
+	if closes {
+		sent = closing(b)
+	}
+
+	n, err := c.Conn.Write(sent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.passed, c.asked, c.turn = time.Now(), true, false, answering
+	return min(n, len(b)), err
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.deadline(t)
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.deadline(t)
+	return c.Conn.SetDeadline(t)
+}
+
+// deadline notes that the deadline of reads was set.
+func (c *conn) deadline(t time.Time) {
+	past := !t.IsZero() && !t.After(time.Now())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.asked:
+	case past:
+		c.turn = ending
+	case c.turn == ending:
+		c.turn = ready
+	}
+}
+
+func (c *conn) Close() error {
+	c.listener.forget(c)
+	return c.Conn.Close()
+}
+
+// closing returns the beginning of an HTTP/1.1 response with a header that asks the client to close
+// the connection, and anything else as it is. The connections of busy clients would never be idle,
+// and handlers that are not instrumented cannot know.
+func closing(b []byte) []byte {
+	const status, interim = "HTTP/1.1 ", "HTTP/1.1 1"
+	end := bytes.Index(b, []byte("\r\n"))
+	if end < 0 || !bytes.HasPrefix(b, []byte(status)) || bytes.HasPrefix(b, []byte(interim)) {
+		return b
+	}
+	return slices.Concat(b[:end], []byte("\r\nConnection: close"), b[end:])
+}
+
+// Addr is the local address of a connection. Handlers of HTTP find it in the contexts of their
+// requests, under [net/http.LocalAddrContextKey].
+type Addr struct {
+	net.Addr
+	conn *conn
+}
+
+// LocalAddr implements net.Conn. The address is an [Addr].
+func (c *conn) LocalAddr() net.Addr { return Addr{c.Conn.LocalAddr(), c} }
+
+// Request is told of a request whose response has the given header. It returns the context to serve
+// it with; done ends it. While the listener drains, the response asks the client to close the
+// connection.
+func (a Addr) Request(ctx context.Context, parent trace.SpanContext, header map[string][]string) (
+	_ context.Context, done func()) {
+	c := a.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests++
+	if c.listener.draining.Load() {
+		c.told = true
+		header["Connection"] = []string{"close"}
+	}
+	return c.listener.tracer.NewContext(ctx, parent), c.requestEnded
+}
+
+func (c *conn) requestEnded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests--
+	c.last = time.Now()
+}
