@@ -22,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -44,7 +45,7 @@ const testGroup = "test"
 const startTime = time.Minute
 
 // isWeavelet reports whether this process was started as one by the Process runner.
-func isWeavelet() bool { return os.Getenv("ENVELOPE_TO_WEAVELET_FD") != "" }
+func isWeavelet() bool { return inherit.Deployed() }
 
 // serveAsWeavelet hosts components until the test ends, and ends the process.
 func serveAsWeavelet(registry *codegen.Registry) {
@@ -226,15 +227,16 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 
 // embed runs the weavelet in the test's own process.
 func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitStatus, error) {
-	sockets := map[string]net.Listener{}
+	files := inherit.Files{In: in, Out: out}
 	for _, name := range names {
 		l.mu.Lock()
 		file := l.sockets[name]
 		l.mu.Unlock()
-		var err error
-		if sockets[name], err = net.FileListener(file); err != nil {
+		socket, err := net.FileListener(file)
+		if err != nil {
 			return nil, err
 		}
+		files.Sockets = append(files.Sockets, inherit.Socket{Name: name, Listener: socket})
 	}
 	exited := make(chan control.ExitStatus, 1)
 	body := func(ctx context.Context, w *weavelet.Weavelet) error {
@@ -248,7 +250,7 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitS
 	go func() {
 		exit := control.ExitStatus{Text: "the test has ended"}
 		if err := weavelet.Embed(context.Background(), l.app, weavelet.Embedding{
-			In: in, Out: out, Sockets: sockets, Body: body, Fakes: l.fakes,
+			Files: files, Body: body, Fakes: l.fakes,
 		}); err != nil {
 			exit = control.ExitStatus{Code: 1, Text: err.Error()}
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
 
@@ -66,8 +67,8 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	e := newEnvelope(ctx)
 	e.exited, e.printed, e.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
-	cmd.Env = append(os.Environ(), config.Env...)
-	cmd.Env = append(cmd.Env, "ENVELOPE_TO_WEAVELET_FD=3", "WEAVELET_TO_ENVELOPE_FD=4")
+	cmd.Env = inherit.Environment(append(os.Environ(), config.Env...), nil,
+		[]string{inherit.ToWeavelet, inherit.ToEnvelope})
 	cmd.ExtraFiles = []*os.File{weaveletIn, weaveletOut}
 	// Not pipes of the package exec: Wait would wait for children of the process that hold them.
 	stdout, outWriter, err := os.Pipe()

@@ -117,7 +117,7 @@ var notDecoders = map[string]string{
 	"internal/gen/emit.(*writer).decHelper":   "emits code",
 	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
 	"internal/keeper.(*stream).Read":          "passes the bytes on to output.read",
-	"internal/weavelet.(*conn).Read":          "passes the bytes on to net/http",
+	"internal/drain.(*conn).Read":             "passes the bytes on to net/http",
 	"cmd/divisi/cli.(*target).read":           "opens the file, which config.Parse decodes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
 }

@@ -79,13 +79,13 @@ func (c *conn) Read(b []byte) (int, error) {
 
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.read(b[0])
+		c.heard(b[0])
 	}
 	return n, err
 }
 
-// read notes that something was read.
-func (c *conn) read(first byte) {
+// heard notes that something was read.
+func (c *conn) heard(first byte) {
 	const handshake = 0x16 // the type of a TLS record
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/inherit"
 )
 
 // process is a process that runs.
@@ -121,26 +121,17 @@ func (s Spec) check() error {
 // what they are.
 func (k *Keeper) fork(s Spec, null, stdout, stderr *os.File) (int, error) {
 	files := []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}
-	// A keeper may be a child of one itself: descriptors are those of this child only.
-	ours := append([]string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}, s.FileVars...)
-	env := slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(ours, name)
-	})
-
 	sockets, err := k.descriptors(s.Sockets)
 	if err != nil {
 		return 0, err
 	}
-	if len(sockets) > 0 {
-		files = append(files, sockets...)
-		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(s.Sockets)),
-			"LISTEN_FDNAMES="+strings.Join(s.Sockets, ":"))
-	}
-	for i, f := range s.Files {
-		env = append(env, fmt.Sprintf("%s=%d", s.FileVars[i], len(files)))
+	files = append(files, sockets...)
+	for _, f := range s.Files {
 		files = append(files, f.Fd())
 	}
+
+	// A keeper may be a child of one itself: descriptors are those of this child only.
+	env := inherit.Environment(s.Env, s.Sockets, s.FileVars)
 
 	return syscall.ForkExec(s.Path, append([]string{cmp.Or(s.Arg0, s.Path)}, s.Args...), &syscall.ProcAttr{
 		Dir: s.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
@@ -61,7 +62,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		Env:      environment(os.Environ(), launch.Env),
 		Sockets:  launch.Sockets,
 		Files:    []*os.File{theirIn, theirOut},
-		FileVars: []string{"ENVELOPE_TO_WEAVELET_FD", "WEAVELET_TO_ENVELOPE_FD"},
+		FileVars: []string{inherit.ToWeavelet, inherit.ToEnvelope},
 	})
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, toWeavelet.Close(), fromWeavelet.Close())
@@ -86,19 +87,11 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	}, nil
 }
 
-// ours are the variables by which this process may itself have been given descriptors; numbers of
-// its own would mislead its children.
-var ours = []string{"ENVELOPE_TO_WEAVELET_FD", "WEAVELET_TO_ENVELOPE_FD", "LISTEN_FDS", "LISTEN_PID",
-	"LISTEN_FDNAMES", "NOTIFY_SOCKET"}
-
 // environment returns inherited variables and more, which go before them. Every variable is there
 // once: of several, some programs take the first one, and others the last.
 func environment(inherited, more []string) []string {
 	var env []string
 	seen := map[string]bool{}
-	for _, name := range ours {
-		seen[name] = true
-	}
 	for _, list := range [][]string{more, inherited} {
 		for _, v := range slices.Backward(list) {
 			if name, _, ok := strings.Cut(v, "="); ok && !seen[name] {

@@ -230,10 +230,10 @@ func (c *control) leave(ctx context.Context, reason string) error {
 	defer cancel()
 	reply, err := c.network.deployer.Report(asked, &protos.ReportRequest{Leaving: reason})
 	switch {
+	case errors.Is(err, errors.ErrUnsupported), err == nil && reply.End:
+		return errStop // the deployer asks by signals, or has asked by this one
 	case err != nil:
 		return fmt.Errorf("%w: %s", errSignal, reason)
-	case reply.End:
-		return errStop
 	}
 
 	c.w.logger.Warn("asked to end, but not by the deployer: waiting to be drained", "reason", reason)

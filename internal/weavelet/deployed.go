@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 	"github.com/divisi-go/divisi/internal/trace"
@@ -28,7 +29,7 @@ const handshakeTime = 30 * time.Second
 
 // deployment is how a weavelet that a deployer wants is part of its process.
 type deployment struct {
-	files   inherited
+	files   inherit.Files
 	program program        // what runs if the main component does
 	lines   io.Writer      // takes log entries if the deployer reads them there; may be nil
 	asked   <-chan string  // why somebody asks the process to end; may be nil
@@ -37,7 +38,7 @@ type deployment struct {
 }
 
 // runDeployed hosts what a deployer wants here.
-func runDeployed(ctx context.Context, app Application, files inherited) error {
+func runDeployed(ctx context.Context, app Application, files inherit.Files) error {
 	asked := make(chan string)
 	ctx, stop := withSignals(ctx, asked)
 	defer stop()
@@ -60,17 +61,16 @@ func runDeployed(ctx context.Context, app Application, files inherited) error {
 // Embedding is a weavelet that is part of a program, such as a test, which calls components but is
 // none.
 type Embedding struct {
-	In, Out *os.File                               // the pipes to a deployer
-	Sockets map[string]net.Listener                // that the program has for listeners
-	Body    func(context.Context, *Weavelet) error // takes the place of the main component
-	Fakes   map[string]any                         // implementations by component, for tests
+	Files inherit.Files                          // the pipes to a deployer, and sockets of listeners
+	Body  func(context.Context, *Weavelet) error // takes the place of the main component
+	Fakes map[string]any                         // implementations by component, for tests
 }
 
 // Embed runs a weavelet as part of this program. It returns when the body has returned, or the
 // deployer has gone.
 func Embed(ctx context.Context, app Application, e Embedding) error {
 	return serveDeployed(ctx, app, deployment{
-		files: inherited{in: e.In, out: e.Out, sockets: e.Sockets},
+		files: e.Files,
 		gone:  func() {},
 		fakes: e.Fakes,
 		program: func(ctx context.Context, w *Weavelet, drain func(context.Context) error) error {
@@ -82,7 +82,7 @@ func Embed(ctx context.Context, app Application, e Embedding) error {
 
 // serveDeployed does the handshake and hosts components until the end.
 func serveDeployed(ctx context.Context, app Application, d deployment) error {
-	conversation, info, err := pipe.NewWeavelet(d.files.in, d.files.out)
+	conversation, info, err := pipe.NewWeavelet(d.files.In, d.files.Out)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
@@ -129,7 +129,7 @@ func serveDeployed(ctx context.Context, app Application, d deployment) error {
 		return err
 	}
 	n := &remoteNetwork{
-		info: info, deployer: conversation, sockets: d.files.sockets, logger: logger,
+		info: info, deployer: conversation, files: d.files, logger: logger,
 		needed: make(chan *codegen.Component, len(app.Registry.Components)), routes: map[string]*route{},
 	}
 	if info.Mtls {

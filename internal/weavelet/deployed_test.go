@@ -16,6 +16,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/inherit"
 )
 
 // plainHandler is a deployer of v0.20 with one weavelet, to which it sends the calls of B.
@@ -136,7 +137,7 @@ func plain(t *testing.T, app Application, body func(context.Context, *Weavelet) 
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Embed(context.WithoutCancel(t.Context()), app, Embedding{In: in, Out: out, Body: body})
+		ended <- Embed(context.WithoutCancel(t.Context()), app, Embedding{Files: inherit.Files{In: in, Out: out}, Body: body})
 	}()
 	e, err := envelope.Attach(t.Context(), fromWeavelet, toWeavelet, &protos.EnvelopeInfo{
 		App: "app", DeploymentId: "v1", Id: "w1", RunMain: true, InternalAddress: "localhost:0",

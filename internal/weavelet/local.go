@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
@@ -25,6 +26,7 @@ type LocalOptions struct {
 	Logger *slog.Logger
 	Trace  trace.Options
 	Fakes  map[string]any // implementations by component
+	Files  inherit.Files  // sockets of listeners
 
 	// Encoded makes calls take the way of remote ones, but for the network: arguments and
 	// results are encoded and decoded.
@@ -63,9 +65,13 @@ func hostName() string {
 
 func newLocal(app Application, self Self, o LocalOptions) *Weavelet {
 	logger := cmp.Or(o.Logger, slog.Default())
+	network := &local{options: o, logger: logger}
+	for _, c := range app.Registry.Components {
+		network.listeners += len(c.Info.Listeners)
+	}
 	return newWeavelet(app, setting{
 		self: self, logger: logger, tracer: trace.NewRecorder(o.Trace),
-		network: &local{options: o, logger: logger}, fakes: o.Fakes,
+		network: network, fakes: o.Fakes,
 		countLocal: o.Config.Metrics.Local, share: o.Share,
 	})
 }
@@ -118,10 +124,12 @@ func (w *Weavelet) drainLocal(ctx context.Context) error {
 	return nil
 }
 
-// local is the network of an application that runs in one process.
+// local is the network of an application that runs in one process. Its listeners are sockets that
+// the process has inherited, by their names, or the only one for the only listener; and else new ones.
 type local struct {
-	options LocalOptions
-	logger  *slog.Logger
+	options   LocalOptions
+	logger    *slog.Logger
+	listeners int // of the application
 }
 
 var _ network = (*local)(nil)
@@ -131,12 +139,16 @@ var _ network = (*local)(nil)
 const anyPort = "127.0.0.1:0"
 
 func (n *local) listen(_ context.Context, listener string) (net.Listener, string, error) {
-	address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, anyPort)
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, "", fmt.Errorf("%w (set another address: listeners.%s = { address = \"...\" } "+
-			"in [single] of the configuration)", err, listener)
+	l, ok := n.options.Files.Find(listener, n.listeners == 1)
+	if !ok {
+		address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, anyPort)
+		var err error
+		if l, err = net.Listen("tcp", address); err != nil {
+			return nil, "", fmt.Errorf("%w (set another address: listeners.%s = { address = \"...\" } "+
+				"in [single] of the configuration)", err, listener)
+		}
 	}
+
 	n.logger.Info("listening", "listener", listener, "url", "http://"+l.Addr().String())
 	return l, "", nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/inherit"
 )
 
 // The names of the main component: ours, and that of Service Weaver, which deployers written
@@ -48,7 +49,7 @@ type remoteNetwork struct {
 	info        *protos.EnvelopeInfo
 	deployer    deployer
 	credentials *credentials // nil without mutual TLS
-	sockets     map[string]net.Listener
+	files       inherit.Files
 	logger      *slog.Logger
 	needed      chan *codegen.Component // that the deployer is to be told of
 
@@ -72,7 +73,7 @@ func (n *remoteNetwork) serve(ctx context.Context) {
 
 // listen implements network: an inherited socket, or one at the address that the deployer says.
 func (n *remoteNetwork) listen(ctx context.Context, listener string) (net.Listener, string, error) {
-	l, ok := n.sockets[listener]
+	l, ok := n.files.Find(listener, false)
 	if !ok {
 		reply, err := n.deployer.GetListenerAddress(ctx,
 			&protos.GetListenerAddressRequest{Name: listener})

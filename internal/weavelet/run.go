@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/inherit"
 )
 
 const (
@@ -53,14 +54,14 @@ type program func(ctx context.Context, w *Weavelet, drain func(context.Context) 
 // Run runs the application in this process: all of it, or the part that a deployer wants. It returns
 // nil if the process has been asked to end.
 func Run(ctx context.Context, app Application) error {
-	files, ok, err := inherit()
+	files, err := inherit.Take()
 	switch {
 	case err != nil:
 		return err
-	case ok:
+	case files.In != nil:
 		err = runDeployed(ctx, app, files)
 	default:
-		err = runSingle(ctx, app)
+		err = runSingle(ctx, app, files)
 	}
 	if errors.Is(err, errStop) {
 		return nil

@@ -10,10 +10,11 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/inherit"
 )
 
 // runSingle runs all of the application in this process.
-func runSingle(ctx context.Context, app Application) error {
+func runSingle(ctx context.Context, app Application, files inherit.Files) error {
 	ctx, stop := withSignals(ctx, nil)
 	defer stop()
 	main, err := app.main()
@@ -25,6 +26,7 @@ func runSingle(ctx context.Context, app Application) error {
 		return err
 	}
 	o := LocalOptions{
+		Files:  files,
 		Name:   cmp.Or(conf.Name, filepath.Base(os.Args[0])),
 		Config: conf,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &textOptions)),

@@ -1,0 +1,125 @@
+package inherit
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// roleVar makes the test's binary a child that says what it has inherited.
+const roleVar = "INHERIT_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVar) == "" {
+		os.Exit(m.Run())
+	}
+	deployed := Deployed()
+	files, err := Take()
+	fmt.Println("deployed", deployed, Deployed(), files.In != nil, files.Out != nil, err)
+	for _, s := range files.Sockets {
+		fmt.Println("socket", s.Name, s.Listener.Addr())
+	}
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "LISTEN_") || strings.HasSuffix(strings.Split(v, "=")[0], "_FD") {
+			fmt.Println("left", v)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	env := []string{"A=1", "LISTEN_FDS=9", "LISTEN_PID=1", "NOTIFY_SOCKET=/x", ToWeavelet + "=7", "MINE_FD=3"}
+	got := Environment(env, []string{"web", "admin"}, []string{"MINE_FD", ToEnvelope})
+	want := []string{"A=1", "LISTEN_FDS=2", "LISTEN_FDNAMES=web:admin", "MINE_FD=5", ToEnvelope + "=6"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Environment(env, nil, nil); !slices.Equal(got, []string{"A=1", "MINE_FD=3"}) {
+		t.Errorf("without anything: %q", got)
+	}
+}
+
+func TestTake(t *testing.T) {
+	web, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	socket, err := web.(*net.TCPListener).File()
+	if err != nil {
+		t.Skipf("sockets cannot be shared here: %v", err)
+	}
+	defer socket.Close()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer out.Close()
+
+	for name, tc := range map[string]struct {
+		files []*os.File
+		env   []string
+		want  []string
+	}{
+		"from a deployer": {
+			[]*os.File{socket, in, out}, Environment(os.Environ(), []string{"web"}, []string{ToWeavelet, ToEnvelope}),
+			[]string{"deployed true false true true <nil>", "socket web " + web.Addr().String()},
+		},
+		"from systemd, without names": {
+			[]*os.File{socket}, append(os.Environ(), "LISTEN_FDS=1"),
+			[]string{"deployed false false false false <nil>", "socket  " + web.Addr().String()},
+		},
+		"for somebody else": {
+			[]*os.File{socket}, append(os.Environ(), "LISTEN_FDS=1", "LISTEN_PID=1"),
+			[]string{"deployed false false false false <nil>"},
+		},
+		"no socket": {
+			[]*os.File{in}, append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=web"),
+			[]string{"deployed false false false false the inherited socket web (descriptor 3) is not usable: "},
+		},
+		"no number": {
+			nil, append(os.Environ(), ToWeavelet+"=x"),
+			[]string{"deployed true false false false the environment variable " + ToWeavelet + ` is "x": `},
+		},
+		"nothing": {nil, os.Environ(), []string{"deployed false false false false <nil>"}},
+	} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(slices.Clone(tc.env), roleVar+"=child")
+		cmd.ExtraFiles = tc.files
+		text, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if !slices.EqualFunc(got, tc.want, strings.HasPrefix) {
+			t.Errorf("%s: the child says %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	web, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	one := Files{Sockets: []Socket{{"web.socket", web}}}
+	two := Files{Sockets: []Socket{{"", nil}, {"web", web}}}
+	for _, tc := range []struct {
+		files Files
+		name  string
+		only  bool
+		want  net.Listener
+	}{
+		{one, "web.socket", false, web}, {one, "web", true, web}, {one, "web", false, nil},
+		{two, "web", false, web}, {two, "admin", true, nil}, {Files{}, "web", true, nil},
+	} {
+		if got, ok := tc.files.Find(tc.name, tc.only); got != tc.want || ok != (tc.want != nil) {
+			t.Errorf("%s, only %v: %v, %v", tc.name, tc.only, got, ok)
+		}
+	}
+}
