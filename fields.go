@@ -1,11 +1,12 @@
 package divisi
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"reflect"
-	"strings"
 
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -29,7 +30,7 @@ func Inspect(impl any) (weavelet.Fields, error) {
 		typ := v.Type().Field(i)
 		// Fields are mostly unexported, which only their address lets us set.
 		field := reflect.NewAt(typ.Type, v.Field(i).Addr().UnsafePointer()).Interface()
-		name := tagName(typ.Tag)
+		tag := tagName(typ.Tag)
 		switch f := field.(type) {
 		case hostField:
 			fields.SetHost = f.setHost
@@ -39,16 +40,13 @@ func Inspect(impl any) (weavelet.Fields, error) {
 			iface, direct := f.isRef()
 			fields.Refs = append(fields.Refs, weavelet.RefField{
 				Iface:  reflect.TypeOf(iface).Elem(),
-				Name:   name,
+				Name:   tag,
 				Direct: direct,
 				Set:    f.setRef,
 			})
 		case listenerField:
-			if name == "" {
-				name = strings.ToLower(typ.Name[:1]) + typ.Name[1:]
-			}
 			fields.Listeners = append(fields.Listeners, weavelet.ListenerField{
-				Name: name,
+				Name: cmp.Or(tag, name.Listener(typ.Name)),
 				Set:  f.setListener,
 			})
 		}

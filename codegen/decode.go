@@ -274,13 +274,30 @@ func DecBinary[T any, P interface {
 	encoding.BinaryUnmarshaler
 }](d *Decoder) T {
 	var v T
-	n, _ := d.Count(1)
-	if b := d.take(n); d.err == nil {
-		d.Fail(guarded("UnmarshalBinary", func() error {
-			return P(&v).UnmarshalBinary(append([]byte{}, b...))
-		}))
-	}
+	d.binary(P(&v))
 	return v
+}
+
+// DecBinaryPtr reads whether there is a value, and the value by its own UnmarshalBinary. It makes no
+// copy of it.
+func DecBinaryPtr[T any, P interface {
+	*T
+	encoding.BinaryUnmarshaler
+}](d *Decoder) *T {
+	if !d.Bool() {
+		return nil
+	}
+	v := new(T)
+	d.binary(P(v))
+	return v
+}
+
+func (d *Decoder) binary(v encoding.BinaryUnmarshaler) {
+	n, _ := d.Count(1)
+	b := d.take(n)
+	if d.err == nil {
+		d.Fail(guarded("UnmarshalBinary", func() error { return v.UnmarshalBinary(append([]byte{}, b...)) }))
+	}
 }
 
 // DecText reads a value by its own UnmarshalText.
@@ -289,10 +306,29 @@ func DecText[T any, P interface {
 	encoding.TextUnmarshaler
 }](d *Decoder) T {
 	var v T
-	if text := d.String(); d.err == nil {
-		d.Fail(guarded("UnmarshalText", func() error { return P(&v).UnmarshalText([]byte(text)) }))
-	}
+	d.text(P(&v))
 	return v
+}
+
+// DecTextPtr reads whether there is a value, and the value by its own UnmarshalText. It makes no copy
+// of it.
+func DecTextPtr[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](d *Decoder) *T {
+	if !d.Bool() {
+		return nil
+	}
+	v := new(T)
+	d.text(P(v))
+	return v
+}
+
+func (d *Decoder) text(v encoding.TextUnmarshaler) {
+	text := d.String()
+	if d.err == nil {
+		d.Fail(guarded("UnmarshalText", func() error { return v.UnmarshalText([]byte(text)) }))
+	}
 }
 
 // DecMessage reads what EncMessage wrote.

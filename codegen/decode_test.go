@@ -28,6 +28,8 @@ type everything struct {
 	array   [2]string
 	addr    netip.Addr
 	number  big.Int
+	place   *netip.Addr
+	total   *big.Int
 	message *message
 	node    node
 	err     error
@@ -48,6 +50,14 @@ func encEverything(e *Encoder, v everything) {
 	EncArray(e, v.array[:], encWord)
 	EncBinary(e, v.addr)
 	EncText(e, &v.number)
+	e.Bool(v.place != nil)
+	if v.place != nil {
+		EncBinary(e, v.place)
+	}
+	e.Bool(v.total != nil)
+	if v.total != nil {
+		EncText(e, v.total)
+	}
 	encMessage(e, v.message)
 	encNode(e, v.node)
 	e.Error(v.err)
@@ -68,6 +78,8 @@ func decEverything(d *Decoder) (v everything) {
 	DecArray(d, v.array[:], (*Decoder).String)
 	v.addr = DecBinary[netip.Addr](d)
 	v.number = DecText[big.Int](d)
+	v.place = DecBinaryPtr[netip.Addr](d)
+	v.total = DecTextPtr[big.Int](d)
 	v.message = decMessage(d)
 	v.node = decNode(d)
 	v.err = d.Error()
@@ -81,7 +93,7 @@ func sampleEverything() everything {
 		when: time.Date(2024, 2, 29, 1, 2, 3, 4, time.UTC), text: "text", bytes: []byte{1, 2},
 		ints: []int{1, 2}, table: map[string][]int{"k": {1}}, pointer: &n,
 		array: [2]string{"x", "y"}, addr: netip.MustParseAddr("10.0.0.1"),
-		number: *big.NewInt(12345), message: &message{"m"},
+		number: *big.NewInt(12345), place: new(netip.Addr), total: big.NewInt(-1), message: &message{"m"},
 		node: node{name: "n", next: &node{}, kids: []node{{}}, errs: []error{errKnown}},
 		err:  errors.Join(errKnown, errors.New("other")),
 	}

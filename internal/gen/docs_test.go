@@ -3,6 +3,7 @@ package gen
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestRefusalsInDocument(t *testing.T) {
 	s := loadCases(t)
 	var table strings.Builder
 	table.WriteString("\n| id | what is wrong | the way out |\n|---|---|---|\n")
-	cell := strings.NewReplacer("|", `\|`, caseModule+"/refusals/", "example.com/")
+	cell := strings.NewReplacer(filepath.Join(s.dir, "refusals")+string(filepath.Separator), "", "|", `\|`, caseModule+"/refusals/", "example.com/")
 	for _, rule := range check.Rules[1:] {
 		for _, p := range s.problems("refusals/" + rule.ID) {
 			if p.Rule.ID != rule.ID {

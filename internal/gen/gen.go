@@ -52,18 +52,39 @@ func Run(ctx context.Context, o Options) error {
 	}
 	var stale []error
 	for _, f := range files {
-		changed, err := f.update(o.Check)
-		if err != nil {
-			return err
+		if f.data == nil && load.Excluded(f.path, o.Tags) {
+			continue // it belongs to a build with other tags, which has components
 		}
-		if changed && o.Check {
-			stale = append(stale, fmt.Errorf("%s: stale generated code: run divisi generate %s",
-				load.Relative(f.path), strings.Join(o.Patterns, " ")))
-		} else if changed {
+
+		changed, err := f.update(o.Check)
+		switch {
+		case err != nil:
+			return err
+		case changed && o.Check:
+			stale = append(stale, fmt.Errorf("%s: stale generated code: run %s",
+				load.Relative(f.path), o.command(f.path)))
+		case changed:
 			fmt.Fprintln(o.Report, f.verb(), load.Relative(f.path))
 		}
 	}
 	return errors.Join(stale...)
+}
+
+// command returns the command that brings a generated file up to date.
+func (o Options) command(file string) string {
+	command := "divisi generate"
+	if o.Tags != "" {
+		command += " --tags " + o.Tags
+	}
+	folder := filepath.Dir(file)
+	here, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return command + " " + folder
+	}
+	if rel, err := filepath.Rel(here, folder); err == nil && !strings.HasPrefix(rel, "..") {
+		folder = "." + string(filepath.Separator) + rel
+	}
+	return command + " " + strings.TrimSuffix(folder, string(filepath.Separator)+".")
 }
 
 // file is what a generated file should hold: nothing if there should be none.
@@ -84,6 +105,9 @@ func generate(pkgs []*load.Package) (files []file, warnings []*check.Problem, er
 		results = append(results, r)
 		for _, p := range r.Problems {
 			refused = append(refused, p)
+		}
+		if len(r.Problems) == 0 {
+			refused = append(refused, pkg.Errors...)
 		}
 	}
 	warnings = append(check.Cycles(results), unlinked(pkgs, results)...)

@@ -16,11 +16,9 @@ import (
 // hold. Packages that were not loaded are known by their generated files.
 func unlinked(pkgs []*load.Package, results []*check.Result) []*check.Problem {
 	infos := map[string][]codegen.Info{}
-	var all []codegen.Info
 	for i, r := range results {
 		for _, comp := range r.Components {
 			infos[pkgs[i].Path] = append(infos[pkgs[i].Path], comp.Info)
-			all = append(all, comp.Info)
 		}
 	}
 	var problems []*check.Problem
@@ -41,7 +39,7 @@ func unlinked(pkgs []*load.Package, results []*check.Result) []*check.Problem {
 			}
 			linked = append(linked, known...)
 		}
-		problems = append(problems, check.Unlinked(r, linked, all)...)
+		problems = append(problems, check.Unlinked(r, linked, results)...)
 	}
 	return problems
 }

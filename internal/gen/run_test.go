@@ -2,7 +2,9 @@ package gen
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,9 +89,11 @@ func TestRunWritesWhatHasChanged(t *testing.T) {
 	writeFile(t, plain, []byte(load.Header+"\n\npackage plain\n"))
 
 	_, err := generateIn(t, dir, true, "./store", "./plain")
-	if err == nil || !strings.Contains(err.Error(), "run divisi generate ./store ./plain") ||
-		!strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), plain) {
-		t.Errorf("with Check: %v", err)
+	for file, folder := range map[string]string{file: "store", plain: "plain"} {
+		want := file + ": stale generated code: run divisi generate ." + string(filepath.Separator) + folder
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with Check: %v, want %s", err, want)
+		}
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("with Check a file was written")
@@ -175,6 +179,27 @@ var a int = "b"
 package syntax
 
 func f( {
+-- comma/a.go --
+package comma
+
+import (
+	"context"
+	w "weaver" "example.com/gen/plain"
+)
+
+func f(ctx context.Context) error { return nil }
+-- comma/b.go --
+package comma
+
+import "log"
+
+func g() int { log.Fatal("x" "y") }
+-- user2/a.go --
+package user2
+
+import "example.com/gen/comma"
+
+var _ = comma.X
 -- imports/a.go --
 package imports
 
@@ -199,6 +224,13 @@ type a struct {
 		if err == nil || !strings.Contains(filepath.ToSlash(err.Error()), want) {
 			t.Errorf("%s: error %v, want %s", pattern, err, want)
 		}
+	}
+	// Errors of syntax are shown without what follows from them.
+	_, err := generateIn(t, dir, false, "./comma", "./user2", "./types")
+	lines := strings.Split(filepath.ToSlash(fmt.Sprint(err)), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "comma/a.go:5:13: expected ';'") ||
+		!strings.Contains(lines[1], "comma/b.go:5:30: missing ','") {
+		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "store", load.File)); err == nil {
 		t.Error("a file was written although something was refused")
@@ -255,25 +287,108 @@ type app struct {
 	}
 }
 
+// TestTags has a component that is built with a tag only.
 func TestTags(t *testing.T) {
 	t.Parallel()
-	dir := module(t, runSource)
-	source, err := os.ReadFile(filepath.Join(dir, "store", "store.go"))
+	dir := module(t, runSource+`
+-- stock/api.go --
+package stock
+
+import "context"
+
+type Stock interface {
+	Take(ctx context.Context, n int) error
+}
+-- stock/stock.go --
+//go:build special
+
+package stock
+
+import (
+	"context"
+
+	"github.com/divisi-go/divisi"
+)
+
+type stock struct {
+	divisi.Implements[Stock]
+}
+
+func (*stock) Take(context.Context, int) error { return nil }
+`)
+	run := func(check bool, tags string) error {
+		return Run(t.Context(), Options{Dir: dir, Patterns: []string{"./..."}, Tags: tags, Check: check})
+	}
+	if err := run(false, "special"); err != nil {
+		t.Fatal(err)
+	}
+	goCommand(t, dir, "vet", "./store", "./stock")
+	goCommand(t, dir, "vet", "-tags=special", "./store", "./stock")
+
+	// Without the tag nothing is known of the component, and its code is left alone.
+	if err := run(false, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, tags := range []string{"", "special", "other,special"} {
+		if err := run(true, tags); err != nil {
+			t.Errorf("with the tags %q: %v", tags, err)
+		}
+	}
+
+	source, err := os.ReadFile(filepath.Join(dir, "stock", "stock.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "store", "more.go"), []byte(strings.Replace(
-		"//go:build special\n\n"+strings.ReplaceAll(string(source), "tore", "tock"),
-		"package stock", "package store", 1)))
-	mustGenerate(t, dir, "./store")
-	var report bytes.Buffer
-	o := Options{Dir: dir, Patterns: []string{"./store"}, Tags: "special", Report: &report}
-	if err := Run(t.Context(), o); err != nil {
+	changed := string(source) + "\n//divisi:always\n" +
+		"type more struct {\n\tdivisi.Implements[Stock] `divisi:\"more\"`\n\tstock\n}\n"
+	writeFile(t, filepath.Join(dir, "stock", "stock.go"), []byte(changed))
+	want := "run divisi generate --tags special ." + string(filepath.Separator) + "stock"
+	if err := run(true, "special"); err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want ... %s", err, want)
+	}
+}
+
+// TestModuleWithoutDot has a module whose path looks like that of the standard library.
+func TestModuleWithoutDot(t *testing.T) {
+	t.Parallel()
+	dir := module(t, `
+-- model/model.go --
+package model
+
+type Order struct{ ID string }
+-- store/store.go --
+package store
+
+import (
+	"context"
+
+	"github.com/divisi-go/divisi"
+	"shop/model"
+)
+
+type Store interface {
+	Put(ctx context.Context, o model.Order) (model.Order, error)
+}
+
+type store struct{ divisi.Implements[Store] }
+
+func (*store) Put(_ context.Context, o model.Order) (model.Order, error) { return o, nil }
+`)
+	file := filepath.Join(dir, "go.mod")
+	text, err := os.ReadFile(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "store", load.File))
-	if err != nil || !bytes.Contains(data, []byte("stockStub")) {
-		t.Errorf("the file of a tag was not read (%v)", err)
+	writeFile(t, file, bytes.Replace(text, []byte("module "+caseModule), []byte("module shop"), 1))
+	mustGenerate(t, dir, "./store")
+	goCommand(t, dir, "build", "./store")
+
+	writeFile(t, filepath.Join(dir, "model", "model.go"),
+		[]byte("package model\n\ntype Order struct{ ID, Coupon string }\n"))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "./store")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("run_divisi_generate")) {
+		t.Errorf("after a field was added, the compiler says: %v\n%s", err, out)
 	}
 }
 

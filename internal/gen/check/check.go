@@ -8,12 +8,12 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Root is the path of the package that applications import.
@@ -22,6 +22,8 @@ const Root = "github.com/divisi-go/divisi"
 // Package is what a generated file is made of.
 type Package struct {
 	Types      *types.Package
+	Source     *load.Package
+	Constraint string       // under which it is built, as a //go:build line has it; "" if always
 	Components []*Component // sorted by name
 	Sentinels  []*types.Var // package-level errors of this and other packages
 	ErrorTypes []*Shape     // errors that can cross processes
@@ -36,7 +38,13 @@ type Component struct {
 	Router types.Type // nil if it has none
 	Listen []Listener
 	pos    token.Pos
-	refs   []token.Position // of Info.Refs
+	refs   []reference
+}
+
+// reference is a field that is one of Info.Refs.
+type reference struct {
+	iface types.Type
+	pos   token.Position
 }
 
 // Listener is a listener field.
@@ -46,8 +54,8 @@ type Listener struct {
 	pos   token.Pos
 }
 
-// Interface is what stubs are made of: an interface and, for its calls are routed by the caller,
-// a router. Several implementations may share one.
+// Interface is what stubs are made of. It has the router as well, because callers route the calls.
+// Several implementations may share one.
 type Interface struct {
 	Type    types.Type
 	Router  types.Type
@@ -77,12 +85,18 @@ func Check(pkg *load.Package) *Result {
 	c := &checker{
 		pkg:        pkg,
 		shapes:     &shapes{pkg: pkg.Types},
-		docs:       newDocs(pkg.Fset, pkg.Syntax),
+		docs:       newDocs(pkg),
 		interfaces: map[string]*Interface{},
-		result:     &Package{Types: pkg.Types},
+		result:     &Package{Types: pkg.Types, Source: pkg},
 	}
-	c.directives = c.findDirectives()
 	r := &Result{Package: c.result, Interfaces: map[*Component]*Interface{}}
+	if len(pkg.Errors) > 0 {
+		c.causes()
+		r.Problems = c.problems
+		return r
+	}
+
+	c.directives = c.findDirectives()
 	c.eachStruct(func(spec *ast.TypeSpec, doc *ast.CommentGroup, impl *types.Named) {
 		if comp := c.component(spec, doc, impl); comp != nil {
 			c.result.Components = append(c.result.Components, comp)
@@ -95,9 +109,13 @@ func Check(pkg *load.Package) *Result {
 	c.notRetriableMarks()
 	for _, comp := range c.result.Components {
 		r.Interfaces[comp] = c.methods(comp)
+		if n := len(comp.Info.Text()); n > codegen.MaxInfo {
+			c.refuse(comp.pos, ruleDescription, comp.Impl.Obj().Name(), n, codegen.MaxInfo)
+		}
 	}
 	c.directives.complain(c)
 	c.marshals()
+	c.constraint()
 	if len(c.result.Components)+len(c.result.Marshals) > 0 {
 		c.errors()
 	}
@@ -250,19 +268,16 @@ func (c *checker) fields(comp *Component, s *types.Struct) {
 			comp.Router, comp.Info.Routed = arg, true
 		}
 		if isRoot(f.Type(), "Listener") {
-			name := strings.ToLower(f.Name()[:1]) + f.Name()[1:]
-			if tag := c.tag(s, i, owner); tag != "" {
-				name = tag
-			}
-			comp.Listen = append(comp.Listen, Listener{name, owner, f.Pos()})
-			comp.Info.Listeners = append(comp.Info.Listeners, name)
+			listener := cmp.Or(c.tag(s, i, owner), name.Listener(f.Name()))
+			comp.Listen = append(comp.Listen, Listener{listener, owner, f.Pos()})
+			comp.Info.Listeners = append(comp.Info.Listeners, listener)
 		}
 		for _, kind := range []string{"Ref", "Direct"} {
 			if arg, _ := rootArg(f.Type(), kind); arg != nil && c.reference(arg, f.Pos(), owner) {
 				name := c.variant(componentName(arg), s, i, owner)
 				if !slices.Contains(comp.Info.Refs, name) {
 					comp.Info.Refs = append(comp.Info.Refs, name)
-					comp.refs = append(comp.refs, load.Position(c.pkg.Fset, f.Pos()))
+					comp.refs = append(comp.refs, reference{arg, load.Position(c.pkg.Fset, f.Pos())})
 				}
 			}
 		}
@@ -306,21 +321,41 @@ func filled(t types.Type) (string, bool) {
 	return "", false
 }
 
-// nested refuses references and listeners inside of structs inside of components.
+// nested refuses references and listeners inside of what a field of a component holds.
 func (c *checker) nested(f *types.Var, owner string) {
 	if arg, _ := rootArg(f.Type(), "Implements"); arg != nil {
 		return
 	}
-	s, ok := f.Type().Underlying().(*types.Struct)
-	if !ok {
-		return
+	if what := holds(f.Type(), map[types.Type]bool{}); what != "" {
+		c.refuse(f.Pos(), ruleFieldNested, owner, "divisi."+what, c.typeString(f.Type()))
 	}
-	for inner := range s.Fields() {
-		if what, _ := filled(inner.Type()); what != "" {
-			c.refuse(f.Pos(), ruleFieldNested, owner, "divisi."+what, c.typeString(f.Type()))
-			return
+}
+
+// holds returns what a value holds, at any depth, that is filled only as a field of a component. What
+// a pointer points to may belong to another component.
+func holds(t types.Type, seen map[types.Type]bool) string {
+	what, _ := filled(t)
+	if what != "" || seen[t] {
+		return what
+	}
+	seen[t] = true
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		for f := range u.Fields() {
+			if what := holds(f.Type(), seen); what != "" {
+				return what
+			}
 		}
+	case *types.Array:
+		return holds(u.Elem(), seen)
+	case *types.Slice:
+		return holds(u.Elem(), seen)
+	case *types.Chan:
+		return holds(u.Elem(), seen)
+	case *types.Map:
+		return cmp.Or(holds(u.Key(), seen), holds(u.Elem(), seen))
 	}
+	return ""
 }
 
 // variant adds the name in a field's tag to a component's name.
@@ -329,30 +364,6 @@ func (c *checker) variant(name string, s *types.Struct, i int, owner string) str
 		return name + "#" + tag
 	}
 	return name
-}
-
-// tag returns the name in a field's tag.
-func (c *checker) tag(s *types.Struct, i int, owner string) string {
-	tags := reflect.StructTag(s.Tag(i))
-	name, ok := tags.Lookup("divisi")
-	if !ok {
-		name, ok = tags.Lookup("weaver")
-	}
-	if ok && !isName(name) {
-		c.refuse(s.Field(i).Pos(), ruleTagName, owner, name)
-		return ""
-	}
-	return name
-}
-
-func isName(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || r|0x20 >= 'a' && r|0x20 <= 'z'
-		if !letter && (i == 0 || r != '-' && (r < '0' || r > '9')) {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // lifecycle refuses methods that look like those that the runtime calls.
@@ -379,9 +390,11 @@ func (c *checker) clashes() {
 	listeners := map[string]Listener{}
 	for i, comp := range c.result.Components {
 		if i > 0 && c.result.Components[i-1].Info.Name == comp.Info.Name {
-			before := c.result.Components[i-1]
-			c.refuse(comp.pos, ruleImplTwice,
-				before.Impl.Obj().Name(), comp.Impl.Obj().Name(), comp.Info.Name)
+			before, rule := c.result.Components[i-1], ruleImplTwice
+			if comp.Info.Main {
+				rule = ruleMainTwice
+			}
+			c.refuse(comp.pos, rule, before.Impl.Obj().Name(), comp.Impl.Obj().Name(), comp.Info.Name)
 		}
 		for _, lis := range comp.Listen {
 			if before, ok := listeners[lis.Name]; ok {

@@ -2,7 +2,6 @@ package check
 
 import (
 	"go/ast"
-	"go/token"
 	"strings"
 )
 
@@ -32,8 +31,10 @@ func (c *checker) findDirectives() *directives {
 				}
 			}
 		}
-		for comment := range sharedMethods(file) {
-			d.used[comment] = true
+		for spec := range typeSpecs(file) {
+			for comment := range sharedMethods(spec) {
+				d.used[comment] = true
+			}
 		}
 	}
 	return d
@@ -82,11 +83,11 @@ func (d *directives) complain(c *checker) {
 	}
 }
 
-// sharedMethods returns the comments in a file that say shared of a method of an interface, and
-// where the method's name stands.
-func sharedMethods(file *ast.File) map[*ast.Comment]token.Pos {
-	found := map[*ast.Comment]token.Pos{}
-	ast.Inspect(file, func(n ast.Node) bool {
+// sharedMethods returns the comments in the declaration of a type that say shared of a method of an
+// interface, each with the method's name.
+func sharedMethods(spec *ast.TypeSpec) map[*ast.Comment]string {
+	found := map[*ast.Comment]string{}
+	ast.Inspect(spec.Type, func(n ast.Node) bool {
 		iface, ok := n.(*ast.InterfaceType)
 		if !ok {
 			return true
@@ -97,7 +98,7 @@ func sharedMethods(file *ast.File) map[*ast.Comment]token.Pos {
 			}
 			for _, comment := range method.Doc.List {
 				if directive(comment) == "shared" {
-					found[comment] = method.Names[0].Pos()
+					found[comment] = method.Names[0].Name
 				}
 			}
 		}

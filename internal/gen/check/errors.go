@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// sqlErrors are registered in packages that import database/sql.
+// sqlPath is the package whose errors are registered in packages that import it.
 const sqlPath = "database/sql"
 
 // errors finds the errors that keep their identity between processes: the package's own, and
@@ -35,6 +35,10 @@ func (c *checker) errorsOf(p *types.Package, withTypes bool) {
 		if p != c.pkg.Types && !obj.Exported() {
 			continue
 		}
+		condition := c.builtIf(obj)
+		if p == c.pkg.Types && condition != "" && condition != c.result.Constraint {
+			continue // the generated file is built without it as well
+		}
 		switch obj := obj.(type) {
 		case *types.Var:
 			if isError(obj.Type()) {
@@ -63,7 +67,7 @@ func (c *checker) errorType(obj *types.TypeName) {
 	if _, bad := c.shapes.of(ptr).bad(); bad != nil {
 		return
 	}
-	if types.Implements(named, iface) {
+	if _, bad := c.shapes.of(named).bad(); bad == nil && types.Implements(named, iface) {
 		c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(named))
 	}
 	c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(ptr))

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"go/token"
+	"go/types"
 	"path"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func Cycles(results []*Result) []*Problem {
 			words[i] = shortName(n)
 		}
 		comp := comps[name]
-		pos := comp.refs[slices.Index(comp.Info.Refs, cycle[1])]
+		pos := comp.refs[slices.Index(comp.Info.Refs, cycle[1])].pos
 		problems = append(problems, newProblem(pos, ruleCycle, strings.Join(words, " -> ")))
 	}
 	return problems
@@ -79,8 +80,8 @@ func shortName(name string) string {
 
 // Unlinked returns a warning for each component that a program uses and does not hold. The
 // program is that of the package r with a main component; linked are the components of packages
-// that it imports, and all the ones of packages that are known.
-func Unlinked(r *Result, linked, all []codegen.Info) []*Problem {
+// that it imports. The advice comes from the results of all packages.
+func Unlinked(r *Result, linked []codegen.Info, results []*Result) []*Problem {
 	refs := map[string][]string{}
 	for _, info := range linked {
 		refs[info.Name] = info.Refs
@@ -96,7 +97,7 @@ func Unlinked(r *Result, linked, all []codegen.Info) []*Problem {
 		next, ok := refs[name]
 		if !ok {
 			problems = append(problems, newProblem(pos, ruleNotLinked,
-				shortName(user), name, advice(name, all)))
+				shortName(user), name, advice(name, r, results)))
 			return
 		}
 		for _, ref := range next {
@@ -108,22 +109,63 @@ func Unlinked(r *Result, linked, all []codegen.Info) []*Problem {
 	}
 	for _, comp := range r.Components {
 		for i, ref := range comp.Info.Refs {
-			visit(comp.refs[i], comp.Info.Name, ref)
+			visit(comp.refs[i].pos, comp.Info.Name, ref)
 		}
 	}
 	return problems
 }
 
-// advice says what to import for a component.
-func advice(name string, all []codegen.Info) string {
-	var lines []string
-	for _, info := range all {
-		if info.Name == name {
-			lines = append(lines, fmt.Sprintf("import _ %q", path.Dir(info.Impl)))
+// advice says what to do about a component that the package user lacks.
+func advice(name string, user *Result, results []*Result) string {
+	var imports []string
+	var iface types.Type
+	for _, r := range results {
+		for _, comp := range r.Components {
+			if comp.Info.Name == name {
+				imports = append(imports, fmt.Sprintf("import _ %q", path.Dir(comp.Info.Impl)))
+			}
+			if i := slices.Index(comp.Info.Refs, name); i >= 0 {
+				iface = comp.refs[i].iface
+			}
 		}
 	}
-	if len(lines) > 0 {
-		return strings.Join(lines, ", or ")
+	if len(imports) > 0 {
+		return strings.Join(imports, ", or ")
+	}
+
+	qualifier := func(p *types.Package) string {
+		if p == user.Types {
+			return ""
+		}
+		return p.Name()
+	}
+	if impl := forgotten(iface, results); impl != nil {
+		return fmt.Sprintf("embed divisi.Implements[%s] in %s, which has its methods",
+			types.TypeString(iface, qualifier), types.TypeString(impl, qualifier))
 	}
 	return "import the package of a struct that embeds divisi.Implements of it"
+}
+
+// forgotten returns a struct that has the methods of an interface and is no component, or nil.
+func forgotten(iface types.Type, results []*Result) types.Type {
+	if iface == nil {
+		return nil
+	}
+	want, ok := iface.Underlying().(*types.Interface)
+	if !ok || want.NumMethods() == 0 {
+		return nil
+	}
+	for _, r := range results {
+		for _, name := range r.Types.Scope().Names() {
+			obj, ok := r.Types.Scope().Lookup(name).(*types.TypeName)
+			if !ok || obj.IsAlias() {
+				continue
+			}
+			s, ok := obj.Type().Underlying().(*types.Struct)
+			if ok && !embeds(s, "Implements") && types.Implements(types.NewPointer(obj.Type()), want) {
+				return obj.Type()
+			}
+		}
+	}
+	return nil
 }

@@ -76,5 +76,7 @@ func (w *layoutWriter) shape(s *Shape) {
 		w.b.WriteString("text")
 	case Proto:
 		fmt.Fprintf(&w.b, "proto %s", types.TypeString(s.Type, (*types.Package).Path))
+	default:
+		panic(unknownKind(s.Kind))
 	}
 }

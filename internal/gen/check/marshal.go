@@ -44,7 +44,10 @@ func hasMethods(named *types.Named) bool {
 func hidden(t types.Type) bool {
 	switch t := t.(type) {
 	case *types.Alias:
-		return unexported(t.Obj()) || hiddenArgs(t.TypeArgs())
+		if unexported(t.Obj()) {
+			return hidden(t.Rhs()) // which can be written instead
+		}
+		return hiddenArgs(t.TypeArgs())
 	case *types.Named:
 		return unexported(t.Obj()) || hiddenArgs(t.TypeArgs())
 	case *types.Pointer:

@@ -58,15 +58,26 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 		c.refuse(pos, ruleMethodUnexported, f.Name(), name)
 		return nil
 	}
+
+	said := c.docs.method(comp.Iface, f.Name())
+	if said.err != nil {
+		c.refuse(comp.pos, ruleSource, c.typeString(said.unread.Type()), f.Name(), said.err)
+		return nil
+	}
 	sig := f.Signature()
 	m := &Method{
 		Name: f.Name(), Type: sig, Variadic: sig.Variadic(),
-		NotRetriable: c.docs.notRetriable(c.pkg.Fset, f, comp.Iface),
-		Shared:       c.docs.shared(c.pkg.Fset, f),
+		NotRetriable: said.notRetriable, Shared: said.shared,
 	}
 	params, results := sig.Params(), sig.Results()
-	if params.Len() == 0 || types.Unalias(params.At(0).Type()).String() != "context.Context" {
-		c.refuse(pos, ruleMethodContext, f.Name(), name)
+	if params.Len() == 0 || !isContext(params.At(0)) {
+		do := "add one"
+		for v := range params.Variables() {
+			if isContext(v) {
+				do = "move it there"
+			}
+		}
+		c.refuse(pos, ruleMethodContext, f.Name(), name, do)
 		return nil
 	}
 	before := len(c.problems)
@@ -91,6 +102,10 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 	}
 	m.Layout = layout(m)
 	return m
+}
+
+func isContext(v *types.Var) bool {
+	return types.Unalias(v.Type()).String() == "context.Context"
 }
 
 // value returns the shape of an argument or result, and refuses it if it cannot be encoded.

@@ -22,8 +22,12 @@ const (
 	ruleImplGeneric
 	ruleImplMissing
 	ruleImplTwice
+	ruleMainTwice
+	ruleMainEmbedding
 	ruleStray
 	ruleLifecycle
+	ruleConstraint
+	ruleDescription
 
 	ruleMethodUnexported
 	ruleMethodContext
@@ -38,6 +42,7 @@ const (
 	ruleTypeUnexported
 	ruleTypeInternal
 	ruleTypeProtoValue
+	ruleTypeLocked
 
 	ruleRefMain
 	ruleRefNotInterface
@@ -46,6 +51,7 @@ const (
 	ruleFieldPointer
 	ruleFieldNested
 	ruleTagName
+	ruleTagKey
 	ruleListenerTwice
 
 	ruleRouterType
@@ -57,6 +63,7 @@ const (
 	ruleDirectiveUnknown
 	ruleDirectiveMisplaced
 	ruleNotRetriable
+	ruleSource
 
 	ruleCycle
 	ruleNotLinked
@@ -102,19 +109,32 @@ var Rules = [rulesEnd]Rule{
 		What: "%[1]s and %[2]s both implement component %[3]s",
 		Fix: "give one of them a name, by a tag `divisi:\"name\"` on its divisi.Implements, " +
 			"and that tag to the references that mean it"},
+	ruleMainTwice: {ID: "main-twice",
+		What: "%[1]s and %[2]s both embed divisi.Implements[divisi.Main]",
+		Fix: "a program has one main component: give one of them an interface of its own, " +
+			"or move it to another program"},
+	ruleMainEmbedding: {ID: "main-embedding",
+		What: "%[1]s is given to divisi.Run, but does not embed divisi.Implements[divisi.Main]",
+		Fix:  "embed it in %[1]s"},
 	ruleStray: {ID: "stray-embedding",
 		What: "%[1]s embeds divisi.%[2]s but is no component",
 		Fix:  "embed divisi.Implements of its interface as well"},
 	ruleLifecycle: {ID: "lifecycle-signature",
 		What: "method %[1]s.%[2]s has the type %[3]s, so it would never be called",
 		Fix:  "make it func(context.Context) error, or give it another name"},
+	ruleConstraint: {ID: "build-constraint",
+		What: "%[1]s is built %[2]s, but %[3]s of the same package %[4]s",
+		Fix:  "give both files the same //go:build line, or move one of the two to a package of its own"},
+	ruleDescription: {ID: "description-too-long",
+		What: "the description of %[1]s has %[2]d bytes, more than the %[3]d that tools read from a program",
+		Fix:  "refer to fewer components, through one that refers to a part of them"},
 
 	ruleMethodUnexported: {ID: "method-unexported",
 		What: "method %[1]s of component %[2]s is not exported",
 		Fix:  "export it, or move it out of the interface"},
 	ruleMethodContext: {ID: "method-context",
 		What: "the first parameter of %[2]s.%[1]s is not a context.Context",
-		Fix:  "add one: %[1]s(ctx context.Context, ...)"},
+		Fix:  "%[3]s: %[1]s(ctx context.Context, ...)"},
 	ruleMethodError: {ID: "method-error",
 		What: "the last result of %[2]s.%[1]s is not an error",
 		Fix:  "add one, for any call can fail on its way: %[1]s(...) (..., error)"},
@@ -147,6 +167,9 @@ var Rules = [rulesEnd]Rule{
 	ruleTypeProtoValue: {ID: "type-message",
 		What: "%[1]s (%[2]s) is a protobuf message that is not behind a pointer",
 		Fix:  "use *%[2]s: messages must not be copied"},
+	ruleTypeLocked: {ID: "type-locked",
+		What: "%[1]s (%[2]s) holds a lock and is not behind a pointer",
+		Fix:  "use *%[2]s: it must not be copied"},
 
 	ruleRefMain: {ID: "reference-main",
 		What: "%[1]s refers to divisi.Main",
@@ -165,10 +188,13 @@ var Rules = [rulesEnd]Rule{
 		Fix:  "hold it by value, without the *"},
 	ruleFieldNested: {ID: "field-nested",
 		What: "%[1]s holds a %[2]s inside %[3]s, where it would never be filled",
-		Fix:  "make it a field of the component itself"},
+		Fix:  "make it a field of the component itself; a table of components can hold what Get returns"},
 	ruleTagName: {ID: "tag-name",
 		What: "%[2]q in the tag of %[1]s is not a name",
 		Fix:  "use letters, digits, - and _, beginning with a letter"},
+	ruleTagKey: {ID: "tag-key",
+		What: "the tag %[2]s of %[1]s says nothing: %[3]s",
+		Fix:  "write `divisi:\"name\"`"},
 	ruleListenerTwice: {ID: "listener-twice",
 		What: "the listener name %[1]q is used by %[2]s and %[3]s",
 		Fix:  "name one of them by a tag: divisi.Listener `divisi:\"name\"`"},
@@ -199,6 +225,9 @@ var Rules = [rulesEnd]Rule{
 	ruleNotRetriable: {ID: "not-retriable",
 		What: "%[1]s is not a method of a component interface",
 		Fix:  "write var _ divisi.NotRetriable = Interface.Method"},
+	ruleSource: {ID: "source-missing",
+		What: "what the source of %[1]s says about %[2]s is unknown: %[3]v",
+		Fix:  "make it readable: comments //divisi:shared and marks divisi.NotRetriable count"},
 
 	ruleCycle: {ID: "reference-cycle", Warning: true,
 		What: "components refer to each other in a cycle: %[1]s",

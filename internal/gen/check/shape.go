@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"go/token"
 	"go/types"
 	"slices"
@@ -40,7 +41,13 @@ type Shape struct {
 	// ByPointer says that the methods of a Binary or Text type belong to the pointer to it.
 	ByPointer bool
 
-	rule rule // why it is Bad
+	rule rule // why it is Bad, or must not be copied
+}
+
+// InPlace reports whether values are pointers whose targets are encoded by their own methods. Such a
+// target may be something that must not be copied, so no code makes a copy of it.
+func (s *Shape) InPlace() bool {
+	return s.Kind == Pointer && (s.Elem.Kind == Binary || s.Elem.Kind == Text)
 }
 
 // Recursive reports whether a value of a named type can hold values of its own type.
@@ -68,7 +75,9 @@ func (s *Shape) Named() *types.Named {
 func (s *Shape) children(f func(way string, child *Shape) bool) {
 	switch s.Kind {
 	case Pointer:
-		f("", s.Elem)
+		if !s.InPlace() {
+			f("", s.Elem)
+		}
 	case Slice, Array:
 		f("[]", s.Elem)
 	case Map:
@@ -79,15 +88,21 @@ func (s *Shape) children(f func(way string, child *Shape) bool) {
 				return
 			}
 		}
+	case Bad, Basic, Binary, Text, Proto:
+	default:
+		panic(unknownKind(s.Kind))
 	}
 }
+
+// unknownKind is thrown where a switch over the kinds has been forgotten.
+func unknownKind(k Kind) string { return fmt.Sprintf("there is no case for shapes of kind %d", k) }
 
 // bad returns the first part of a shape that cannot be encoded, and the way to it.
 func (s *Shape) bad() (string, *Shape) {
 	seen := map[*Shape]bool{}
 	var find func(string, *Shape) (string, *Shape)
 	find = func(way string, s *Shape) (foundWay string, found *Shape) {
-		if s.Kind == Bad {
+		if s.rule != 0 {
 			return way, s
 		}
 		if seen[s] {
@@ -112,13 +127,15 @@ func (s *Shape) Shared() bool {
 		return opaqueShared(s.Type, map[types.Type]bool{})
 	case Basic:
 		return s.Basic == "Bytes"
+	case Array:
+		return s.Elem.Shared()
+	case Struct, Auto:
+		return slices.ContainsFunc(s.Fields, func(f Field) bool { return f.Shape.Shared() })
+	case Bad:
+		return false
+	default:
+		panic(unknownKind(s.Kind))
 	}
-	shared := false
-	s.children(func(_ string, child *Shape) bool {
-		shared = child.Shared()
-		return !shared
-	})
-	return shared
 }
 
 // immutable are types that hold pointers to what never changes.
@@ -161,16 +178,27 @@ func (s *Shape) MinSize() int {
 		return basicSizes[s.Basic]
 	case Pointer:
 		return 1
+	case Proto:
+		return 1
 	case Array:
-		return int(min(s.Len*int64(s.Elem.MinSize()), maxMinSize))
+		elem := int64(s.Elem.MinSize())
+		if elem > 0 && s.Len > maxMinSize/elem {
+			return maxMinSize
+		}
+		return int(s.Len * elem)
 	case Struct, Auto:
 		n := 0
 		for _, f := range s.Fields {
 			n = min(n+f.Shape.MinSize(), maxMinSize)
 		}
 		return n
+	case Slice, Map, Binary, Text:
+		return 4 // a count or a length
+	case Bad:
+		return 0
+	default:
+		panic(unknownKind(s.Kind))
 	}
-	return 4 // a count or a length
 }
 
 var basicSizes = map[string]int{
@@ -216,10 +244,17 @@ func (s *Shape) reaches(target *Shape, pointers bool) bool {
 }
 
 func (c *shapes) fill(s *Shape) {
-	if r := c.unnameable(s.Type); r != 0 {
-		s.rule = r
+	s.rule = c.unnameable(s.Type)
+	if s.rule != 0 {
 		return
 	}
+	c.fillKind(s)
+	if (s.Kind == Binary || s.Kind == Text) && locked(s.Type) {
+		s.rule = ruleTypeLocked
+	}
+}
+
+func (c *shapes) fillKind(s *Shape) {
 	t := types.Unalias(s.Type)
 	if named, ok := t.(*types.Named); ok && c.fillNamed(s, named) {
 		return
@@ -318,26 +353,24 @@ func (c *shapes) fillStruct(s *Shape, u *types.Struct) {
 	}
 }
 
-// unnameable returns the rule that a type breaks whose name generated code cannot use.
+// unnameable returns the rule that a type breaks which generated code has no way to write.
 func (c *shapes) unnameable(t types.Type) rule {
 	var obj *types.TypeName
 	var args *types.TypeList
 	switch t := t.(type) {
 	case *types.Alias:
-		obj, args = t.Obj(), t.TypeArgs()
+		if Nameable(c.pkg, t.Obj()) {
+			return 0
+		}
+		return c.unnameable(t.Rhs()) // which is written instead
 	case *types.Named:
 		obj, args = t.Obj(), t.TypeArgs()
-	}
-	if obj == nil || obj.Pkg() == nil {
+	default:
 		return 0
 	}
-	if obj.Pkg() != c.pkg {
-		if !obj.Exported() {
-			return ruleTypeUnexported
-		}
-		if !mayImport(c.pkg.Path(), obj.Pkg().Path()) {
-			return ruleTypeInternal
-		}
+
+	if r := unnameable(c.pkg, obj); r != 0 {
+		return r
 	}
 	for arg := range args.Types() {
 		if r := c.unnameable(arg); r != 0 {
@@ -347,14 +380,64 @@ func (c *shapes) unnameable(t types.Type) rule {
 	return 0
 }
 
+// Nameable reports whether code in a package can use the name of a type.
+func Nameable(pkg *types.Package, obj *types.TypeName) bool { return unnameable(pkg, obj) == 0 }
+
+func unnameable(pkg *types.Package, obj *types.TypeName) rule {
+	switch {
+	case obj.Pkg() == nil || obj.Pkg() == pkg:
+		return 0
+	case !obj.Exported():
+		return ruleTypeUnexported
+	case !mayImport(pkg.Path(), obj.Pkg().Path()):
+		return ruleTypeInternal
+	}
+	return 0
+}
+
+// locked reports whether a type holds something that must not be copied by value: a lock, or what
+// says that it is one to keep go vet from allowing it, as the types of sync/atomic do.
+func locked(t types.Type) bool {
+	switch u := t.Underlying().(type) {
+	case *types.Array:
+		return locked(u.Elem())
+	case *types.Struct:
+		if lockable(types.NewPointer(t)) && !lockable(t) {
+			return true
+		}
+		for f := range u.Fields() {
+			if locked(f.Type()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lockable reports whether a type has the methods Lock and Unlock.
+func lockable(t types.Type) bool {
+	set := types.NewMethodSet(t)
+	has := func(name string) bool {
+		for m := range set.Methods() {
+			if m.Obj().Name() == name && bare(m.Obj().(*types.Func).Signature()) == "func()" {
+				return true
+			}
+		}
+		return false
+	}
+	return has("Lock") && has("Unlock")
+}
+
 // mayImport reports whether the rule about internal packages lets one package import another.
 func mayImport(importer, imported string) bool {
 	elems := strings.Split(imported, "/")
+	if elems[0] == "vendor" {
+		return false // of the standard library
+	}
 	for i := len(elems) - 1; i >= 0; i-- {
 		if elems[i] == "internal" {
 			parent := strings.Join(elems[:i], "/")
-			return parent == "" && !strings.Contains(elems[0], ".") ||
-				importer == parent || strings.HasPrefix(importer, parent+"/")
+			return parent != "" && (importer == parent || strings.HasPrefix(importer, parent+"/"))
 		}
 	}
 	return true

@@ -19,9 +19,17 @@ func apart(s *check.Shape) bool {
 	case check.Struct, check.Auto, check.Array, check.Binary, check.Text, check.Proto:
 		return true
 	case check.Slice, check.Map, check.Pointer:
-		return s.Recursive()
+		return s.InPlace() || s.Recursive()
+	case check.Basic:
+		return false
+	default:
+		panic(unfit(s))
 	}
-	return false
+}
+
+// unfit is thrown when a switch over the kinds of shapes has no case for one.
+func unfit(s *check.Shape) string {
+	return fmt.Sprintf("no code can be written for %v, of the kind %d", s.Type, s.Kind)
 }
 
 // plain reports whether a shape's type is the very type that the coder's method has.
@@ -40,17 +48,16 @@ func plain(s *check.Shape) bool {
 	return ok
 }
 
-var basicTypes = map[string]string{"Bytes": "[]byte", "Error": "error"}
-
 // basicType returns the type that the method for a basic shape takes.
 func (w *writer) basicType(s *check.Shape) string {
-	if s.Basic == "Time" {
+	switch s.Basic {
+	case "Time":
 		return w.importName("time", "time") + ".Time"
+	case "Bytes":
+		return "[]" + w.predeclared("byte")
+	default:
+		return w.predeclared(strings.ToLower(s.Basic))
 	}
-	if name, ok := basicTypes[s.Basic]; ok {
-		return name
-	}
-	return strings.ToLower(s.Basic)
 }
 
 // convert returns a conversion of an expression to a type.
@@ -78,8 +85,10 @@ func (w *writer) enc(s *check.Shape, to coder, x string) string {
 	case check.Map:
 		return fmt.Sprintf("%s.EncMap(%s, %s, %s, %s)",
 			w.codegen(), to.ptr, x, w.encFunc(s.Key), w.encFunc(s.Elem))
-	default:
+	case check.Pointer:
 		return fmt.Sprintf("%s.EncPtr(%s, %s, %s)", w.codegen(), to.ptr, x, w.encFunc(s.Elem))
+	default:
+		panic(unfit(s))
 	}
 }
 
@@ -101,8 +110,10 @@ func (w *writer) dec(s *check.Shape, from coder) string {
 	case check.Map:
 		return fmt.Sprintf("%s.DecMap(%s, %d, %s, %s)", w.codegen(), from.ptr,
 			s.Key.MinSize()+s.Elem.MinSize(), w.decFunc(s.Key), w.decFunc(s.Elem))
-	default:
+	case check.Pointer:
 		return fmt.Sprintf("%s.DecPtr(%s, %s)", w.codegen(), from.ptr, w.decFunc(s.Elem))
+	default:
+		panic(unfit(s))
 	}
 }
 
@@ -139,17 +150,24 @@ func (w *writer) copyOf(s *check.Shape, x string) string {
 		return fmt.Sprintf("%s.CopyPtr(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
 	case check.Slice:
 		return fmt.Sprintf("%s.CopySlice(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
-	default: // bytes
-		return fmt.Sprintf("%s.CopySlice(%s, nil)", w.codegen(), x)
+	case check.Basic: // bytes
+		return fmt.Sprintf("%s.CopySlice(%s, %s)", w.codegen(), x, w.noCopy(w.predeclared("byte")))
+	default:
+		panic(unfit(s))
 	}
 }
 
 // copyFunc returns a func(T) T, or nil if no copy is needed.
 func (w *writer) copyFunc(s *check.Shape) string {
 	if !s.Shared() {
-		return "nil"
+		return w.noCopy(w.typ(s.Type))
 	}
 	return w.helper("copy", s)
+}
+
+// noCopy returns a func(T) T that is nil.
+func (w *writer) noCopy(typ string) string {
+	return w.untyped(fmt.Sprintf("func(%s) %s", typ, typ))
 }
 
 // marshals writes the methods by which other packages encode structs that they cannot see into.
@@ -212,23 +230,28 @@ func (w *writer) encHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $e.Leave()")
 	}
-	switch s.Kind {
-	case check.Auto:
+	switch {
+	case s.InPlace():
+		w.p("$e.Bool($v != %s)", w.untyped(w.typ(s.Type)))
+		w.p("if $v != %s {", w.untyped(w.typ(s.Type)))
+		w.p("%s.Enc%s($e, $v)", w.codegen(), form(s.Elem))
+		w.p("}")
+	case s.Kind == check.Auto:
 		w.p("$v.DivisiMarshal($e)")
-	case check.Struct:
+	case s.Kind == check.Struct:
 		for _, f := range s.Fields {
 			w.p("%s", w.enc(f.Shape, to, v+"."+f.Name))
 		}
-	case check.Array:
+	case s.Kind == check.Array:
 		w.p("%s.EncArray($e, $v[:], %s)", w.codegen(), w.encFunc(s.Elem))
-	case check.Binary, check.Text:
+	case s.Kind == check.Binary, s.Kind == check.Text:
 		if s.ByPointer {
 			v = "&" + v
 		}
 		w.p("%s.Enc%s($e, %s)", w.codegen(), form(s), v)
-	case check.Proto:
-		w.p("%s.EncMessage($e, $v == nil, func() ([]byte, error) { return %s.Marshal($v) })",
-			w.codegen(), w.proto())
+	case s.Kind == check.Proto:
+		w.p("%s.EncMessage($e, $v == %s, func() ([]%s, %s) { return %s.Marshal($v) })",
+			w.codegen(), w.untyped(w.typ(s.Type)), w.predeclared("byte"), w.predeclared("error"), w.proto())
 	default:
 		w.p("%s", w.enc(inner(s), to, v))
 	}
@@ -244,23 +267,26 @@ func (w *writer) decHelper(name string, s *check.Shape) {
 		w.p("}")
 		w.p("defer $d.Leave()")
 	}
-	switch s.Kind {
-	case check.Auto:
+	switch {
+	case s.InPlace():
+		w.p("return %s.Dec%sPtr[%s]($d)", w.codegen(), form(s.Elem), w.typ(s.Elem.Type))
+	case s.Kind == check.Auto:
 		w.p("$v.DivisiUnmarshal($d)")
 		w.p("return")
-	case check.Struct:
+	case s.Kind == check.Struct:
 		for _, f := range s.Fields {
 			w.p("$v.%s = %s", f.Name, w.dec(f.Shape, from))
 		}
 		w.p("return")
-	case check.Array:
+	case s.Kind == check.Array:
 		w.p("%s.DecArray($d, $v[:], %s)", w.codegen(), w.decFunc(s.Elem))
 		w.p("return")
-	case check.Binary, check.Text:
+	case s.Kind == check.Binary, s.Kind == check.Text:
 		w.p("return %s.Dec%s[%s]($d)", w.codegen(), form(s), w.typ(s.Type))
-	case check.Proto:
-		w.p("return %s.DecMessage($d, func(data []byte, $v *%s) error {", w.codegen(), w.elem(s))
-		w.p("return %s.Unmarshal(data, $v)", w.proto())
+	case s.Kind == check.Proto:
+		w.p("return %s.DecMessage($d, func($data []%s, $v *%s) %s {",
+			w.codegen(), w.predeclared("byte"), w.elem(s), w.predeclared("error"))
+		w.p("return %s.Unmarshal($data, $v)", w.proto())
 		w.p("})")
 	default:
 		w.p("return %s", w.dec(inner(s), from))
@@ -272,7 +298,7 @@ func (w *writer) copyHelper(name string, s *check.Shape) {
 	t := w.typ(s.Type)
 	w.p("func %s($v %s) %s {", name, t, t)
 	switch {
-	case s.Recursive(), s.Kind == check.Auto:
+	case s.Recursive(), s.InPlace(), s.Kind == check.Auto:
 		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
 	case s.Kind == check.Struct:
 		for _, f := range s.Fields {

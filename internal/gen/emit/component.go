@@ -75,7 +75,7 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 		anyCopy = anyCopy || text != w.result(n)
 		copies = append(copies, text)
 	}
-	named = append(named, w.local("err")+" error")
+	named = append(named, w.local("err")+" "+w.predeclared("error"))
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
 	w.p("$impl, $err := $s.$c.Local($ctx)")
@@ -144,13 +144,13 @@ func (w *writer) share(m *check.Method, values []*check.Shape, name func(int) st
 
 	client, list := w.local("s")+"."+w.local("c"), strings.Join(vars, ", ")
 	return fmt.Sprintf("if %s.Sharing() {\n%s := %s\n", client, list, list) +
-		fmt.Sprintf("%s.Share(%d, func() []any {\n", client, index) +
-		fmt.Sprintf("return []any{%s}\n})\n}\n", strings.Join(copies, ", "))
+		fmt.Sprintf("%s.Share(%d, func() []%s {\n", client, index, w.predeclared("any")) +
+		fmt.Sprintf("return []%s{%s}\n})\n}\n", w.predeclared("any"), strings.Join(copies, ", "))
 }
 
 // route returns the call of a router's method.
 func (w *writer) route(i *check.Interface, m *check.Method) string {
-	return fmt.Sprintf("new(%s).%s(%s)", w.typ(i.Router), m.Name, w.args(m, false))
+	return fmt.Sprintf("%s.%s(%s)", w.fresh(w.typ(i.Router)), m.Name, w.args(m, false))
 }
 
 func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
@@ -173,13 +173,13 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 		w.p("Route: func($call *%s.Call) { $call.Route(%s) },", w.codegen(), w.route(i, m))
 	}
 	w.p("Elem: %s,", w.decFunc(m.Stream))
-	if f := w.copyFunc(m.Stream); f != "nil" {
-		w.p("Copy: %s,", f)
-		if m.Shared {
-			w.p("Share: true,")
-		}
+	if m.Stream.Shared() {
+		w.p("Copy: %s,", w.copyFunc(m.Stream))
 	}
-	w.p("Local: func($impl any) %s {", stream)
+	if m.Stream.Shared() && m.Shared {
+		w.p("Share: %s,", w.predeclared("true"))
+	}
+	w.p("Local: func($impl %s) %s {", w.predeclared("any"), stream)
 	w.p("%sreturn $impl.(%s).%s(%s)", w.share(m, m.Args, w.arg, index), w.typ(i.Type), m.Name,
 		w.args(m, false))
 	w.p("},")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
 	"github.com/divisi-go/divisi/internal/gen/load"
@@ -18,15 +19,16 @@ const codegenPath = check.Root + "/codegen"
 
 // writer writes one file.
 type writer struct {
-	pkg     *check.Result
-	b       strings.Builder
-	imports map[string]string // names by path
-	idents  map[string]bool   // package-level identifiers that are taken
-	names   map[*check.Shape]string
-	wanted  map[string]bool // helpers that are used: enc, dec or copy, and the name
-	queue   []*check.Shape  // of helpers, in the order of their first use
-	stubs   map[*check.Interface]string
-	serves  map[*check.Method]string
+	pkg      *check.Result
+	b        strings.Builder
+	imports  map[string]string // names by path
+	declared map[string]bool   // names that the package itself has
+	idents   map[string]bool   // package-level identifiers that are taken, and imports
+	names    map[*check.Shape]string
+	wanted   map[string]bool // helpers that are used: enc, dec or copy, and the name
+	queue    []*check.Shape  // of helpers, in the order of their first use
+	stubs    map[*check.Interface]string
+	serves   map[*check.Method]string
 }
 
 // File returns the generated file of a package, or nil if it needs none.
@@ -35,17 +37,17 @@ func File(pkg *check.Result) ([]byte, error) {
 		return nil, nil
 	}
 	w := &writer{
-		pkg:     pkg,
-		imports: map[string]string{},
-		idents:  map[string]bool{},
-		names:   map[*check.Shape]string{},
-		wanted:  map[string]bool{},
-		stubs:   map[*check.Interface]string{},
-		serves:  map[*check.Method]string{},
+		pkg:      pkg,
+		imports:  map[string]string{},
+		idents:   map[string]bool{},
+		declared: map[string]bool{},
+		names:    map[*check.Shape]string{},
+		wanted:   map[string]bool{},
+		stubs:    map[*check.Interface]string{},
+		serves:   map[*check.Method]string{},
 	}
-	for _, name := range pkg.Types.Scope().Names() {
-		w.idents[name] = true
-	}
+	maps.Copy(w.idents, pkg.Source.Names)
+	maps.Copy(w.declared, pkg.Source.Names)
 	var ifaces []*check.Interface
 	for _, comp := range pkg.Components {
 		if i := pkg.Interfaces[comp]; !slices.Contains(ifaces, i) && !comp.Info.Main {
@@ -66,6 +68,9 @@ func File(pkg *check.Result) ([]byte, error) {
 
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s\n// If this file does not compile, run: divisi generate\n\n", load.Header)
+	if pkg.Constraint != "" {
+		fmt.Fprintf(&head, "//go:build %s\n\n", pkg.Constraint)
+	}
 	fmt.Fprintf(&head, "package %s\n\n", pkg.Types.Name())
 	w.importBlock(&head)
 	return layOut(head.String() + checks)
@@ -93,10 +98,13 @@ func isAlnum(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' &&
 
 // local returns the name of a local variable.
 func (w *writer) local(name string) string {
-	if _, ok := w.pkg.Types.Scope().Lookup(name).(*types.TypeName); ok {
-		return name + "_"
+	for {
+		_, isType := w.pkg.Types.Scope().Lookup(name).(*types.TypeName)
+		if !isType {
+			return name
+		}
+		name += "_"
 	}
-	return name
 }
 
 // registrations writes init.
@@ -125,7 +133,7 @@ func (w *writer) registration(comp *check.Component) {
 	w.p("%s,", quote(comp.Info.Text(), 86))
 	i := w.pkg.Interfaces[comp]
 	if comp.Info.Main {
-		w.p("nil,")
+		w.p("%s,", w.untyped(fmt.Sprintf("func(*%s.Client) %s", w.codegen(), iface)))
 		w.p(")")
 		return
 	}
@@ -133,10 +141,10 @@ func (w *writer) registration(comp *check.Component) {
 	for _, m := range i.Methods {
 		more := ""
 		if m.NotRetriable {
-			more += " NotRetriable: true,"
+			more += fmt.Sprintf(" NotRetriable: %s,", w.predeclared("true"))
 		}
 		if m.Stream != nil {
-			more += " Stream: true,"
+			more += fmt.Sprintf(" Stream: %s,", w.predeclared("true"))
 		}
 		w.p("%s.Method[%s]{Name: %q, Layout: %#x,%s Serve: %s},",
 			w.codegen(), iface, m.Name, m.Layout, more, w.serveName(i, m))
@@ -154,7 +162,11 @@ func quote(s string, width int) string {
 			if piece != "" {
 				pieces, piece = append(pieces, piece), ""
 			}
-			pieces, line = append(pieces, line[:width]), line[width:]
+			end := width
+			for !utf8.RuneStart(line[end]) {
+				end--
+			}
+			pieces, line = append(pieces, line[:end]), line[end:]
 		}
 		if len(strconv.Quote(piece+line)) > width && piece != "" {
 			pieces, piece = append(pieces, piece), ""
@@ -176,10 +188,10 @@ func (w *writer) importBlock(b *strings.Builder) {
 		if name := w.imports[path]; name != w.packageName(path) {
 			line = name + " " + line
 		}
-		if strings.Contains(strings.Split(path, "/")[0], ".") || path == w.pkg.Types.Path() {
-			other = append(other, line)
-		} else {
+		if w.pkg.Source.Std(path) {
 			std = append(std, line)
+		} else {
+			other = append(other, line)
 		}
 	}
 	b.WriteString("import (\n")

@@ -4,13 +4,24 @@ import (
 	"fmt"
 	"go/types"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
 )
 
 // locals are the names of variables and parameters in generated functions; imports have others.
-var locals = []string{"c", "call", "ctx", "d", "e", "err", "impl", "ok", "s", "v"}
+var locals = []string{"c", "call", "ctx", "d", "data", "e", "err", "impl", "ok", "s", "v"}
+
+// isLocal reports whether generated functions have a variable with a name.
+func isLocal(name string) bool {
+	number := strings.TrimLeft(name, "ar")
+	_, err := strconv.Atoi(number)
+	return err == nil && len(number) == len(name)-1 || slices.Contains(locals, name)
+}
 
 // unique returns a package-level identifier that is not taken, and takes it.
 func (w *writer) unique(prefix, name, suffix string) string {
@@ -19,12 +30,16 @@ func (w *writer) unique(prefix, name, suffix string) string {
 		if n > 1 {
 			ident = fmt.Sprintf("%s%s%d%s", prefix, name, n, suffix)
 		}
-		if !w.idents[ident] {
+		if !w.taken(ident) {
 			w.idents[ident] = true
 			return ident
 		}
 	}
 }
+
+// taken reports whether the file cannot declare an identifier: one of the package has it, or an import
+// of any of its files.
+func (w *writer) taken(ident string) bool { return w.idents[ident] || w.pkg.Source.Imported[ident] }
 
 // codegen returns the name of the package codegen.
 func (w *writer) codegen() string {
@@ -39,9 +54,6 @@ func (w *writer) qualified(p *types.Package, name string) string {
 	return name
 }
 
-// typ returns a type as it is written in the file.
-func (w *writer) typ(t types.Type) string { return types.TypeString(t, w.qualifier) }
-
 func (w *writer) qualifier(p *types.Package) string {
 	if p == w.pkg.Types {
 		return ""
@@ -53,27 +65,15 @@ func (w *writer) importName(path, name string) string {
 	if known, ok := w.imports[path]; ok {
 		return known
 	}
-	taken := w.idents
-	for _, local := range locals {
-		if name == local {
-			name += "pkg"
-		}
+	if isLocal(name) || types.Universe.Lookup(name) != nil || name == "init" {
+		name += "pkg"
 	}
 	ident := name
-	for n := 2; taken[ident] || w.importTaken(ident); n++ {
+	for n := 2; w.idents[ident]; n++ {
 		ident = fmt.Sprintf("%s%d", name, n)
 	}
-	w.imports[path] = ident
+	w.imports[path], w.idents[ident] = ident, true
 	return ident
-}
-
-func (w *writer) importTaken(name string) bool {
-	for _, other := range w.imports {
-		if other == name {
-			return true
-		}
-	}
-	return false
 }
 
 // packageName returns the name that an import has without saying so.
@@ -93,7 +93,7 @@ func (w *writer) name(s *check.Shape) string {
 	}
 	base := w.word(s.Type)
 	name := base
-	for n := 2; w.idents["enc"+name] || w.idents["dec"+name] || w.idents["copy"+name]; n++ {
+	for n := 2; w.taken("enc"+name) || w.taken("dec"+name) || w.taken("copy"+name); n++ {
 		name = fmt.Sprintf("%s%d", base, n)
 	}
 	for _, prefix := range []string{"enc", "dec", "copy"} {
@@ -140,5 +140,12 @@ func typeName(t types.Type) string {
 	return types.Unalias(t).(*types.Named).Obj().Name()
 }
 
-func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
-func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+func upperFirst(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[size:]
+}
+
+func lowerFirst(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(r)) + s[size:]
+}

@@ -3,7 +3,6 @@ package emit
 import (
 	"go/types"
 	"slices"
-	"strings"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
 )
@@ -24,9 +23,9 @@ func (w *writer) checks(ifaces []*check.Interface) {
 	for _, comp := range w.pkg.Components {
 		impl, iface := w.typ(comp.Impl), w.typ(comp.Iface)
 		root := w.importName(check.Root, "divisi")
-		w.p("_ = %s[%s.InstanceOf[%s]]((*%s)(nil))", fresh, root, iface, impl)
+		w.p("_ = %s[%s.InstanceOf[%s]](%s)", fresh, root, iface, w.null("*"+impl))
 		if comp.Router != nil {
-			w.p("_ = %s[%s.RoutedBy[%s]]((*%s)(nil))", fresh, root, w.typ(comp.Router), impl)
+			w.p("_ = %s[%s.RoutedBy[%s]](%s)", fresh, root, w.typ(comp.Router), w.null("*"+impl))
 		}
 	}
 	for _, i := range ifaces {
@@ -35,7 +34,7 @@ func (w *writer) checks(ifaces []*check.Interface) {
 		for _, m := range i.Methods {
 			w.method(m.Name, m.Type)
 		}
-		w.p("}](%s(nil))", w.typ(i.Type))
+		w.p("}](%s)", w.null(w.typ(i.Type)))
 		if i.Router != nil {
 			w.p("_ = %s[interface {", fresh)
 			for _, m := range i.Methods {
@@ -43,11 +42,11 @@ func (w *writer) checks(ifaces []*check.Interface) {
 					w.method(m.Name, m.Route)
 				}
 			}
-			w.p("}](new(%s))", w.typ(i.Router))
+			w.p("}](%s)", w.fresh(w.typ(i.Router)))
 		}
 	}
 	for _, s := range named {
-		w.p("_ = (*%s%s)((*%s)(nil))", stalePrefix, w.name(s), w.typ(s.Type))
+		w.p("_ = (*%s%s)(%s)", stalePrefix, w.name(s), w.null("*"+w.typ(s.Type)))
 	}
 	w.p(")\n")
 	if len(named) == 0 {
@@ -62,20 +61,7 @@ func (w *writer) checks(ifaces []*check.Interface) {
 
 // method writes a method of an interface.
 func (w *writer) method(name string, sig *types.Signature) {
-	w.p("%s%s", name, strings.TrimPrefix(w.typ(unnamed(sig)), "func"))
-}
-
-// unnamed returns a signature without the names of parameters and results.
-func unnamed(sig *types.Signature) *types.Signature {
-	strip := func(t *types.Tuple) *types.Tuple {
-		var vars []*types.Var
-		for v := range t.Variables() {
-			vars = append(vars, types.NewParam(v.Pos(), v.Pkg(), "", v.Type()))
-		}
-		return types.NewTuple(vars...)
-	}
-	return types.NewSignatureType(nil, nil, nil,
-		strip(sig.Params()), strip(sig.Results()), sig.Variadic())
+	w.p("%s%s", name, w.signatureType(sig))
 }
 
 // layoutType declares a type with the layout that a named type had.
@@ -137,15 +123,17 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
 // this file would not notice. Those of the standard library do not change.
 func (w *writer) layoutMatters(s *check.Shape) bool {
 	named := s.Named()
-	if named == nil || named.Obj().Pkg() == nil || isStd(named.Obj().Pkg().Path()) &&
+	if named == nil || named.Obj().Pkg() == nil || w.pkg.Source.Std(named.Obj().Pkg().Path()) &&
 		named.TypeArgs().Len() == 0 {
 		return false
 	}
 	switch s.Kind {
-	case check.Binary, check.Text, check.Proto:
+	case check.Binary, check.Text, check.Proto, check.Auto:
 		return false
 	case check.Basic:
 		return s.Basic != "Time" && s.Basic != "Error"
+	case check.Pointer, check.Slice, check.Array, check.Map:
+		return true
 	case check.Struct:
 		// A blank field of another package cannot be declared here.
 		for f := range s.Type.Underlying().(*types.Struct).Fields() {
@@ -153,11 +141,8 @@ func (w *writer) layoutMatters(s *check.Shape) bool {
 				return false
 			}
 		}
+		return true
+	default:
+		panic(unfit(s))
 	}
-	return true
-}
-
-func isStd(path string) bool {
-	first, _, _ := strings.Cut(path, "/")
-	return !strings.Contains(first, ".")
 }

@@ -96,17 +96,8 @@ func (b *blanks) add(p *packages.Package, file string) {
 		return
 	}
 	names := map[string]bool{}
-	for _, decl := range f.Decls {
-		switch d := decl.(type) {
-		case *ast.FuncDecl:
-			names[d.Name.Name] = true
-		case *ast.GenDecl:
-			for _, spec := range d.Specs {
-				if s, ok := spec.(*ast.TypeSpec); ok {
-					names[s.Name.Name] = true
-				}
-			}
-		}
+	for _, name := range declarations(f) {
+		names[name] = true
 	}
 	b.declared[p.PkgPath] = names
 }

@@ -42,6 +42,11 @@ type Package struct {
 	Types  *types.Package
 	Info   *types.Info
 
+	Names     map[string]bool // that a file of the folder declares, built now or not
+	Imported  map[string]bool // names of imports in those files
+	Elsewhere map[string]bool // names that a file declares which is not built now
+	Errors    Errors          // of its types; the package is whole but for those
+
 	deps map[string]*packages.Package
 }
 
@@ -83,7 +88,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Load loads the packages. Errors in them are reported as Errors.
+// Load loads the packages. Errors in them are reported as Errors, those of types with their package.
 func Load(ctx context.Context, c Config) ([]*Package, error) {
 	base := packages.Config{Context: ctx, Dir: c.Dir, Fset: token.NewFileSet()}
 	if c.Tags != "" {
@@ -124,7 +129,7 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 		return nil, fmt.Errorf("cannot load packages: %w", err)
 	}
 	var result []*Package
-	var bad Errors
+	var syntax, bad Errors
 	for _, p := range loaded {
 		if p.PkgPath == "command-line-arguments" {
 			return nil, errors.New("cannot generate code for single files: name their package")
@@ -132,11 +137,17 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 		if p.Name == "" && len(p.Errors) == 0 {
 			continue
 		}
-		if errs := problems(p, blanks, all); len(errs) > 0 {
-			bad = append(bad, errs...)
-			continue
+
+		found := problems(p, blanks, all)
+		syntax, bad = append(syntax, found.syntax...), append(bad, found.other...)
+		if len(found.syntax)+len(found.other) == 0 {
+			pkg := newPackage(p, all)
+			pkg.Errors = found.types
+			result = append(result, pkg)
 		}
-		result = append(result, newPackage(p, all))
+	}
+	if len(syntax) > 0 {
+		return nil, syntax // everything else may follow from these
 	}
 	if len(bad) > 0 {
 		return nil, bad
@@ -157,41 +168,8 @@ func newPackage(p *packages.Package, all map[string]*packages.Package) *Package 
 	if p.Module != nil {
 		pkg.Module = p.Module.Path
 	}
+	pkg.readFolder(slices.Concat(p.GoFiles, p.CompiledGoFiles))
 	return pkg
-}
-
-// problems returns the errors of a package that are its author's and matter. An error that says
-// no more than that a name of the blanked generated file is missing is none, and neither is one
-// that leaves the types whole, as that of an embedded file that is missing.
-func problems(p *packages.Package, b *blanks, all map[string]*packages.Package) []error {
-	var errs []error
-	for _, err := range p.TypeErrors {
-		name, undefined := strings.CutPrefix(err.Msg, "undefined: ")
-		if undefined && b.declared[p.PkgPath][name] {
-			continue
-		}
-		text := err.Msg
-		// What the go command says about an import is better than what the type checker does.
-		if rest, ok := strings.CutPrefix(text, "could not import "); ok {
-			path, _, _ := strings.Cut(rest, " ")
-			if dep := all[path]; dep != nil && len(dep.Errors) > 0 {
-				text = dep.Errors[0].Msg
-			}
-		}
-		errs = append(errs, fmt.Errorf("%s: %s", Position(err.Fset, err.Pos), text))
-	}
-	for _, err := range p.Errors {
-		broken := err.Kind == packages.ParseError || p.Types == nil || len(p.Syntax) == 0
-		if err.Kind == packages.TypeError || !broken {
-			continue
-		}
-		text := err.Msg
-		if err.Pos != "" && err.Pos != "-" {
-			text = Relative(err.Pos) + ": " + text
-		}
-		errs = append(errs, errors.New(text))
-	}
-	return errs
 }
 
 // Position returns a position whose file is relative to the working directory if it is below it.
