@@ -89,13 +89,13 @@ func (s echoStub) All(
 	call := s.c.Call(ctx, 0)
 	codegen.EncSlice(&call.Args, a0, encPtrToStructpbValue)
 	if call.Do() {
-		r0 = codegen.DecSlice(&call.Results, 4, decPtrToStructpbValue)
+		r0 = codegen.DecSlice(&call.Results, 1, decPtrToStructpbValue)
 	}
 	return r0, call.End()
 }
 
 func serveEchoAll(ctx context.Context, impl Echo, s *codegen.Served) {
-	a0 := codegen.DecSlice(&s.Args, 4, decPtrToStructpbValue)
+	a0 := codegen.DecSlice(&s.Args, 1, decPtrToStructpbValue)
 	if s.Ready() {
 		r0, err := impl.All(ctx, a0...)
 		codegen.EncSlice(&s.Results, r0, encPtrToStructpbValue)
@@ -120,7 +120,7 @@ func (s echoStub) Each(
 }
 
 func serveEchoEach(ctx context.Context, impl Echo, s *codegen.Served) {
-	a0 := codegen.DecSlice(&s.Args, 4, decPtrToStructpbValue)
+	a0 := codegen.DecSlice(&s.Args, 1, decPtrToStructpbValue)
 	if s.Ready() {
 		codegen.ServeStream(s, impl.Each(ctx, a0), encPtrToStructpbValue)
 	}
@@ -294,8 +294,8 @@ func decOrder(d *codegen.Decoder) (v Order) {
 	v.ID = d.String()
 	v.Placed = decPtrToTimestamppbTimestamp(d)
 	v.Details = decPtrToStructpbStruct(d)
-	v.Timeouts = codegen.DecSlice(d, 4, decPtrToDurationpbDuration)
-	v.Notes = codegen.DecMap(d, 8, (*codegen.Decoder).String, decPtrToStructpbValue)
+	v.Timeouts = codegen.DecSlice(d, 1, decPtrToDurationpbDuration)
+	v.Notes = codegen.DecMap(d, 5, (*codegen.Decoder).String, decPtrToStructpbValue)
 	v.Parent = codegen.DecPtr(d, decOrder)
 	return
 }

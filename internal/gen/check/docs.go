@@ -105,7 +105,7 @@ func (d *docs) of(pkg *types.Package) *source {
 	s.err = err
 	d.sources[path] = s
 	for _, file := range files {
-		d.readMarks(file, pkg)
+		d.collectMarks(file, pkg)
 	}
 	return s
 }
@@ -179,9 +179,9 @@ func (d *docs) sharedIn(t typeName, method string) bool {
 	return false
 }
 
-// readMarks reads the marks in a file of a package that is imported. The interface may be named by an
+// collectMarks notes the marks in a file of a package that is imported. The interface may be named by an
 // alias.
-func (d *docs) readMarks(file *ast.File, pkg *types.Package) {
+func (d *docs) collectMarks(file *ast.File, pkg *types.Package) {
 	isMark := func(t ast.Expr) bool {
 		name, ok := d.named(file, pkg.Path(), t)
 		dot := d.importedAs(file, ".") == Root

@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// readFolder reads all files of a package's folder, also those that are not built now. A generated
+// survey looks at all files of a package's folder, also those that are not built now. A generated
 // file is compiled together with each of them at some time.
-func (p *Package) readFolder(built []string) {
+func (p *Package) survey(built []string) {
 	p.Names = map[string]bool{}
 	p.Imported = map[string]bool{}
 	p.Elsewhere = map[string]bool{}

@@ -168,7 +168,7 @@ func newPackage(p *packages.Package, all map[string]*packages.Package) *Package 
 	if p.Module != nil {
 		pkg.Module = p.Module.Path
 	}
-	pkg.readFolder(slices.Concat(p.GoFiles, p.CompiledGoFiles))
+	pkg.survey(slices.Concat(p.GoFiles, p.CompiledGoFiles))
 	return pkg
 }
 
