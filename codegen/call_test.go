@@ -398,7 +398,7 @@ func TestCutStream(t *testing.T) {
 		text   string
 	}{
 		{"whole", t.Context(), nil, StatusOK, ""},
-		{"its element is too long", t.Context(), errors.New("too long"), StatusBadInput, "too long"},
+		{"its element is too long", t.Context(), errors.New("too long"), StatusBadArgs, "too long"},
 		{"its reader has gone", ended, context.Canceled, StatusCancelled, ""},
 		{"its context ended after the last element", ended, nil, StatusCancelled, ""},
 	} {

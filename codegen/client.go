@@ -9,19 +9,6 @@ import (
 	"sync"
 )
 
-// Status is how a call ended, as it travels in a response.
-type Status uint16
-
-// The statuses that this package gives and reads; a transport has more, which it turns into
-// errors itself.
-const (
-	StatusOK        Status = 0
-	StatusFailed    Status = 1 // the method returned an error: its tree, then the results
-	StatusPanic     Status = 2 // the method panicked: the text of the panic
-	StatusBadInput  Status = 7 // arguments or results cannot be carried: the text of the error
-	StatusCancelled Status = 8 // the call's context ended before the method did
-)
-
 // Request is one call on its way to another process.
 type Request struct {
 	Method *MethodInfo
@@ -114,7 +101,7 @@ func (c *Call) Do() bool {
 	case StatusOK:
 		c.Results = NewDecoder(body, c.client.errors)
 		return true
-	case StatusFailed:
+	case StatusAppError:
 		c.Results = NewDecoder(body, c.client.errors)
 		c.err = c.client.errors.decode(&c.Results)
 		return c.Results.err == nil
@@ -152,13 +139,16 @@ func statusError(c *Component, m *MethodInfo, status Status, text string) error 
 	switch status {
 	case StatusPanic:
 		return &panicError{text}
-	case StatusBadInput:
+	case StatusBadArgs:
 		return fmt.Errorf("%s.%s cannot carry its arguments or results: %s: %w",
 			c.Info.Name, m.Name, text, ErrRemoteCall)
 	case StatusCancelled:
 		return fmt.Errorf("%s.%s was cut by the end of its context: %w", c.Info.Name, m.Name, ErrRemoteCall)
 	default:
-		return fmt.Errorf("%s.%s ended with status %d: %w", c.Info.Name, m.Name, status, ErrRemoteCall)
+		if text != "" {
+			text = ": " + text
+		}
+		return fmt.Errorf("%s.%s ended with %v%s: %w", c.Info.Name, m.Name, status, text, ErrRemoteCall)
 	}
 }
 

@@ -13,10 +13,6 @@ import (
 	"sync"
 )
 
-// Key is what a method is called by on the wire: a hash of its component, its name and the
-// layout of its arguments and results.
-type Key [16]byte
-
 // Method is one method of a component with the interface I.
 type Method[I any] struct {
 	Name         string

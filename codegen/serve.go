@@ -34,7 +34,7 @@ func (s *Served) Route(key any) {
 // Ready reports whether the arguments could be decoded, to the last byte.
 func (s *Served) Ready() bool {
 	if err := s.Args.Done(); err != nil {
-		s.end(StatusBadInput, []byte(err.Error()))
+		s.end(StatusBadArgs, []byte(err.Error()))
 		return false
 	}
 	return true
@@ -43,7 +43,7 @@ func (s *Served) Ready() bool {
 // End gives the method's error, after its results.
 func (s *Served) End(err error) {
 	if bad := s.Results.Err(); bad != nil {
-		s.end(StatusBadInput, []byte("its results do not encode: "+bad.Error()))
+		s.end(StatusBadArgs, []byte("its results do not encode: "+bad.Error()))
 		return
 	}
 	if err == nil {
@@ -52,7 +52,7 @@ func (s *Served) End(err error) {
 	}
 	tree := Encoder{errors: s.Results.errors}
 	tree.errors.encode(&tree, err)
-	s.end(StatusFailed, append(tree.buf, s.Results.buf...))
+	s.end(StatusAppError, append(tree.buf, s.Results.buf...))
 }
 
 func (s *Served) end(status Status, body []byte) {
@@ -93,7 +93,7 @@ func ServeStream[T any](s *Served, stream iter.Seq2[T, error], enc func(*Encoder
 		e.Error(err)
 		enc(&e, v)
 		if bad := e.Err(); bad != nil {
-			s.end(StatusBadInput, []byte("an element does not encode: "+bad.Error()))
+			s.end(StatusBadArgs, []byte("an element does not encode: "+bad.Error()))
 			return
 		}
 
@@ -116,5 +116,5 @@ func (s *Served) cut(err error) {
 		s.end(StatusCancelled, nil)
 		return
 	}
-	s.end(StatusBadInput, []byte(err.Error()))
+	s.end(StatusBadArgs, []byte(err.Error()))
 }

@@ -3,7 +3,6 @@ package codegen
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"sync/atomic"
@@ -147,11 +146,3 @@ func expired(ctx context.Context) error {
 	}
 	return nil
 }
-
-// StatusError is the error of Receiver.Recv when the other side ended the stream abnormally.
-type StatusError struct {
-	Status Status
-	Text   string
-}
-
-func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Text) }

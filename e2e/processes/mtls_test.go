@@ -163,9 +163,9 @@ func TestMTLSDenied(t *testing.T) {
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", who.group, err)
-		case who.group == "b" && reply.Status != call.StatusOK:
+		case who.group == "b" && reply.Status != codegen.StatusOK:
 			t.Errorf("b may call C, and is answered %v: %s", reply.Status, reply.Body)
-		case who.group == "loner" && (reply.Status != call.StatusUnimplemented ||
+		case who.group == "loner" && (reply.Status != codegen.StatusUnimplemented ||
 			string(reply.Body) != "the caller may not call "+component("C")):
 			t.Errorf("the loner may not call C, and is answered %v: %s", reply.Status, reply.Body)
 		}
@@ -196,7 +196,7 @@ func callPid(t *testing.T, address string, certificate tls.Certificate) (call.Re
 	}})
 	defer pool.Close()
 	pool.SetReplicas([]string{address})
-	return pool.Call(ctx, &call.Request{Method: call.Key(codegen.MethodKey(component("C"), "Pid", layout))})
+	return pool.Call(ctx, &call.Request{Method: codegen.Key(codegen.MethodKey(component("C"), "Pid", layout))})
 }
 
 // mtlsApp deploys the test's application as four processes with mutual TLS.

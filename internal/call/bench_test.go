@@ -3,6 +3,8 @@ package call
 import (
 	"fmt"
 	"testing"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 func BenchmarkCall(b *testing.B) {
@@ -18,14 +20,14 @@ func BenchmarkCall(b *testing.B) {
 				b.SetBytes(int64(2 * size))
 				b.SetParallelism(callers / 2)
 				if callers == 1 {
-					r := &Request{Method: Key{1}, Args: make([]byte, size)}
+					r := &Request{Method: codegen.Key{1}, Args: make([]byte, size)}
 					for b.Loop() {
 						mustCall(b, p, r)
 					}
 					return
 				}
 				b.RunParallel(func(pb *testing.PB) {
-					r := &Request{Method: Key{1}, Args: make([]byte, size)}
+					r := &Request{Method: codegen.Key{1}, Args: make([]byte, size)}
 					for pb.Next() {
 						mustCall(b, p, r)
 					}

@@ -13,12 +13,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // handlers is a Lookup by the first byte of the key.
 type handlers map[byte]Handler
 
-func (h handlers) lookup(_ Peer, k Key) Handler { return h[k[0]] }
+func (h handlers) lookup(_ Peer, k codegen.Key) Handler { return h[k[0]] }
 
 func echo(_ context.Context, in *Incoming) Reply { return Reply{Body: in.Args} }
 
@@ -104,7 +107,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func mustCall(t testing.TB, p *Pool, r *Request) []byte {
 	t.Helper()
 	reply, err := p.Call(t.Context(), r)
-	if err != nil || reply.Status != StatusOK {
+	if err != nil || reply.Status != codegen.StatusOK {
 		t.Fatalf("%v %q, %v", reply.Status, reply.Body, err)
 	}
 	return reply.Body
@@ -121,20 +124,20 @@ func TestCall(t *testing.T) {
 			Lookup: handlers{1: echo, 2: func(ctx context.Context, in *Incoming) Reply {
 				peer = in.Peer
 				_, bounded := ctx.Deadline()
-				return Reply{StatusAppError, fmt.Appendf(nil, "%x %v %v %v", in.Method[:2], in.Trace, in.Meta, bounded)}
+				return Reply{codegen.StatusAppError, fmt.Appendf(nil, "%x %v %v %v", in.Method[:2], in.Trace, in.Meta, bounded)}
 			}}.lookup,
 		})
 		p := newPool(t, PoolOptions{Conn: Options{Build: "b1", Weavelet: "w1"}}, h)
 		for _, args := range []string{"", "x", strings.Repeat("y", 64<<10), strings.Repeat("z", 64<<10+1), strings.Repeat("0123456789", 100_000)} {
-			if got := mustCall(t, p, &Request{Method: Key{1}, Args: []byte(args)}); string(got) != args {
+			if got := mustCall(t, p, &Request{Method: codegen.Key{1}, Args: []byte(args)}); string(got) != args {
 				t.Fatalf("%d bytes come back as %d", len(args), len(got))
 			}
 		}
 		reply, err := p.Call(context.Background(), &Request{
-			Method: Key{2, 3}, Trace: Trace{TraceID: [16]byte{1}, Flags: 1}, Meta: map[string]string{"a": "b"},
+			Method: codegen.Key{2, 3}, Trace: trace.SpanContext{TraceID: [16]byte{1}, Flags: 1}, Meta: map[string]string{"a": "b"},
 		})
-		want := "0203 {[1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] [0 0 0 0 0 0 0 0] 1} map[a:b] false"
-		if reply.Status != StatusAppError || string(reply.Body) != want || err != nil {
+		want := "0203 {01000000000000000000000000000000 0000000000000000 1} map[a:b] false"
+		if reply.Status != codegen.StatusAppError || string(reply.Body) != want || err != nil {
 			t.Errorf("%v %q, %v; want %q", reply.Status, reply.Body, err, want)
 		}
 		if peer.Build != "b1" || peer.Weavelet != "w1" || peer.Rights != nil || l.Addr().Network() == "tcp" && peer.Addr == "" {
@@ -159,29 +162,29 @@ func TestStatuses(t *testing.T) {
 			1: echo,
 			2: func(context.Context, *Incoming) Reply { panic("boom at noon") },
 			3: func(context.Context, *Incoming) Reply { return Reply{Body: make([]byte, 200_001)} },
-			4: func(context.Context, *Incoming) Reply { return Reply{StatusCancelled, nil} },
+			4: func(context.Context, *Incoming) Reply { return Reply{codegen.StatusCancelled, nil} },
 		}.lookup,
 	})
 	p := newPool(t, PoolOptions{Conn: Options{MaxMessage: 200_000}}, h)
 	for _, c := range []struct {
 		name   string
 		r      Request
-		status Status
+		status codegen.Status
 		text   string
 	}{
-		{"panic", Request{Method: Key{2}}, StatusPanic, "boom at noon"},
-		{"unknown method", Request{Method: Key{9}}, StatusUnimplemented, "no method 09000000000000000000000000000000"},
-		{"request over the limit", Request{Method: Key{1}, Args: make([]byte, 100_001)}, StatusBadArgs, "a request of 100001 bytes exceeds the replica's limit of 100000"},
-		{"result over the limit", Request{Method: Key{3}}, StatusBadArgs, "a result of 200001 bytes exceeds the caller's limit of 200000"},
-		{"metadata over the limit", Request{Method: Key{1}, Meta: map[string]string{"k": strings.Repeat("v", 1<<16)}}, StatusBadArgs, "metadata"},
-		{"status of the handler", Request{Method: Key{4}}, StatusCancelled, ""},
+		{"panic", Request{Method: codegen.Key{2}}, codegen.StatusPanic, "boom at noon"},
+		{"unknown method", Request{Method: codegen.Key{9}}, codegen.StatusUnimplemented, "no method 09000000000000000000000000000000"},
+		{"request over the limit", Request{Method: codegen.Key{1}, Args: make([]byte, 100_001)}, codegen.StatusBadArgs, "a request of 100001 bytes exceeds the replica's limit of 100000"},
+		{"result over the limit", Request{Method: codegen.Key{3}}, codegen.StatusBadArgs, "a result of 200001 bytes exceeds the caller's limit of 200000"},
+		{"metadata over the limit", Request{Method: codegen.Key{1}, Meta: map[string]string{"k": strings.Repeat("v", 1<<16)}}, codegen.StatusBadArgs, "metadata"},
+		{"status of the handler", Request{Method: codegen.Key{4}}, codegen.StatusCancelled, ""},
 	} {
 		reply, err := p.Call(t.Context(), &c.r)
 		if reply.Status != c.status || !strings.Contains(string(reply.Body), c.text) || err != nil {
 			t.Errorf("%s: %v %q, %v", c.name, reply.Status, reply.Body, err)
 		}
 	}
-	if mustCall(t, p, &Request{Method: Key{1}}); p.Stats().Connections != 1 || h.Stats().Errors != 4 {
+	if mustCall(t, p, &Request{Method: codegen.Key{1}}); p.Stats().Connections != 1 || h.Stats().Errors != 4 {
 		t.Errorf("stats %+v and %+v", p.Stats(), h.Stats())
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "boom at noon") || !strings.Contains(text, "TestStatuses") {
@@ -194,11 +197,11 @@ func TestStatuses(t *testing.T) {
 func TestOverLimitMessages(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Conn: Options{MaxMessage: 100_000}, Lookup: handlers{1: echo}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 	c := p.replicas[0].conn
 	c.peer.MaxMessage = 1 << 40
-	reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Args: make([]byte, 1<<20)})
-	if reply.Status != StatusBadArgs || !strings.Contains(string(reply.Body), "exceeds the replica's limit") || err != nil {
+	reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Args: make([]byte, 1<<20)})
+	if reply.Status != codegen.StatusBadArgs || !strings.Contains(string(reply.Body), "exceeds the replica's limit") || err != nil {
 		t.Errorf("%v %q, %v", reply.Status, reply.Body, err)
 	}
 	h.mu.Lock()
@@ -207,11 +210,11 @@ func TestOverLimitMessages(t *testing.T) {
 	}
 	h.mu.Unlock()
 	c.o.MaxMessage = 70_000
-	reply, err = p.Call(t.Context(), &Request{Method: Key{1}, Args: make([]byte, 80_000)})
-	if reply.Status != StatusBadArgs || !strings.Contains(string(reply.Body), "exceeds the caller's limit") || err != nil {
+	reply, err = p.Call(t.Context(), &Request{Method: codegen.Key{1}, Args: make([]byte, 80_000)})
+	if reply.Status != codegen.StatusBadArgs || !strings.Contains(string(reply.Body), "exceeds the caller's limit") || err != nil {
 		t.Errorf("%v %q, %v", reply.Status, reply.Body, err)
 	}
-	mustCall(t, p, &Request{Method: Key{1}, Args: make([]byte, 70_000)})
+	mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 70_000)})
 	eventually(t, "the server forgets the refused calls", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -241,7 +244,7 @@ func TestDeadlineCrossesTheWire(t *testing.T) {
 	p := newPool(t, PoolOptions{}, h)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := p.Call(ctx, &Request{Method: Key{1}})
+	_, err := p.Call(ctx, &Request{Method: codegen.Key{1}})
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTransport) {
 		t.Errorf("the caller gets %v", err)
 	}
@@ -251,7 +254,7 @@ func TestDeadlineCrossesTheWire(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the callee's context has not ended")
 	}
-	if _, err := p.Call(ctx, &Request{Method: Key{1}}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Call(ctx, &Request{Method: codegen.Key{1}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("after the deadline: %v", err)
 	}
 }
@@ -270,13 +273,13 @@ func TestCancelCrossesTheWire(t *testing.T) {
 		<-started
 		cancel()
 	}()
-	if _, err := p.Call(ctx, &Request{Method: Key{2}, Idempotent: true}); err != context.Canceled {
+	if _, err := p.Call(ctx, &Request{Method: codegen.Key{2}, Idempotent: true}); err != context.Canceled {
 		t.Errorf("the caller gets %v", err)
 	}
 	if err := <-ended; err != context.Canceled {
 		t.Errorf("the callee gets %v", err)
 	}
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 }
 
 // TestCancelOfHalfARequest cancels a call whose request has not left completely, because the
@@ -284,7 +287,7 @@ func TestCancelCrossesTheWire(t *testing.T) {
 func TestCancelOfHalfARequest(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Conn: Options{MaxMessage: 1 << 20}, Lookup: handlers{1: echo}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 	c := p.replicas[0].conn
 	c.peer.MaxMessage = 1 << 40
 	for i := range 50 {
@@ -293,7 +296,7 @@ func TestCancelOfHalfARequest(t *testing.T) {
 		done := make(chan bool)
 		go func() {
 			defer close(done)
-			p.Call(ctx, &Request{Method: Key{1}, Args: args})
+			p.Call(ctx, &Request{Method: codegen.Key{1}, Args: args})
 		}()
 		if i%2 == 0 {
 			eventually(t, "the request is under way", func() bool { return c.pendingCalls() > 0 || p.Stats().InFlight == 0 })
@@ -303,7 +306,7 @@ func TestCancelOfHalfARequest(t *testing.T) {
 		clear(args) // ours again
 	}
 	want := bytes.Repeat([]byte("ok"), 300_000)
-	if got := mustCall(t, p, &Request{Method: Key{1}, Args: want}); !bytes.Equal(got, want) {
+	if got := mustCall(t, p, &Request{Method: codegen.Key{1}, Args: want}); !bytes.Equal(got, want) {
 		t.Error("a later call is damaged")
 	}
 	h.mu.Lock()
@@ -329,7 +332,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 				if j%2 == 0 {
 					c = context.Background() // writes itself
 				}
-				if reply, err := p.Call(c, &Request{Method: Key{1}, Args: args}); err != nil || !bytes.Equal(reply.Body, args) {
+				if reply, err := p.Call(c, &Request{Method: codegen.Key{1}, Args: args}); err != nil || !bytes.Equal(reply.Body, args) {
 					t.Errorf("%v, %v", reply.Status, err)
 					return
 				}
@@ -353,11 +356,11 @@ func TestInFlightLimits(t *testing.T) {
 		p := newPool(t, PoolOptions{}, h)
 		var wg sync.WaitGroup
 		for range 2 {
-			wg.Go(func() { p.Call(t.Context(), &Request{Method: Key{1}}) })
+			wg.Go(func() { p.Call(t.Context(), &Request{Method: codegen.Key{1}}) })
 		}
 		eventually(t, "two calls run", func() bool { return h.Stats().InFlight == 2 })
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		_, err := p.Call(ctx, &Request{Method: Key{1}})
+		_, err := p.Call(ctx, &Request{Method: codegen.Key{1}})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("limit %s: %v", name, err)
 		}
@@ -367,14 +370,14 @@ func TestInFlightLimits(t *testing.T) {
 		c.mu.Lock()
 		c.limit = 10
 		c.mu.Unlock()
-		if reply, err := c.call(t.Context(), &Request{Method: Key{1}}); reply.Status != StatusOverloaded || err != nil {
+		if reply, err := c.call(t.Context(), &Request{Method: codegen.Key{1}}); reply.Status != codegen.StatusOverloaded || err != nil {
 			t.Errorf("limit %s: %v, %v", name, reply.Status, err)
 		}
 		var third Reply
-		wg.Go(func() { third, _ = p.Call(t.Context(), &Request{Method: Key{1}}) })
+		wg.Go(func() { third, _ = p.Call(t.Context(), &Request{Method: codegen.Key{1}}) })
 		close(release)
 		wg.Wait()
-		if third.Status != StatusOK {
+		if third.Status != codegen.StatusOK {
 			t.Errorf("limit %s: a call that waited gets %v", name, third.Status)
 		}
 	}
@@ -389,21 +392,21 @@ func TestCancelledStillCount(t *testing.T) {
 		return Reply{}
 	}}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 	c := p.replicas[0].conn
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range 2 {
-		wg.Go(func() { c.call(ctx, &Request{Method: Key{2}}) })
+		wg.Go(func() { c.call(ctx, &Request{Method: codegen.Key{2}}) })
 	}
 	eventually(t, "two calls run", func() bool { return h.Stats().InFlight == 2 })
 	cancel()
 	wg.Wait()
-	if reply, err := c.call(t.Context(), &Request{Method: Key{1}}); reply.Status != StatusOverloaded || err != nil {
+	if reply, err := c.call(t.Context(), &Request{Method: codegen.Key{1}}); reply.Status != codegen.StatusOverloaded || err != nil {
 		t.Errorf("%v, %v", reply.Status, err)
 	}
 	close(release)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 }
 
 func TestAddresses(t *testing.T) {
@@ -428,13 +431,13 @@ func TestAddresses(t *testing.T) {
 
 func TestErrorTexts(t *testing.T) {
 	for err, want := range maps.All(map[error]string{
-		&Error{Err: ErrNoReplica}:                                "cannot call: no replica is available",
-		&Error{Addr: "a", Err: ErrClosed}:                        "cannot call a: closed (the call was not executed)",
-		&Error{Addr: "a", Executed: true, Err: ErrClosed}:        "cannot call a: closed (the call may have been executed)",
-		&StatusError{StatusPanic, []byte("boom")}:                "the stream ended with PANIC: boom",
-		&StatusError{StatusAppError, []byte{0, 1, 2}}:            "the stream ended with APP_ERROR",
-		&StatusError{Status: 77}:                                 "the stream ended with status 77",
-		&Error{Addr: "a", Executed: true, Err: context.Canceled}: "cannot call a: context canceled (the call may have been executed)",
+		&Error{Err: ErrNoReplica}:                                                  "cannot call: no replica is available",
+		&Error{Addr: "a", Err: ErrClosed}:                                          "cannot call a: closed (the call was not executed)",
+		&Error{Addr: "a", Executed: true, Err: ErrClosed}:                          "cannot call a: closed (the call may have been executed)",
+		&codegen.StatusError{Status: codegen.StatusPanic, Text: "boom"}:            "the stream ended with PANIC: boom",
+		&codegen.StatusError{Status: codegen.StatusAppError, Text: "\x00\x01\x02"}: "the stream ended with APP_ERROR",
+		&codegen.StatusError{Status: 77}:                                           "the stream ended with status 77",
+		&Error{Addr: "a", Executed: true, Err: context.Canceled}:                   "cannot call a: context canceled (the call may have been executed)",
 	}) {
 		if err.Error() != want {
 			t.Errorf("%q, want %q", err, want)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -52,7 +53,7 @@ type client struct {
 	inFlight int
 	limit    int
 	slotFree line // calls that wait for a slot
-	methods  map[Key]uint16
+	methods  map[codegen.Key]uint16
 	draining bool // the server takes no new calls, or we make none
 	closed   bool
 }
@@ -70,7 +71,7 @@ func newClient(ctx context.Context, nc net.Conn, addr string, o *Options) (*clie
 		return nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	c := &client{addr: addr, methods: map[Key]uint16{}, slots: make([]slot, 1, 8)}
+	c := &client{addr: addr, methods: map[codegen.Key]uint16{}, slots: make([]slot, 1, 8)}
 	c.limit = int(min(uint32(o.MaxInFlight), peer.MaxInFlight))
 	c.slotFree = newLine(&c.mu, func() bool { return c.inFlight < c.limit || c.closed || c.draining })
 	c.link.init(nc, o, peer, c.pendingCalls)
@@ -121,7 +122,7 @@ func (c *client) retire() {
 
 // open gives p a slot, when its turn has come, and the method an index. A BIND goes out before
 // anybody can use the index.
-func (c *client) open(ctx context.Context, p *pending, method Key) (index uint16, err error) {
+func (c *client) open(ctx context.Context, p *pending, method codegen.Key) (index uint16, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.slotFree.enter(ctx); err != nil {
@@ -217,7 +218,7 @@ func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 	var scratch [128]byte
 	head, flags, err := wire.AppendSections(scratch[:wire.HeaderSize], r.Trace, r.Meta)
 	if err != nil {
-		p.finish(textReply(StatusBadArgs, "%v", err), nil)
+		p.finish(textReply(codegen.StatusBadArgs, "%v", err), nil)
 		return nil
 	}
 	if h.Flags = flags; r.Idempotent {
@@ -225,7 +226,7 @@ func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 	}
 	size := len(head) - wire.HeaderSize + len(r.Args)
 	if uint64(size) > c.peer.MaxMessage {
-		p.finish(textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", size, c.peer.MaxMessage), nil)
+		p.finish(textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", size, c.peer.MaxMessage), nil)
 		return nil
 	}
 	p.tx.credit = int64(c.peer.CallWindow)
@@ -342,7 +343,7 @@ func (c *client) receive(p *pending, f wire.Frame) error {
 	first := f.Header
 	switch {
 	case f.Type == wire.TypeData && p.feed == nil:
-		c.settle(p, textReply(StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
+		c.settle(p, textReply(codegen.StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
 		c.cancel(p.id)
 		return nil
 	case f.Type == wire.TypeResponse && f.Flags&wire.FlagCont == 0:
@@ -351,7 +352,7 @@ func (c *client) receive(p *pending, f wire.Frame) error {
 	switch {
 	case f.First() && p.message == nil:
 		if total := wire.Total(f); total > uint64(c.o.MaxMessage) {
-			c.settle(p, textReply(StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.o.MaxMessage), nil)
+			c.settle(p, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.o.MaxMessage), nil)
 			c.cancel(p.id)
 			return nil
 		}
@@ -377,7 +378,7 @@ func (c *client) receive(p *pending, f wire.Frame) error {
 		p.feed.push(body, cost)
 		return nil
 	}
-	c.settle(p, Reply{Status: Status(first.Code), Body: body}, nil)
+	c.settle(p, Reply{Status: codegen.Status(first.Code), Body: body}, nil)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -18,8 +19,8 @@ func FuzzSession(f *testing.F) {
 			f.Add(c.send)
 		}
 	}
-	f.Add(append(wire.AppendBind(nil, 0, Key{1}), request(1, 0, []byte("hello"))...))
-	f.Add(append(wire.AppendBind(nil, 0, Key{2}), request(1, 0, []byte{3, 0, 0})...))
+	f.Add(append(wire.AppendBind(nil, 0, codegen.Key{1}), request(1, 0, []byte("hello"))...))
+	f.Add(append(wire.AppendBind(nil, 0, codegen.Key{2}), request(1, 0, []byte{3, 0, 0})...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := NewServer(ServerOptions{Conn: Options{MaxMessage: 1 << 20}, Lookup: handlers{1: echo, 2: func(ctx context.Context, in *Incoming) Reply {
 			if len(in.Args) == 0 {

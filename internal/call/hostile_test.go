@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -37,7 +38,7 @@ type hostile struct {
 	// What else may happen: the connection ends without a word; it lives, and the answer to
 	// call 1 has this status; it lives and is not answered.
 	ends   bool
-	status Status
+	status codegen.Status
 	silent bool
 }
 
@@ -45,12 +46,12 @@ func hostiles() []hostile {
 	start := func(call uint32, total int) []byte {
 		return request(call, wire.FlagMore, wire.AppendTotal(nil, total), []byte{0})
 	}
-	bind := wire.AppendBind(nil, 0, Key{1})
+	bind := wire.AppendBind(nil, 0, codegen.Key{1})
 	many := bytes.Buffer{}
 	for i := range uint32(900) {
 		many.Write(start(i+1, 100<<20))
 	}
-	flood := append([]byte(nil), wire.AppendBind(nil, 0, Key{3})...)
+	flood := append([]byte(nil), wire.AppendBind(nil, 0, codegen.Key{3})...)
 	for i := range uint32(100) {
 		flood = append(flood, request(i+1, 0)...)
 	}
@@ -65,7 +66,7 @@ func hostiles() []hostile {
 		{name: "a long HELLO", raw: true, ends: true,
 			send: append(wire.AppendPreface(nil, 1, 1), wire.Header{Type: wire.TypeHello, Length: 1 << 20}.Append(nil)...)},
 		{name: "4 GiB frame", send: wire.Header{Length: 1<<32 - 1, Call: 1, Type: wire.TypeRequest}.Append(nil), want: "4294967295 bytes"},
-		{name: "4 GiB message", send: start(1, 4<<30), status: StatusBadArgs},
+		{name: "4 GiB message", send: start(1, 4<<30), status: codegen.StatusBadArgs},
 		{name: "900 messages of 100 MiB", send: many.Bytes(), silent: true},
 		{name: "slow reader", send: flood, silent: true},
 		{name: "a byte at a time", send: append(bytes.Clone(bind), request(1, 0, make([]byte, 2000))...), drip: true},
@@ -79,8 +80,8 @@ func hostiles() []hostile {
 		{name: "a response", send: frameOf(wire.Header{Call: 1, Type: wire.TypeResponse}), want: "RESPONSE from a caller"},
 		{name: "an element", send: frameOf(wire.Header{Call: 1, Type: wire.TypeData}), want: "DATA from a caller"},
 		{name: "compressed", send: request(1, wire.FlagCompressed), want: "compressed"},
-		{name: "method not bound", send: request(1, 0), status: StatusUnimplemented},
-		{name: "bad metadata", send: append(bytes.Clone(bind), request(1, wire.FlagMeta, []byte{9, 0})...), status: StatusBadArgs},
+		{name: "method not bound", send: request(1, 0), status: codegen.StatusUnimplemented},
+		{name: "bad metadata", send: append(bytes.Clone(bind), request(1, wire.FlagMeta, []byte{9, 0})...), status: codegen.StatusBadArgs},
 		{name: "late frames", send: append(append(wire.AppendCancel(nil, 77), wire.AppendCredit(nil, 77, 5)...), append(bind, request(1, 0)...)...)},
 	}
 }
@@ -115,7 +116,7 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 		1: echo, 3: func(context.Context, *Incoming) Reply { return Reply{Body: make([]byte, 60_000)} },
 	}.lookup})
 	p := newPool(t, PoolOptions{TLS: config}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 	before := heap()
 	var held []net.Conn
 	for _, c := range hostiles() {
@@ -123,7 +124,7 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 		for range 4 {
 			wg.Go(func() {
 				for range 250 {
-					reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Args: []byte("x")})
+					reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Args: []byte("x")})
 					if err != nil || string(reply.Body) != "x" {
 						t.Errorf("%s disturbs others: %v, %v", c.name, reply.Status, err)
 						return
@@ -211,8 +212,8 @@ func (c *hostile) attack(nc net.Conn) error {
 			}
 			return nil
 		case f.Type == wire.TypeResponse && c.want == "":
-			if f.Call != 1 || Status(f.Code) != c.status {
-				return errors.New("the answer is " + Status(f.Code).String())
+			if f.Call != 1 || codegen.Status(f.Code) != c.status {
+				return errors.New("the answer is " + codegen.Status(f.Code).String())
 			}
 			return ping(nc, r)
 		}
@@ -262,18 +263,18 @@ func TestHostileServer(t *testing.T) {
 		send   []byte
 		stream bool
 		want   string // in the error; "" if the call is answered
-		status Status
+		status codegen.Status
 	}{
 		{name: "garbage", send: bytes.Repeat([]byte{0xff}, 22), want: "unknown frame type 255"},
 		{name: "a request", send: request(id, 0), want: "REQUEST from a server"},
-		{name: "a bind", send: wire.AppendBind(nil, 0, Key{1}), want: "BIND from a server"},
+		{name: "a bind", send: wire.AppendBind(nil, 0, codegen.Key{1}), want: "BIND from a server"},
 		{name: "continuation of nothing", send: response(wire.FlagCont), want: "was not started"},
 		{name: "stream overrun", send: flood, stream: true, want: "more data than the"},
 		{name: "credit overflow", send: append(wire.AppendCredit(nil, id, 1<<32-1), wire.AppendCredit(nil, id, 1)...), want: "more credit than"},
 		{name: "goes away", send: wire.GoAway{Reason: wire.ReasonViolation, Text: "you again"}.Append(nil), want: "you again"},
 		{name: "hangs up", send: nil, want: "hung up"},
-		{name: "4 GiB answer", send: response(wire.FlagMore, wire.AppendTotal(nil, 4<<30)), status: StatusBadArgs},
-		{name: "a stream for a call", send: frameOf(wire.Header{Call: id, Type: wire.TypeData}), status: StatusBadArgs},
+		{name: "4 GiB answer", send: response(wire.FlagMore, wire.AppendTotal(nil, 4<<30)), status: codegen.StatusBadArgs},
+		{name: "a stream for a call", send: frameOf(wire.Header{Call: id, Type: wire.TypeData}), status: codegen.StatusBadArgs},
 		{name: "answers to others", send: append(frameOf(wire.Header{Call: 1<<slotBits | id, Type: wire.TypeResponse}), response(0)...)},
 		{name: "unfinished element", stream: true,
 			send: append(frameOf(wire.Header{Call: id, Type: wire.TypeData, Flags: wire.FlagMore}, wire.AppendTotal(nil, 100)), response(0)...)},
@@ -373,7 +374,7 @@ func TestManyStrangers(t *testing.T) {
 	gone(3)
 	for range 100 {
 		p := newPool(t, PoolOptions{}, h)
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 		p.Close()
 	}
 	gone(0)

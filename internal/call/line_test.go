@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // TestManyCallers: calls and streams beyond what a connection takes wait in order, however slow
@@ -34,7 +36,7 @@ func TestManyCallers(t *testing.T) {
 			}
 			h := serveMem(t, n, "a", ServerOptions{Lookup: handlers{1: echo, 2: slow}.lookup})
 			p := memPool(t, n, PoolOptions{}, "a")
-			mustCall(t, p, &Request{Method: Key{1}})
+			mustCall(t, p, &Request{Method: codegen.Key{1}})
 
 			start := time.Now()
 			args := make([]byte, test.size)
@@ -64,10 +66,10 @@ func TestManyCallers(t *testing.T) {
 }
 
 func callOrStream(p *Pool, args []byte, stream bool) error {
-	r := &Request{Method: Key{2}, Args: args}
+	r := &Request{Method: codegen.Key{2}, Args: args}
 	if !stream {
 		reply, err := p.Call(context.Background(), r)
-		if err == nil && reply.Status != StatusOK {
+		if err == nil && reply.Status != codegen.StatusOK {
 			err = fmt.Errorf("%v", reply.Status)
 		}
 		return err
@@ -101,7 +103,7 @@ func TestWaitingCallEnds(t *testing.T) {
 		begin := func(ctx context.Context) <-chan error {
 			failed := make(chan error, 1)
 			wg.Go(func() {
-				_, err := p.Call(ctx, &Request{Method: Key{1}})
+				_, err := p.Call(ctx, &Request{Method: codegen.Key{1}})
 				if err == nil {
 					answered.Add(1)
 				}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 const (
@@ -357,7 +359,7 @@ func (p *Pool) lost(r *replica, now time.Time, err error) {
 
 // release gives a replica back with the outcome of an attempt. It is called without mu.
 func (p *Pool) release(r *replica, c *client, reply Reply, err error) {
-	draining := err == nil && reply.Status == StatusDraining
+	draining := err == nil && reply.Status == codegen.StatusDraining
 	if draining {
 		c.retire() // its GOAWAY is under way
 	}
@@ -370,7 +372,7 @@ func (p *Pool) release(r *replica, c *client, reply Reply, err error) {
 	case err == nil && r.conn == c:
 		r.failures, r.ejections = 0, 0
 	}
-	if err == nil && reply.Status == StatusOverloaded {
+	if err == nil && reply.Status == codegen.StatusOverloaded {
 		r.avoid = time.Now().Add(avoidFor)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // blocking is a handler that says it has started, and waits.
@@ -41,7 +43,7 @@ func TestRetryElsewhere(t *testing.T) {
 		}
 		done := make(chan result, 1)
 		go func() {
-			reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Idempotent: idempotent})
+			reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Idempotent: idempotent})
 			done <- result{reply, err}
 		}()
 		<-started
@@ -67,7 +69,7 @@ func TestRetryElsewhere(t *testing.T) {
 		if r := <-done; !errors.As(r.err, &e) || !errors.Is(r.err, ErrClosed) {
 			t.Errorf("after Close: %v, %v", r.reply.Status, r.err)
 		}
-		if _, err := p.Call(t.Context(), &Request{Method: Key{1}}); !errors.Is(err, ErrClosed) {
+		if _, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}}); !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		close(release)
@@ -89,13 +91,13 @@ func TestPoisonousCall(t *testing.T) {
 	}}.lookup})
 	p := newPool(t, PoolOptions{}, h)
 	var e *Error
-	if _, err := p.Call(t.Context(), &Request{Method: Key{2}, Idempotent: true}); !errors.As(err, &e) || !e.Executed {
+	if _, err := p.Call(t.Context(), &Request{Method: codegen.Key{2}, Idempotent: true}); !errors.As(err, &e) || !e.Executed {
 		t.Errorf("%v", err)
 	}
 	if made.Load() != 2 {
 		t.Errorf("it was made %d times", made.Load())
 	}
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 }
 
 // TestDrainLosesNothing replaces the replicas one after the other under load: no call fails,
@@ -131,7 +133,7 @@ func TestDrainLosesNothing(t *testing.T) {
 				default:
 				}
 				if i%4 == 3 {
-					s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: args[:100]})
+					s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: args[:100]})
 					n := -1
 					for ; err == nil; n++ {
 						_, err = s.Recv()
@@ -143,7 +145,7 @@ func TestDrainLosesNothing(t *testing.T) {
 					continue
 				}
 				made.Add(1)
-				if reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Args: args}); err != nil || len(reply.Body) != len(args) {
+				if reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Args: args}); err != nil || len(reply.Body) != len(args) {
 					t.Errorf("%v, %v", reply.Status, err)
 					return
 				}
@@ -179,7 +181,7 @@ func TestDrainWaits(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Lookup: handlers{1: blocking(started, release, "done")}.lookup})
 	p := newPool(t, PoolOptions{}, h)
 	answer := make(chan string, 1)
-	go func() { answer <- string(mustCall(t, p, &Request{Method: Key{1}})) }()
+	go func() { answer <- string(mustCall(t, p, &Request{Method: codegen.Key{1}})) }()
 	<-started
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -192,13 +194,13 @@ func TestDrainWaits(t *testing.T) {
 		c.mu.Lock()
 		c.draining = false
 		c.mu.Unlock()
-		if reply, err := c.call(t.Context(), &Request{Method: Key{1}}); reply.Status != StatusDraining || err != nil {
+		if reply, err := c.call(t.Context(), &Request{Method: codegen.Key{1}}); reply.Status != codegen.StatusDraining || err != nil {
 			t.Errorf("%v, %v", reply.Status, err)
 		}
 		c.retire()
 	}
 	late := newPool(t, PoolOptions{}, h)
-	if _, err := late.Call(ctx, &Request{Method: Key{1}}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := late.Call(ctx, &Request{Method: codegen.Key{1}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	late.Close()
@@ -219,11 +221,11 @@ func TestSetReplicas(t *testing.T) {
 	b := serveUnix(t, ServerOptions{Lookup: named("b").lookup})
 	p := newPool(t, PoolOptions{}, a)
 	answer := make(chan string, 1)
-	go func() { answer <- string(mustCall(t, p, &Request{Method: Key{1}})) }()
+	go func() { answer <- string(mustCall(t, p, &Request{Method: codegen.Key{1}})) }()
 	<-started
 	p.SetReplicas([]string{b.addr, b.addr})
 	for range 10 {
-		if got := mustCall(t, p, &Request{Method: Key{1}}); string(got) != "b" {
+		if got := mustCall(t, p, &Request{Method: codegen.Key{1}}); string(got) != "b" {
 			t.Errorf("a removed replica is called: %q", got)
 		}
 	}
@@ -244,7 +246,7 @@ func TestReconnect(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Lookup: handlers{1: echo}.lookup})
 	p := newPool(t, PoolOptions{}, h)
 	for range 5 {
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 		h.stop()
 		// A call on a connection whose end is not known yet may have been executed.
 		eventually(t, "the loss is noticed", func() bool { return p.Stats().Connections == 0 })
@@ -263,7 +265,7 @@ func TestRouting(t *testing.T) {
 	}
 	p := newPool(t, PoolOptions{}, hosts...)
 	owner := func(shard uint64) string {
-		return string(mustCall(t, p, &Request{Method: Key{1}, Routed: true, Shard: shard}))
+		return string(mustCall(t, p, &Request{Method: codegen.Key{1}, Routed: true, Shard: shard}))
 	}
 	before := map[uint64]string{}
 	for shard := range uint64(200) {
@@ -373,7 +375,7 @@ func TestLighter(t *testing.T) {
 func warm(t *testing.T, p *Pool, replicas int) {
 	t.Helper()
 	eventually(t, "all replicas are connected", func() bool {
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 		return p.Stats().Connections == replicas
 	})
 }
@@ -390,7 +392,7 @@ func TestBalance(t *testing.T) {
 		before[i] = h.Stats().Calls
 	}
 	for range 600 {
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 	}
 	for i, h := range hosts {
 		if n := h.Stats().Calls - before[i]; n < 120 || n > 300 {
@@ -449,7 +451,7 @@ func TestAvoid(t *testing.T) {
 	warm(t, p, 2)
 	start, before := time.Now(), busy.Stats().Calls
 	for range 2000 {
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 	}
 	if n, most := busy.Stats().Calls-before, 2+uint64(time.Since(start)/avoidFor); n > most {
 		t.Errorf("%d of 2000 calls went to the replica that refuses them, want %d at most", n, most)
@@ -460,9 +462,9 @@ func TestAvoid(t *testing.T) {
 func TestAllEjected(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Lookup: handlers{1: echo}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 	p.mu.Lock()
 	p.replicas[0].ejected = time.Now().Add(time.Hour)
 	p.mu.Unlock()
-	mustCall(t, p, &Request{Method: Key{1}})
+	mustCall(t, p, &Request{Method: codegen.Key{1}})
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // brittleConn cuts reads and writes into random pieces, and breaks after a number of bytes.
@@ -86,7 +88,7 @@ func (m *model) handle(stream bool) Handler {
 			select {
 			case <-time.After(time.Duration(id%1000) * time.Millisecond):
 			case <-ctx.Done():
-				return Reply{Status: StatusCancelled}
+				return Reply{Status: codegen.StatusCancelled}
 			}
 		}
 		if !stream {
@@ -94,10 +96,10 @@ func (m *model) handle(stream bool) Handler {
 		}
 		for i := range n {
 			if err := in.Send(filled(sum+i, int(id*uint64(i+1)*7919%elements))); err != nil {
-				return Reply{Status: StatusCancelled}
+				return Reply{Status: codegen.StatusCancelled}
 			}
 		}
-		return Reply{StatusAppError, filled(sum, 4)}
+		return Reply{codegen.StatusAppError, filled(sum, 4)}
 	}
 }
 
@@ -202,7 +204,7 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 	}
 	binary.LittleEndian.PutUint32(args[8:], n)
 	sum := crc32.ChecksumIEEE(args)
-	r := &Request{Method: Key{1}, Args: args, Idempotent: rnd.IntN(2) == 0, Routed: rnd.IntN(3) == 0, Shard: rnd.Uint64()}
+	r := &Request{Method: codegen.Key{1}, Args: args, Idempotent: rnd.IntN(2) == 0, Routed: rnd.IntN(3) == 0, Shard: rnd.Uint64()}
 	ctx, cancel := t.Context(), context.CancelFunc(func() {})
 	impatient := rnd.IntN(4) == 0
 	switch {
@@ -214,12 +216,12 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 	defer cancel()
 	var err error
 	if stream {
-		r.Method, r.Idempotent = Key{2}, false
+		r.Method, r.Idempotent = codegen.Key{2}, false
 		err = m.stream(ctx, t, p, rnd, r, sum, n)
 	} else {
 		var reply Reply
 		if reply, err = p.Call(ctx, r); err == nil {
-			if reply.Status != StatusOK {
+			if reply.Status != codegen.StatusOK {
 				if !impatient {
 					t.Errorf("call %d: %v", id, reply.Status)
 				}
@@ -263,15 +265,15 @@ func (m *model) stream(ctx context.Context, t *testing.T, p *Pool, rnd *rand.Ran
 	}
 	for i := range until {
 		b, err := s.Recv()
-		var status *StatusError
+		var status *codegen.StatusError
 		switch {
 		case err == nil && i < n:
 			sameBytes(t, fmt.Sprint("stream ", id), b, filled(sum+i, int(id*uint64(i+1)*7919%elements)))
 			continue
-		case errors.As(err, &status) && status.Status == StatusAppError && i == n:
-			sameBytes(t, fmt.Sprint("end of stream ", id), status.Body, filled(sum, 4))
+		case errors.As(err, &status) && status.Status == codegen.StatusAppError && i == n:
+			sameBytes(t, fmt.Sprint("end of stream ", id), []byte(status.Text), filled(sum, 4))
 			return nil
-		case errors.As(err, &status) && status.Status == StatusCancelled && bounded:
+		case errors.As(err, &status) && status.Status == codegen.StatusCancelled && bounded:
 			return context.DeadlineExceeded // the server was the first to notice
 		case err == nil || err == io.EOF || status != nil:
 			t.Errorf("stream %d of %d ends after %d: %v", id, n, i, err)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 const (
@@ -50,7 +52,7 @@ func (a *attempts) end(reply Reply, err error) {
 	p := a.pool
 	p.mu.Lock()
 	p.stats.InFlight--
-	if err != nil || reply.Status > StatusAppError {
+	if err != nil || reply.Status > codegen.StatusAppError {
 		p.stats.Errors++
 	}
 	p.mu.Unlock()
@@ -144,7 +146,7 @@ func (a *attempts) expired() error {
 // retriable reports whether the call may be made again: surely not executed, or idempotent.
 func (a *attempts) retriable(reply Reply, err error) bool {
 	if err == nil {
-		return reply.Status.refused()
+		return refused(reply.Status)
 	}
 	e, ok := errors.AsType[*Error](err)
 	return ok && (!e.Executed || a.req.Idempotent) && a.ctx.Err() == nil
@@ -173,7 +175,7 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	// A connection that breaks costs each of its calls one retry: these are no more than were in
 	// flight. What can feed on itself is budgeted: refusals of replicas that have too much to do
 	// already. A call for which there is no budget is not given up but slowed down.
-	budgeted := err == nil && reply.Status == StatusOverloaded
+	budgeted := err == nil && reply.Status == codegen.StatusOverloaded
 	paid := p.budget >= 1
 	if paid && budgeted {
 		p.budget--

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/identity"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 const (
@@ -30,14 +32,14 @@ type Peer struct {
 }
 
 // Handler executes one call. Its ctx ends with the call's deadline, when the caller cancels or
-// has gone, and when the server stops. A panic becomes a reply with StatusPanic.
+// has gone, and when the server stops. A panic becomes a reply with codegen.StatusPanic.
 type Handler func(ctx context.Context, in *Incoming) Reply
 
 // ServerOptions configure a Server. The zero value is the default, apart from Lookup.
 type ServerOptions struct {
 	// Lookup returns the handler of a method for a peer, nil if it has none or may not call
 	// it. It is called for each call, on the call's goroutine.
-	Lookup func(peer Peer, k Key) Handler
+	Lookup func(peer Peer, k codegen.Key) Handler
 	Conn   Options // of each connection
 
 	TLS *tls.Config // default: connections are not encrypted

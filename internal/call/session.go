@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -34,7 +36,7 @@ type session struct {
 	active int                      // these, and cancelled ones whose handlers still run
 
 	// The reading goroutine's:
-	methods    map[uint16]Key
+	methods    map[uint16]codegen.Key
 	parts      map[uint32]*part
 	assembling uint64 // bytes that the messages in parts may come to
 }
@@ -59,7 +61,7 @@ type incomingCall struct {
 
 func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	ss := &session{
-		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]Key{}, parts: map[uint32]*part{},
+		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]codegen.Key{}, parts: map[uint32]*part{},
 	}
 	// Calls are cancelled after the connection has been cut, never before: what a handler
 	// makes of its cancelled context is nothing a caller should take for an answer.
@@ -142,11 +144,11 @@ func (ss *session) begin(f wire.Frame) error {
 	most := uint64(ss.o.MaxMessage)
 	switch {
 	case cost > most:
-		ss.refuse(f.Call, textReply(StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
+		ss.refuse(f.Call, textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
-		ss.refuse(f.Call, Reply{Status: StatusDraining})
+		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	case active+len(ss.parts) >= ss.o.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
-		ss.refuse(f.Call, Reply{Status: StatusOverloaded})
+		ss.refuse(f.Call, Reply{Status: codegen.StatusOverloaded})
 	case !f.First():
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
 		return nil
@@ -193,7 +195,7 @@ func (ss *session) proceed(f wire.Frame) error {
 	switch {
 	case p.message == nil:
 	case ss.s.draining.Load():
-		ss.refuse(f.Call, Reply{Status: StatusDraining})
+		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	default:
 		ss.start(p.message.First, p.message.Body(), p.arrived)
 	}
@@ -250,17 +252,17 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 	deadline := arrived.Add(left)
 	switch {
 	case !bound:
-		ss.refuse(h.Call, textReply(StatusUnimplemented, "method %d was not bound", h.Code))
+		ss.refuse(h.Call, textReply(codegen.StatusUnimplemented, "method %d was not bound", h.Code))
 		return
 	case err != nil:
-		ss.refuse(h.Call, textReply(StatusBadArgs, "%v", err))
+		ss.refuse(h.Call, textReply(codegen.StatusBadArgs, "%v", err))
 		return
 	case bounded && !time.Now().Before(deadline):
-		ss.refuse(h.Call, Reply{Status: StatusDeadline})
+		ss.refuse(h.Call, Reply{Status: codegen.StatusDeadline})
 		return
 	case ss.s.running.Add(1) > int64(ss.s.o.MaxInFlight):
 		ss.s.running.Add(-1)
-		ss.refuse(h.Call, Reply{Status: StatusOverloaded})
+		ss.refuse(h.Call, Reply{Status: codegen.StatusOverloaded})
 		return
 	}
 	c := &incomingCall{ss: ss, id: h.Call}
@@ -285,7 +287,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 	s := c.ss.s
 	s.calls.Add(1)
-	reply := Reply{StatusPanic, []byte("the handler ended its goroutine")}
+	reply := Reply{codegen.StatusPanic, []byte("the handler ended its goroutine")}
 	defer func() {
 		if p := recover(); p != nil {
 			reply.Body = fmt.Append(nil, p)
@@ -294,9 +296,9 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 		c.cancel()
 		s.running.Add(-1)
 		if size, most := uint64(len(reply.Body)), c.ss.peer.MaxMessage; size > most {
-			reply = textReply(StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
+			reply = textReply(codegen.StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
 		}
-		if reply.Status > StatusAppError {
+		if reply.Status > codegen.StatusAppError {
 			s.errors.Add(1)
 		}
 		c.answer(reply)
@@ -304,7 +306,7 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 	}()
 	handler := s.o.Lookup(in.Peer, in.Method)
 	if handler == nil {
-		reply = textReply(StatusUnimplemented, "the replica has no method %x", in.Method)
+		reply = textReply(codegen.StatusUnimplemented, "the replica has no method %x", in.Method)
 		return
 	}
 	reply = handler(ctx, in)
@@ -351,9 +353,9 @@ func (c *incomingCall) leave() bool {
 
 // Incoming is a call that has arrived.
 type Incoming struct {
-	Method Key
+	Method codegen.Key
 	Args   []byte // belongs to the handler
-	Trace  Trace
+	Trace  trace.SpanContext
 	Meta   map[string]string
 	Peer   Peer
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // feed is the receiving end of a stream on one connection. The reading goroutine puts elements
@@ -168,7 +170,7 @@ func (s *Stream) open() error {
 }
 
 // Recv returns the next element, which belongs to the caller. At the normal end of the stream
-// the error is io.EOF, at an abnormal one a *StatusError; it is an *Error when the connection
+// the error is io.EOF, at an abnormal one a *codegen.StatusError; it is an *Error when the connection
 // breaks, and wraps that of the stream's context when it ends. Later calls return the same.
 func (s *Stream) Recv() ([]byte, error) {
 	for s.err == nil {
@@ -187,10 +189,10 @@ func (s *Stream) Recv() ([]byte, error) {
 		switch {
 		case err != nil:
 			s.err = err
-		case reply.Status == StatusOK:
+		case reply.Status == codegen.StatusOK:
 			s.err = io.EOF
 		default:
-			s.err = &StatusError{reply.Status, reply.Body}
+			s.err = &codegen.StatusError{Status: reply.Status, Text: string(reply.Body)}
 		}
 	}
 	return nil, s.err

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // count streams as many elements as the first byte of its arguments says, each of as many
@@ -20,7 +22,7 @@ func count(_ context.Context, in *Incoming) Reply {
 			elem[0] = i
 		}
 		if err := in.Send(elem); err != nil {
-			return Reply{Status: StatusCancelled}
+			return Reply{Status: codegen.StatusCancelled}
 		}
 	}
 	return Reply{}
@@ -32,7 +34,7 @@ func flood(gone chan<- error) Handler {
 		for elem := make([]byte, 1<<10); ; {
 			if err := in.Send(elem); err != nil {
 				gone <- err
-				return Reply{Status: StatusCancelled}
+				return Reply{Status: codegen.StatusCancelled}
 			}
 		}
 	}
@@ -47,7 +49,7 @@ func TestStream(t *testing.T) {
 			n = 5
 		}
 		args := append([]byte{n}, make([]byte, size)...)
-		s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: args})
+		s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: args})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +78,7 @@ func TestStreamEnds(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Lookup: handlers{
 		1: func(_ context.Context, in *Incoming) Reply {
 			in.Send([]byte("last"))
-			return Reply{StatusAppError, []byte("tree")}
+			return Reply{codegen.StatusAppError, []byte("tree")}
 		},
 		2: func(_ context.Context, in *Incoming) Reply {
 			in.Send([]byte("last"))
@@ -85,21 +87,23 @@ func TestStreamEnds(t *testing.T) {
 		3: count,
 	}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	for key, want := range map[byte]StatusError{1: {StatusAppError, []byte("tree")}, 2: {StatusPanic, []byte("boom")}} {
-		s, err := p.Stream(t.Context(), &Request{Method: Key{key}})
+	for key, want := range map[byte]codegen.StatusError{
+		1: {Status: codegen.StatusAppError, Text: "tree"}, 2: {Status: codegen.StatusPanic, Text: "boom"},
+	} {
+		s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{key}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if b, err := s.Recv(); string(b) != "last" || err != nil {
 			t.Fatalf("%q, %v", b, err)
 		}
-		var e *StatusError
-		if _, err := s.Recv(); !errors.As(err, &e) || e.Status != want.Status || !bytes.Equal(e.Body, want.Body) {
+		var e *codegen.StatusError
+		if _, err := s.Recv(); !errors.As(err, &e) || e.Status != want.Status || e.Text != want.Text {
 			t.Errorf("%v, want %v", err, &want)
 		}
 	}
-	reply, err := p.Call(t.Context(), &Request{Method: Key{3}, Args: []byte{5, 1}})
-	if reply.Status != StatusBadArgs || !strings.Contains(string(reply.Body), "stream") || err != nil {
+	reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{3}, Args: []byte{5, 1}})
+	if reply.Status != codegen.StatusBadArgs || !strings.Contains(string(reply.Body), "stream") || err != nil {
 		t.Errorf("a plain call of a streaming method: %v %q, %v", reply.Status, reply.Body, err)
 	}
 }
@@ -113,7 +117,7 @@ func TestUnreadStreams(t *testing.T) {
 	p := newPool(t, PoolOptions{}, h)
 	var unread []*Stream
 	for range streams {
-		s, err := p.Stream(t.Context(), &Request{Method: Key{3}})
+		s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{3}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,10 +141,10 @@ func TestUnreadStreams(t *testing.T) {
 		return true
 	})
 	for range 100 {
-		mustCall(t, p, &Request{Method: Key{1}, Args: make([]byte, 1000)})
+		mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 1000)})
 	}
-	mustCall(t, p, &Request{Method: Key{1}, Args: make([]byte, 5<<20)})
-	s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: make([]byte, 100_000)})
+	mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 5<<20)})
+	s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: make([]byte, 100_000)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +175,7 @@ func TestUnreadStreams(t *testing.T) {
 func TestUnreadElement(t *testing.T) {
 	h := serveUnix(t, ServerOptions{Lookup: handlers{1: echo, 2: count}.lookup})
 	p := newPool(t, PoolOptions{}, h)
-	s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: append([]byte{3}, make([]byte, 2<<20)...)})
+	s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: append([]byte{3}, make([]byte, 2<<20)...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +185,7 @@ func TestUnreadElement(t *testing.T) {
 		defer s.cur.mu.Unlock()
 		return s.cur.rx.left < 64<<10
 	})
-	mustCall(t, p, &Request{Method: Key{1}, Args: make([]byte, 1<<20)})
+	mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 1<<20)})
 	for range 3 {
 		if b, err := s.Recv(); len(b) != 2<<20 || err != nil {
 			t.Fatalf("%d bytes, %v", len(b), err)
@@ -203,7 +207,7 @@ func TestStreamCancel(t *testing.T) {
 	for _, key := range []byte{3, 4} {
 		// The context ends while nobody receives.
 		ctx, cancel := context.WithCancel(t.Context())
-		s, err := p.Stream(ctx, &Request{Method: Key{key}})
+		s, err := p.Stream(ctx, &Request{Method: codegen.Key{key}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,14 +224,14 @@ func TestStreamCancel(t *testing.T) {
 		}
 		// The context ends while somebody waits.
 		ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if s, err = p.Stream(ctx, &Request{Method: Key{key}}); err != nil {
+		if s, err = p.Stream(ctx, &Request{Method: codegen.Key{key}}); err != nil {
 			t.Fatal(err)
 		}
 		for err == nil {
 			_, err = s.Recv()
 		}
-		var status *StatusError
-		if !errors.Is(err, context.DeadlineExceeded) && !(errors.As(err, &status) && status.Status == StatusCancelled) && err != io.EOF {
+		var status *codegen.StatusError
+		if !errors.Is(err, context.DeadlineExceeded) && !(errors.As(err, &status) && status.Status == codegen.StatusCancelled) && err != io.EOF {
 			t.Errorf("Recv: %v", err)
 		}
 		<-gone
@@ -244,7 +248,7 @@ func TestStreamsAtOnce(t *testing.T) {
 	for i := range 40 {
 		wg.Go(func() {
 			size := 1 << (i % 20)
-			s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: append([]byte{20}, make([]byte, size)...)})
+			s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: append([]byte{20}, make([]byte, size)...)})
 			if err != nil {
 				t.Error(err)
 				return
@@ -259,7 +263,7 @@ func TestStreamsAtOnce(t *testing.T) {
 					return
 				}
 				if n%5 == 0 {
-					mustCall(t, p, &Request{Method: Key{1}, Args: b})
+					mustCall(t, p, &Request{Method: codegen.Key{1}, Args: b})
 				}
 			}
 		})
@@ -279,7 +283,7 @@ func TestStreamRetry(t *testing.T) {
 			r.avoid = time.Time{}
 		}
 		p.mu.Unlock()
-		s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Args: []byte{3, 'x'}})
+		s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Args: []byte{3, 'x'}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +303,7 @@ func TestStreamRetry(t *testing.T) {
 	gone := make(chan error, 1)
 	cut := serveUnix(t, ServerOptions{Lookup: handlers{2: flood(gone)}.lookup})
 	p = newPool(t, PoolOptions{}, cut)
-	s, err := p.Stream(t.Context(), &Request{Method: Key{2}, Idempotent: true})
+	s, err := p.Stream(t.Context(), &Request{Method: codegen.Key{2}, Idempotent: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -84,10 +85,10 @@ func TestStoppedReplica(t *testing.T) {
 		for i := range 40 {
 			wg.Go(func() {
 				idempotent := i%2 == 0
-				reply, err := p.Call(t.Context(), &Request{Method: Key{1}, Idempotent: idempotent})
+				reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Idempotent: idempotent})
 				within(t, "dropping the replica", time.Since(start), 5*time.Second, 6*time.Second)
 				var e *Error
-				if idempotent && (err != nil || reply.Status != StatusOK) {
+				if idempotent && (err != nil || reply.Status != codegen.StatusOK) {
 					t.Errorf("%v, %v", reply.Status, err)
 				}
 				if !idempotent && (!errors.As(err, &e) || !e.Executed || e.Addr != "a" || !errors.Is(err, errSilent)) {
@@ -113,7 +114,7 @@ func TestLongCall(t *testing.T) {
 			return Reply{}
 		}}.lookup})
 		p := memPool(t, n, PoolOptions{}, "a")
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 		sent := p.Stats().BytesOut
 		<-time.After(time.Hour)
 		if s := p.Stats(); s.Connections != 1 || h.Stats().Connections != 1 || s.Retries != 0 {
@@ -140,7 +141,7 @@ func TestSilentCaller(t *testing.T) {
 			}}.lookup})
 			nc := connect(t, n, "a")
 			if busy {
-				nc.Write(wire.AppendBind(nil, 0, Key{1}))
+				nc.Write(wire.AppendBind(nil, 0, codegen.Key{1}))
 				nc.Write(wire.Header{Call: 1, Type: wire.TypeRequest}.Append(nil))
 			}
 			start := time.Now()
@@ -219,14 +220,14 @@ func TestSlowReader(t *testing.T) {
 				1: echo, 2: func(context.Context, *Incoming) Reply { return Reply{Body: make([]byte, reply)} },
 			}.lookup})
 			nc := connect(t, n, "a")
-			nc.Write(wire.AppendBind(nil, 0, Key{2}))
+			nc.Write(wire.AppendBind(nil, 0, codegen.Key{2}))
 			for i := range uint32(500) {
 				nc.Write(wire.Header{Call: i + 1, Type: wire.TypeRequest}.Append(nil))
 			}
 			p := memPool(t, n, PoolOptions{}, "a")
 			start := time.Now()
 			for range 100 {
-				mustCall(t, p, &Request{Method: Key{1}, Args: make([]byte, 100)})
+				mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 100)})
 			}
 			h.mu.Lock()
 			for ss := range h.sessions {
@@ -249,7 +250,7 @@ func TestSlowReader(t *testing.T) {
 			if s := h.Stats(); s.InFlight != 0 || strings.Count(log.String(), "\n") != 1 {
 				t.Errorf("%s: stats %+v, log %s", name, s, log.String())
 			}
-			mustCall(t, p, &Request{Method: Key{1}})
+			mustCall(t, p, &Request{Method: codegen.Key{1}})
 		})
 	}
 }
@@ -263,7 +264,7 @@ func TestSlowReaderWhoTalks(t *testing.T) {
 			return Reply{Body: make([]byte, 60_000)}
 		}}.lookup})
 		nc := connect(t, n, "a")
-		nc.Write(wire.AppendBind(nil, 0, Key{2}))
+		nc.Write(wire.AppendBind(nil, 0, codegen.Key{2}))
 		nc.Write(wire.Header{Call: 1, Type: wire.TypeRequest}.Append(nil))
 		nc.Write(wire.Header{Call: 2, Type: wire.TypeRequest}.Append(nil))
 		start := time.Now()
@@ -311,7 +312,7 @@ func TestNoReplica(t *testing.T) {
 		for _, addrs := range [][]string{nil, {"a"}} {
 			p.SetReplicas(addrs)
 			start := time.Now()
-			_, err := p.Call(context.Background(), &Request{Method: Key{1}})
+			_, err := p.Call(context.Background(), &Request{Method: codegen.Key{1}})
 			var e *Error
 			if !errors.As(err, &e) || e.Executed || !errors.Is(err, ErrNoReplica) {
 				t.Errorf("without a deadline: %v", err)
@@ -323,7 +324,7 @@ func TestNoReplica(t *testing.T) {
 
 			start = time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			_, err = p.Call(ctx, &Request{Method: Key{1}})
+			_, err = p.Call(ctx, &Request{Method: codegen.Key{1}})
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), ErrNoReplica.Error()) {
 				t.Errorf("with a deadline: %v", err)
 			}
@@ -333,7 +334,7 @@ func TestNoReplica(t *testing.T) {
 		done := make(chan error)
 		start := time.Now()
 		go func() {
-			_, err := p.Call(context.Background(), &Request{Method: Key{1}})
+			_, err := p.Call(context.Background(), &Request{Method: codegen.Key{1}})
 			done <- err
 		}()
 		<-time.After(20 * time.Second)
@@ -357,7 +358,7 @@ func TestOverload(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 				defer cancel()
-				if _, err := p.Call(ctx, &Request{Method: Key{1}}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "OVERLOADED") {
+				if _, err := p.Call(ctx, &Request{Method: codegen.Key{1}}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "OVERLOADED") {
 					t.Errorf("%v", err)
 				}
 			})
@@ -369,8 +370,8 @@ func TestOverload(t *testing.T) {
 		}
 		// A call without a deadline gets the refusal itself in the end.
 		start := time.Now()
-		reply, err := p.Call(context.Background(), &Request{Method: Key{1}})
-		if reply.Status != StatusOverloaded || err != nil {
+		reply, err := p.Call(context.Background(), &Request{Method: codegen.Key{1}})
+		if reply.Status != codegen.StatusOverloaded || err != nil {
 			t.Errorf("%v, %v", reply.Status, err)
 		}
 		within(t, "giving up", time.Since(start), 30*time.Second, 32*time.Second)
@@ -433,7 +434,7 @@ func TestAcceptErrors(t *testing.T) {
 		serve(t, &flakyListener{n.listen("a"), 12}, ServerOptions{Logger: log.logger(), Lookup: handlers{1: echo}.lookup})
 		start := time.Now()
 		p := memPool(t, n, PoolOptions{}, "a")
-		mustCall(t, p, &Request{Method: Key{1}})
+		mustCall(t, p, &Request{Method: codegen.Key{1}})
 		within(t, "12 failures", time.Since(start), 4*time.Second, 8*time.Second)
 		if lines := strings.Count(log.String(), "too many open files"); lines != 1 {
 			t.Errorf("log: %s", log.String())

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/identity"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // authority issues certificates to the tests.
@@ -86,10 +88,10 @@ func (a *authority) serve(o ServerOptions) *host {
 func TestMutualTLS(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)
 	var log lines
-	h := a.serve(ServerOptions{Logger: log.logger(), Lookup: func(p Peer, k Key) Handler {
+	h := a.serve(ServerOptions{Logger: log.logger(), Lookup: func(p Peer, k codegen.Key) Handler {
 		return func(_ context.Context, in *Incoming) Reply {
 			if !p.Rights.May("alice") || p.Rights.May("bob") {
-				return Reply{Status: StatusPanic}
+				return Reply{Status: codegen.StatusPanic}
 			}
 			return Reply{Body: in.Args}
 		}
@@ -125,7 +127,7 @@ func TestMutualTLS(t *testing.T) {
 		nc.Close()
 	}
 	p := newPool(t, PoolOptions{TLS: a.config("bob")}, h)
-	if reply, err := p.Call(t.Context(), &Request{}); err != nil || reply.Status != StatusPanic {
+	if reply, err := p.Call(t.Context(), &Request{}); err != nil || reply.Status != codegen.StatusPanic {
 		t.Errorf("bob has the rights of alice: %v, %v", reply.Status, err)
 	}
 	eventually(t, "the refusals are counted", func() bool { return h.Stats().Refused >= 22 })

@@ -193,13 +193,13 @@ func callOnce(t *testing.T, app *Weavelet, identity *credentials, address, compo
 	c, _ := app.app.Registry.Find(method)
 	var args codegen.Encoder
 	codegen.EncSlice(&args, []string{"x"}, (*codegen.Encoder).String)
-	reply, err := pool.Call(ctx, &call.Request{Method: call.Key(c.Methods[0].Key), Args: args.Data()})
+	reply, err := pool.Call(ctx, &call.Request{Method: codegen.Key(c.Methods[0].Key), Args: args.Data()})
 	select {
 	case err := <-refused:
 		return err
 	default:
 	}
-	if err == nil && reply.Status != call.StatusOK {
+	if err == nil && reply.Status != codegen.StatusOK {
 		err = errors.New(string(reply.Body))
 	}
 	return err

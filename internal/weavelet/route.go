@@ -76,10 +76,10 @@ func (r *route) call(ctx context.Context, request *codegen.Request) (codegen.Sta
 	if err != nil {
 		return 0, nil, r.failed(request, err)
 	}
-	if reply.Status == call.StatusUnimplemented {
+	if reply.Status == codegen.StatusUnimplemented {
 		return 0, nil, r.failed(request, errors.New(string(reply.Body)))
 	}
-	return codegen.Status(reply.Status), reply.Body, nil
+	return reply.Status, reply.Body, nil
 }
 
 // stream implements remote.
@@ -96,30 +96,29 @@ func (r *route) failed(request *codegen.Request, err error) error {
 		codegen.ErrRemoteCall, r.component.Info.Name, request.Method.Name, err)
 }
 
-// receiver is a stream whose errors are those that generated code knows.
+// receiver is a stream whose failures on the way are those that generated code knows.
 type receiver struct {
 	route   *route
 	request *codegen.Request
 	*call.Stream
 }
 
+var _ codegen.Receiver = receiver{}
+
 func (r receiver) Recv() ([]byte, error) {
 	data, err := r.Stream.Recv()
-	ended, ok := errors.AsType[*call.StatusError](err)
-	switch {
-	case err == nil || err == io.EOF:
+	if err == nil || err == io.EOF {
 		return data, err
-	case ok && ended.Status != call.StatusUnimplemented:
-		return nil, &codegen.StatusError{
-			Status: codegen.Status(ended.Status), Text: string(ended.Body),
-		}
+	}
+	if ended, ok := errors.AsType[*codegen.StatusError](err); ok && ended.Status != codegen.StatusUnimplemented {
+		return nil, err
 	}
 	return nil, r.route.failed(r.request, err)
 }
 
 func wireRequest(ctx context.Context, r *codegen.Request) *call.Request {
 	request := &call.Request{
-		Method:     call.Key(r.Method.Key),
+		Method:     r.Method.Key,
 		Args:       r.Args,
 		Idempotent: !r.Method.NotRetriable,
 		Routed:     r.Routed,
@@ -128,14 +127,6 @@ func wireRequest(ctx context.Context, r *codegen.Request) *call.Request {
 	if meta, ok := metadata.FromContext(ctx); ok {
 		request.Meta = meta
 	}
-	request.Trace = toWire(trace.FromContext(ctx))
+	request.Trace = trace.FromContext(ctx)
 	return request
-}
-
-func toWire(sc trace.SpanContext) call.Trace {
-	return call.Trace{TraceID: sc.TraceID, SpanID: sc.SpanID, Flags: sc.Flags}
-}
-
-func fromWire(t call.Trace) trace.SpanContext {
-	return trace.SpanContext{TraceID: t.TraceID, SpanID: t.SpanID, Flags: t.Flags}
 }

@@ -17,11 +17,11 @@ type served struct {
 }
 
 // methods returns the methods of all components in the binary by their keys.
-func methods(r *codegen.Registry) map[call.Key]served {
-	m := map[call.Key]served{}
+func methods(r *codegen.Registry) map[codegen.Key]served {
+	m := map[codegen.Key]served{}
 	for _, c := range r.Components {
 		for i := range c.Methods {
-			m[call.Key(c.Methods[i].Key)] = served{c, &c.Methods[i]}
+			m[c.Methods[i].Key] = served{c, &c.Methods[i]}
 		}
 	}
 	return m
@@ -29,8 +29,8 @@ func methods(r *codegen.Registry) map[call.Key]served {
 
 // lookupMethod is the server's way to components. A peer that was verified may call what its
 // rights allow; any other may call all.
-func (w *Weavelet) lookupMethod(table map[call.Key]served) func(call.Peer, call.Key) call.Handler {
-	return func(peer call.Peer, key call.Key) call.Handler {
+func (w *Weavelet) lookupMethod(table map[codegen.Key]served) func(call.Peer, codegen.Key) call.Handler {
+	return func(peer call.Peer, key codegen.Key) call.Handler {
 		s, ok := table[key]
 		if !ok {
 			return nil
@@ -38,7 +38,7 @@ func (w *Weavelet) lookupMethod(table map[call.Key]served) func(call.Peer, call.
 		if !peer.Rights.May(s.component.Info.Name) {
 			text := fmt.Sprintf("the caller may not call %s", s.component.Info.Name)
 			return func(context.Context, *call.Incoming) call.Reply {
-				return call.Reply{Status: call.StatusUnimplemented, Body: []byte(text)}
+				return call.Reply{Status: codegen.StatusUnimplemented, Body: []byte(text)}
 			}
 		}
 		return func(ctx context.Context, in *call.Incoming) call.Reply {
@@ -53,14 +53,14 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 	if !ok || !p.started() || p.init.err != nil {
 		// Somebody has been told of this replica too early. The caller goes elsewhere, or comes again.
 		text := fmt.Sprintf("%s does not run here yet", s.component.Info.Name)
-		return call.Reply{Status: call.StatusDraining, Body: []byte(text)}
+		return call.Reply{Status: codegen.StatusDraining, Body: []byte(text)}
 	}
 	p.calls.begin(ctx)
 	defer p.calls.end(ctx)
 	if len(in.Meta) > 0 {
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}
-	ctx = w.tracer.NewContext(ctx, fromWire(in.Trace))
+	ctx = w.tracer.NewContext(ctx, in.Trace)
 	ctx, span := w.tracer.Start(ctx, short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
 	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
 		in.Args, codegen.Hooks{
@@ -71,5 +71,5 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 			Routed: func(shard uint64) { w.loads.add(s.component.Info.Name, shard) },
 		})
 	span.Finish(spanError(status, nil))
-	return call.Reply{Status: call.Status(status), Body: body}
+	return call.Reply{Status: status, Body: body}
 }

@@ -3,14 +3,9 @@ package wire
 import (
 	"errors"
 	"fmt"
-)
 
-// Trace is a position in a trace; the zero value is none.
-type Trace struct {
-	TraceID [16]byte
-	SpanID  [8]byte
-	Flags   byte
-}
+	"github.com/divisi-go/divisi/internal/trace"
+)
 
 const traceSize = 25
 
@@ -81,9 +76,9 @@ func ParseGoAway(f Frame) GoAway {
 
 // AppendSections appends what stands in front of a request's arguments, and returns the flags
 // that say so. It fails if the metadata is longer than MaxMeta bytes.
-func AppendSections(b []byte, t Trace, meta map[string]string) ([]byte, Flags, error) {
+func AppendSections(b []byte, t trace.SpanContext, meta map[string]string) ([]byte, Flags, error) {
 	var flags Flags
-	if t != (Trace{}) {
+	if t != (trace.SpanContext{}) {
 		flags |= FlagTrace
 		b = append(b, t.TraceID[:]...)
 		b = append(b, t.SpanID[:]...)
@@ -110,12 +105,12 @@ var errSections = errors.New("a request ends inside its metadata")
 
 // ParseSections splits a request's body, which may have arrived in chunks. Its errors concern
 // that request only. The arguments alias the body.
-func ParseSections(flags Flags, body []byte) (t Trace, meta map[string]string, args []byte, err error) {
+func ParseSections(flags Flags, body []byte) (t trace.SpanContext, meta map[string]string, args []byte, err error) {
 	if flags&FlagTrace != 0 {
 		if len(body) < traceSize {
 			return t, nil, nil, errSections
 		}
-		t = Trace{TraceID: [16]byte(body), SpanID: [8]byte(body[16:]), Flags: body[24]}
+		t = trace.SpanContext{TraceID: [16]byte(body), SpanID: [8]byte(body[16:]), Flags: body[24]}
 		body = body[traceSize:]
 	}
 	if flags&FlagMeta == 0 {

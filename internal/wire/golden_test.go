@@ -10,13 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/divisi-go/divisi/internal/trace"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files: only when the format is meant to change")
 
 var (
 	goldenKey   = [16]byte{0: 0xa0, 15: 0xaf}
-	goldenTrace = Trace{TraceID: [16]byte{0: 1, 15: 2}, SpanID: [8]byte{0: 3, 7: 4}, Flags: 1}
+	goldenTrace = trace.SpanContext{TraceID: [16]byte{0: 1, 15: 2}, SpanID: [8]byte{0: 3, 7: 4}, Flags: 1}
 )
 
 // frame builds a frame whose body is the concatenation of parts.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/trace"
 )
 
 func TestHeaderViolations(t *testing.T) {
@@ -147,7 +149,7 @@ func TestHello(t *testing.T) {
 
 func TestSections(t *testing.T) {
 	for _, c := range []struct {
-		trace Trace
+		trace trace.SpanContext
 		meta  map[string]string
 	}{
 		{},
@@ -170,7 +172,7 @@ func TestSections(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := AppendSections(nil, Trace{}, map[string]string{"k": strings.Repeat("v", MaxMeta)}); err == nil {
+	if _, _, err := AppendSections(nil, trace.SpanContext{}, map[string]string{"k": strings.Repeat("v", MaxMeta)}); err == nil {
 		t.Error("metadata of more than 64 KB is accepted")
 	}
 	inner := []byte{5, 0, 2, 0, 'k', 'k', 9, 0, 0}
