@@ -73,6 +73,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
+			"fails": fails, "burst": burst, "pause": pause, "parent": parent,
 		},
 	})
 }
@@ -277,4 +278,66 @@ func load(ts *testscript.TestScript, _ bool, args []string) {
 		<-r.done
 	})
 	poll(ts, "requests", func() bool { return r.made.Load() > 3 || r.failed.Load() != nil })
+}
+
+// fails URL: asks once; the answer is an error of the server.
+func fails(ts *testscript.TestScript, _ bool, args []string) {
+	body, err := fetch(args[0])
+	if err == nil {
+		ts.Fatalf("GET %s succeeds: %s", args[0], body)
+	}
+}
+
+// burst N URL: asks N times at the same time; every answer is a success.
+func burst(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	client := &http.Client{Timeout: 5 * time.Minute}
+	answers := make(chan error, n)
+	for range n {
+		go func() {
+			response, err := client.Get(args[1])
+			if err == nil {
+				var body []byte
+				body, err = io.ReadAll(response.Body)
+				response.Body.Close()
+				if err == nil && response.StatusCode != http.StatusOK {
+					err = fmt.Errorf("%s: %s", response.Status, body)
+				}
+			}
+			answers <- err
+		}()
+	}
+	failed := 0
+	for range n {
+		err := <-answers
+		if err != nil {
+			if failed < 3 {
+				ts.Logf("%v", err)
+			}
+			failed++
+		}
+	}
+	if failed > 0 {
+		ts.Fatalf("%d of %d requests failed", failed, n)
+	}
+}
+
+// pause PID TIME: a process stands still for a time.
+func pause(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	length, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
+	<-time.After(length)
+	ts.Check(syscall.Kill(pid, syscall.SIGCONT))
+}
+
+// parent VAR PID: puts the number of a process's parent into a variable.
+func parent(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := os.ReadFile("/proc/" + args[1] + "/status")
+	ts.Check(err)
+	match := regexp.MustCompile(`PPid:\s+(\d+)`).FindSubmatch(status)
+	ts.Setenv(args[0], string(match[1]))
 }

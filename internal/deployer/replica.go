@@ -80,7 +80,7 @@ func (r *replica) perform(a lifecycle.Action) {
 	case lifecycle.Part:
 		r.set.perform(r.set.placement.Down(r.id))
 	case lifecycle.Complain:
-		after := r.life.Policy.WithDefaults().StartTime
+		after := r.set.d.clock.now().Sub(r.life.Since).Round(time.Second)
 		r.set.d.emit(event.Late{Server: r.server(), After: after, Reason: strings.Join(r.why, "; ")})
 	case lifecycle.Drain:
 		go r.attempt.drain(r.env, r.life.Policy.WithDefaults().DrainTime)
