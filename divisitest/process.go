@@ -23,6 +23,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -36,7 +37,7 @@ var Multi = Process
 
 // testComponent is the name of what calls components in a test. It takes the place of the
 // application's own main component.
-const testComponent = "github.com/divisi-go/divisi/Main"
+const testComponent = string(name.Main)
 
 // testGroup is the group of components that run in the test's own process.
 const testGroup = "test"

@@ -10,11 +10,12 @@ import (
 
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/message"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Main is the name of the main component in the envelope protocol, which is that of Service
 // Weaver. Weavelets know their main component by it.
-const Main = "github.com/ServiceWeaver/weaver/Main"
+const Main = string(name.OldMain)
 
 // ParseConfig parses a configuration file, whose name is used in errors. Sections of components
 // are passed to sectionValidator in the order of their names, unless it is nil; its errors are those

@@ -163,7 +163,7 @@ func (c *checker) find(offset int, s string) (int, bool) {
 	for i, g := range groups {
 		for at, component := range g.Components {
 			switch {
-			case component != s && name.Component(component).Short() != s:
+			case component != s && name.Short(component) != s:
 			case at == 0:
 				return i, true
 			default:

@@ -110,8 +110,7 @@ func isComponent(table string) bool {
 // component returns the full name of the component that is meant by s. It notes an error at an
 // offset, and returns "", if there is none.
 func (d *document) component(offset int, s string) string {
-	const oldMain = "github.com/ServiceWeaver/weaver/Main"
-	if s == oldMain && !slices.Contains(d.known, s) {
+	if s == string(name.OldMain) && !slices.Contains(d.known, s) {
 		s = string(name.Main)
 	}
 	if len(d.known) == 0 {

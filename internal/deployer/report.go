@@ -49,7 +49,7 @@ func (d *Deployer) status() control.Status {
 	status.Listeners = append(status.Listeners, d.listeners...)
 	for _, c := range current.spec.Components {
 		for _, ref := range c.Refs {
-			status.Edges = append(status.Edges, control.Edge{From: shortName(c.Name), To: shortName(ref)})
+			status.Edges = append(status.Edges, control.Edge{From: name.Short(c.Name), To: name.Short(ref)})
 		}
 	}
 	ready := map[string]int{}
@@ -64,7 +64,7 @@ func (d *Deployer) status() control.Status {
 	for _, g := range current.plan.Groups {
 		group := control.GroupStatus{Name: g.Name, Wanted: g.Replicas, Ready: ready[g.Name]}
 		for _, c := range g.Components {
-			group.Components = append(group.Components, shortName(c))
+			group.Components = append(group.Components, name.Short(c))
 		}
 		status.Groups = append(status.Groups, group)
 	}
@@ -82,8 +82,6 @@ func (d *Deployer) status() control.Status {
 	return status
 }
 
-func shortName(component string) string { return name.Component(component).Short() }
-
 func (r *replica) status() control.ReplicaStatus {
 	status := control.ReplicaStatus{
 		Name:     r.name,
@@ -99,7 +97,7 @@ func (r *replica) status() control.ReplicaStatus {
 		LastExit: r.lastExit,
 	}
 	for _, c := range r.set.group(r.id.Group).Components {
-		status.Components = append(status.Components, shortName(c))
+		status.Components = append(status.Components, name.Short(c))
 	}
 	if r.life.State == lifecycle.Backoff || r.life.State == lifecycle.Failed {
 		next := time.Now().Add(r.life.Wake.Sub(r.set.d.clock.now()))

@@ -8,8 +8,12 @@ import (
 	"unicode"
 )
 
-// Main is the component that an application begins with.
-const Main Component = "github.com/divisi-go/divisi/Main"
+// Main is the component that an application begins with, and OldMain the same by its name in
+// Service Weaver, which weavelets and deployers of v0.20 know.
+const (
+	Main    Component = "github.com/divisi-go/divisi/Main"
+	OldMain Component = "github.com/ServiceWeaver/weaver/Main"
+)
 
 // Component is the full name of a component, on the wire and in files: the import path of its
 // interface and the interface's name ("example.com/shop/cart/Cart"), and for a named
@@ -52,16 +56,18 @@ func (c Component) Impl() string {
 	return impl
 }
 
-// Short returns the form for people: "example.com/shop/cart/Cart#fast" is "cart.Cart#fast", a
-// major version in the path is passed over, and Main is "main". Two components may share it.
-func (c Component) Short() string {
+// Short returns the name of a component in the form for people: "example.com/shop/cart/Cart#fast" is
+// "cart.Cart#fast", a major version in the path is passed over, and Main is "main". Two components
+// may share it.
+func Short(component string) string {
+	c := Component(component)
 	if c == Main {
 		return "main"
 	}
 	parts := strings.Split(string(c.Interface()), "/")
 	n := len(parts)
 	if n < 2 {
-		return string(c)
+		return component
 	}
 	pkg := parts[n-2]
 	if n > 3 && isMajorVersion(pkg) {

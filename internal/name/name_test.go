@@ -19,9 +19,9 @@ func TestComponent(t *testing.T) {
 		if err != nil {
 			t.Errorf("ParseComponent(%q): %v", tc.full, err)
 		}
-		if string(c.Interface()) != tc.iface || c.Impl() != tc.impl || c.Short() != tc.short {
+		if string(c.Interface()) != tc.iface || c.Impl() != tc.impl || Short(tc.full) != tc.short {
 			t.Errorf("%q = %q, %q, %q; want %q, %q, %q", tc.full,
-				c.Interface(), c.Impl(), c.Short(), tc.iface, tc.impl, tc.short)
+				c.Interface(), c.Impl(), Short(tc.full), tc.iface, tc.impl, tc.short)
 		}
 	}
 	for _, bad := range []string{
@@ -36,7 +36,7 @@ func TestComponent(t *testing.T) {
 
 func TestShortNeverFails(t *testing.T) {
 	for _, s := range []string{"", "x", "#", "/", "//", "/#", "a/#b"} {
-		if got := Component(s).Short(); s == "x" && got != "x" {
+		if got := Short(s); s == "x" && got != "x" {
 			t.Errorf("Short(%q) = %q", s, got)
 		}
 	}

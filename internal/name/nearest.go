@@ -16,7 +16,7 @@ func Nearest(s string, known []string) (string, bool) {
 		if s != "" && (strings.HasSuffix(k, "/"+s) || strings.EqualFold(k, s)) {
 			d = 0
 		}
-		for _, form := range []string{k, Component(k).Short(), k[strings.LastIndexAny(k, "/.")+1:]} {
+		for _, form := range []string{k, Short(k), k[strings.LastIndexAny(k, "/.")+1:]} {
 			d = min(d, distance(low, strings.ToLower(form), least))
 		}
 		if d < least {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
 
@@ -56,7 +57,7 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 	*protos.UpdateComponentsReply, error) {
 	var names []string
 	for _, component := range r.Components {
-		if component == mainName || component == oldMainName {
+		if component == string(name.Main) || component == string(name.OldMain) {
 			continue // runs if, and only if, the handshake said so
 		}
 		if _, err := c.w.create(component); err != nil {

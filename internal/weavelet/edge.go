@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
@@ -165,7 +166,7 @@ func (e *edge) checkCycle() error {
 		return nil
 	}
 	return fmt.Errorf("%s is used in the Init of %s, but they refer to each other (%s): "+
-		"use it after Init", short(callee), caller, cycle)
+		"use it after Init", name.Short(callee), caller, cycle)
 }
 
 // Call implements codegen.Target.
@@ -207,7 +208,7 @@ func (e *edge) counters(m *codegen.MethodInfo) *methodCounters {
 }
 
 func (e *edge) spanName(m *codegen.MethodInfo) string {
-	return short(e.to.Info.Name) + "." + m.Name
+	return name.Short(e.to.Info.Name) + "." + m.Name
 }
 
 func spanError(status codegen.Status, err error) error {

@@ -9,8 +9,6 @@ import (
 )
 
 // short returns the short name of a component.
-func short(component string) string { return name.Component(component).Short() }
-
 // graph is the static call graph of an application.
 type graph struct{ registry *codegen.Registry }
 
@@ -95,7 +93,7 @@ func (g graph) cycle(caller, callee string) string {
 	}
 	var names []string
 	for _, component := range way {
-		names = append(names, short(component))
+		names = append(names, name.Short(component))
 	}
 	return strings.Join(names, " -> ")
 }

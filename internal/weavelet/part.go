@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 const (
@@ -46,7 +47,7 @@ func newPart(c *codegen.Component) *part {
 func (p *part) started() bool { return p.init.over() }
 
 // name returns the component's short name.
-func (p *part) name() string { return short(p.component.Info.Name) }
+func (p *part) name() string { return name.Short(p.component.Info.Name) }
 
 // waitFor notes that the part's Init waits for a component until the function that it returns is
 // called.
@@ -68,7 +69,7 @@ func (p *part) delay(now time.Time, g graph) string {
 
 	took := now.Sub(began).Round(time.Second)
 	if waits := p.waits.Load(); waits != nil {
-		text := fmt.Sprintf("Init of %s waits for %s", p.name(), short(*waits))
+		text := fmt.Sprintf("Init of %s waits for %s", p.name(), name.Short(*waits))
 		if cycle := g.cycle(p.component.Info.Name, *waits); cycle != "" {
 			text += fmt.Sprintf(", but they refer to each other (%s): use it after Init", cycle)
 		}

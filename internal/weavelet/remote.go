@@ -13,19 +13,13 @@ import (
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
-)
-
-// The names of the main component: ours, and that of Service Weaver, which deployers written
-// for it use.
-const (
-	mainName    = "github.com/divisi-go/divisi/Main"
-	oldMainName = "github.com/ServiceWeaver/weaver/Main"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // peerName returns the name of a component as the deployer knows it.
 func peerName(info *protos.EnvelopeInfo, component string) string {
-	if component == mainName && len(info.Features) == 0 {
-		return oldMainName
+	if component == string(name.Main) && len(info.Features) == 0 {
+		return string(name.OldMain)
 	}
 	return component
 }

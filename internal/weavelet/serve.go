@@ -6,6 +6,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/metadata"
 )
@@ -61,7 +62,7 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}
 	ctx = w.tracer.NewContext(ctx, in.Trace)
-	ctx, span := w.tracer.Start(ctx, short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
+	ctx, span := w.tracer.Start(ctx, name.Short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
 	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
 		in.Args, codegen.Hooks{
 			Send: in.Send,

@@ -11,6 +11,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // runSingle runs all of the application in this process.
@@ -62,7 +63,7 @@ var textOptions = slog.HandlerOptions{
 	Level: slog.LevelDebug,
 	ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if a.Key == "component" && len(groups) == 0 {
-			a.Value = slog.StringValue(short(a.Value.String()))
+			a.Value = slog.StringValue(name.Short(a.Value.String()))
 		}
 		return a
 	},

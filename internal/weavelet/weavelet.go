@@ -209,7 +209,7 @@ func (w *Weavelet) checkFresh(c *codegen.Component, fields Fields) error {
 	for _, ref := range fields.Refs {
 		callee, ok := w.app.Registry.FindIface(ref.Iface, ref.Name)
 		if ok && !slices.Contains(c.Info.Refs, callee.Info.Name) {
-			what = "the reference to " + short(callee.Info.Name)
+			what = "the reference to " + name.Short(callee.Info.Name)
 		}
 	}
 	for _, l := range fields.Listeners {
@@ -254,7 +254,7 @@ func (w *Weavelet) setFields(ctx context.Context, p *part) error {
 	info := p.component.Info
 	if p.fields.SetHost != nil {
 		self := w.self
-		self.Component = short(info.Name)
+		self.Component = name.Short(info.Name)
 		p.fields.SetHost(&Host{self: self, logger: w.logger.With("component", info.Name)})
 	}
 	if p.fields.Config != nil {

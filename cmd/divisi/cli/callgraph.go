@@ -86,12 +86,10 @@ func graph(infos []codegen.Info) []component {
 	return list
 }
 
-func short(component string) string { return name.Component(component).Short() }
-
 func graphText(infos []codegen.Info) string {
 	var b strings.Builder
 	for _, i := range infos {
-		fmt.Fprintf(&b, "%s (%s)", short(i.Name), i.Name)
+		fmt.Fprintf(&b, "%s (%s)", name.Short(i.Name), i.Name)
 		for _, l := range i.Listeners {
 			fmt.Fprintf(&b, " listens:%s", l)
 		}
@@ -103,7 +101,7 @@ func graphText(infos []codegen.Info) string {
 		}
 		b.WriteByte('\n')
 		for _, ref := range i.Refs {
-			fmt.Fprintf(&b, "  calls %s\n", short(ref))
+			fmt.Fprintf(&b, "  calls %s\n", name.Short(ref))
 		}
 	}
 	return b.String()
@@ -115,7 +113,7 @@ func mermaid(infos []codegen.Info) string {
 	b.WriteString("graph TD\n")
 	for n, i := range infos {
 		number[i.Name] = n
-		fmt.Fprintf(&b, "    c%d[%q]\n", n, short(i.Name))
+		fmt.Fprintf(&b, "    c%d[%q]\n", n, name.Short(i.Name))
 	}
 	for n, i := range infos {
 		for _, ref := range i.Refs {

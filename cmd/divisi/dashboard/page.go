@@ -162,8 +162,6 @@ type Calls struct {
 	Micros    float64 `json:"micros"` // summed
 }
 
-func short(component string) string { return name.Component(component).Short() }
-
 func calls(replicas []control.ReplicaMetrics) []Calls {
 	found := map[[3]string]*Calls{}
 	list := []Calls{}
@@ -172,7 +170,7 @@ func calls(replicas []control.ReplicaMetrics) []Calls {
 			key := [3]string{m.Labels["caller"], m.Labels["component"], m.Labels["method"]}
 			c := found[key]
 			if c == nil {
-				c = &Calls{Caller: short(key[0]), Component: short(key[1]), Method: key[2]}
+				c = &Calls{Caller: name.Short(key[0]), Component: name.Short(key[1]), Method: key[2]}
 			}
 			switch m.Name {
 			case "divisi_method_count":

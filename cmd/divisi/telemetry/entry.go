@@ -61,7 +61,7 @@ func (e Entry) Format(color bool) string {
 	fmt.Fprintf(&b, "%s%s %-6s %s", on, e.Time.Local().Format("15:04:05.000"), visible(e.Level),
 		visible(e.Replica))
 	if e.Component != "" {
-		fmt.Fprintf(&b, " [%s]", visible(name.Component(e.Component).Short()))
+		fmt.Fprintf(&b, " [%s]", visible(name.Short(e.Component)))
 	}
 	fmt.Fprintf(&b, " %s", visible(e.Msg))
 	for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {

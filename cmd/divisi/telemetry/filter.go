@@ -139,7 +139,7 @@ func isComponent(asked, component string) bool {
 	if component == "" {
 		return false
 	}
-	short := name.Component(component).Short()
-	return asked == component || strings.EqualFold(name.Component(asked).Short(), short) ||
+	short := name.Short(component)
+	return asked == component || strings.EqualFold(name.Short(asked), short) ||
 		strings.EqualFold(asked, short[strings.LastIndexByte(short, '.')+1:])
 }
