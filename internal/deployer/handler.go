@@ -9,6 +9,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 // handler answers one weavelet.
@@ -93,7 +94,11 @@ func (h *handler) HandleReport(ctx context.Context, req *protos.ReportRequest) (
 			r.done = true
 			reply.End = true
 		}
-		if req.Leaving != "" && r.leaving == nil {
+		switch {
+		case req.Leaving == "":
+		case r.life.State == lifecycle.Stopping:
+			reply.End = true // it got the signal from here, without having been drained
+		case r.leaving == nil:
 			r.leaving = &leaving{}
 			s.d.warn("%s wants to end: %s", r.name, req.Leaving)
 		}

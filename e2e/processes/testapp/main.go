@@ -50,6 +50,7 @@ func main() {
 				fmt.Fprint(w, b.String())
 			}))
 		}
+		mux.HandleFunc("/later", a.later)
 		return http.Serve(a.testapp, mux)
 	})
 	if err != nil {
@@ -83,6 +84,23 @@ func (a *app) chain(ctx context.Context, w *strings.Builder, _ int) error {
 	path, err := a.a.Get().Chain(ctx)
 	w.WriteString(path)
 	return err
+}
+
+// later begins its answer, waits for n milliseconds, and then makes a request like chain.
+func (a *app) later(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.FormValue("n"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+
+	w.(http.Flusher).Flush()
+	time.Sleep(time.Duration(n) * time.Millisecond)
+	path, err := a.a.Get().Chain(r.Context())
+	if err != nil {
+		path = err.Error()
+	}
+	fmt.Fprint(w, path)
 }
 
 // bump has A and B count n times each, at once.
