@@ -21,9 +21,11 @@ type (
 	listenerField interface{ setListener(net.Listener, string) }
 )
 
-// Inspect finds them in a pointer to an implementation. It is exported for package divisitest,
-// and of no use elsewhere.
-func Inspect(impl any) (weavelet.Fields, error) {
+// Package divisitest needs inspect, and nobody else.
+var _ = weavelet.HandOver(inspect)
+
+// inspect finds the fields in a pointer to an implementation.
+func inspect(impl any) (weavelet.Fields, error) {
 	var fields weavelet.Fields
 	v := reflect.ValueOf(impl).Elem()
 	for i := range v.NumField() {

@@ -22,7 +22,7 @@ func TestHandlerInfo(t *testing.T) {
 	if typ := reflect.TypeFor[HTTP](); typ.PkgPath()+"/"+typ.Name() != want.Impl {
 		t.Errorf("the type is %v", typ)
 	}
-	fields, err := Inspect(new(HTTP))
+	fields, err := inspect(new(HTTP))
 	if err != nil || len(fields.Listeners) != 1 || fields.Listeners[0].Name != "http" || len(fields.Refs) != 0 {
 		t.Errorf("%+v, %v", fields, err)
 	}

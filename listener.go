@@ -8,11 +8,19 @@ import (
 // `divisi:"name"`, is the listener's name, by which the configuration gives it an address:
 //
 //	[single]
-//	listeners.web = { address = "localhost:8080" }
+//	listeners.web = { address = "localhost:8080" } # of go run .
 //
-// All replicas of the component share the address. The listener is open before Init is called.
-// When the process is to end, Accept stops returning connections and returns net.ErrClosed only
-// once the connections that are there have been served, or time is up.
+//	[process]
+//	listeners.web = { address = "localhost:8080" } # of divisi run .
+//
+// Without one, it is at a free port of this machine. A program that systemd starts for a socket uses
+// that: the one with the listener's name, or the only one for the only listener. All replicas of the
+// component share the address. The listener is open before Init is called.
+//
+// When the process is to end, Accept stops returning connections and returns net.ErrClosed only once
+// the connections that are there have been served, or time is up. A connection on which net/http waits
+// for the next HTTP/1 request is closed then, and one of HTTP/2 or another encrypted protocol when
+// nothing has come or gone for a third of the time. Any other is left until its server closes it.
 type Listener struct {
 	net.Listener
 	proxy string

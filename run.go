@@ -21,9 +21,23 @@ type PointerToMain[T any] interface {
 // runs only where the main component is. Otherwise all components run here. The configuration is
 // then the file that the environment variable DIVISI_CONFIG names, if any.
 //
-// When app has returned, and when ctx ends, listeners are drained, components shut down in the
-// reverse order of their start, and Run returns. SIGINT, SIGTERM and the deployer end the process
-// the same way, with the exit code 0: Run does not return then, unless ctx has ended too.
+// Run returns when app has returned, with its error, and after SIGINT, SIGTERM, the end of ctx, or the
+// deployer's word, with nil. Before that, listeners are drained and components shut down in the reverse
+// order of their start. So a main function ends like this, and only errors end the process with
+// another exit code than 0:
+//
+//	if err := divisi.Run(context.Background(), serve); err != nil {
+//		log.Fatal(err)
+//	}
+//
+// If somebody else than the deployer asks a deployed process to end, the deployer drains it first. The
+// deployer restarts a process that ends without its word, with any exit code: an application is
+// finished only when app has returned nil.
+//
+// What a main function does before Run happens in every process of a deployed application, also where
+// app does not run. What must happen once in a process that needs it, such as opening a database,
+// belongs in the Init of the component that uses it. What must happen once in all, such as changing the
+// tables of a database, belongs in the Init of a component with one replica, which others call.
 //
 // Run also adds the health page, HealthzURL, to http.DefaultServeMux.
 func Run[T any, P PointerToMain[T]](ctx context.Context, app func(context.Context, *T) error) error {
@@ -41,7 +55,7 @@ func Run[T any, P PointerToMain[T]](ctx context.Context, app func(context.Contex
 	}
 	return weavelet.Run(ctx, weavelet.Application{
 		Registry: registry,
-		Inspect:  Inspect,
+		Inspect:  inspect,
 		Main: func(ctx context.Context, main any) error {
 			return app(ctx, main.(*T))
 		},

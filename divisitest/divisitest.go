@@ -20,7 +20,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/weavelet"
@@ -243,6 +242,6 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 	}
 	return weavelet.NewLocal(weavelet.Application{
 		Registry: registry,
-		Inspect:  divisi.Inspect,
+		Inspect:  weavelet.Inspect(),
 	}, o)
 }

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
@@ -51,7 +50,7 @@ func isWeavelet() bool { return inherit.Deployed() }
 // serveAsWeavelet hosts components until the test ends, and ends the process.
 func serveAsWeavelet(registry *codegen.Registry) {
 	err := weavelet.Run(context.Background(), weavelet.Application{
-		Registry: registry, Inspect: divisi.Inspect,
+		Registry: registry, Inspect: weavelet.Inspect(),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,10 +69,9 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 	}
 	launcher := &launcher{
 		t: t, ready: make(chan *weavelet.Weavelet, 1), done: make(chan struct{}),
-		app:       weavelet.Application{Registry: registry, Inspect: divisi.Inspect},
-		fakes:     fakes,
-		sockets:   map[string]*os.File{},
-		processes: map[string]*os.Process{},
+		app:     weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()},
+		fakes:   fakes,
+		sockets: map[string]*os.File{},
 	}
 	spec := testSpec(t, registry, binary, conf, inTest(registry, body, fakes))
 	d, err := deployer.New(spec, launcher, deployer.Options{
@@ -185,9 +183,8 @@ type launcher struct {
 	ready chan *weavelet.Weavelet // gets the weavelet in the test's own process
 	done  chan struct{}           // closed when the body has returned
 
-	mu        sync.Mutex // guards what follows
-	sockets   map[string]*os.File
-	processes map[string]*os.Process
+	mu      sync.Mutex // guards what follows
+	sockets map[string]*os.File
 }
 
 func (l *launcher) Listen(name, address string) (string, error) {
@@ -219,10 +216,11 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	process := deployer.Process{In: in, Out: out}
 	if strings.HasPrefix(launch.Name, testGroup+"-") {
 		process.Pid = os.Getpid()
+		process.Signal = func(os.Signal) error { return nil } // it ends by itself
 		process.Exited, err = l.embed(theirIn, theirOut, launch.Sockets)
 		return process, err
 	}
-	process.Pid, process.Exited, err = l.start(launch, theirIn, theirOut)
+	err = l.start(&process, launch, theirIn, theirOut)
 	return process, errors.Join(err, theirIn.Close(), theirOut.Close())
 }
 
@@ -262,8 +260,7 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitS
 }
 
 // start runs the test's binary again.
-func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
-	int, <-chan control.ExitStatus, error) {
+func (l *launcher) start(process *deployer.Process, launch deployer.Launch, in, out *os.File) error {
 	cmd := exec.Command(launch.Binary, launch.Args...)
 	cmd.Stdout, cmd.Stderr = l.t.Output(), l.t.Output()
 	cmd.WaitDelay = time.Second
@@ -272,19 +269,13 @@ func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
 		cmd.ExtraFiles = append(cmd.ExtraFiles, l.sockets[name])
 	}
 	l.mu.Unlock()
-	first := 3 + len(cmd.ExtraFiles)
 	cmd.ExtraFiles = append(cmd.ExtraFiles, in, out)
-	cmd.Env = append(append(os.Environ(), launch.Env...),
-		fmt.Sprintf("ENVELOPE_TO_WEAVELET_FD=%d", first),
-		fmt.Sprintf("WEAVELET_TO_ENVELOPE_FD=%d", first+1),
-		fmt.Sprintf("LISTEN_FDS=%d", len(launch.Sockets)),
-		"LISTEN_FDNAMES="+strings.Join(launch.Sockets, ":"))
+	cmd.Env = inherit.Environment(append(os.Environ(), launch.Env...), launch.Sockets,
+		[]string{inherit.ToWeavelet, inherit.ToEnvelope})
 	if err := cmd.Start(); err != nil {
-		return 0, nil, err
+		return err
 	}
-	l.mu.Lock()
-	l.processes[launch.Name] = cmd.Process
-	l.mu.Unlock()
+
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		cmd.Wait()
@@ -292,15 +283,6 @@ func (l *launcher) start(launch deployer.Launch, in, out *os.File) (
 			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
 		}
 	}()
-	return cmd.Process.Pid, exited, nil
-}
-
-func (l *launcher) Signal(name string, s os.Signal) error {
-	l.mu.Lock()
-	p, ok := l.processes[name]
-	l.mu.Unlock()
-	if !ok {
-		return nil // the test's own process ends by itself
-	}
-	return p.Signal(s)
+	process.Pid, process.Exited, process.Signal = cmd.Process.Pid, exited, cmd.Process.Signal
+	return nil
 }

@@ -1,6 +1,8 @@
 // Package opentelemetry joins Divisi's spans with OpenTelemetry's.
 //
-//	log.Fatal(divisi.Run(opentelemetry.Context(context.Background()), app))
+//	if err := divisi.Run(opentelemetry.Context(context.Background()), app); err != nil {
+//		log.Fatal(err)
+//	}
 //
 // From then on both are one trace: a span that the application starts with the OpenTelemetry API is
 // a child of the request or call that it belongs to, and the calls made under it are its children.

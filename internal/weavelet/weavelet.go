@@ -31,6 +31,18 @@ type Fields struct {
 	Listeners []ListenerField
 }
 
+var inspect func(impl any) (Fields, error)
+
+// HandOver takes the function that finds the fields of an implementation from the package of the
+// programming model, whose types they are.
+func HandOver(f func(impl any) (Fields, error)) bool {
+	inspect = f
+	return true
+}
+
+// Inspect returns the function that was handed over, for [Application.Inspect].
+func Inspect() func(impl any) (Fields, error) { return inspect }
+
 // RefField is a reference to another component.
 type RefField struct {
 	Iface  reflect.Type

@@ -46,7 +46,10 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	ctx := opentelemetry.Context(context.Background())
-	log.Fatal(divisi.Run(ctx, func(ctx context.Context, a *app) error {
+	err := divisi.Run(ctx, func(ctx context.Context, a *app) error {
 		return http.Serve(a.web, divisi.InstrumentHandler("web", a))
-	}))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
 }
