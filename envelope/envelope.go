@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/metrics"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/pipe"
 )
 
@@ -307,8 +309,8 @@ func (e *Envelope) handleLines(d *dispatcher) {
 	e.mu.Unlock()
 	if lost > 0 {
 		first := *lines[0]
-		first.Level = "warn"
-		first.Msg = fmt.Sprintf("%d lines dropped: they came faster than they were handled", lost)
+		first.Level = slog.LevelWarn.String()
+		first.Msg = logline.Dropped(int64(lost), "lines")
 		lines = slices.Insert(lines, 0, &first)
 	}
 	for _, entry := range lines {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/colors"
+	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/message"
 )
 
@@ -21,29 +22,29 @@ func NewPrettyPrinter(color bool) *PrettyPrinter { return &PrettyPrinter{color} 
 var letters = map[string]string{"stdout": "S", "stderr": "S"}
 
 // Format returns an entry as one line: level and time, weavelet, component, place in the source,
-// message, and attributes as key=value.
+// message, and attributes as key=value. What could control a terminal is shown, not sent.
 func (p *PrettyPrinter) Format(e *message.LogEntry) string {
 	var b strings.Builder
 	letter := letters[e.Level]
-	if letter == "" && e.Level != "" {
-		letter = strings.ToUpper(e.Level[:1])
+	if letter == "" {
+		letter = logline.Visible(strings.ToUpper(fmt.Sprintf("%.1s", e.Level)))
 	}
 	on, off := p.colors(e.Level)
 	fmt.Fprintf(&b, "%s%s%s%s %.8s", on, letter,
-		time.UnixMicro(e.TimeMicros).Format("0102 15:04:05.000000"), off, e.Node)
+		time.UnixMicro(e.TimeMicros).Format("0102 15:04:05.000000"), off, logline.Visible(e.Node))
 	if e.Component != "" {
-		fmt.Fprintf(&b, " %s", e.Component[strings.LastIndexByte(e.Component, '/')+1:])
+		fmt.Fprintf(&b, " %s", logline.Visible(e.Component[strings.LastIndexByte(e.Component, '/')+1:]))
 	}
 	if e.File != "" {
-		fmt.Fprintf(&b, " %s:%d", e.File[strings.LastIndexByte(e.File, '/')+1:], e.Line)
+		fmt.Fprintf(&b, " %s:%d", logline.Visible(e.File[strings.LastIndexByte(e.File, '/')+1:]), e.Line)
 	}
-	fmt.Fprintf(&b, "] %s", e.Msg)
+	fmt.Fprintf(&b, "] %s", logline.Visible(e.Msg))
 	for i := 0; i+1 < len(e.Attrs); i += 2 {
 		value := e.Attrs[i+1]
 		if strings.ContainsAny(value, " \t\n\"=") {
 			value = strconv.Quote(value)
 		}
-		fmt.Fprintf(&b, " %s=%s", e.Attrs[i], value)
+		fmt.Fprintf(&b, " %s=%s", logline.Visible(e.Attrs[i]), logline.Visible(value))
 	}
 	return b.String()
 }

@@ -24,6 +24,10 @@ func TestFormat(t *testing.T) {
 		{&entry, false, `I0304 05:06:07.000008 01234567 Cart cart.go:12] added user=u1 note="two words"`},
 		{&printed, false, "S0304 05:06:07.000008 n] oops"},
 		{&printed, true, colors.Cyan + "S0304 05:06:07.000008" + colors.Reset + " n] oops"},
+		{
+			&message.LogEntry{TimeMicros: at.UnixMicro(), Level: "ERROR", Msg: "a\x1b[2J\u202eb"}, true,
+			colors.Red + "E0304 05:06:07.000008" + colors.Reset + ` ] a\x1b[2J\u202eb`,
+		},
 		{&message.LogEntry{TimeMicros: at.UnixMicro()}, false, "0304 05:06:07.000008 ] "},
 	} {
 		if got := NewPrettyPrinter(c.color).Format(c.entry); got != c.want {

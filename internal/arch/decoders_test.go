@@ -28,6 +28,9 @@ var decoders = map[string]string{
 	"codegen.FindInfos":                        "FuzzFindInfos",
 	"codegen.NewDecoder":                       "FuzzDecoder",
 	"codegen.ParseInfo":                        "FuzzFindInfos",
+	"internal/logline.(*Attrs).UnmarshalJSON":  "FuzzParse",
+	"internal/logline.Own":                     "FuzzAppend",
+	"internal/logline.Parse":                   "FuzzParse",
 	"internal/message.(*visitor).take":         "FuzzEnvelopeMsg",
 	"internal/message.Read":                    "FuzzRead",
 	"internal/message.decode":                  "FuzzWeaveletMsg",
@@ -95,8 +98,7 @@ var decoders = map[string]string{
 	"cmd/divisi/telemetry.readEnd":             "FuzzLog",
 
 	// These decode nothing, but what is made of anything they are given is to hold, too.
-	"internal/name.distance":      "FuzzDistance",
-	"internal/weavelet.writeLine": "FuzzWriteLine",
+	"internal/name.distance": "FuzzDistance",
 }
 
 // notDecoders lists functions that look like decoders, with the reason why they are none.

@@ -22,7 +22,7 @@ const module = "github.com/divisi-go/divisi"
 var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/trace"},
 	{"internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
-		"metrics", "metadata", "internal/message", "envelope/colors"},
+		"metrics", "metadata", "internal/message", "internal/logline", "envelope/colors"},
 	{"internal/drain", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
 	{"internal/weavelet", "envelope"},

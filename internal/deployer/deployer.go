@@ -49,6 +49,7 @@ type Launch struct {
 	Args    []string
 	Env     []string // in addition to what the launcher gives every process
 	Sockets []string // names of listeners to inherit, by the convention of LISTEN_FDS
+	LogKey  string   // begins the lines on its standard error that are entries of its log
 }
 
 // Process is a process that was started.

@@ -2,6 +2,7 @@ package deployer
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -188,6 +189,7 @@ func (r *replica) spawn() {
 		Features:        []string{protos.FeatureLogLines, protos.FeatureReports},
 		Group:           r.id.Group,
 		Name:            r.name,
+		LogKey:          rand.Text(),
 	}
 	if s.spec.Config.Metrics.Local {
 		info.Features = append(info.Features, protos.FeatureLocalMetrics)
@@ -208,6 +210,7 @@ func (r *replica) spawn() {
 		Args:    s.spec.Config.Args,
 		Env:     append(slices.Clone(s.spec.Config.Env), s.spec.Config.Process.Env...),
 		Sockets: s.listeners(r.id.Group),
+		LogKey:  info.LogKey,
 	}, s.group(r.id.Group).Components)
 }
 

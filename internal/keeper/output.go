@@ -5,7 +5,6 @@ package keeper
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,32 +14,32 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/logline"
 )
 
 // Bounds of logs.
 const (
-	maxLine  = 64 << 10 // longer lines are cut
-	maxLines = 4096     // that wait for the disk; more are dropped and counted
-	maxBytes = 1 << 20  // the same in bytes
-	maxFile  = 16 << 20 // a longer file is rotated
-	oldFiles = 2        // that are kept beside the current one
-	maxPipe  = 1 << 20  // what a pipe holds at most, of what a process wrote just before its end
+	maxLine  = logline.MaxLine // longer lines are cut
+	maxLines = 4096            // that wait for the disk; more are dropped and counted
+	maxBytes = 1 << 20         // the same in bytes
+	maxFile  = 16 << 20        // a longer file is rotated
+	oldFiles = 2               // that are kept beside the current one
+	maxPipe  = 1 << 20         // what a pipe holds at most, of what a process wrote just before its end
 )
-
-// marker begins a line that is a log entry of a weavelet, and stays as it is.
-var marker = []byte(`{"divisi":1,`)
 
 // output writes what a process prints to its log: lines of JSON, one for each line.
 type output struct {
 	name    string
+	key     string // of lines that are entries of a log
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
-	dropped atomic.Int64 // lines that lines does not say are missing yet
+	dropped atomic.Int64 // lines that are missing, and of which lines does not say so yet
 	file    *logFile
 }
 
-func newOutput(name string, file *logFile) *output {
-	return &output{name: name, lines: make(chan []byte, maxLines), file: file}
+func newOutput(name, key string, file *logFile) *output {
+	return &output{name: name, key: key, lines: make(chan []byte, maxLines), file: file}
 }
 
 // collect reads both streams aside. It writes nothing until before is closed, which may be nil:
@@ -114,10 +113,13 @@ func (o *output) read(r io.Reader, level string) {
 		if err != nil {
 			return
 		}
-		line := o.entry(text, level)
+		text, rest := bytes.Clone(text), 0
 		for cut && err == nil {
-			_, cut, err = lines.ReadLine()
+			var more []byte
+			more, cut, err = lines.ReadLine()
+			rest += len(more)
 		}
+		line := o.line(text, rest, level)
 		if !o.confess() || !o.put(line) {
 			o.dropped.Add(1)
 		}
@@ -148,36 +150,31 @@ func (o *output) confess() bool {
 }
 
 func (o *output) missing(lines int64) []byte {
-	return o.entry(fmt.Appendf(nil, "%d lines dropped: they came faster than they could be written",
-		lines), "warn")
+	return entry(o.name, "warn", logline.Dropped(lines, "lines"), 0)
 }
 
-// entry makes a line of the log of a line of output.
-func (o *output) entry(text []byte, level string) []byte {
-	if bytes.HasPrefix(text, marker) && json.Valid(text) {
-		return append(bytes.Clone(text), '\n')
+// line makes a line of the log of a line of output, of which some bytes are missing at its end.
+func (o *output) line(text []byte, cut int, level string) []byte {
+	if cut == 0 {
+		if line, ok := logline.Own(text, o.key); ok {
+			return line
+		}
 	}
-	line, err := json.Marshal(struct {
-		Divisi int       `json:"divisi"`
-		Time   time.Time `json:"time"`
-		Level  string    `json:"level"`
-		Msg    string    `json:"msg"`
-		Node   string    `json:"node"`
-	}{1, time.Now().UTC(), level, string(bytes.ToValidUTF8(text, []byte("\ufffd"))), o.name})
-	if err != nil {
-		return nil
-	}
-	return append(line, '\n')
+	return entry(o.name, level, string(text), cut)
+}
+
+func entry(node, level, msg string, cut int) []byte {
+	return logline.Append(nil, &logline.Entry{Time: time.Now(), Level: level, Msg: msg, Node: node, Cut: cut}, "")
 }
 
 // write writes lines until there are no more.
 func (o *output) write() {
 	for line := range o.lines {
 		o.waiting.Add(-int64(len(line)))
-		o.file.write(line)
+		o.file.write(o.name, line)
 	}
 	if n := o.dropped.Load(); n > 0 {
-		o.file.write(o.missing(n))
+		o.file.write(o.name, o.missing(n))
 	}
 }
 
@@ -203,45 +200,84 @@ func (k *Keeper) closeLog(file *logFile) {
 	}
 }
 
-// logFile is a file that is rotated. One that cannot be written loses lines, not the process.
+// logFile is a file that is rotated. One that cannot be written loses lines, not the process: how
+// many is said once lines can be written again.
 type logFile struct {
 	path  string
 	limit int64 // of its size, unless one line is longer
 	users int   // guarded by the keeper's mutex
 
-	mu   sync.Mutex // guards what follows: processes of one name write to one log
-	file *os.File
-	size int64
+	lost atomic.Int64 // lines that could not be written, since the keeper has opened the file
+
+	mu     sync.Mutex // guards what follows: processes of one name write to one log
+	file   *os.File
+	size   int64
+	broken bool  // the file ends within a line
+	unsaid int64 // lines that could not be written since the last one that was
+	why    error // the last of them could not
 }
 
-func (l *logFile) write(line []byte) {
+// write writes a line of a process.
+func (l *logFile) write(node string, line []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if l.file == nil && !l.open() {
+	if l.unsaid > 0 {
+		text := fmt.Sprintf("%d lines lost: the log could not be written: %v", l.unsaid, l.why)
+		line = append(entry(node, "warn", text, 0), line...)
+	}
+	if err := l.append(line); err != nil {
+		l.lost.Add(1)
+		l.unsaid++
+		l.why = err
 		return
 	}
-	if l.size > 0 && l.size+int64(len(line)) > l.limit {
-		l.rotate()
-		if !l.open() {
-			return
-		}
-	}
-	n, _ := l.file.Write(line)
-	l.size += int64(n)
+	l.unsaid = 0
 }
 
-func (l *logFile) open() bool {
-	var err error
-	l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+// append writes lines, on a line of their own.
+func (l *logFile) append(lines []byte) error {
+	if l.file == nil {
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	if l.size > 0 && l.size+int64(len(lines)) > l.limit {
+		l.rotate()
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	if l.broken {
+		lines = append([]byte("\n"), lines...)
+	}
+
+	n, err := l.file.Write(lines)
+	l.size += int64(n)
+	if n > 0 {
+		l.broken = lines[n-1] != '\n'
+	}
+	return err
+}
+
+// open opens the file, which an earlier keeper may have left in the middle of a line.
+func (l *logFile) open() error {
+	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		l.file = nil
-		return false
+		return err
 	}
-	if info, err := l.file.Stat(); err == nil {
-		l.size = info.Size()
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
 	}
-	return true
+
+	l.file, l.size, l.broken = file, info.Size(), false
+	if l.size > 0 {
+		last := make([]byte, 1)
+		_, err := file.ReadAt(last, l.size-1)
+		l.broken = err == nil && last[0] != '\n'
+	}
+	return nil
 }
 
 // rotate makes room for a new file. A file that cannot be moved grows on.

@@ -18,6 +18,7 @@ import (
 type process struct {
 	name   string
 	node   string // who its output is from
+	key    string // of its lines that are entries of a log
 	pid    int
 	reaped bool
 	logged chan struct{} // closed when all of its log is written
@@ -69,7 +70,7 @@ func (k *Keeper) Start(s Spec) (*Process, error) {
 			outRead.Close(), errRead.Close())
 	}
 
-	return k.accompany(&process{name: s.Name, node: cmp.Or(s.Node, s.Name), pid: pid, logged: make(chan struct{})}, outRead, errRead), nil
+	return k.accompany(&process{name: s.Name, node: cmp.Or(s.Node, s.Name), key: s.LogKey, pid: pid, logged: make(chan struct{})}, outRead, errRead), nil
 }
 
 // accompany records a process that was started, writes its log, and waits for its end.
@@ -83,7 +84,7 @@ func (k *Keeper) accompany(p *process, stdout, stderr *os.File) *Process {
 	before := k.logged[p.name]
 	k.mu.Unlock()
 
-	output := newOutput(p.node, file)
+	output := newOutput(p.node, p.key, file)
 	exited := make(chan Exit, 1)
 	k.wait.Go(func() {
 		finish := output.collect(stdout, stderr, before)
@@ -102,6 +103,7 @@ func (k *Keeper) accompany(p *process, stdout, stderr *os.File) *Process {
 
 	return &Process{
 		Name: p.name, Pid: p.pid, Started: started, Exited: exited,
+		Lost:   file.lost.Load,
 		Signal: func(s syscall.Signal) error { return k.signal(p, s) },
 	}
 }

@@ -21,6 +21,7 @@ import (
 type Spec struct {
 	Name     string // also that of its log, which processes of one name share
 	Node     string // who its output is from, in the log; default Name
+	LogKey   string // by which lines of its output are known that are entries of a log; see logline.Own
 	Path     string
 	Arg0     string // what the process calls itself, as the system shows it; default Path
 	Args     []string
@@ -63,6 +64,10 @@ type Process struct {
 	Pid     int
 	Started time.Time
 	Exited  <-chan Exit // has one element, then is closed
+
+	// Lost returns how many lines of its log could not be written, as on a full disk. Processes that
+	// share a log share the number.
+	Lost func() int64
 
 	// Signal sends a signal to the process and its children. One that has ended is an error,
 	// os.ErrProcessDone.

@@ -56,6 +56,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	p, err := l.keeper.Start(keeper.Spec{
 		Name:     launch.Name,
 		Node:     launch.Server,
+		LogKey:   launch.LogKey,
 		Path:     launch.Binary,
 		Arg0:     launch.Arg0,
 		Args:     launch.Args,

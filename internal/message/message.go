@@ -119,6 +119,7 @@ type EnvelopeInfo struct {
 	Features        []string          `json:"features,omitempty"`         // extension: what the envelope understands beyond v0.20
 	Group           string            `json:"group,omitempty"`            // extension: the weavelet's group
 	Name            string            `json:"name,omitempty"`             // extension: the replica's name
+	LogKey          string            `json:"log_key,omitempty"`          // extension: begins the weavelet's lines of logs
 }
 
 func (m *EnvelopeInfo) visit(v *visitor) {
@@ -134,6 +135,7 @@ func (m *EnvelopeInfo) visit(v *visitor) {
 	v.strings(1000, &m.Features)
 	v.string(1001, &m.Group)
 	v.string(1002, &m.Name)
+	v.string(1007, &m.LogKey)
 }
 
 // WeaveletInfo is the weavelet's half of the handshake.

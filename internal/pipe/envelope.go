@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/message"
 )
 
@@ -57,7 +58,7 @@ func dropped(info *message.EnvelopeInfo, n int) *message.WeaveletMsg {
 	return &message.WeaveletMsg{LogEntry: &message.LogEntry{
 		App: info.App, Version: info.DeploymentId, Node: info.Id, Level: slog.LevelWarn.String(),
 		TimeMicros: time.Now().UnixMicro(),
-		Msg:        fmt.Sprintf("%d messages dropped: they came faster than they were handled", n),
+		Msg:        logline.Dropped(int64(n), "messages"),
 	}}
 }
 

@@ -236,7 +236,7 @@ func TestLargeLogsThatNobodyTakes(t *testing.T) {
 			t.Fatalf("entry %d is %.100q", i, msg)
 		}
 	}
-	if msg := <-heard; msg != "10 messages dropped: they came faster than they were handled" {
+	if msg := <-heard; msg != "10 messages dropped: they came faster than they could be taken" {
 		t.Errorf("the last entry is %.100q", msg)
 	}
 }

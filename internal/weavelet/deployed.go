@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 	"github.com/divisi-go/divisi/internal/trace"
@@ -101,15 +102,12 @@ func serveDeployed(ctx context.Context, app Application, d deployment) error {
 		self.Domain = server.Domain
 	}
 	queue := newLogQueue()
-	logger := slog.New(&logHandler{queue: queue, base: protos.LogEntry{
-		App: info.App, Version: info.DeploymentId, Node: self.Replica,
+	logger := slog.New(&logHandler{queue: queue, base: logline.Entry{
+		Version: info.DeploymentId, Node: self.Replica,
 	}})
-	logs := func(e *protos.LogEntry) error {
-		e.Component = peerName(info, e.Component)
-		return conversation.SendLogEntry(e)
-	}
+	logs := sendEntries(info, conversation.SendLogEntry)
 	if d.lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
-		logs = writeLine(d.lines)
+		logs = writeLines(d.lines, info.LogKey)
 	}
 	spans := resource(self)
 	bridge := bridgeOf(ctx)

@@ -2,17 +2,15 @@ package weavelet
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
-	"unicode/utf8"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/logline"
 )
 
 // maxQueuedLogs bounds the entries that wait to be written. What comes on top is counted and
@@ -21,15 +19,15 @@ const maxQueuedLogs = 4096
 
 // logQueue takes log entries from components and hands them on in order.
 type logQueue struct {
-	entries chan *protos.LogEntry
+	entries chan *logline.Entry
 	dropped atomic.Int64
 }
 
 func newLogQueue() *logQueue {
-	return &logQueue{entries: make(chan *protos.LogEntry, maxQueuedLogs)}
+	return &logQueue{entries: make(chan *logline.Entry, maxQueuedLogs)}
 }
 
-func (q *logQueue) add(e *protos.LogEntry) {
+func (q *logQueue) add(e *logline.Entry) {
 	select {
 	case q.entries <- e:
 	default:
@@ -38,7 +36,7 @@ func (q *logQueue) add(e *protos.LogEntry) {
 }
 
 // serve hands every entry to write until ctx has ended and the queue is empty.
-func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error) {
+func (q *logQueue) serve(ctx context.Context, write func(*logline.Entry) error) {
 	for {
 		// Asked for before the queue is looked at: entries may come between, and then the end.
 		ended := ctx.Err() != nil
@@ -63,12 +61,12 @@ func (q *logQueue) serve(ctx context.Context, write func(*protos.LogEntry) error
 	}
 }
 
-func (q *logQueue) forward(e *protos.LogEntry, write func(*protos.LogEntry) error) error {
+func (q *logQueue) forward(e *logline.Entry, write func(*logline.Entry) error) error {
 	if n := q.dropped.Swap(0); n > 0 {
 		lost := *e
-		lost.Level, lost.File, lost.Line = slog.LevelWarn.String(), "", 0
-		lost.Msg = fmt.Sprintf("%d log entries dropped: they came faster than they could be written", n)
-		lost.Attrs = nil
+		lost.Level, lost.Attrs = "warn", nil
+		lost.File, lost.Line = "", 0
+		lost.Msg = logline.Dropped(n, "log entries")
 		if err := write(&lost); err != nil {
 			return err
 		}
@@ -76,27 +74,29 @@ func (q *logQueue) forward(e *protos.LogEntry, write func(*protos.LogEntry) erro
 	return write(e)
 }
 
-// logHandler makes log entries of records. It implements slog.Handler.
+// logHandler makes log entries of records.
 type logHandler struct {
 	queue  *logQueue
-	base   protos.LogEntry
-	attrs  []string // keys and values in turn
-	prefix string   // of the keys, by open groups
+	base   logline.Entry
+	attrs  logline.Attrs
+	prefix string // of the keys, by open groups
 }
+
+var _ slog.Handler = (*logHandler)(nil)
 
 // Enabled implements [slog.Handler]. Entries of all levels are sent: who reads them chooses.
 func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	e := h.base
-	e.TimeMicros = r.Time.UnixMicro()
-	e.Level = r.Level.String()
+	e.Time = r.Time
+	e.Level = strings.ToLower(r.Level.String())
 	e.Msg = r.Message
 	if r.PC != 0 {
 		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
-		e.File, e.Line = frame.File, int32(frame.Line)
+		e.File, e.Line = frame.File, frame.Line
 	}
-	e.Attrs = append([]string(nil), h.attrs...)
+	e.Attrs = slices.Clone(h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		h.add(&e, h.prefix, a)
 		return true
@@ -106,7 +106,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 // add flattens an attribute; the component is a field of its own.
-func (h *logHandler) add(e *protos.LogEntry, prefix string, a slog.Attr) {
+func (h *logHandler) add(e *logline.Entry, prefix string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
 		if a.Key != "" {
@@ -129,7 +129,7 @@ func (h *logHandler) add(e *protos.LogEntry, prefix string, a slog.Attr) {
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	e := h.base
-	e.Attrs = append([]string(nil), h.attrs...)
+	e.Attrs = slices.Clone(h.attrs)
 	for _, a := range attrs {
 		h.add(&e, h.prefix, a)
 	}
@@ -146,58 +146,28 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &c
 }
 
-// writeLine returns a function that writes entries as lines of JSON, whose first member tells them
-// from what the application prints itself. Encoding by hand keeps encoding/json out of
-// applications that do not use it.
-func writeLine(w io.Writer) func(*protos.LogEntry) error {
-	return func(e *protos.LogEntry) error {
-		line := []byte(`{"divisi":1,"time":"`)
-		line = time.UnixMicro(e.TimeMicros).UTC().AppendFormat(line, time.RFC3339Nano)
-		line = append(line, '"')
-		member := func(key, value string) {
-			line = appendString(append(appendString(append(line, ','), key), ':'), value)
-		}
-		member("level", strings.ToLower(e.Level))
-		member("msg", e.Msg)
-		for _, field := range [][2]string{
-			{"component", e.Component}, {"node", e.Node}, {"version", e.Version}, {"file", e.File},
-		} {
-			if field[1] != "" {
-				member(field[0], field[1])
-			}
-		}
-		if e.Line > 0 {
-			line = strconv.AppendInt(append(line, `,"line":`...), int64(e.Line), 10)
-		}
-		if len(e.Attrs) > 1 {
-			line = append(line, `,"attrs":{`...)
-			for i := 0; i+1 < len(e.Attrs); i += 2 {
-				if i > 0 {
-					line = append(line, ',')
-				}
-				line = appendString(append(appendString(line, e.Attrs[i]), ':'), e.Attrs[i+1])
-			}
-			line = append(line, '}')
-		}
-		_, err := w.Write(append(line, "}\n"...))
+// writeLines returns a function that writes entries as lines of a log.
+func writeLines(w io.Writer, key string) func(*logline.Entry) error {
+	return func(e *logline.Entry) error {
+		_, err := w.Write(logline.Append(nil, e, key))
 		return err
 	}
 }
 
-// appendString appends a string as JSON has it. Bytes that are not UTF-8 become U+FFFD.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, '\\', 'n')
-		case r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029':
-			b = append(b, fmt.Sprintf("\\u%04x", r)...)
-		default:
-			b = utf8.AppendRune(b, r)
-		}
+// sendEntries returns a function that sends entries as messages, in the words of v0.20.
+func sendEntries(info *protos.EnvelopeInfo, send func(*protos.LogEntry) error) func(*logline.Entry) error {
+	return func(e *logline.Entry) error {
+		return send(&protos.LogEntry{
+			App:        info.App,
+			Version:    e.Version,
+			Component:  peerName(info, e.Component),
+			Node:       e.Node,
+			TimeMicros: e.Time.UnixMicro(),
+			Level:      strings.ToUpper(e.Level),
+			File:       e.File,
+			Line:       int32(e.Line),
+			Msg:        e.Msg,
+			Attrs:      e.Attrs,
+		})
 	}
-	return append(b, '"')
 }

@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -28,23 +30,31 @@ type Entry struct {
 	Attrs     map[string]string `json:"attrs,omitempty"`
 }
 
-// line is an entry as processes write it.
-type line struct {
-	Entry
-	Node string `json:"node"`
-}
-
 // parse reads a line of the log file of a replica. A line that is no entry is one as it is.
 func parse(text []byte, replica string) Entry {
-	var l line
-	if err := json.Unmarshal(text, &l); err != nil || l.Level == "" {
+	l, ok := logline.Parse(text)
+	if !ok {
 		return Entry{Level: "stderr", Msg: strings.ToValidUTF8(string(text), "\ufffd"), Replica: replica}
 	}
-	l.Replica = l.Node
-	if l.Replica == "" {
-		l.Replica = replica
+
+	e := Entry{
+		Time: l.Time, Level: l.Level, Msg: l.Msg, Component: l.Component, Replica: cmp.Or(l.Node, replica),
+		Version: l.Version, File: l.File, Line: l.Line,
 	}
-	return l.Entry
+	for i := 0; i+1 < len(l.Attrs); i += 2 {
+		if e.Attrs == nil {
+			e.Attrs = map[string]string{}
+		}
+		e.Attrs[l.Attrs[i]] = l.Attrs[i+1]
+	}
+	return e
+}
+
+// MarshalJSON writes an entry without characters that could control a terminal.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	type plain Entry
+	data, err := json.Marshal(plain(e))
+	return logline.VisibleJSON(data), err
 }
 
 // colors of levels on a terminal.
@@ -58,37 +68,19 @@ func (e Entry) Format(color bool) string {
 	if c := colors[e.Level]; color && c != "" {
 		on, off = c, "\x1b[0m"
 	}
-	fmt.Fprintf(&b, "%s%s %-6s %s", on, e.Time.Local().Format("15:04:05.000"), visible(e.Level),
-		visible(e.Replica))
+	fmt.Fprintf(&b, "%s%s %-6s %s", on, e.Time.Local().Format("15:04:05.000"), logline.Visible(e.Level),
+		logline.Visible(e.Replica))
 	if e.Component != "" {
-		fmt.Fprintf(&b, " [%s]", visible(name.Short(e.Component)))
+		fmt.Fprintf(&b, " [%s]", logline.Visible(name.Short(e.Component)))
 	}
-	fmt.Fprintf(&b, " %s", visible(e.Msg))
+	fmt.Fprintf(&b, " %s", logline.Visible(e.Msg))
 	for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {
 		value := e.Attrs[key]
 		if strings.ContainsAny(value, " \t\n\"=") || value == "" {
 			value = strconv.Quote(value)
 		}
-		fmt.Fprintf(&b, " %s=%s", visible(key), visible(value))
+		fmt.Fprintf(&b, " %s=%s", logline.Visible(key), logline.Visible(value))
 	}
 	b.WriteString(off)
-	return b.String()
-}
-
-// visible replaces control characters by what Go would write for them.
-func visible(s string) string {
-	plain := func(r rune) bool { return r == '\t' || r >= ' ' && (r < 0x7f || r > 0x9f) }
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if plain(r) {
-			b.WriteRune(r)
-		} else {
-			quoted := strconv.QuoteRune(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
 	return b.String()
 }

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -31,12 +32,16 @@ func TestParse(t *testing.T) {
 
 // A log must not be able to control the terminal that it is shown on.
 func TestFormatIsOneVisibleLine(t *testing.T) {
-	e := Entry{Level: "error", Msg: "a\x1b[2Jb\nc\u0085d", Attrs: map[string]string{"k\r": "v\x07"}}
+	e := Entry{Level: "error", Msg: "a\x1b[2Jb\nc\u0085d\u009b\u202e", Attrs: map[string]string{"k\r": "v\x07"}}
 	got := e.Format(false)
 	if strings.ContainsFunc(got, unicode.IsControl) {
 		t.Errorf("%q has control characters", got)
 	}
-	if want := `a\x1b[2Jb\nc\u0085d`; !strings.Contains(got, want) {
+	data, err := json.Marshal(e)
+	if err != nil || strings.ContainsFunc(string(data), unicode.IsControl) || strings.Contains(string(data), "\u202e") {
+		t.Errorf("%q, %v has control characters", data, err)
+	}
+	if want := `a\x1b[2Jb\nc\u0085d\u009b\u202e`; !strings.Contains(got, want) {
 		t.Errorf("%q does not have %q", got, want)
 	}
 	if got := e.Format(true); !strings.HasPrefix(got, "\x1b[31m") || !strings.HasSuffix(got, "\x1b[0m") {
