@@ -79,7 +79,7 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
 	w.p("$impl, $err := $s.$c.Local($ctx)")
-	w.p("if $err != nil {")
+	w.p("if $err != %s {", w.untyped(w.predeclared("error")))
 	w.p("return %s", strings.Join(append(slices.Clone(vars), w.local("err")), ", "))
 	w.p("}")
 	w.p("if $impl, $ok := $impl.(%s); $ok {", w.typ(i.Type))
