@@ -175,3 +175,18 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// TestFormat keeps the line of an entry, which programs and later versions read.
+func TestFormat(t *testing.T) {
+	line := string(Append(nil, &Entry{
+		Time: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), Level: "info", Msg: "sold",
+		Component: "example.com/shop/cart/Cart", Node: "cart-0@/shop", Version: "2",
+		File: "cart.go", Line: 12, Attrs: Attrs{"user", "7"},
+	}, ""))
+	want := `{"divisi":1,"time":"2026-01-02T03:04:05.678Z","level":"info","msg":"sold",` +
+		`"component":"example.com/shop/cart/Cart","node":"cart-0@/shop","version":"2",` +
+		`"file":"cart.go","line":12,"attrs":{"user":"7"}}` + "\n"
+	if line != want {
+		t.Errorf("got  %s\nwant %s", line, want)
+	}
+}
