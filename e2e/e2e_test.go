@@ -21,12 +21,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
+	"github.com/divisi-go/divisi/cmd/divisi/pid1"
 	"github.com/divisi-go/divisi/internal/control"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"divisi": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"divisi": func() {
+			code, first := pid1.Supervise(os.Stderr)
+			if !first {
+				code = cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+			}
+			os.Exit(code)
+		},
 	})
 }
 
@@ -70,10 +77,20 @@ func TestScripts(t *testing.T) {
 			env.Values["vars"] = env.Vars
 			return nil
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "namespaces" {
+				return false, fmt.Errorf("unknown condition %q", condition)
+			}
+			err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "true").Run()
+			if err != nil && os.Getenv("CI") == "true" {
+				return false, fmt.Errorf("no namespaces of processes can be made: %w", err)
+			}
+			return err == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
-			"fails": fails, "burst": burst, "pause": pause, "parent": parent,
+			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "zombies": zombies, "child": child,
 		},
 	})
 }
@@ -340,4 +357,23 @@ func parent(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	match := regexp.MustCompile(`PPid:\s+(\d+)`).FindSubmatch(status)
 	ts.Setenv(args[0], string(match[1]))
+}
+
+// zombies PID: waits until none of its children is dead and not waited for.
+func zombies(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, "no zombies of "+args[0], func() bool {
+		states, _ := exec.Command("ps", "-o", "stat=", "--ppid", args[0]).Output()
+		return len(states) > 0 && !strings.Contains(string(states), "Z")
+	})
+}
+
+// child VAR FILE: puts the number of the child of the process whose number is in a file into a
+// variable, once it has one.
+func child(ts *testscript.TestScript, _ bool, args []string) {
+	pid := strings.TrimSpace(ts.ReadFile(args[1]))
+	poll(ts, "a child of "+pid, func() bool {
+		children, _ := exec.Command("ps", "-o", "pid=", "--ppid", pid).Output()
+		ts.Setenv(args[0], strings.TrimSpace(string(children)))
+		return len(children) > 0
+	})
 }

@@ -5,6 +5,14 @@ import (
 	"os"
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
+	"github.com/divisi-go/divisi/cmd/divisi/pid1"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	code, first := pid1.Supervise(os.Stderr)
+	if first {
+		os.Exit(code)
+	}
+
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

@@ -28,7 +28,7 @@ var floors = [][]string{
 	{"internal/weavelet", "envelope"},
 	{".", "internal/deployer"},
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch", "internal/launch"},
-	{"cmd/divisi/telemetry", "cmd/divisi/build"},
+	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/pid1"},
 	{"cmd/divisi/dashboard"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
