@@ -66,13 +66,14 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 	if err != nil {
 		return nil, errors.Join(err, weaveletIn.Close(), toWeavelet.Close())
 	}
-	e := newEnvelope(ctx)
-	e.exited, e.printed, e.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
+
 	cmd := exec.CommandContext(ctx, config.Binary, config.Args...)
 	cmd.Env = inherit.Environment(append(os.Environ(), config.Env...), nil,
 		[]string{inherit.ToWeavelet, inherit.ToEnvelope})
 	cmd.ExtraFiles = []*os.File{weaveletIn, weaveletOut}
-	// Not pipes of the package exec: Wait would wait for children of the process that hold them.
+
+	// These are not pipes of the package exec, whose Wait would wait for children of the process that
+	// hold them.
 	stdout, outWriter, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(err, closeAll(weaveletIn, toWeavelet, fromWeavelet, weaveletOut))
@@ -82,6 +83,7 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 		return nil, errors.Join(err,
 			closeAll(weaveletIn, toWeavelet, fromWeavelet, weaveletOut, stdout, outWriter))
 	}
+
 	cmd.Stdout, cmd.Stderr = outWriter, errWriter
 	err = cmd.Start()
 	closeAll(outWriter, errWriter)
@@ -91,32 +93,43 @@ func NewEnvelope(ctx context.Context, info *protos.EnvelopeInfo, config *protos.
 		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", config.Binary, err),
 			closeAll(toWeavelet, fromWeavelet, stdout, stderr))
 	}
+
+	e := newEnvelope(ctx)
 	e.cmd = cmd
-	var output sync.WaitGroup
-	output.Go(func() { e.collect(stdout, "stdout", info) })
-	output.Go(func() { e.collect(stderr, "stderr", info) })
-	go func() { output.Wait(); close(e.printed) }()
-	go func() {
-		e.exit = cmd.Wait()
-		close(e.exited)
-		e.hear()
-		closeAll(stdout, stderr)
-	}()
+	e.exited, e.printed, e.ended = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	e.watch(stdout, stderr, info)
 	if err := e.attach(fromWeavelet, toWeavelet, info); err != nil {
 		cmd.Process.Kill()
 		<-e.exited
 		<-e.printed
 		return nil, errors.Join(err, e.lastLines())
 	}
-	go func() {
-		<-e.exited
-		select {
-		case <-e.ended:
-		case <-time.After(lastWords):
-		}
-		e.conversation.Close()
-	}()
+	go e.closeAfterExit()
 	return e, nil
+}
+
+// watch reads what the process prints, and waits for its end.
+func (e *Envelope) watch(stdout, stderr *os.File, info *protos.EnvelopeInfo) {
+	var output sync.WaitGroup
+	output.Go(func() { e.collect(stdout, "stdout", info) })
+	output.Go(func() { e.collect(stderr, "stderr", info) })
+	go func() { output.Wait(); close(e.printed) }()
+	go func() {
+		e.exit = e.cmd.Wait()
+		close(e.exited)
+		e.hear()
+		closeAll(stdout, stderr)
+	}()
+}
+
+// closeAfterExit ends the conversation once the process has ended and what it said is read.
+func (e *Envelope) closeAfterExit() {
+	<-e.exited
+	select {
+	case <-e.ended:
+	case <-time.After(lastWords):
+	}
+	e.conversation.Close()
 }
 
 func newEnvelope(ctx context.Context) *Envelope {
@@ -155,6 +168,7 @@ func (e *Envelope) attach(r io.ReadCloser, w io.WriteCloser, info *protos.Envelo
 		conversation, reply, err := pipe.NewEnvelope(r, w, info)
 		done <- result{conversation, reply, err}
 	}()
+
 	timeout := time.NewTimer(handshakeTime)
 	defer timeout.Stop()
 	var got result
@@ -172,6 +186,7 @@ func (e *Envelope) attach(r io.ReadCloser, w io.WriteCloser, info *protos.Envelo
 	case <-e.ctx.Done():
 		got.err = context.Cause(e.ctx)
 	}
+
 	err := got.err
 	if e.exited != nil && (errors.Is(err, pipe.ErrClosed) || errors.Is(err, io.EOF)) {
 		// The pipe of a process that has just ended says less than its end does.
@@ -184,6 +199,7 @@ func (e *Envelope) attach(r io.ReadCloser, w io.WriteCloser, info *protos.Envelo
 	if err != nil {
 		return errors.Join(err, w.Close(), r.Close())
 	}
+
 	e.conversation, e.info = got.conversation, got.info
 	if v := e.info.Version; v == nil || v.Major != 0 || v.Minor < 20 || v.Minor > 21 {
 		said := "no version"
@@ -234,6 +250,7 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 			App: info.App, Version: info.DeploymentId, Node: info.Id,
 			TimeMicros: time.Now().UnixMicro(), Level: level, Msg: string(line),
 		}
+
 		e.mu.Lock()
 		e.heard++
 		if len(e.lines) == maxLines {
@@ -241,6 +258,7 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 		}
 		e.lines = append(e.lines, entry)
 		e.mu.Unlock()
+
 		select {
 		case e.logged <- struct{}{}:
 		default:
@@ -249,7 +267,7 @@ func (e *Envelope) collect(r io.Reader, level string, info *protos.EnvelopeInfo)
 }
 
 // hear waits until everything that the process printed before its end is read. Others may hold its
-// pipes open, so silence will do, and endTime has to.
+// pipes open, so it also returns when nothing more has come for a while, and after endTime.
 func (e *Envelope) hear() {
 	tick := time.NewTicker(lastWords)
 	defer tick.Stop()
@@ -284,8 +302,8 @@ func (e *Envelope) Serve(h EnvelopeHandler) error {
 		case <-e.logged:
 			e.handleLines(d)
 		case err := <-over:
-			// A weavelet that said what nobody understands is still there: it ends when it notices,
-			// or else is of no use.
+			// A weavelet that said something that nobody understands still runs. It ends when it
+			// reads the end of the conversation, or is killed.
 			e.conversation.Close()
 			if e.cmd == nil {
 				e.handleLines(d)
@@ -307,6 +325,7 @@ func (e *Envelope) handleLines(d *dispatcher) {
 	lines, lost := e.lines, e.lost
 	e.lines, e.lost = nil, 0
 	e.mu.Unlock()
+
 	if lost > 0 {
 		first := *lines[0]
 		first.Level = slog.LevelWarn.String()
@@ -314,8 +333,7 @@ func (e *Envelope) handleLines(d *dispatcher) {
 		lines = slices.Insert(lines, 0, &first)
 	}
 	for _, entry := range lines {
-		// A handler that cannot keep entries has nobody to tell.
-		_ = d.logEntry(e.ctx, entry)
+		_ = d.logEntry(e.ctx, entry) // an error cannot be told to anybody
 	}
 }
 

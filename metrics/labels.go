@@ -13,8 +13,8 @@ import (
 )
 
 // family is the metrics of one name by their labels, of type M. Readers use a frozen map. A
-// look-up that misses it takes the lock, and once as many have missed as there are entries, all
-// of them are frozen anew: that costs each entry O(1) copies in the long run.
+// look-up that misses it takes the lock. Once as many look-ups have missed as there are entries, all
+// entries are copied to a new frozen map: in the long run that is O(1) copies for each entry.
 type family[L comparable, M any] struct {
 	name   string
 	label  func(L) []Label
@@ -38,6 +38,7 @@ func (f *family[L, M]) get(labels L) *M {
 			return m
 		}
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m, ok := f.all[labels]

@@ -83,7 +83,7 @@ func (w *weavelet) ActivateComponent(_ context.Context, req *protos.ActivateComp
 	})
 }
 
-// GetListenerAddress has every listener take any port.
+// GetListenerAddress lets every listener take any free port.
 func (w *weavelet) GetListenerAddress(context.Context, *protos.GetListenerAddressRequest) (
 	*protos.GetListenerAddressReply, error) {
 	return &protos.GetListenerAddressReply{Address: "localhost:0"}, nil

@@ -42,10 +42,11 @@ func newOutput(name, key string, file *logFile) *output {
 	return &output{name: name, key: key, lines: make(chan []byte, maxLines), file: file}
 }
 
-// collect reads both streams aside. It writes nothing until before is closed, which may be nil:
-// an earlier process of the same name has its last words first. What collect returns is called
-// when the process has ended; it waits until everything that the process wrote is in the log, but
-// not for others that hold the streams open.
+// collect begins to read both streams. It writes nothing until before is closed, unless that is
+// nil: an earlier process of the same name has its last words first.
+//
+// The caller calls finish when the process has ended. It waits until everything that the process
+// wrote is in the log. It does not wait for other processes that hold the streams open.
 func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
 	var readers, writer sync.WaitGroup
 	readers.Go(func() { o.read(&stream{file: stdout}, "stdout") })
@@ -56,6 +57,7 @@ func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finis
 		}
 		o.write()
 	})
+
 	return func() {
 		for _, f := range []*os.File{stdout, stderr} {
 			_ = f.SetReadDeadline(time.Unix(1, 0)) // pipes have deadlines
@@ -63,13 +65,14 @@ func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finis
 		readers.Wait()
 		stdout.Close()
 		stderr.Close()
+
 		close(o.lines)
 		writer.Wait()
 	}
 }
 
-// stream reads a pipe until its end, or until a deadline is set that is over: then it goes on with
-// what is in the pipe at that time, and waits for no more.
+// stream reads a pipe until its end, or until somebody sets a deadline that has passed. Then it reads
+// what is in the pipe at that time, and does not wait for more.
 type stream struct {
 	file *os.File
 	last bool // what the pipe holds is all that is wanted
@@ -87,6 +90,7 @@ func (s *stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+
 	raw, err := s.file.SyscallConn()
 	if err != nil || s.left <= 0 {
 		return 0, io.EOF
@@ -96,7 +100,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		for n, err = syscall.Read(int(fd), p); err == syscall.EINTR; {
 			n, err = syscall.Read(int(fd), p)
 		}
-		return true // never waits
+		return true // do not wait
 	})
 	if failed != nil || err != nil || n <= 0 {
 		return 0, io.EOF
@@ -113,12 +117,14 @@ func (o *output) read(r io.Reader, level string) {
 		if err != nil {
 			return
 		}
+
 		text, rest := bytes.Clone(text), 0
 		for cut && err == nil {
 			var more []byte
 			more, cut, err = lines.ReadLine()
 			rest += len(more)
 		}
+
 		line := o.line(text, rest, level)
 		if !o.confess() || !o.put(line) {
 			o.dropped.Add(1)
@@ -280,7 +286,7 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// rotate makes room for a new file. A file that cannot be moved grows on.
+// rotate makes room for a new file. If the file cannot be moved, lines go on to be added to it.
 func (l *logFile) rotate() {
 	l.close()
 	for n := oldFiles; n > 0; n-- {

@@ -38,7 +38,8 @@ func (q *logQueue) add(e *logline.Entry) {
 // serve hands every entry to write until ctx has ended and the queue is empty.
 func (q *logQueue) serve(ctx context.Context, write func(*logline.Entry) error) {
 	for {
-		// Asked for before the queue is looked at: entries may come between, and then the end.
+		// This comes before the look at the queue: an entry that is added in between, just before
+		// ctx ends, is then found by the next look.
 		ended := ctx.Err() != nil
 		select {
 		case e := <-q.entries:
@@ -51,6 +52,7 @@ func (q *logQueue) serve(ctx context.Context, write func(*logline.Entry) error) 
 		if ended {
 			return
 		}
+
 		select {
 		case e := <-q.entries:
 			if q.forward(e, write) != nil {

@@ -74,6 +74,7 @@ func (s *methodStats) snapshot() []metrics.Metric {
 	s.mu.Lock()
 	list := slices.Clone(s.list)
 	s.mu.Unlock()
+
 	var all []metrics.Metric
 	for _, c := range list {
 		if c.count.Load() == 0 {
@@ -85,6 +86,7 @@ func (s *methodStats) snapshot() []metrics.Metric {
 			{Name: "method", Value: c.method},
 			{Name: "remote", Value: strconv.FormatBool(c.remote)},
 		}
+
 		latency := metrics.Metric{
 			Type: metrics.HistogramType, Name: "divisi_method_latency_micros",
 			Help:   "Time of a call, in microseconds; of local calls, one in 16",
@@ -93,6 +95,7 @@ func (s *methodStats) snapshot() []metrics.Metric {
 		for i := range c.latency {
 			latency.Counts = append(latency.Counts, c.latency[i].Load())
 		}
+
 		counter := func(name, help string, value *atomic.Uint64) metrics.Metric {
 			return metrics.Metric{Type: metrics.CounterType, Name: name, Help: help, Value: float64(value.Load())}
 		}
@@ -106,6 +109,7 @@ func (s *methodStats) snapshot() []metrics.Metric {
 		if !c.remote {
 			of = of[:3] // nothing is encoded
 		}
+
 		for _, m := range of {
 			m.ID, m.Labels = metricID(m.Name, labels), labels
 			all = append(all, m)
