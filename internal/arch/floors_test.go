@@ -30,6 +30,7 @@ var floors = [][]string{
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch", "internal/launch"},
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/pid1"},
 	{"cmd/divisi/dashboard"},
+	{"cmd/divisi/run"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

@@ -57,6 +57,9 @@ type Options struct {
 	// binary is not at hand, and the names in the file are taken as they are.
 	Components []string
 
+	// Configured are those of Components that take a section; nil if that is not known.
+	Configured []string
+
 	// Listeners are the names of the listeners in the binary, likewise.
 	Listeners []string
 }
@@ -192,7 +195,7 @@ func newChecker(file, text string, o Options) *checker {
 	if len(c.errs) > 0 {
 		return c
 	}
-	if c.split(o.Components); c.rename() {
+	if c.split(o.Components, o.Configured); c.rename() {
 		c.decode(&c.tables, c.heads())
 	}
 	c.app = App{File: file, Sections: c.sections}

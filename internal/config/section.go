@@ -66,8 +66,9 @@ type region struct {
 	owner      string
 }
 
-// split separates the sections of components from the rest of a file.
-func (d *document) split(known []string) {
+// split separates the sections of components from the rest of a file. The components are known, if
+// there are any; configured are those that take a section, nil if that is not known.
+func (d *document) split(known, configured []string) {
 	d.known, d.whole = known, true
 	regions := []region{{}}
 	headers := map[string][]span{} // what is not in the sections of a component
@@ -76,6 +77,10 @@ func (d *document) split(known []string) {
 		inTable = inTable || x.kind != unstable.KeyValue
 		if x.kind != unstable.KeyValue || !inTable {
 			if owner = d.owner(x); owner != "" {
+				if configured != nil && headers[owner] == nil && !slices.Contains(configured, owner) {
+					d.fail(x.parts[0].start, "component %q takes no configuration: "+
+						"embed divisi.WithConfig in its struct, or remove the section", owner)
+				}
 				headers[owner] = append(headers[owner], d.header(x, owner, len(headers[owner]) == 0))
 			}
 		}

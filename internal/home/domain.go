@@ -17,6 +17,7 @@ import (
 type Domain struct {
 	State string // folder of the lock and the journal
 	Logs  string // folder of logs
+	Token string // file of what opens the live page
 	Door  string // socket of the control API
 	Calls string // folder of the sockets on which replicas are called
 
@@ -32,6 +33,7 @@ func (h Home) Domain(path string) Domain {
 	return Domain{
 		State: filepath.Join(h.Dir, "domains", filepath.FromSlash(path)),
 		Logs:  filepath.Join(h.Dir, "logs", filepath.FromSlash(path)),
+		Token: filepath.Join(h.Dir, "domains", filepath.FromSlash(path), "token"),
 		Door:  stem + doorSuffix,
 		Calls: stem + callsSuffix,
 		home:  h,

@@ -4,6 +4,7 @@
 //	DIVISI_HOME/
 //	  layout                        the number of this arrangement
 //	  domains/shop/lock             held by whoever runs the application shop
+//	  domains/shop/token            what opens its live page
 //	  domains/shop/journal.ndjson   starts and ends of its processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  cas/                          programs, by their content

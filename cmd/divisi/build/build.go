@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -40,9 +41,24 @@ func Folder(dir string) (Package, error) {
 	return Package{Dir: absolute, Pattern: "."}, err
 }
 
-// Find returns the package with an import path, or with any other pattern that the go command
-// takes and that stands for one package, as seen from the working directory.
+// what says what can be given where a program is wanted.
+const what = "give the folder of a main package, its import path, a program, or a TOML file"
+
+// Find returns the package in a folder, or with an import path, or with any other pattern that the
+// go command takes and that stands for one package, as seen from the working directory.
 func Find(ctx context.Context, pattern string) (Package, error) {
+	info, err := os.Stat(pattern)
+	switch {
+	case err == nil && info.IsDir():
+		return Folder(pattern)
+	case err == nil && filepath.Ext(pattern) == ".go":
+		return Package{}, &Error{Text: pattern + " is a file of a package, not a package",
+			Way: "give its folder: " + filepath.Dir(pattern)}
+	case strings.HasSuffix(pattern, "..."):
+	case errors.Is(err, fs.ErrNotExist) && (filepath.IsAbs(pattern) || strings.HasPrefix(pattern, ".")):
+		return Package{}, &Error{Text: pattern + " does not exist", Way: what}
+	}
+
 	dir, err := os.Getwd()
 	if err != nil {
 		return Package{}, err

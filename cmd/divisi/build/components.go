@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,23 +26,41 @@ func Components(program string) ([]codegen.Info, error) {
 		return nil, err
 	}
 	defer f.Close()
-	found, err := scan(f, make([]byte, chunk+overlap))
+	found, old, err := scan(f, make([]byte, chunk+overlap))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the components of %s: %w", program, err)
 	}
-	if len(found) == 0 {
+	info, err := f.Stat()
+	runs := err == nil && info.Mode()&0o111 != 0
+
+	switch {
+	case len(found) == 0 && old:
+		return nil, &Error{
+			Text: program + " was built with Service Weaver",
+			Way: "change its import paths, run divisi generate, and build it again: " +
+				"https://github.com/divisi-go/divisi/blob/main/docs/serviceweaver.md",
+		}
+	case len(found) == 0 && !runs:
+		return nil, &Error{Text: program + " is no program", Way: what}
+	case len(found) == 0:
 		return nil, &Error{
 			Text: program + " has no components",
 			Way:  "is it an application? If so, run divisi generate and build it again",
 		}
+	case !runs:
+		return nil, &Error{Text: program + " is a program that cannot be executed", Way: "run: chmod +x " + program}
 	}
+
 	return found, nil
 }
+
+// oldMark is a description in programs that were built with Service Weaver.
+var oldMark = regexp.MustCompile(`⟦[0-9a-f]{8}:wEaVeR(eDgE|lIsTeNeRs):`)
 
 // Components returns the components of the program that the package was built into.
 func (p Package) Components(program string) ([]codegen.Info, error) {
 	found, err := Components(program)
-	if _, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e.Text == program+" has no components" {
 		err = &Error{
 			Text: fmt.Sprintf("%s has no components, or no code was generated for them", p),
 			Way:  "run: divisi generate " + p.String(),
@@ -50,14 +69,15 @@ func (p Package) Components(program string) ([]codegen.Info, error) {
 	return found, err
 }
 
-// scan finds components in pieces of the size of buf.
-func scan(r io.ReaderAt, buf []byte) ([]codegen.Info, error) {
-	var found []codegen.Info
+// scan finds components in pieces of the size of buf, and whether there are descriptions of Service
+// Weaver's.
+func scan(r io.ReaderAt, buf []byte) (found []codegen.Info, old bool, err error) {
 	for offset := int64(0); ; offset += int64(len(buf) - overlap) {
 		n, err := r.ReadAt(buf, offset)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return nil, false, err
 		}
+		old = old || oldMark.Match(buf[:n])
 		for _, info := range codegen.FindInfos(buf[:n]) {
 			if !slices.ContainsFunc(found, func(i codegen.Info) bool { return i.Name == info.Name }) {
 				found = append(found, info)
@@ -68,5 +88,5 @@ func scan(r io.ReaderAt, buf []byte) ([]codegen.Info, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b codegen.Info) int { return strings.Compare(a.Name, b.Name) })
-	return found, nil
+	return found, old, nil
 }

@@ -20,7 +20,7 @@ func FuzzScan(f *testing.F) {
 		// The border between the pieces lies somewhere within the text.
 		const piece = 512
 		program := slices.Concat(bytes.Repeat([]byte("x"), overlap+piece-int(border)%piece), text)
-		found, err := scan(bytes.NewReader(program), make([]byte, overlap+piece))
+		found, _, err := scan(bytes.NewReader(program), make([]byte, overlap+piece))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func TestScan(t *testing.T) {
 			}
 		}
 		program.WriteString(strings.Repeat("x", r.IntN(3*piece)*r.IntN(2)))
-		found, err := scan(bytes.NewReader(program.Bytes()), make([]byte, overlap+piece))
+		found, _, err := scan(bytes.NewReader(program.Bytes()), make([]byte, overlap+piece))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ type failing struct{}
 func (failing) ReadAt([]byte, int64) (int, error) { return 0, errors.New("bad disk") }
 
 func TestScanFails(t *testing.T) {
-	if _, err := scan(failing{}, make([]byte, overlap+1)); err == nil || err.Error() != "bad disk" {
+	if _, _, err := scan(failing{}, make([]byte, overlap+1)); err == nil || err.Error() != "bad disk" {
 		t.Errorf("got %v", err)
 	}
 }

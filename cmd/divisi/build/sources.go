@@ -145,7 +145,7 @@ func (p Package) list(ctx context.Context, flags ...string) ([]listed, error) {
 	}
 	if !slices.ContainsFunc(packages, func(l listed) bool { return l.Dir != "" }) {
 		return nil, &Error{Text: fmt.Sprintf("%s is no file, no folder and no package", p.Pattern),
-			Way: "give the folder of a main package, its import path, a program, or a TOML file"}
+			Way: what}
 	}
 	return packages, nil
 }

@@ -155,6 +155,28 @@ func completeApps(most int) cobra.CompletionFunc {
 	}
 }
 
+// one has a command take one argument.
+func one(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("give one argument, %s", what)
+		}
+		return nil
+	}
+}
+
+// completeFrom completes the values of a flag with what the application of a command line has.
+func completeFrom(cmd *cobra.Command, flag string, values func(control.Running) []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag,
+		func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			app, err := pick(cmd.Context(), args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			return values(app), cobra.ShellCompDirectiveNoFileComp
+		})
+}
+
 // degraded makes the exit code of a command that shows an application say how it is.
 func degraded(s control.Status, err error) error {
 	if err == nil && s.State == "degraded" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,10 +21,10 @@ func (c *command) callgraph() *cobra.Command {
 		Long: "Show the components of a program, its listeners, and which components call which. The\n" +
 			"program is not run. A folder or an import path is built first.",
 		Example:     "  divisi callgraph .\n  divisi callgraph ./shop -o mermaid\n  divisi callgraph ./shop -o json",
-		Args:        cobra.ExactArgs(1),
+		Args:        one("a program, or the folder or the import path of a main package"),
 		Annotations: map[string]string{moreFormats: "mermaid"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			infos, err := c.componentsOf(cmd.Context(), args[0])
+			infos, err := c.read(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -39,15 +40,16 @@ func (c *command) callgraph() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "format: text, json or mermaid")
+	complete(cmd, "output", "text", "json", "mermaid")
 	return cmd
 }
 
-// componentsOf reads the components of a program, which is built first if a package is given.
-func (c *command) componentsOf(ctx context.Context, arg string) ([]codegen.Info, error) {
-	if info, err := os.Stat(arg); err == nil && !info.IsDir() {
+// read reads the components of a program, which is built first if a package is given.
+func (c *command) read(ctx context.Context, arg string) ([]codegen.Info, error) {
+	if info, err := os.Stat(arg); err == nil && !info.IsDir() && filepath.Ext(arg) != ".go" {
 		return build.Components(arg)
 	}
-	pkg, err := packageOf(ctx, arg)
+	pkg, err := build.Find(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +58,9 @@ func (c *command) componentsOf(ctx context.Context, arg string) ([]codegen.Info,
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	program, err := c.build(ctx, pkg, dir)
+	done := (&view{command: c}).Building(pkg.String())
+	program, err := pkg.Build(ctx, dir)
+	done(err)
 	if err != nil {
 		return nil, err
 	}

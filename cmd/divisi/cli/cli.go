@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -54,6 +56,32 @@ func failure(hint, format string, args ...any) error {
 type command struct {
 	out, err io.Writer
 	output   string // of -o
+
+	outTerminal, errTerminal bool
+	outColor, errColor       bool
+
+	errFile io.Writer // err, also where a screen is before it
+	screen  *screen   // nil unless the command must not wait
+}
+
+func newCommand(out, err io.Writer) *command {
+	c := &command{out: out, err: err, errFile: err, outTerminal: isTerminal(out), errTerminal: isTerminal(err)}
+	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	c.outColor, c.errColor = c.outTerminal && color, c.errTerminal && color
+	return c
+}
+
+// never has the command never wait again for who reads its output.
+func (c *command) never() {
+	c.screen = newScreen(c.err)
+	c.out, c.err = c.screen.through(c.out), c.screen.through(c.err)
+}
+
+// end waits for the last lines.
+func (c *command) end() {
+	if c.screen != nil {
+		c.screen.end()
+	}
 }
 
 // Main runs a command line and returns its exit code.
@@ -64,7 +92,8 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	c := &command{out: out, err: errOut}
+	c := newCommand(out, errOut)
+	defer c.end()
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -78,22 +107,34 @@ func (c *command) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitDone
 	}
+
 	code := exitFailed
 	var coded *exitError
+	var usage *run.UsageError
 	switch {
 	case errors.As(err, &coded):
 		code = coded.code
-	case ctx.Err() != nil:
+	case errors.As(err, &usage):
+		code = exitUsage
+	case errors.Is(err, run.ErrKilled):
+		code = exitInterrupted
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.Is(err, context.DeadlineExceeded):
 		code = exitTimeout
 	}
+
+	c.explain(err)
+	return code
+}
+
+// explain shows an error, with the way out if there is one.
+func (c *command) explain(err error) {
 	fmt.Fprintf(c.err, "divisi: error: %v\n", err)
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		fmt.Fprintf(c.err, "divisi: hint: %s\n", hinted.Hint())
 	}
-	return code
 }
 
 func (c *command) root() *cobra.Command {
@@ -109,6 +150,7 @@ func (c *command) root() *cobra.Command {
 			"  divisi ps               # what runs\n" +
 			"  divisi logs -f          # what it says\n" +
 			"  divisi stop --all --yes # drain and stop",
+		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
@@ -130,11 +172,14 @@ func (c *command) root() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "format: text or json")
+	root.SetVersionTemplate("divisi {{.Version}}\n")
+	complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
+	root.InitDefaultVersionFlag()
 	root.InitDefaultCompletionCmd()
 	refuseArguments(root)
 	return root
@@ -179,6 +224,14 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 	return usageError("unknown command %q: %s", arg, name.Suggest(arg, known))
 }
 
+// wrongValue is what the library says of a value that it cannot read.
+var wrongValue = regexp.MustCompile(`^invalid argument "(.*)" for "(.*)" flag: `)
+
+// wanted says what the values of flags look like, by their types.
+var wanted = map[string]string{
+	"int": "a whole number", "duration": "a time such as 5s or 1m30s", "bool": "true or false",
+}
+
 // flagError is the error for a flag that there is not, or that is given a wrong value.
 func flagError(cmd *cobra.Command, err error) error {
 	hint := "usage: " + cmd.UseLine()
@@ -189,7 +242,20 @@ func flagError(cmd *cobra.Command, err error) error {
 			hint = "did you mean --" + near + "?"
 		}
 	}
+	if wrong := wrongValue.FindStringSubmatch(err.Error()); wrong != nil {
+		value, flag := wrong[1], wrong[2]
+		_, long, _ := strings.Cut(flag, "--")
+		if f := cmd.Flags().Lookup(long); f != nil && wanted[f.Value.Type()] != "" {
+			err = fmt.Errorf("%s cannot be %q: give %s", flag, value, wanted[f.Value.Type()])
+		}
+	}
 	return &exitError{code: exitUsage, err: err, hint: hint}
+}
+
+// complete gives the values of a flag to shells that complete command lines.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	// It only fails for a flag that the command does not have, and then completes nothing.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // help is the command help. Unlike cobra's own it fails for a command that there is not.

@@ -5,14 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 func (c *command) logs() *cobra.Command {
 	var attrs []string
+	var since, until string
 	q := &telemetry.Query{}
 	cmd := appArg(&cobra.Command{
 		Use:   "logs [APP]",
@@ -20,13 +25,25 @@ func (c *command) logs() *cobra.Command {
 		Long: "Show the log of an application, in the order of time: what its components log, and what\n" +
 			"its processes print. Without --follow the log of an application that has ended can be\n" +
 			"shown as well; with it, the command ends with the application.\n\n" +
-			"Filters are combined: an entry is shown if all of them choose it. An expression may use\n" +
-			"time, level, msg, component, replica, version, file, line and attrs; levels have an order.",
-		Example: "  divisi logs -f\n  divisi logs shop --component cart.Cart --level warn\n" +
+			"Events, such as the end of a process, are entries of the kind event; all others are of\n" +
+			"the kind log. Filters are combined: an entry is shown if all of them choose it. An\n" +
+			"expression may use time, kind, level, msg, component, replica, version, file, line and\n" +
+			"attrs; levels have an order. Times are those of today such as 15:04, of a date such as\n" +
+			"2006-01-02T15:04:05, or so long ago, such as 10m.",
+		Example: "  divisi logs -f\n  divisi logs -n 50 --since 10m --kind event\n  divisi logs shop --component cart.Cart --level warn\n" +
 			"  divisi logs shop --attr user=7 -o json\n" +
 			"  divisi logs -f --expr 'level >= \"warn\" && attrs.user == \"7\"'",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if q.Tail < -1 {
+				return usageError("--tail %d: give a number of entries, or -1 for all", q.Tail)
+			}
 			var err error
+			if q.Since, err = parseTime("--since", since, time.Now()); err != nil {
+				return err
+			}
+			if q.Until, err = parseTime("--until", until, time.Now()); err != nil {
+				return err
+			}
 			if q.Attrs, err = telemetry.ParseAttrs(attrs); err == nil {
 				err = q.Compile()
 			}
@@ -41,7 +58,10 @@ func (c *command) logs() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.BoolVarP(&q.Follow, "follow", "f", false, "go on with what is written from now on")
-	flags.IntVar(&q.Tail, "tail", 20,
+	flags.StringVar(&since, "since", "", "only what is not older than a time")
+	flags.StringVar(&until, "until", "", "only what is not newer than a time")
+	flags.StringVar(&q.Kind, "kind", "", "only events, or only what processes say: event or log")
+	flags.IntVarP(&q.Tail, "tail", "n", 20,
 		"only the last so many entries; -1 for all, which is the default without --follow")
 	flags.StringVar(&q.Component, "component", "", "only of a component: cart.Cart, Cart, or the full name")
 	flags.StringVar(&q.Replica, "replica", "", "only of a replica, such as cart-0 or cart-0@/shop, or of those whose names begin so")
@@ -49,13 +69,19 @@ func (c *command) logs() *cobra.Command {
 	flags.StringVar(&q.Level, "level", "", "only of this level and above: debug, info, warn, error")
 	flags.StringArrayVar(&attrs, "attr", nil, "only with an attribute, as key=value; may be repeated")
 	flags.StringVar(&q.Expr, "expr", "", "only where a condition holds (the language is that of expr-lang.org)")
+	complete(cmd, "level", "debug", "info", "warn", "error")
+	complete(cmd, "kind", telemetry.KindEvent, telemetry.KindLog)
+	completeFrom(cmd, "replica", replicasOf)
+	completeFrom(cmd, "component", componentsOf)
 	return cmd
 }
 
 func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Query) error {
-	color := c.color()
+	color := c.outColor
+	shown := 0
 	show := func(e telemetry.Entry) error {
 		var err error
+		shown++
 		if c.output == "json" {
 			encoder := json.NewEncoder(c.out)
 			encoder.SetEscapeHTML(false)
@@ -66,22 +92,89 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		return err
 	}
 	app, err := pick(ctx, args)
+	dir := ""
 	var over *endedError
 	switch {
 	case errors.As(err, &over) && !q.Follow:
-		return telemetry.Show(ctx, over.logs, q, show)
+		dir = over.logs
 	case err != nil:
 		return err
-	case !q.Follow:
-		return telemetry.Show(ctx, app.Status.Controller.LogDir, q, show)
-	}
-
-	// The one who runs the application knows when it has ended.
-	return app.Stream(ctx, "logs", q.Values(), func(text json.RawMessage) error {
-		var e telemetry.Entry
-		if err := json.Unmarshal(text, &e); err != nil {
+	default:
+		dir = app.Status.Controller.LogDir
+		if err := there(app, q); err != nil {
 			return err
 		}
-		return show(e)
-	})
+	}
+
+	if q.Follow {
+		// The one who runs the application knows when it has ended.
+		return app.Stream(ctx, "logs", q.Values(), func(text json.RawMessage) error {
+			var e telemetry.Entry
+			if err := json.Unmarshal(text, &e); err != nil {
+				return err
+			}
+			return show(e)
+		})
+	}
+
+	err = telemetry.Show(ctx, dir, q, show)
+	if err == nil && shown == 0 {
+		fmt.Fprintln(c.err, "no entries yet, or none that the filters choose")
+	}
+	return err
+}
+
+// there refuses a component and a replica that an application does not have.
+func there(app control.Running, q *telemetry.Query) error {
+	if known := componentsOf(app); q.Component != "" &&
+		!slices.ContainsFunc(known, func(c string) bool { return telemetry.IsComponent(q.Component, c) }) {
+		return usageError("--component %s: there is no such component: %s", q.Component, name.Suggest(q.Component, known))
+	}
+
+	known := replicasOf(app)
+	begins := func(r string) bool { return name.IsChosen(r, q.Replica) }
+	if q.Replica == "" || slices.ContainsFunc(known, begins) {
+		return nil
+	}
+	if old, err := telemetry.Replicas(app.Status.Controller.LogDir); err == nil && slices.ContainsFunc(old, begins) {
+		return nil
+	}
+	return usageError("--replica %s: there is no such replica: %s", q.Replica, name.Suggest(q.Replica, known))
+}
+
+func componentsOf(app control.Running) (components []string) {
+	for _, g := range app.Status.Groups {
+		components = append(components, g.Components...)
+	}
+	slices.Sort(components)
+	return slices.Compact(components)
+}
+
+func replicasOf(app control.Running) (replicas []string) {
+	for _, r := range app.Status.Replicas {
+		replicas = append(replicas, r.Name)
+	}
+	return replicas
+}
+
+// parseTime reads a time of day, a date and time, or how long ago.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			year, month, day := now.Date()
+			return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), 0, now.Location()), nil
+		}
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError("%s cannot be %q: give a time such as 10m, 15:04 or 2006-01-02T15:04:05", flag, text)
 }

@@ -64,11 +64,18 @@ func (c *command) profile() *cobra.Command {
 	flags.StringVar(&o.group, "group", "", "only of one group")
 	flags.StringVarP(&o.file, "file", "w", "", "file to write; - is the output (default APP-TYPE.pprof)")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Second, "give up so long after the end of the profile")
+	complete(cmd, "type", "cpu", "heap")
+	completeFrom(cmd, "group", func(app control.Running) (groups []string) {
+		for _, g := range app.Status.Groups {
+			groups = append(groups, g.Name)
+		}
+		return groups
+	})
 	return cmd
 }
 
 func (c *command) writeProfile(ctx context.Context, app control.Running, o profileOptions) error {
-	if o.file != "-" && isTerminal(c.err) && o.kind == "cpu" {
+	if o.file != "-" && c.errTerminal && o.kind == "cpu" {
 		fmt.Fprintf(c.err, "profiling %s for %v\n", app.Status.App, o.length)
 	}
 	answer, err := app.Profile(ctx, o.group, o.kind, o.length)

@@ -15,7 +15,7 @@ type progress struct {
 // progress begins to show that something goes on.
 func (c *command) progress(what string) *progress {
 	p := &progress{begin: time.Now()}
-	if !isTerminal(c.err) {
+	if !c.errTerminal {
 		return p
 	}
 	p.stop, p.done = make(chan struct{}), make(chan struct{})

@@ -48,6 +48,9 @@ func (c *command) stop() *cobra.Command {
 				if silent != nil && len(apps) == 0 {
 					return silent
 				}
+				if len(apps) == 0 && c.output != "json" {
+					fmt.Fprintln(c.err, errNone)
+				}
 				return c.stopAll(ctx, apps, silent)
 			})
 		},

@@ -26,11 +26,6 @@ const (
 	plain  = "\x1b[0m"
 )
 
-// color reports whether the output is a terminal that takes colours.
-func (c *command) color() bool {
-	return isTerminal(c.out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
-
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -39,7 +34,7 @@ func isTerminal(w io.Writer) bool {
 // paint returns a state in its colour.
 func (c *command) paint(state string) string {
 	first, _, _ := strings.Cut(state, " ")
-	if on := stateColors[first]; on != "" && c.color() {
+	if on := stateColors[first]; on != "" && c.outColor {
 		return on + state + plain
 	}
 	return state

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/google/pprof/profile"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
@@ -205,56 +204,39 @@ func TestMermaid(t *testing.T) {
 	}
 }
 
-// What an operator should notice is shown; what is as it was asked to be is not.
-func TestShow(t *testing.T) {
+// What an operator should notice is shown; what is as it was asked to be is not, and what happens
+// again and again only with its count.
+func TestEvents(t *testing.T) {
 	var out bytes.Buffer
-	r := &runner{c: &command{err: &out}}
+	v := &view{command: &command{err: &out}}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	main := event.Server{Name: "main-0@/a", Pid: 7}
-	for _, e := range []event.Event{
+	main := event.Server{Name: "main-0@/a", Group: "main", Pid: 7}
+	other := event.Server{Name: "main-1@/a", Group: "main", Pid: 8}
+	for i, e := range []event.Event{
 		event.Started{Server: main},
-		event.Exited{Server: main, Code: 3, Text: "exited with code 3"},
+		event.Exited{Server: main, Code: 3, Text: "exited with code 3", Last: "no db"},
 		event.Restarting{Server: main, In: time.Second},
-		event.Restarting{Server: main, In: 2 * time.Second},
+		event.Exited{Server: other, Code: 3, Text: "exited with code 3", Last: "no db"},
+		event.Restarting{Server: other, In: 2 * time.Second},
+		event.Restarting{Server: other, In: 30 * time.Second, Failed: true},
+		event.Exited{Server: other, Code: -1, Text: "was ended by the signal killed"},
 		event.Draining{Server: main},
 		event.AppDraining{},
 		event.Exited{Server: main, Text: "exited with code 0", Asked: true},
 		event.AppStopped{},
 	} {
-		if err := r.show(event.Record{Time: at, Event: e}); err != nil {
-			t.Fatal(err)
-		}
+		v.Event(event.Record{Time: at.Add(time.Duration(i) * time.Second), Event: e})
 	}
-	want := `03:04:05 main-0@/a (process 7) exited with code 3
-03:04:05 main-0@/a starts again in 1s
-divisi: hint: see why: divisi logs a --replica main-0 --tail 20
-03:04:05 main-0@/a starts again in 2s
-03:04:05 stopping in order
-03:04:05 everything has stopped
+	want := `03:04:06 main-0@/a (process 7) exited with code 3: no db
+03:04:07 main-0@/a starts again in 1s
+03:04:10 main-1@/a has failed: it ended too often before it was ready, and starts again in 30s; ` +
+		`processes of the group ended 2 times in 4s, each time it exited with code 3: no db
+03:04:11 main-1@/a (process 8) was ended by the signal killed
+03:04:13 stopping in order
+03:04:15 everything has stopped
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
-	}
-}
-
-func TestConcerns(t *testing.T) {
-	s := &source{target: &target{file: "/app/app.toml"}}
-	for _, tt := range []struct {
-		event fsnotify.Event
-		want  bool
-	}{
-		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Write}, true},
-		{fsnotify.Event{Name: "/app/app.toml", Op: fsnotify.Create}, true},
-		{fsnotify.Event{Name: "/app/other.toml", Op: fsnotify.Write}, false},
-		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Chmod}, false},
-		{fsnotify.Event{Name: "/app/main_test.go", Op: fsnotify.Write}, false},
-		{fsnotify.Event{Name: "/app/.main.go.swp", Op: fsnotify.Write}, false},
-		{fsnotify.Event{Name: "/app/main.go~", Op: fsnotify.Write}, false},
-		{fsnotify.Event{Name: "/app/app.log", Op: fsnotify.Write}, false},
-	} {
-		if s.concerns(tt.event) != tt.want {
-			t.Errorf("%v: %v, want %v", tt.event, !tt.want, tt.want)
-		}
 	}
 }
 

@@ -19,18 +19,25 @@ func (c *command) version() *cobra.Command {
 		Example: "  divisi version\n  divisi version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version := Version
-			if info, ok := debug.ReadBuildInfo(); ok && version == "development" &&
-				strings.HasPrefix(info.Main.Version, "v") {
-				version = info.Main.Version
-			}
-			v := map[string]string{"version": version, "go": runtime.Version(),
+			v := map[string]string{"version": version(), "go": runtime.Version(),
 				"platform": runtime.GOOS + "/" + runtime.GOARCH, "protocol": "0.20", "wire": "1"}
 			if done, err := c.json(v); done {
 				return err
 			}
-			fmt.Fprintf(c.out, "divisi %s %s %s\n", version, v["go"], v["platform"])
+			fmt.Fprintf(c.out, "divisi %s\n", versionText())
 			return nil
 		},
 	}
+}
+
+// version returns the one of a release that the linker or the go command has set.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && Version == "development" && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version
+	}
+	return Version
+}
+
+func versionText() string {
+	return fmt.Sprintf("%s %s %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

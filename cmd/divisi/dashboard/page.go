@@ -4,13 +4,17 @@ package dashboard
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
@@ -37,29 +41,66 @@ type Page struct {
 	app      Application
 	events   *event.Log
 	logDir   string
+	token    string
 	listener net.Listener
 }
 
-// Listen opens the address of the page, which must be one of this machine's own loopback
-// addresses; "" means no page, and returns nil. The log is the folder of a keeper.
-func Listen(address string, app Application, events *event.Log, logDir string) (*Page, error) {
-	if address == "" {
-		return nil, nil
+// Check refuses addresses that are not this machine's own loopback addresses.
+func Check(addresses []string) error {
+	for _, address := range addresses {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return fmt.Errorf("the live page cannot be at %q: give a host and a port such as localhost:9090 with --admin", address)
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("the live page cannot be at %s: it is not for other machines: "+
+				"give a loopback address such as localhost:9090 with --admin", address)
+		}
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the live page: %w (set another address with --admin)", err)
-	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		l.Close()
-		return nil, fmt.Errorf("cannot open the live page at %s: it has no protection against other "+
-			"machines: give a loopback address such as localhost:9090 with --admin", address)
-	}
-	return &Page{app: app, events: events, logDir: logDir, listener: l}, nil
+
+	return nil
 }
 
-// URL returns the address of the page.
-func (p *Page) URL() string { return "http://" + p.listener.Addr().String() }
+// Listen opens the page at the first of some addresses that is free; without any there is no page,
+// and it returns nil. Whoever knows the token in a file sees the page; the file is made if it is not
+// there. The log is the folder of a keeper.
+func Listen(addresses []string, tokenFile string, app Application, events *event.Log, logDir string) (*Page, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
+	if err := Check(addresses); err != nil {
+		return nil, err
+	}
+	token, err := readToken(tokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the live page: %w", err)
+	}
+
+	var l net.Listener
+	for _, address := range addresses {
+		if l, err = net.Listen("tcp", address); err == nil {
+			return &Page{app: app, events: events, logDir: logDir, token: token, listener: l}, nil
+		}
+	}
+
+	return nil, fmt.Errorf("cannot open the live page: %w (set another address with --admin)", err)
+}
+
+// readToken returns the token in a file, which stays the same so that bookmarks do.
+func readToken(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if token := strings.TrimSpace(string(text)); err == nil && token != "" {
+		return token, nil
+	}
+
+	token := rand.Text()
+	return token, os.WriteFile(file, []byte(token+"\n"), 0o600)
+}
+
+// URL returns the address of the page, with what opens it.
+func (p *Page) URL() string {
+	return "http://" + p.listener.Addr().String() + "/?token=" + p.token
+}
 
 // Serve serves the page until ctx ends.
 func (p *Page) Serve(ctx context.Context) error {
@@ -110,7 +151,40 @@ func (p *Page) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	return localOnly(mux)
+	return localOnly(p.ownerOnly(mux))
+}
+
+// cookie is what a browser shows after it has shown the token once.
+const cookie = "divisi"
+
+// ownerOnly refuses requests without the token: other users of this machine reach the page as well,
+// and the log is not for them. The token is in the cookie, in a parameter, or that of an
+// Authorization of the kind Bearer.
+func (p *Page) ownerOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := r.URL.Query().Get("token")
+		bearer, hasBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		kept, err := r.Cookie(cookie)
+		switch {
+		case r.URL.Path == "/healthz":
+		case p.isToken(given) && r.URL.Path == "/":
+			http.SetCookie(w, &http.Cookie{Name: cookie, Value: p.token, Path: "/",
+				HttpOnly: true, SameSite: http.SameSiteStrictMode})
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+			return
+		case p.isToken(given), hasBearer && p.isToken(bearer), err == nil && p.isToken(kept.Value):
+		default:
+			http.Error(w, "open this page at the address that divisi status shows, which has a token",
+				http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (p *Page) isToken(s string) bool {
+	return subtle.ConstantTimeCompare([]byte(s), []byte(p.token)) == 1
 }
 
 // maxEntries bounds how much of the log is shown.
@@ -143,7 +217,8 @@ func localOnly(h http.Handler) http.Handler {
 		if err != nil {
 			host = r.Host
 		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		host = strings.Trim(host, "[]")
+		if ip := net.ParseIP(host); !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
 			http.Error(w, "this page is for this machine only", http.StatusForbidden)
 			return
 		}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -55,6 +57,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 	t.Helper()
 	request := httptest.NewRequest("GET", path, nil)
 	request.Host = host
+	request.AddCookie(&http.Cookie{Name: cookie, Value: p.token})
 	recorder := httptest.NewRecorder()
 	p.Handler().ServeHTTP(recorder, request)
 	body, err := io.ReadAll(recorder.Result().Body)
@@ -65,7 +68,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 }
 
 func TestHost(t *testing.T) {
-	p := &Page{app: shop(), events: &event.Log{}}
+	p := &Page{app: shop(), token: "secret", events: &event.Log{}}
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:1234": 200, "127.0.0.1:1234": 200, "127.0.0.1": 200,
 		"[::1]:1234":   200,
@@ -81,7 +84,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
-	p := &Page{app: shop(), events: &event.Log{}}
+	p := &Page{app: shop(), token: "secret", events: &event.Log{}}
 	for path, kind := range map[string]string{
 		"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript", "/graph.js": "text/javascript",
 	} {
@@ -189,26 +192,63 @@ func TestMetricsAndHealth(t *testing.T) {
 }
 
 func TestListenOnThisMachineOnly(t *testing.T) {
-	if p, err := Listen("", shop(), &event.Log{}, ""); p != nil || err != nil {
+	token := filepath.Join(t.TempDir(), "token")
+	if p, err := Listen(nil, token, shop(), &event.Log{}, ""); p != nil || err != nil {
 		t.Errorf("without an address: %v, %v; want no page", p, err)
 	}
-	if _, err := Listen("0.0.0.0:0", shop(), &event.Log{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
-		t.Errorf("at an address that others reach: %v, want an error that names --admin", err)
+	for _, address := range []string{"0.0.0.0:0", ":0", "example.com:0", "localhost"} {
+		if _, err := Listen([]string{address}, token, shop(), &event.Log{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
+			t.Errorf("at %s: %v, want an error that names --admin", address, err)
+		}
 	}
-	p, err := Listen("localhost:0", shop(), &event.Log{}, "")
+
+	// An address that is taken is passed over.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	p, err := Listen([]string{taken.Addr().String(), "localhost:0"}, token, shop(), &event.Log{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx) }()
-	response, err := http.Get(p.URL() + "/healthz")
+
+	// The address with the token opens the page, and leaves a cookie.
+	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
+	owner := &http.Client{Jar: jar}
+	address, _, _ := strings.Cut(p.URL(), "?")
+	for _, tt := range []struct {
+		client *http.Client
+		url    string
+		status int
+	}{
+		{http.DefaultClient, address, 401}, {http.DefaultClient, address + "log", 401},
+		{http.DefaultClient, address + "?token=wrong", 401}, {http.DefaultClient, address + "healthz", 200},
+		{http.DefaultClient, address + "data?token=" + p.token, 200},
+		{owner, address + "log", 401}, {owner, p.URL(), 200}, {owner, address + "data", 200},
+	} {
+		response, err := tt.client.Get(tt.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != tt.status || strings.Contains(response.Request.URL.String(), "/?token="+p.token) {
+			t.Errorf("%s: status %d at %s, want %d", tt.url, response.StatusCode, response.Request.URL, tt.status)
+		}
+	}
+	again, err := readToken(token)
+	if info, statErr := os.Stat(token); err != nil || again != p.token || statErr != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the token is %s after %s, %v; %v", again, p.token, err, info.Mode())
+	}
+
 	cancel()
-	if err := <-served; err != nil || response.StatusCode != 200 {
-		t.Errorf("status %d, and Serve ended with %v", response.StatusCode, err)
+	if err := <-served; err != nil {
+		t.Errorf("Serve ended with %v", err)
 	}
 }

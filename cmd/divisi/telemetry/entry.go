@@ -20,6 +20,7 @@ import (
 // Entry is one entry of a log.
 type Entry struct {
 	Time      time.Time         `json:"time"`
+	Kind      string            `json:"kind,omitempty"`
 	Level     string            `json:"level"` // debug, info, warn, error; stdout or stderr if printed
 	Msg       string            `json:"msg"`
 	Component string            `json:"component,omitempty"`
@@ -29,6 +30,13 @@ type Entry struct {
 	Line      int               `json:"line,omitempty"`
 	Attrs     map[string]string `json:"attrs,omitempty"`
 }
+
+// The kinds of entries: what the deployer has seen happen, which has a file of its own, and what
+// processes log and print. An entry without a kind is of the latter.
+const (
+	KindEvent = "event"
+	KindLog   = "log"
+)
 
 // parse reads a line of the log file of a replica. A line that is no entry is one as it is.
 func parse(text []byte, replica string) Entry {
@@ -46,6 +54,9 @@ func parse(text []byte, replica string) Entry {
 			e.Attrs = map[string]string{}
 		}
 		e.Attrs[l.Attrs[i]] = l.Attrs[i+1]
+	}
+	if replica == eventName {
+		e.Kind, e.Replica = KindEvent, l.Node
 	}
 	return e
 }
@@ -68,8 +79,12 @@ func (e Entry) Format(color bool) string {
 	if c := colors[e.Level]; color && c != "" {
 		on, off = c, "\x1b[0m"
 	}
-	fmt.Fprintf(&b, "%s%s %-6s %s", on, e.Time.Local().Format("15:04:05.000"), logline.Visible(e.Level),
-		logline.Visible(e.Replica))
+	fmt.Fprintf(&b, "%s%s %-6s", on, e.Time.Local().Format("15:04:05.000"), logline.Visible(e.Level))
+	if e.Kind == KindEvent {
+		// Its words name the replica.
+		return b.String() + " * " + logline.Visible(e.Msg) + off
+	}
+	fmt.Fprintf(&b, " %s", logline.Visible(e.Replica))
 	if e.Component != "" {
 		fmt.Fprintf(&b, " [%s]", logline.Visible(name.Short(e.Component)))
 	}

@@ -1,10 +1,12 @@
 package telemetry
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -15,6 +17,9 @@ import (
 
 // Filter chooses entries. Empty fields choose all.
 type Filter struct {
+	Since     time.Time         // this time and later
+	Until     time.Time         // this time and earlier
+	Kind      string            // KindEvent or KindLog
 	Component string            // full or short name, or the part of the short one after the dot
 	Replica   string            // as name.IsChosen takes it
 	Version   string            // the beginning of one
@@ -46,7 +51,7 @@ func fields(e Entry) map[string]any {
 		attrs = map[string]string{}
 	}
 	return map[string]any{
-		"time": e.Time, "level": e.Level, "msg": e.Msg, "component": e.Component,
+		"time": e.Time, "kind": cmp.Or(e.Kind, KindLog), "level": e.Level, "msg": e.Msg, "component": e.Component,
 		"replica": e.Replica, "version": e.Version, "file": e.File, "line": e.Line, "attrs": attrs,
 	}
 }
@@ -57,6 +62,9 @@ func (f *Filter) Compile() error {
 		if err := checkLevel(f.Level); err != nil {
 			return err
 		}
+	}
+	if kinds := []string{KindEvent, KindLog}; f.Kind != "" && !slices.Contains(kinds, f.Kind) {
+		return fmt.Errorf("unknown kind %q: %s", f.Kind, name.Suggest(f.Kind, kinds))
 	}
 	if f.Expr == "" {
 		return nil
@@ -112,10 +120,16 @@ func (o *levelOrder) Visit(node *ast.Node) {
 
 // Match reports whether an entry is chosen.
 func (f *Filter) Match(e Entry) bool {
-	if f.Component != "" && !isComponent(f.Component, e.Component) {
+	if f.Component != "" && !IsComponent(f.Component, e.Component) {
 		return false
 	}
 	if !name.IsChosen(e.Replica, f.Replica) || !strings.HasPrefix(e.Version, f.Version) {
+		return false
+	}
+	if !f.Since.IsZero() && e.Time.Before(f.Since) || !f.Until.IsZero() && e.Time.After(f.Until) {
+		return false
+	}
+	if f.Kind != "" && (f.Kind == KindEvent) != (e.Kind == KindEvent) {
 		return false
 	}
 	if f.Level != "" && severity(e.Level) < severity(f.Level) {
@@ -133,9 +147,9 @@ func (f *Filter) Match(e Entry) bool {
 	return err == nil && result == true
 }
 
-// isComponent reports whether an entry's component is the one that was asked for. Either may be a
+// IsComponent reports whether an entry's component is the one that was asked for. Either may be a
 // full name or a short one.
-func isComponent(asked, component string) bool {
+func IsComponent(asked, component string) bool {
 	if component == "" {
 		return false
 	}

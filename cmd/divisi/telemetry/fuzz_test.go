@@ -37,7 +37,16 @@ func FuzzLog(f *testing.F) {
 			shown = append(shown, e)
 			return nil
 		})
-		if want := append(entries(older), entries(current)...); err != nil || !reflect.DeepEqual(shown, want) {
+		want := []Entry{}
+		order := &window{show: func(e Entry) error {
+			want = append(want, e)
+			return nil
+		}}
+		for _, e := range append(entries(older), entries(current)...) {
+			order.add(e)
+		}
+		order.flush()
+		if err != nil || !reflect.DeepEqual(shown, want) {
 			t.Errorf("%q and %q are shown as %+v, %v; want %+v", older, current, shown, err, want)
 		}
 		recent, err := Recent(dir, &Filter{}, len(current))

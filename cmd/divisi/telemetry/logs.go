@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -99,6 +100,21 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 // logFile is the name of the log of a replica, or of a part of it that was rotated away.
 var logFile = regexp.MustCompile(`^(.+\.log)(\.[0-9]+)?$`)
 
+// Replicas returns the names of the replicas that have a log in a folder.
+func Replicas(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var replicas []string
+	for _, entry := range entries {
+		if replica, ok := strings.CutSuffix(entry.Name(), ".log"); ok && entry.Name() != eventLog {
+			replicas = append(replicas, replica)
+		}
+	}
+	return replicas, nil
+}
+
 // find opens the logs of replicas that are new.
 func (l *logs) find() error {
 	entries, err := os.ReadDir(l.dir)
@@ -128,6 +144,66 @@ func (l *logs) read(until time.Time, show func(Entry) error) error {
 	if err := l.find(); err != nil {
 		return err
 	}
+
+	// A replica's own lines are only nearly in the order of their times: they come through two
+	// pipes.
+	w := &window{show: show}
+	if err := l.merge(until, w.add); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
+// window puts entries in order that come at most lag too late. Others stay where they are.
+type window struct {
+	show    func(Entry) error
+	entries []Entry
+	newest  time.Time
+}
+
+// maxWindow bounds how many entries are held up.
+const maxWindow = 4096
+
+// add takes an entry, and hands on those that none can come before any more.
+func (w *window) add(e Entry) error {
+	at := len(w.entries)
+	for at > 0 && late(e, w.entries[at-1]) {
+		at--
+	}
+	w.entries = slices.Insert(w.entries, at, e)
+	if e.Time.After(w.newest) {
+		w.newest = e.Time
+	}
+
+	for len(w.entries) > 0 && (w.newest.Sub(w.entries[0].Time) > lag || len(w.entries) > maxWindow) {
+		if err := w.show(w.entries[0]); err != nil {
+			return err
+		}
+		w.entries = w.entries[1:]
+	}
+	return nil
+}
+
+// late reports whether an entry that came after another one belongs before it.
+func late(e, before Entry) bool {
+	by := before.Time.Sub(e.Time)
+	return by > 0 && by <= lag
+}
+
+// flush hands on all that are left.
+func (w *window) flush() error {
+	for _, e := range w.entries {
+		if err := w.show(e); err != nil {
+			return err
+		}
+	}
+	w.entries = nil
+	return nil
+}
+
+// merge hands on what was written since the last call, up to a time, by the times of the replicas'
+// next entries.
+func (l *logs) merge(until time.Time, show func(Entry) error) error {
 	more := slices.Clone(l.tails)
 	for {
 		var next *tail

@@ -282,3 +282,16 @@ func TestRemoveOld(t *testing.T) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 }
+
+// Lines of one replica come through two pipes, and so may be a little late.
+func TestShowLateLines(t *testing.T) {
+	f := newFolder(t)
+	f.log("a", "second", at(1).Add(3*time.Millisecond))
+	f.log("a", "first", at(1))
+	f.log("a", "third", at(1).Add(4*time.Millisecond))
+	f.log("b", "fourth", at(2))
+	f.log("a", "fifth", at(3))
+	if got, want := f.show(Query{Tail: -1}), "first second third fourth fifth"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

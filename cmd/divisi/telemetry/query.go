@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Query says what to show of a log.
@@ -28,7 +29,10 @@ func (q *Query) Values() url.Values {
 	set("replica", q.Replica)
 	set("version", q.Version)
 	set("level", q.Level)
+	set("kind", q.Kind)
 	set("expr", q.Expr)
+	set("since", timeText(q.Since))
+	set("until", timeText(q.Until))
 	for key, value := range q.Attrs {
 		v.Add("attr", key+"="+value)
 	}
@@ -41,9 +45,16 @@ func (q *Query) Values() url.Values {
 	return v
 }
 
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
 // ParseQuery is the inverse of Values. The filter is compiled.
 func ParseQuery(v url.Values) (*Query, error) {
-	known := []string{"component", "replica", "version", "level", "expr", "attr", "tail", "follow"}
+	known := []string{"component", "replica", "version", "level", "kind", "expr", "since", "until", "attr", "tail", "follow"}
 	for key := range v {
 		if !slices.Contains(known, key) {
 			return nil, fmt.Errorf("unknown parameter %q: known are %s", key, strings.Join(known, ", "))
@@ -51,11 +62,20 @@ func ParseQuery(v url.Values) (*Query, error) {
 	}
 	q := &Query{Tail: -1, Filter: Filter{
 		Component: v.Get("component"), Replica: v.Get("replica"), Version: v.Get("version"),
-		Level: v.Get("level"), Expr: v.Get("expr"),
+		Level: v.Get("level"), Kind: v.Get("kind"), Expr: v.Get("expr"),
 	}}
 	var err error
 	if q.Attrs, err = ParseAttrs(v["attr"]); err != nil {
 		return nil, err
+	}
+	for key, field := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		text := v.Get(key)
+		if text == "" {
+			continue
+		}
+		if *field, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return nil, fmt.Errorf("%s %q is not a time such as %s", key, text, time.RFC3339)
+		}
 	}
 	if text := v.Get("tail"); text != "" {
 		if q.Tail, err = strconv.Atoi(text); err != nil {

@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"os"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 )
@@ -140,5 +142,26 @@ func TestWatchRefuses(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := watch(t.Context(), target); err == nil || !strings.Contains(err.Error(), "go command is not on the PATH") {
 		t.Errorf("a source that cannot be listed is watched: %v", err)
+	}
+}
+
+func TestConcerns(t *testing.T) {
+	s := &source{target: &target{file: "/app/app.toml"}}
+	for _, tt := range []struct {
+		event fsnotify.Event
+		want  bool
+	}{
+		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Write}, true},
+		{fsnotify.Event{Name: "/app/app.toml", Op: fsnotify.Create}, true},
+		{fsnotify.Event{Name: "/app/other.toml", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/main.go", Op: fsnotify.Chmod}, false},
+		{fsnotify.Event{Name: "/app/main_test.go", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/.main.go.swp", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/main.go~", Op: fsnotify.Write}, false},
+		{fsnotify.Event{Name: "/app/app.log", Op: fsnotify.Write}, false},
+	} {
+		if s.concerns(tt.event) != tt.want {
+			t.Errorf("%v: %v, want %v", tt.event, !tt.want, tt.want)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"context"
@@ -111,18 +111,18 @@ func (s *source) changed(ctx context.Context) bool {
 }
 
 // first makes the first version of the program. If that fails, it is made again after a change.
-func (s *source) first(ctx context.Context, c *command, o runOptions) (spec deployer.Spec, err error) {
+func (s *source) first(ctx context.Context, view View, o Options) (spec deployer.Spec, err error) {
 	for {
 		if err == nil {
-			if spec, err = s.target.make(ctx, c, o); err == nil {
+			if spec, err = s.target.make(ctx, view, o); err == nil {
 				return spec, nil
 			}
 		}
 		if ctx.Err() != nil {
 			return spec, err
 		}
-		c.report(ctx, err)
-		fmt.Fprintln(c.err, "waiting for a change of the source")
+		view.Fail(err)
+		view.Note("waiting for a change of the source")
 		if !s.changed(ctx) {
 			return spec, context.Cause(ctx)
 		}
@@ -132,33 +132,34 @@ func (s *source) first(ctx context.Context, c *command, o runOptions) (spec depl
 
 // follow builds the program anew whenever its source or its configuration changes, and upgrades to
 // it. A version that does not build, or does not become ready, leaves the one that runs alone.
-func (r *runner) follow(ctx context.Context) {
-	for r.source.changed(ctx) {
+func (a *application) follow(ctx context.Context) {
+	for a.source.changed(ctx) {
 		// Listed first: a folder that is new in the program may change during the build.
-		err := r.source.list(ctx)
+		err := a.source.list(ctx)
 		if err == nil {
-			err = r.upgrade(ctx)
+			err = a.upgrade(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.c.report(ctx, err)
-			fmt.Fprintln(r.c.err, "the version before goes on")
+			a.view.Fail(err)
+			a.view.Note("the version before goes on")
 		}
 	}
 }
 
 // upgrade builds the next version and rolls it over.
-func (r *runner) upgrade(ctx context.Context) error {
-	next := &target{pkg: r.target.pkg, file: r.target.file}
-	spec, err := next.make(ctx, r.c, r.options)
+func (a *application) upgrade(ctx context.Context) error {
+	next := &target{pkg: a.target.pkg, file: a.target.file}
+	spec, err := next.make(ctx, a.view, a.options)
 	if err == nil {
-		err = r.deployer.Upgrade(ctx, spec)
+		err = a.deployer.Upgrade(ctx, spec)
 	}
 	if err != nil {
 		next.clean()
 		return err
 	}
-	before := *r.target
-	*r.target = *next
+
+	before := *a.target
+	*a.target = *next
 	before.clean()
 	return nil
 }

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
+)
+
+// view shows on a terminal what a running application does.
+type view struct {
+	*command
+
+	mu   sync.Mutex         // guards ends
+	ends map[string]*ending // what was said of how processes end, by group
+}
+
+// ending is a way in which the processes of a group end, again and again.
+type ending struct {
+	text  string
+	count int
+	since time.Time
+}
+
+var _ run.View = (*view)(nil)
+
+// Building implements run.View.
+func (v *view) Building(pkg string) (done func(error)) {
+	p := v.progress("building " + pkg)
+	return func(err error) {
+		took := p.end()
+		if err == nil {
+			fmt.Fprintf(v.err, "built %s in %v\n", pkg, took.Round(100*time.Millisecond))
+		}
+	}
+}
+
+// Warn implements run.View.
+func (v *view) Warn(text string) { fmt.Fprintf(v.err, "divisi: warning: %s\n", text) }
+
+// Note implements run.View.
+func (v *view) Note(text string) { fmt.Fprintln(v.err, text) }
+
+// Fail implements run.View.
+func (v *view) Fail(err error) { v.explain(err) }
+
+// Serving implements run.View.
+func (v *view) Serving(listeners []control.ListenerStatus) {
+	if v.output == "json" {
+		return
+	}
+	for _, l := range listeners {
+		if len(listeners) == 1 {
+			fmt.Fprintln(v.out, l.URL)
+		} else {
+			fmt.Fprintf(v.out, "%s (%s)\n", l.URL, l.Name)
+		}
+	}
+}
+
+// Running implements run.View.
+func (v *view) Running(s control.Status, livePage string, late error) {
+	if late != nil {
+		v.Warn(fmt.Sprintf("%v: see divisi status %s", late, s.App))
+	}
+	if done, _ := v.json(s); done {
+		return
+	}
+
+	fmt.Fprintln(v.out)
+	v.columns(replicaRows(s.Replicas, time.Now()))
+	fmt.Fprintf(v.out, "\n%s\n", summary(s, livePage))
+}
+
+// summary says in a line what runs.
+func summary(s control.Status, livePage string) string {
+	ready, wanted, most := 0, 0, 0
+	for _, g := range s.Groups {
+		ready += g.Ready
+		wanted += g.Wanted
+		most = max(most, g.Wanted)
+	}
+
+	processes, groups := several(len(s.Replicas), "process", "processes"), several(len(s.Groups), "group", "groups")
+	text := fmt.Sprintf("%s runs as %s in %s", s.App, processes, groups)
+	if ready < wanted && s.State != "running" {
+		text = fmt.Sprintf("%s: %d of %d processes in %s are ready", s.App, ready, wanted, groups)
+	} else if most > 1 {
+		text += fmt.Sprintf(", up to %d replicas of each (--replicas 1 for one)", most)
+	}
+	if livePage != "" {
+		text += ", live page " + livePage
+	}
+
+	return text + " (Ctrl-C drains and stops them)"
+}
+
+func several(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprint(n, " ", many)
+}
+
+// Entry implements run.View.
+func (v *view) Entry(e telemetry.Entry) error {
+	v.screen.wait(v.errFile, e.Format(v.errColor)+"\n")
+	return nil
+}
+
+// Event implements run.View: it shows what an operator should notice, and what happens again and
+// again only with its count.
+func (v *view) Event(r event.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+
+	text := r.Event.String()
+	switch e := r.Event.(type) {
+	case event.Started, event.Listening, event.Ready, event.Draining, event.Stopped:
+		return
+	case event.Exited:
+		if e.Asked && e.Signal != "killed" || v.again(r.Time, e) {
+			return
+		}
+	case event.Restarting:
+		before := v.ends[e.Group]
+		switch {
+		case e.Failed && before != nil && before.count > 1:
+			text += fmt.Sprintf("; processes of the group ended %d times in %v, each time it %s", before.count,
+				r.Time.Sub(before.since).Round(time.Second), before.text)
+		case before != nil && before.count > 1:
+			return
+		}
+	}
+
+	fmt.Fprintf(v.err, "%s %s\n", r.Time.Format(time.TimeOnly), text)
+}
+
+// again notes how a process has ended, and reports whether one of its group has ended like that
+// before.
+func (v *view) again(at time.Time, e event.Exited) bool {
+	text := strings.TrimSuffix(e.Text+": "+e.Last, ": ")
+	before := v.ends[e.Group]
+	if before != nil && before.text == text {
+		before.count++
+		return true
+	}
+
+	if v.ends == nil {
+		v.ends = map[string]*ending{}
+	}
+	v.ends[e.Group] = &ending{text, 1, at}
+	return false
+}

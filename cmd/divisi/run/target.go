@@ -1,0 +1,266 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/cmd/divisi/build"
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/place"
+)
+
+// target is what run was given: a program, perhaps one to be built, and a configuration.
+type target struct {
+	binary string
+	pkg    *build.Package // if it is built
+	file   string         // the configuration, "" if there is none
+	text   string
+	temp   string // folder of what was built
+}
+
+// configVar names the configuration of a program that runs without a deployer.
+const configVar = "DIVISI_CONFIG"
+
+// resolve finds out what the argument of run is. What has to be built is not built yet.
+func resolve(ctx context.Context, arg string, o Options, view View) (*target, error) {
+	t := &target{file: o.ConfigFile}
+	info, err := os.Stat(arg)
+	switch {
+	case strings.HasSuffix(arg, ".toml") && (err != nil || !info.IsDir()):
+		if t.file != "" {
+			return nil, usageError("two configurations, %s and %s: give one", arg, t.file)
+		}
+		t.file = arg
+	case err == nil && !info.IsDir() && filepath.Ext(arg) != ".go":
+		t.binary = arg
+	default:
+		pkg, err := build.Find(ctx, arg)
+		if err != nil {
+			return nil, err
+		}
+		t.pkg = &pkg
+	}
+
+	if file := os.Getenv(configVar); t.file == "" && file != "" {
+		view.Note("the configuration is " + file + ", which " + configVar + " names")
+		t.file = file
+	}
+	if err := t.read(); err != nil {
+		return nil, err
+	}
+	if t.binary == "" && t.pkg == nil {
+		if err := t.fromConfig(view); err != nil {
+			return nil, err
+		}
+	}
+	if t.pkg != nil {
+		return t, nil
+	}
+
+	t.binary, err = filepath.Abs(t.binary)
+	return t, err
+}
+
+// read reads the configuration.
+func (t *target) read() error {
+	if t.file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(t.file)
+	if err != nil {
+		return fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	t.text = string(text)
+	return nil
+}
+
+// fromConfig takes the program that the configuration names. If it is not there, or none is
+// named, the package in the configuration's folder is built.
+func (t *target) fromConfig(view View) error {
+	app, err := config.Parse(t.file, t.text, config.Options{})
+	if err != nil {
+		return err
+	}
+
+	dir := filepath.Dir(t.file)
+	beside, _ := filepath.Glob(filepath.Join(dir, "*.go"))
+	program, err := os.Stat(app.Binary)
+	switch {
+	case app.Binary != "" && err == nil:
+		t.binary = app.Binary
+		for _, source := range beside {
+			info, err := os.Stat(source)
+			if err == nil && info.ModTime().After(program.ModTime()) && !strings.HasSuffix(source, "_test.go") {
+				view.Warn(fmt.Sprintf("%s is newer than the program %s: build it, or leave out binary in [divisi]",
+					source, app.Binary))
+				break
+			}
+		}
+		return nil
+	case app.Binary == "" && len(beside) == 0:
+		return failure(`name the program: binary = "..." in [divisi]`,
+			"%s names no program, and no package is beside it", t.file)
+	case len(beside) == 0:
+		return failure("build it, or correct binary in [divisi]",
+			"%s: the program %s does not exist, and no package is beside the file", t.file, app.Binary)
+	case app.Binary != "":
+		view.Note(fmt.Sprintf("the program %s does not exist: the package beside %s is built", app.Binary, t.file))
+	}
+
+	pkg, err := build.Folder(dir)
+	t.pkg = &pkg
+	return err
+}
+
+// make builds the program, unless it is there, and returns what to deploy.
+func (t *target) make(ctx context.Context, view View, o Options) (deployer.Spec, error) {
+	err := t.read()
+	if err == nil {
+		err = t.build(ctx, view)
+	}
+	if err != nil {
+		return deployer.Spec{}, err
+	}
+
+	return t.spec(o)
+}
+
+// build builds the program, unless it is there, into a folder of its own.
+func (t *target) build(ctx context.Context, view View) error {
+	if t.pkg == nil {
+		return nil
+	}
+	t.clean()
+	temp, err := os.MkdirTemp("", "divisi-run")
+	if err != nil {
+		return err
+	}
+	t.temp = temp
+
+	done := view.Building(t.pkg.String())
+	t.binary, err = t.pkg.Build(ctx, temp)
+	done(err)
+	return err
+}
+
+// clean removes what was built. Processes that run it go on.
+func (t *target) clean() {
+	if t.temp != "" {
+		os.RemoveAll(t.temp)
+	}
+}
+
+// spec returns what to deploy. What the program's description and the configuration say is wrong is
+// found here, before any process starts.
+func (t *target) spec(o Options) (deployer.Spec, error) {
+	find := build.Components
+	if t.pkg != nil {
+		find = t.pkg.Components
+	}
+	components, err := find(t.binary)
+	if err != nil {
+		return deployer.Spec{}, err
+	}
+	if err := linked(components); err != nil {
+		return deployer.Spec{}, err
+	}
+
+	known := config.Options{Configured: []string{}}
+	for _, c := range components {
+		known.Components = append(known.Components, c.Name)
+		known.Listeners = append(known.Listeners, c.Listeners...)
+		if c.Config {
+			known.Configured = append(known.Configured, c.Name)
+		}
+	}
+	conf, err := config.Parse(t.file, t.text, known)
+	if err != nil {
+		return deployer.Spec{}, err
+	}
+	if err := reasonable(conf, o); err != nil {
+		return deployer.Spec{}, err
+	}
+
+	conf.Process.MTLS = conf.Process.MTLS || o.MTLS
+	conf.Args = slices.Concat(conf.Args, o.Args)
+	spec := deployer.Spec{
+		Name:       cmp.Or(o.Name, conf.Name, name.Label(filepath.Base(t.binary))),
+		Binary:     t.binary,
+		Config:     conf,
+		Components: components,
+		Replicas:   o.Replicas,
+	}
+	if o.Colocate != "file" {
+		spec.Colocate = o.Colocate
+	}
+
+	return spec, nil
+}
+
+// linked refuses a program in which a component is used and none of that name is.
+func linked(components []codegen.Info) error {
+	var missing []error
+	for _, c := range components {
+		for _, ref := range c.Refs {
+			there := func(other codegen.Info) bool { return other.Name == ref }
+			if !slices.ContainsFunc(components, there) {
+				missing = append(missing, fmt.Errorf("%s uses the component %s, and nothing in the program implements it",
+					c.Name, ref))
+			}
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+
+	return failure("import the package of the struct that embeds divisi.Implements of it, for example with _",
+		"%w", errors.Join(missing...))
+}
+
+// reasonable refuses a file that asks for more processes than its author can have meant for this
+// machine. On the command line they are insisted on.
+func reasonable(conf config.App, o Options) error {
+	const perCPU = 100
+	total := 0
+	for _, g := range conf.Groups {
+		total += cmp.Or(g.Replicas, conf.Replicas, place.DefaultReplicas)
+	}
+	if cpus := runtime.NumCPU(); total > perCPU*cpus && len(o.Replicas) == 0 && o.Colocate == "file" {
+		return failure("to insist, give a number on the command line: --replicas N",
+			"%s asks for %d processes on a machine of %d CPUs", conf.File, total, cpus)
+	}
+
+	return nil
+}
+
+// unused says what a configuration asks for that run does not do.
+func unused(conf config.App) (texts []string) {
+	for _, place := range conf.Ignored {
+		texts = append(texts, place+" is for another deployer, and not used")
+	}
+	for _, listener := range slices.Sorted(maps.Keys(conf.Single.Listeners)) {
+		if _, ok := conf.Process.Listeners[listener]; !ok {
+			texts = append(texts, fmt.Sprintf("%s: the address of the listener %s in [single] is not used: write it in [process] too",
+				conf.File, listener))
+		}
+	}
+	if conf.Rollout != 0 {
+		texts = append(texts, conf.File+": rollout is not used: an upgrade happens at once")
+	}
+	if conf.Orphan == config.OrphanServe {
+		texts = append(texts, conf.File+`: orphan = "serve" is not used: processes end with divisi run`)
+	}
+
+	return texts
+}
