@@ -45,7 +45,7 @@ type impostor struct {
 
 func (l *impostors) Launch(launch deployer.Launch) (deployer.Process, error) {
 	for _, group := range l.groups {
-		if strings.Contains(launch.Name, "-"+group+"-") {
+		if strings.HasPrefix(launch.Name, group+"-") {
 			return l.impersonate(launch.Name, group)
 		}
 	}
