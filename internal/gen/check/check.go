@@ -105,6 +105,7 @@ func Check(pkg *load.Package) *Result {
 	slices.SortFunc(c.result.Components, func(a, b *Component) int {
 		return strings.Compare(a.Info.Name, b.Info.Name)
 	})
+
 	c.clashes()
 	c.notRetriableMarks()
 	for _, comp := range c.result.Components {
@@ -119,6 +120,7 @@ func Check(pkg *load.Package) *Result {
 	if len(c.result.Components)+len(c.result.Marshals) > 0 {
 		c.errors()
 	}
+
 	slices.SortStableFunc(c.problems, func(a, b *Problem) int {
 		return cmp.Or(strings.Compare(a.Pos.Filename, b.Pos.Filename), a.Pos.Line-b.Pos.Line)
 	})
@@ -133,29 +135,17 @@ func (c *checker) refuse(pos token.Pos, r rule, args ...any) {
 // eachStruct calls f for the structs that are declared at the top level.
 func (c *checker) eachStruct(f func(*ast.TypeSpec, *ast.CommentGroup, *types.Named)) {
 	for _, file := range c.pkg.Syntax {
-		for _, decl := range file.Decls {
-			d, ok := decl.(*ast.GenDecl)
-			if !ok || d.Tok != token.TYPE {
+		for spec, doc := range typeSpecs(file) {
+			obj, ok := c.pkg.Info.Defs[spec.Name].(*types.TypeName)
+			if !ok || obj.IsAlias() {
 				continue
 			}
-			for _, spec := range d.Specs {
-				s := spec.(*ast.TypeSpec)
-				obj, ok := c.pkg.Info.Defs[s.Name].(*types.TypeName)
-				if !ok || obj.IsAlias() {
-					continue
-				}
-				named, ok := obj.Type().(*types.Named)
-				if !ok {
-					continue
-				}
-				if _, ok := named.Underlying().(*types.Struct); !ok {
-					continue
-				}
-				doc := s.Doc
-				if doc == nil && !d.Lparen.IsValid() {
-					doc = d.Doc
-				}
-				f(s, doc, named)
+			named, ok := obj.Type().(*types.Named)
+			if !ok {
+				continue
+			}
+			if _, ok := named.Underlying().(*types.Struct); ok {
+				f(spec, doc, named)
 			}
 		}
 	}
@@ -166,29 +156,15 @@ func (c *checker) component(
 	spec *ast.TypeSpec, doc *ast.CommentGroup, impl *types.Named) *Component {
 	s := impl.Underlying().(*types.Struct)
 	name := impl.Obj().Name()
-	at, bad := -1, false
-	for i := range s.NumFields() {
-		f := s.Field(i)
-		arg, pointer := rootArg(f.Type(), "Implements")
-		switch {
-		case arg == nil:
-		case !f.Embedded() || pointer:
-			c.refuse(f.Pos(), ruleImplementsField, name, c.typeString(arg))
-			bad = true
-		case at >= 0:
-			c.refuse(f.Pos(), ruleImplementsTwice, name)
-			bad = true
-		default:
-			at = i
-		}
-	}
-	if bad {
+	at, ok := c.embedding(s, name)
+	if !ok {
 		return nil
 	}
 	if at < 0 {
 		c.stray(s, name)
 		return nil
 	}
+
 	pos := s.Field(at).Pos()
 	if impl.TypeParams().Len() > 0 {
 		c.refuse(spec.Pos(), ruleImplGeneric, name)
@@ -198,12 +174,13 @@ func (c *checker) component(
 	if !c.componentInterface(iface, pos, name) {
 		return nil
 	}
+
 	comp := &Component{Iface: iface, Impl: impl, pos: pos}
 	comp.Info.Impl = c.pkg.Path + "/" + name
 	comp.Info.Main = isRoot(iface, "Main")
 	comp.Info.Name = c.variant(componentName(iface), s, at, name)
-	if missing, wrong := types.MissingMethod(
-		types.NewPointer(impl), iface.Underlying().(*types.Interface), true); missing != nil {
+	missing, wrong := types.MissingMethod(types.NewPointer(impl), iface.Underlying().(*types.Interface), true)
+	if missing != nil {
 		what := "missing method " + missing.Name()
 		if wrong {
 			what = fmt.Sprintf("wrong type for method %s, want %s",
@@ -211,10 +188,33 @@ func (c *checker) component(
 		}
 		c.refuse(spec.Pos(), ruleImplMissing, name, c.typeString(iface), what)
 	}
+
 	c.fields(comp, s)
 	c.lifecycle(comp)
 	c.directives.ofStruct(comp, doc)
 	return comp
+}
+
+// embedding returns the index of the field that embeds Implements, or -1. It refuses a struct that has
+// more of them, or has it otherwise.
+func (c *checker) embedding(s *types.Struct, name string) (at int, ok bool) {
+	at, ok = -1, true
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		arg, pointer := rootArg(f.Type(), "Implements")
+		switch {
+		case arg == nil:
+		case !f.Embedded() || pointer:
+			c.refuse(f.Pos(), ruleImplementsField, name, c.typeString(arg))
+			ok = false
+		case at >= 0:
+			c.refuse(f.Pos(), ruleImplementsTwice, name)
+			ok = false
+		default:
+			at = i
+		}
+	}
+	return at, ok
 }
 
 // componentInterface reports whether a type can be a component interface.
@@ -254,13 +254,16 @@ func (c *checker) fields(comp *Component, s *types.Struct) {
 	for i := range s.NumFields() {
 		f := s.Field(i)
 		owner := comp.Impl.Obj().Name() + "." + f.Name()
-		if what, pointer := filled(f.Type()); pointer {
+		what, pointer := filled(f.Type())
+		if pointer {
 			c.refuse(f.Pos(), ruleFieldPointer, owner, c.typeString(f.Type()))
 			continue
-		} else if what == "" {
+		}
+		if what == "" {
 			c.nested(f, owner)
 			continue
 		}
+
 		if arg, _ := rootArg(f.Type(), "WithConfig"); arg != nil {
 			comp.Info.Config = comp.Info.Config || f.Embedded()
 		}

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"iter"
 
 	"github.com/divisi-go/divisi/internal/gen/load"
 )
@@ -50,16 +51,21 @@ func (d *docs) newSource(path string, files []*ast.File) *source {
 	return s
 }
 
-// typeSpecs yields the types that a file declares at its top level.
-func typeSpecs(file *ast.File) func(func(*ast.TypeSpec) bool) {
-	return func(yield func(*ast.TypeSpec) bool) {
+// typeSpecs yields the types that a file declares at its top level, each with its comment.
+func typeSpecs(file *ast.File) iter.Seq2[*ast.TypeSpec, *ast.CommentGroup] {
+	return func(yield func(*ast.TypeSpec, *ast.CommentGroup) bool) {
 		for _, decl := range file.Decls {
 			d, ok := decl.(*ast.GenDecl)
 			if !ok || d.Tok != token.TYPE {
 				continue
 			}
 			for _, spec := range d.Specs {
-				if !yield(spec.(*ast.TypeSpec)) {
+				s := spec.(*ast.TypeSpec)
+				doc := s.Doc
+				if doc == nil && !d.Lparen.IsValid() {
+					doc = d.Doc
+				}
+				if !yield(s, doc) {
 					return
 				}
 			}

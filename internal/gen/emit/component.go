@@ -62,48 +62,63 @@ func (w *writer) args(m *check.Method, copied bool) string {
 	return strings.Join(list, ", ")
 }
 
+// callStub writes the stub's method of a call: the local call, then the remote one.
 func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
-	var named, vars, copies []string
-	anyCopy := false
+	var named, vars []string
 	for n, r := range m.Results {
 		named = append(named, w.result(n)+" "+w.typ(r.Type))
 		vars = append(vars, w.result(n))
-		text := w.result(n)
-		if !m.Shared {
-			text = w.copyOf(r, text)
-		}
-		anyCopy = anyCopy || text != w.result(n)
-		copies = append(copies, text)
 	}
 	named = append(named, w.local("err")+" "+w.predeclared("error"))
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
-	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
+
 	w.p("$impl, $err := $s.$c.Local($ctx)")
 	w.p("if $err != %s {", w.untyped(w.predeclared("error")))
 	w.p("return %s", strings.Join(append(slices.Clone(vars), w.local("err")), ", "))
 	w.p("}")
 	w.p("if $impl, $ok := $impl.(%s); $ok {", w.typ(i.Type))
-	w.p("defer $s.$c.Enter(%d).Leave(&$err)", index)
-	args, results := w.share(m, m.Args, w.arg, index), w.share(m, m.Results, w.result, index)
-	switch {
-	case results != "":
-		w.p("%s%s, $err = %s", args, strings.Join(vars, ", "), call)
-		w.p("%sreturn %s, $err", results, strings.Join(vars, ", "))
-	case anyCopy:
-		w.p("%s, $err = %s", strings.Join(vars, ", "), call)
-		if text := strings.Join(copies, ", "); len(text) > lineLimit-2*tabWidth-len("return , err") {
-			for n, text := range copies {
-				if text != vars[n] {
-					w.p("%s = %s", vars[n], text)
-				}
-			}
-			copies = vars
-		}
-		w.p("return %s, $err", strings.Join(copies, ", "))
-	default:
-		w.p("%sreturn %s", args, call)
-	}
+	w.localCall(m, index, vars)
 	w.p("}")
+	w.remoteCall(i, m, index, vars)
+	w.p("}\n")
+}
+
+// localCall writes a call of the implementation, whose results go to vars.
+func (w *writer) localCall(m *check.Method, index int, vars []string) {
+	var copies []string
+	for n, r := range m.Results {
+		text := vars[n]
+		if !m.Shared {
+			text = w.copyOf(r, text)
+		}
+		copies = append(copies, text)
+	}
+	list := strings.Join(vars, ", ")
+	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
+	args := w.share(m, m.Args, w.arg, index)
+	results := w.share(m, m.Results, w.result, index)
+
+	w.p("defer $s.$c.Enter(%d).Leave(&$err)", index)
+	if results == "" && slices.Equal(copies, vars) {
+		w.p("%sreturn %s", args, call)
+		return
+	}
+	w.p("%s%s, $err = %s", args, list, call)
+	text := strings.Join(copies, ", ")
+	if len(text) <= lineLimit-2*tabWidth-len("return , err") {
+		w.p("%sreturn %s, $err", results, text)
+		return
+	}
+	for n, text := range copies {
+		if text != vars[n] {
+			w.p("%s = %s", vars[n], text)
+		}
+	}
+	w.p("%sreturn %s, $err", results, list)
+}
+
+// remoteCall writes a call that is encoded, whose results go to vars.
+func (w *writer) remoteCall(i *check.Interface, m *check.Method, index int, vars []string) {
 	w.p("$call := $s.$c.Call($ctx, %d)", index)
 	to := coder{sel: w.local("call") + ".Args", ptr: "&" + w.local("call") + ".Args"}
 	for n, arg := range m.Args {
@@ -112,10 +127,10 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	if m.Route != nil {
 		w.p("$call.Route(%s)", w.route(i, m))
 	}
+
 	if len(m.Results) == 0 {
 		w.p("$call.Do()")
 		w.p("return $call.End()")
-		w.p("}\n")
 		return
 	}
 	from := coder{sel: w.local("call") + ".Results", ptr: "&" + w.local("call") + ".Results"}
@@ -125,7 +140,6 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 	}
 	w.p("}")
 	w.p("return %s, $call.End()", strings.Join(vars, ", "))
-	w.p("}\n")
 }
 
 // share returns the statement that tells of values which a method shares, "" if there are none. It

@@ -94,30 +94,11 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 	if c.Tags != "" {
 		base.BuildFlags = []string{"-tags=" + c.Tags}
 	}
-	listing := base
-	listing.Mode = packages.NeedName | packages.NeedFiles | packages.NeedImports |
-		packages.NeedDeps | packages.NeedModule
 	blanks := newBlanks()
 	defer blanks.remove()
-	all := map[string]*packages.Package{}
-	// A broken file can hide what its package imports, so the list may become longer once there
-	// is a blank for it.
-	for again := true; again; {
-		listing.BuildFlags = append(slices.Clone(base.BuildFlags), blanks.flags...)
-		listed, err := packages.Load(&listing, c.Patterns...)
-		if err != nil {
-			return nil, fmt.Errorf("cannot list packages: %w", err)
-		}
-		broken := false
-		packages.Visit(listed, nil, func(p *packages.Package) {
-			all[p.PkgPath] = p
-			broken = broken || len(p.Errors) > 0
-		})
-		added, err := blanks.addAll(all)
-		if err != nil {
-			return nil, err
-		}
-		again = added && broken
+	all, err := list(base, c.Patterns, blanks)
+	if err != nil {
+		return nil, err
 	}
 
 	typed := base
@@ -128,6 +109,7 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot load packages: %w", err)
 	}
+
 	var result []*Package
 	var syntax, bad Errors
 	for _, p := range loaded {
@@ -139,13 +121,15 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 		}
 
 		found := problems(p, blanks, all)
-		syntax, bad = append(syntax, found.syntax...), append(bad, found.other...)
+		syntax = append(syntax, found.syntax...)
+		bad = append(bad, found.other...)
 		if len(found.syntax)+len(found.other) == 0 {
 			pkg := newPackage(p, all)
 			pkg.Errors = found.types
 			result = append(result, pkg)
 		}
 	}
+
 	if len(syntax) > 0 {
 		return nil, syntax // everything else may follow from these
 	}
@@ -154,6 +138,37 @@ func Load(ctx context.Context, c Config) ([]*Package, error) {
 	}
 	slices.SortFunc(result, func(a, b *Package) int { return strings.Compare(a.Path, b.Path) })
 	return result, nil
+}
+
+// list returns the named packages and all that they import, by their paths, and makes the blanks for
+// their generated files.
+func list(base packages.Config, patterns []string, blanks *blanks) (map[string]*packages.Package, error) {
+	listing := base
+	listing.Mode = packages.NeedName | packages.NeedFiles | packages.NeedImports |
+		packages.NeedDeps | packages.NeedModule
+	all := map[string]*packages.Package{}
+	for {
+		listing.BuildFlags = append(slices.Clone(base.BuildFlags), blanks.flags...)
+		listed, err := packages.Load(&listing, patterns...)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list packages: %w", err)
+		}
+		broken := false
+		packages.Visit(listed, nil, func(p *packages.Package) {
+			all[p.PkgPath] = p
+			broken = broken || len(p.Errors) > 0
+		})
+
+		added, err := blanks.addAll(all)
+		if err != nil {
+			return nil, err
+		}
+		// A broken file can hide what its package imports, so the list may become longer once there
+		// is a blank for it.
+		if !added || !broken {
+			return all, nil
+		}
+	}
 }
 
 func newPackage(p *packages.Package, all map[string]*packages.Package) *Package {
