@@ -82,8 +82,6 @@ func copyProgram(target, file string) error {
 		return err
 	case !before.Mode().IsRegular():
 		return errors.New("it is no file")
-	case before.Mode()&0o111 == 0:
-		return fmt.Errorf("it is not executable: chmod +x %s", file)
 	}
 
 	to, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -140,16 +140,11 @@ func TestOnce(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s := NewStore(filepath.Join(t.TempDir(), "cas"))
-	plain := filepath.Join(t.TempDir(), "plain")
-	if err := os.WriteFile(plain, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	folder := t.TempDir()
 	for file, want := range map[string]string{
-		plain:         "cannot keep a copy of the program " + plain + ": it is not executable: chmod +x",
-		plain + "s":   "no such file or directory",
-		t.TempDir():   "it is no file",
-		"/dev/null":   "it is no file",
-		"/etc/passwd": "it is not executable",
+		folder:           "cannot keep a copy of the program " + folder + ": it is no file",
+		folder + "/none": "no such file or directory",
+		"/dev/null":      "it is no file",
 	} {
 		if _, err := s.Copy(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)

@@ -202,6 +202,8 @@ func (p Package) explain(ctx context.Context, printed string, err error) error {
 		stale := strings.Join(p.stale(printed), " ")
 		e.Text = fmt.Sprintf("cannot build %s: the generated code of %s is stale", p, stale)
 		e.Way = "run: divisi generate " + stale
+	case strings.Contains(printed, "no space left on device"):
+		e.Way = "make room in the folder for temporary files and in DIVISI_HOME, or set TMPDIR and DIVISI_HOME to folders elsewhere"
 	case strings.Contains(printed, "go.mod file not found"):
 		e.Text = fmt.Sprintf("cannot build %s: it is in no module", p)
 		e.Way = "run there: go mod init example.com/NAME"

@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
@@ -97,7 +98,9 @@ type application struct {
 	options  Options
 	target   *target
 	source   *source // nil if it is not watched
-	spec     deployer.Spec
+	programs *artifact.Store
+	spec     deployer.Spec // of the first version
+	running  version       // belongs to the goroutine of follow, once there is one
 	deployer *deployer.Deployer
 	logDir   string
 	livePage string
@@ -118,14 +121,18 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 
-	a := &application{view: view, options: o}
+	a := &application{view: view, options: o, programs: artifact.NewStore(where.CAS())}
 	if a.target, err = resolve(ctx, arg, o, view); err != nil {
 		return err
 	}
-	defer func() { a.target.clean() }()
+	if err := where.Make(); err != nil {
+		return err
+	}
+	a.cleanPrograms()
 	if err := a.firstVersion(ctx); err != nil {
 		return err
 	}
+	defer func() { a.running.release() }()
 	if a.source != nil {
 		defer a.source.close()
 	}
@@ -179,7 +186,7 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 // used.
 func (a *application) firstVersion(ctx context.Context) (err error) {
 	if !a.options.Watch {
-		a.spec, err = a.target.make(ctx, a.view, a.options)
+		a.running, err = a.target.make(ctx, a.programs, a.view, a.options)
 	} else {
 		if a.target.pkg == nil {
 			return usageError("--watch has nothing to watch: %s is a program, not a package", a.target.binary)
@@ -188,7 +195,7 @@ func (a *application) firstVersion(ctx context.Context) (err error) {
 		if a.source, err = watch(ctx, a.target); err != nil {
 			return err
 		}
-		if a.spec, err = a.source.first(ctx, a.view, a.options); err != nil {
+		if a.running, err = a.source.first(ctx, a.programs, a.view, a.options); err != nil {
 			a.source.close()
 		}
 	}
@@ -196,11 +203,19 @@ func (a *application) firstVersion(ctx context.Context) (err error) {
 		return err
 	}
 
+	a.spec = a.running.Spec
 	for _, text := range unused(a.spec.Config) {
 		a.view.Warn(text)
 	}
 
 	return nil
+}
+
+// cleanPrograms removes programs that nobody needs: they only take space.
+func (a *application) cleanPrograms() {
+	if err := a.programs.Clean(); err != nil {
+		a.view.Warn(fmt.Sprintf("old programs are not removed: %v", err))
+	}
 }
 
 // spanExport returns what takes the spans of weavelets, nil if nobody wants any, and what sends the

@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/name"
@@ -22,11 +23,23 @@ import (
 
 // target is what run was given: a program, perhaps one to be built, and a configuration.
 type target struct {
-	binary string
+	binary string         // file of the program; "" if it is built
 	pkg    *build.Package // if it is built
 	file   string         // the configuration, "" if there is none
 	text   string
-	temp   string // folder of what was built
+}
+
+// version is one build of a target, which is kept as long as it is needed.
+type version struct {
+	deployer.Spec
+	program *artifact.Program
+}
+
+// release lets the program of a version be removed. Processes that run it go on.
+func (v version) release() {
+	if v.program != nil {
+		v.program.Release()
+	}
 }
 
 // configVar names the configuration of a program that runs without a deployer.
@@ -123,52 +136,51 @@ func (t *target) fromConfig(view View) error {
 	return err
 }
 
-// make builds the program, unless it is there, and returns what to deploy.
-func (t *target) make(ctx context.Context, view View, o Options) (deployer.Spec, error) {
-	err := t.read()
-	if err == nil {
-		err = t.build(ctx, view)
+// make keeps the program, which is built first unless it is there, and returns what to deploy. From
+// here on a change of the file, or its end, changes nothing for this version.
+func (t *target) make(ctx context.Context, programs *artifact.Store, view View, o Options) (version, error) {
+	if err := t.read(); err != nil {
+		return version{}, err
 	}
+	program, err := t.keep(ctx, programs, view)
 	if err != nil {
-		return deployer.Spec{}, err
+		return version{}, err
 	}
 
-	return t.spec(o)
+	spec, err := t.spec(program.Path, o)
+	v := version{spec, program}
+	if err != nil {
+		v.release()
+		return version{}, err
+	}
+	return v, nil
 }
 
-// build builds the program, unless it is there, into a folder of its own.
-func (t *target) build(ctx context.Context, view View) error {
+// keep keeps the program, which is built first unless it is there.
+func (t *target) keep(ctx context.Context, programs *artifact.Store, view View) (*artifact.Program, error) {
 	if t.pkg == nil {
-		return nil
+		// What is wrong is said about the file that was given; what is deployed is read from the copy.
+		if _, err := build.Components(t.binary); err != nil {
+			return nil, err
+		}
+		return programs.Copy(t.binary)
 	}
-	t.clean()
-	temp, err := os.MkdirTemp("", "divisi-run")
-	if err != nil {
-		return err
-	}
-	t.temp = temp
-
-	done := view.Building(t.pkg.String())
-	t.binary, err = t.pkg.Build(ctx, temp)
-	done(err)
-	return err
-}
-
-// clean removes what was built. Processes that run it go on.
-func (t *target) clean() {
-	if t.temp != "" {
-		os.RemoveAll(t.temp)
-	}
+	return programs.Make(func(dir string) (string, error) {
+		done := view.Building(t.pkg.String())
+		file, err := t.pkg.Build(ctx, dir)
+		done(err)
+		return file, err
+	})
 }
 
 // spec returns what to deploy. What the program's description and the configuration say is wrong is
 // found here, before any process starts.
-func (t *target) spec(o Options) (deployer.Spec, error) {
+func (t *target) spec(program string, o Options) (deployer.Spec, error) {
 	find := build.Components
 	if t.pkg != nil {
 		find = t.pkg.Components
 	}
-	components, err := find(t.binary)
+	components, err := find(program)
 	if err != nil {
 		return deployer.Spec{}, err
 	}
@@ -195,8 +207,9 @@ func (t *target) spec(o Options) (deployer.Spec, error) {
 	conf.Process.MTLS = conf.Process.MTLS || o.MTLS
 	conf.Args = slices.Concat(conf.Args, o.Args)
 	spec := deployer.Spec{
-		Name:       cmp.Or(o.Name, conf.Name, name.Label(filepath.Base(t.binary))),
-		Binary:     t.binary,
+		Name:       cmp.Or(o.Name, conf.Name, name.Label(filepath.Base(program))),
+		Binary:     program,
+		Arg0:       cmp.Or(t.binary, filepath.Base(program)),
 		Config:     conf,
 		Components: components,
 		Replicas:   o.Replicas,

@@ -13,7 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
-	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/artifact"
 )
 
 // settle is how long the source must be quiet before it is built: editors and version control
@@ -111,20 +111,20 @@ func (s *source) changed(ctx context.Context) bool {
 }
 
 // first makes the first version of the program. If that fails, it is made again after a change.
-func (s *source) first(ctx context.Context, view View, o Options) (spec deployer.Spec, err error) {
+func (s *source) first(ctx context.Context, programs *artifact.Store, view View, o Options) (v version, err error) {
 	for {
 		if err == nil {
-			if spec, err = s.target.make(ctx, view, o); err == nil {
-				return spec, nil
+			if v, err = s.target.make(ctx, programs, view, o); err == nil {
+				return v, nil
 			}
 		}
 		if ctx.Err() != nil {
-			return spec, err
+			return version{}, err
 		}
 		view.Fail(err)
 		view.Note("waiting for a change of the source")
 		if !s.changed(ctx) {
-			return spec, context.Cause(ctx)
+			return version{}, context.Cause(ctx)
 		}
 		err = s.list(ctx)
 	}
@@ -148,18 +148,17 @@ func (a *application) follow(ctx context.Context) {
 
 // upgrade builds the next version and rolls it over.
 func (a *application) upgrade(ctx context.Context) error {
-	next := &target{pkg: a.target.pkg, file: a.target.file}
-	spec, err := next.make(ctx, a.view, a.options)
-	if err == nil {
-		err = a.deployer.Upgrade(ctx, spec)
-	}
+	next, err := a.target.make(ctx, a.programs, a.view, a.options)
 	if err != nil {
-		next.clean()
+		return err
+	}
+	if err := a.deployer.Upgrade(ctx, next.Spec); err != nil {
+		next.release()
 		return err
 	}
 
-	before := *a.target
-	*a.target = *next
-	before.clean()
+	a.running.release()
+	a.running = next
+	a.cleanPrograms()
 	return nil
 }
