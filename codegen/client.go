@@ -12,6 +12,7 @@ import (
 // Request is one call on its way to another process.
 type Request struct {
 	Method *MethodInfo
+	Index  int    // of the method among those of the component
 	Args   []byte // must not be kept after the call
 	Routed bool   // the shard chooses the replica
 	Shard  uint64
@@ -76,7 +77,7 @@ func (c *Client) Call(ctx context.Context, method int) *Call {
 	call := calls.Get().(*Call)
 	call.ctx, call.client = ctx, c
 	call.Args.errors = c.errors
-	call.request.Method = &c.component.Methods[method]
+	call.request.Method, call.request.Index = &c.component.Methods[method], method
 	return call
 }
 

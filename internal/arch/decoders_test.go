@@ -51,6 +51,7 @@ var decoders = map[string]string{
 	"internal/call.(*session).begin":           "FuzzSession",
 	"internal/call.(*session).handle":          "FuzzSession",
 	"internal/call.(*session).proceed":         "FuzzSession",
+	"internal/call.(*Options).meet":            "FuzzHandshake",
 	"internal/call.greet":                      "FuzzHandshake",
 	"internal/call.newClient":                  "FuzzClient",
 	"internal/call.readHello":                  "FuzzHandshake",

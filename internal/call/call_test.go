@@ -127,7 +127,7 @@ func TestCall(t *testing.T) {
 				return Reply{codegen.StatusAppError, fmt.Appendf(nil, "%x %v %v %v", in.Method[:2], in.Trace, in.Meta, bounded)}
 			}}.lookup,
 		})
-		p := newPool(t, PoolOptions{Conn: Options{Build: "b1", Weavelet: "w1"}}, h)
+		p := newPool(t, PoolOptions{Conn: Options{Deployment: "b1", Weavelet: "w1"}}, h)
 		for _, args := range []string{"", "x", strings.Repeat("y", 64<<10), strings.Repeat("z", 64<<10+1), strings.Repeat("0123456789", 100_000)} {
 			if got := mustCall(t, p, &Request{Method: codegen.Key{1}, Args: []byte(args)}); string(got) != args {
 				t.Fatalf("%d bytes come back as %d", len(args), len(got))
@@ -140,7 +140,7 @@ func TestCall(t *testing.T) {
 		if reply.Status != codegen.StatusAppError || string(reply.Body) != want || err != nil {
 			t.Errorf("%v %q, %v; want %q", reply.Status, reply.Body, err, want)
 		}
-		if peer.Build != "b1" || peer.Weavelet != "w1" || peer.Rights != nil || l.Addr().Network() == "tcp" && peer.Addr == "" {
+		if peer.Deployment != "b1" || peer.Weavelet != "w1" || peer.Rights != nil || l.Addr().Network() == "tcp" && peer.Addr == "" {
 			t.Errorf("peer %+v", peer)
 		}
 		eventually(t, "both ends count the same bytes", func() bool {

@@ -23,7 +23,7 @@ func greet(nc net.Conn, o *Options) (wire.Hello, error) {
 	if lowest != wire.Version || highest != wire.Version {
 		return wire.Hello{}, fmt.Errorf("the peer chose version %d to %d of the protocol, not %d", lowest, highest, wire.Version)
 	}
-	return readHello(nc)
+	return o.meet(nc)
 }
 
 // welcome is the acceptor's handshake. Until the preface has proved good it reads no more than
@@ -40,7 +40,7 @@ func welcome(nc net.Conn, o *Options) (wire.Hello, error) {
 	if _, err := nc.Write(o.hello().Append(b)); err != nil {
 		return wire.Hello{}, err
 	}
-	return readHello(nc)
+	return o.meet(nc)
 }
 
 func readPreface(nc net.Conn) (lowest, highest uint16, err error) {
@@ -55,6 +55,20 @@ func readPreface(nc net.Conn) (lowest, highest uint16, err error) {
 		return 0, 0, fmt.Errorf("no preface: %w", err)
 	}
 	return wire.ParsePreface(b[:])
+}
+
+// meet reads the HELLO of a peer, and refuses one of another deployment: that of a process
+// which has got the address of one that ended, for instance.
+func (o *Options) meet(nc net.Conn) (wire.Hello, error) {
+	h, err := readHello(nc)
+	if err != nil {
+		return h, err
+	}
+	if o.Deployment != "" && h.Deployment != "" && o.Deployment != h.Deployment {
+		return h, fmt.Errorf("the peer %q is of deployment %s, and this process of %s: "+
+			"versions of an application do not call each other", h.Weavelet, h.Deployment, o.Deployment)
+	}
+	return h, nil
 }
 
 // readHello reads exactly the HELLO: what follows it is the connection's reader's.

@@ -22,6 +22,7 @@ type link struct {
 	calls func() int // in flight
 
 	in     atomic.Uint64 // bytes read
+	pings  atomic.Uint64 // of these, the bytes of PING and PONG
 	window inflow        // of the connection; the reading goroutine's
 
 	mu   sync.Mutex
@@ -66,6 +67,7 @@ func (l *link) init(nc net.Conn, o *Options, peer wire.Hello, calls func() int) 
 func (l *link) Read(b []byte) (int, error) {
 	n, err := l.nc.Read(b)
 	l.in.Add(uint64(n))
+	l.watch.wake(l)
 	return n, err
 }
 
@@ -92,10 +94,11 @@ func (l *link) serve(handle func(wire.Frame) error) error {
 func (l *link) dispatch(f wire.Frame, handle func(wire.Frame) error) error {
 	switch f.Type {
 	case wire.TypePing:
-		var b [wire.HeaderSize + 8]byte
-		l.w.sendUrgent(wire.AppendPing(b[:0], wire.TypePong, [8]byte(f.Body)))
+		l.pings.Add(pingSize)
+		l.sendPing(wire.TypePong, [8]byte(f.Body))
 		return nil
 	case wire.TypePong:
+		l.pings.Add(pingSize)
 		return nil // that something came is all that counts
 	case wire.TypeHello:
 		return wire.Violation("HELLO twice")
@@ -127,6 +130,13 @@ func (l *link) sendCredit(call, n uint32) {
 		var b [wire.HeaderSize + 4]byte
 		l.w.sendUrgent(wire.AppendCredit(b[:0], call, n))
 	}
+}
+
+const pingSize = wire.HeaderSize + 8
+
+func (l *link) sendPing(t wire.Type, opaque [8]byte) {
+	var b [pingSize]byte
+	l.w.sendUrgent(wire.AppendPing(b[:0], t, opaque))
 }
 
 // fail ends the link for the first reason that is given. A peer that broke the protocol, or
@@ -171,8 +181,12 @@ var (
 	errStalled = errors.New("the peer takes no data")
 )
 
-// watch looks after a link: often while calls are in flight or data waits to be written, and
-// once in PingIdle otherwise.
+// watch looks after a link: often while calls are in flight, data waits to be written, or something
+// arrives, and once in PingIdle otherwise.
+//
+// A peer is alive if anything comes from it. One that takes what we send may have nothing to say for
+// a long time, and a PING waits behind what it takes. So whoever receives and has nothing to send
+// says PONG of its own accord, and a link may be slow.
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -180,12 +194,13 @@ type watch struct {
 	often   atomic.Bool
 	stopped bool
 
-	in     uint64    // bytes read when last looked at
-	heard  time.Time // when they were first seen
-	pinged time.Time // zero unless a PING is unanswered
-	waits  bool      // data waited to be written when last looked
-	writes int
-	moved  time.Time // when it was first seen to wait since the last write
+	in      uint64    // bytes read when last looked at
+	payload uint64    // of these, the bytes that are neither PING nor PONG
+	heard   time.Time // when in was first seen
+	pinged  time.Time // zero unless a PING is unanswered
+	waits   bool      // data waited to be written when last looked
+	written uint64    // bytes written when last looked
+	moved   time.Time // when it was first seen to wait since something was written
 }
 
 func (w *watch) start(l *link) {
@@ -223,31 +238,37 @@ func (w *watch) after(d time.Duration) {
 
 func (w *watch) look(l *link) {
 	w.mu.Lock()
-	ping, err := w.judge(l, time.Now())
+	say, err := w.judge(l, time.Now())
 	w.mu.Unlock()
-	if ping {
-		var b [wire.HeaderSize + 8]byte
-		l.w.sendUrgent(wire.AppendPing(b[:0], wire.TypePing, [8]byte{}))
+	if say != 0 {
+		l.sendPing(say, [8]byte{})
 	}
 	if err != nil {
 		l.fail(err)
 	}
 }
 
-// judge decides whether to ping or to give up, and when to look again.
-func (w *watch) judge(l *link, now time.Time) (ping bool, err error) {
-	waiting, writes := l.w.waiting()
-	active := waiting || l.calls() > 0
-	late := now.Sub(w.due)
-	if in := l.in.Load(); in != w.in || late > max(time.Second, l.o.PingTimeout/2) {
-		// A timer that fires far too late means that this process stood still, and tells
-		// nothing about the peer.
+// judge decides whether to send a PING or PONG, or to give up, and when to look again.
+func (w *watch) judge(l *link, now time.Time) (say wire.Type, err error) {
+	waiting, written := l.w.progress()
+	in := l.in.Load()
+	payload := in - l.pings.Load()
+	fed := payload != w.payload
+	w.payload = payload
+
+	// A timer that fires far too late means that this process stood still, and tells nothing
+	// about the peer.
+	late := now.Sub(w.due) > max(time.Second, l.o.PingTimeout/2)
+	if in != w.in || late {
 		w.in, w.heard, w.pinged = in, now, time.Time{}
 	}
-	if !w.waits || writes != w.writes || late > max(time.Second, l.o.PingTimeout/2) {
-		w.writes, w.moved = writes, now
+	if !w.waits || written != w.written || late {
+		w.moved = now
 	}
-	w.waits = waiting
+	quiet := written == w.written && !waiting
+	w.waits, w.written = waiting, written
+
+	active := waiting || fed || l.calls() > 0
 	silence := l.o.PingIdle
 	if active {
 		silence = l.o.PingAfter
@@ -255,23 +276,25 @@ func (w *watch) judge(l *link, now time.Time) (ping bool, err error) {
 	next := l.o.PingAfter / 2
 	switch {
 	case w.stopped:
-		return false, nil
+		return 0, nil
 	case waiting && now.Sub(w.moved) >= l.o.WriteTimeout:
-		return false, fmt.Errorf("%w for %v", errStalled, now.Sub(w.moved))
+		return 0, fmt.Errorf("%w for %v", errStalled, now.Sub(w.moved))
 	case !w.pinged.IsZero() && now.Sub(w.pinged) >= l.o.PingTimeout:
-		return false, fmt.Errorf("%w for %v", errSilent, now.Sub(w.heard))
+		return 0, fmt.Errorf("%w for %v", errSilent, now.Sub(w.heard))
 	case !w.pinged.IsZero():
 		next = min(next, l.o.PingTimeout-now.Sub(w.pinged))
 	case now.Sub(w.heard) >= silence:
-		ping, w.pinged = true, now
+		say, w.pinged = wire.TypePing, now
 		next = min(next, l.o.PingTimeout)
+	case fed && quiet:
+		say = wire.TypePong
 	}
-	if active || !w.pinged.IsZero() {
-		w.often.Store(true)
-	} else {
-		w.often.Store(false)
+
+	often := active || !w.pinged.IsZero()
+	w.often.Store(often)
+	if !often {
 		next = max(l.o.PingIdle-now.Sub(w.heard), next)
 	}
 	w.after(next)
-	return ping, nil
+	return say, nil
 }

@@ -9,8 +9,10 @@ import (
 
 // Options are the bounds of one connection. The zero value is the default.
 type Options struct {
-	Build    string // identifies the binary to the peer; default ""
-	Weavelet string // identifies the process to the peer; default ""
+	// Deployment is the version of the application that this process is of. A peer that says
+	// another one is refused. Default "", which goes with any.
+	Deployment string
+	Weavelet   string // names the process to the peer; default ""
 
 	MaxMessage  int // longest message that is taken from the peer; default 100 MiB
 	MaxInFlight int // most calls on a connection; the caller keeps to the lower of both ends' limits; default 1024
@@ -51,7 +53,7 @@ func (o Options) withDefaults() Options {
 
 func (o *Options) hello() wire.Hello {
 	return wire.Hello{
-		Build: o.Build, Weavelet: o.Weavelet, MaxMessage: uint64(o.MaxMessage), MaxInFlight: uint32(o.MaxInFlight),
+		Deployment: o.Deployment, Weavelet: o.Weavelet, MaxMessage: uint64(o.MaxMessage), MaxInFlight: uint32(o.MaxInFlight),
 		Window: uint32(o.Window), CallWindow: uint32(o.CallWindow),
 	}
 }

@@ -25,10 +25,10 @@ const (
 
 // Peer is who calls.
 type Peer struct {
-	Addr     string           // of the connection's other end
-	Build    string           // as it says itself
-	Weavelet string           // as it says itself
-	Rights   *identity.Rights // what Authorize returned; nil, which is no limit, without TLS
+	Addr       string           // of the connection's other end
+	Deployment string           // as it says itself
+	Weavelet   string           // as it says itself
+	Rights     *identity.Rights // what Authorize returned; nil, which is no limit, without TLS
 }
 
 // Handler executes one call. Its ctx ends with the call's deadline, when the caller cancels or
@@ -183,7 +183,7 @@ func (s *Server) identify(ctx context.Context, nc net.Conn, arrival *arrival) (*
 		return nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	peer.Build, peer.Weavelet = hello.Build, hello.Weavelet
+	peer.Deployment, peer.Weavelet = hello.Deployment, hello.Weavelet
 	return newSession(s, nc, peer, hello), nil
 }
 
@@ -230,7 +230,7 @@ func (s *Server) inFlight() (calls, sessions int, unsent bool, changed <-chan st
 	defer s.mu.Unlock()
 	for ss := range s.sessions {
 		calls += ss.inFlight()
-		waiting, _ := ss.w.waiting()
+		waiting, _ := ss.w.progress()
 		unsent = unsent || waiting
 	}
 	return calls, len(s.sessions), unsent, s.changed

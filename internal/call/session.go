@@ -136,12 +136,13 @@ func (ss *session) begin(f wire.Frame) error {
 		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
 	}
 	now := time.Now()
-	p := &part{arrived: now}
-	cost := uint64(len(f.Body))
+	cost, most := uint64(len(f.Body)), uint64(ss.o.MaxMessage)
+	var p *part
 	if f.First() {
+		p = &part{arrived: now}
 		cost = wire.Total(f)
 	}
-	most := uint64(ss.o.MaxMessage)
+
 	switch {
 	case cost > most:
 		ss.refuse(f.Call, textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
@@ -162,7 +163,8 @@ func (ss *session) begin(f wire.Frame) error {
 		p.budget = cost
 		ss.assembling += cost
 	}
-	if f.First() {
+
+	if p != nil {
 		if len(ss.parts) >= 2*ss.o.MaxInFlight {
 			return wire.Violation("too many requests that are not finished")
 		}
@@ -287,11 +289,15 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 	s := c.ss.s
 	s.calls.Add(1)
-	reply := Reply{codegen.StatusPanic, []byte("the handler ended its goroutine")}
+	reply := Reply{Status: codegen.StatusPanic}
+	returned := false
 	defer func() {
 		if p := recover(); p != nil {
 			reply.Body = fmt.Append(nil, p)
 			s.o.Logger.Error("a call panicked", "err", p, "stack", string(debug.Stack()))
+		}
+		if !returned && reply.Body == nil {
+			reply.Body = []byte("the handler ended its goroutine")
 		}
 		c.cancel()
 		s.running.Add(-1)
@@ -307,9 +313,11 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 	handler := s.o.Lookup(in.Peer, in.Method)
 	if handler == nil {
 		reply = textReply(codegen.StatusUnimplemented, "the replica has no method %x", in.Method)
+		returned = true
 		return
 	}
 	reply = handler(ctx, in)
+	returned = true
 }
 
 // answer sends the reply, unless nobody waits for it any more.

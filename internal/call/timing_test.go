@@ -455,14 +455,14 @@ func TestWatchAfterAStop(t *testing.T) {
 		l.init(near, &o, wire.Hello{Window: 1 << 20}, func() int { return 1 })
 		defer l.fail(ErrClosed)
 		now := time.Now()
-		judge := func(after time.Duration) (bool, error) {
+		judge := func(after time.Duration) (wire.Type, error) {
 			l.watch.mu.Lock()
 			defer l.watch.mu.Unlock()
 			l.watch.due = now.Add(after)
 			return l.watch.judge(&l, now.Add(after))
 		}
-		if ping, err := judge(2 * time.Second); !ping || err != nil {
-			t.Fatalf("%v, %v", ping, err)
+		if say, err := judge(2 * time.Second); say != wire.TypePing || err != nil {
+			t.Fatalf("%v, %v", say, err)
 		}
 		l.watch.due = now.Add(3 * time.Second)
 		l.watch.mu.Lock()
@@ -471,11 +471,80 @@ func TestWatchAfterAStop(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after an hour's stop: %v", err)
 		}
-		if ping, err := judge(time.Hour + 2*time.Second); !ping || err != nil {
-			t.Fatalf("%v, %v", ping, err)
+		if say, err := judge(time.Hour + 2*time.Second); say != wire.TypePing || err != nil {
+			t.Fatalf("%v, %v", say, err)
 		}
 		if _, err := judge(time.Hour + 5*time.Second); !errors.Is(err, errSilent) {
 			t.Fatalf("no answer: %v", err)
+		}
+	})
+}
+
+// slowly copies from one end to the other, 2 KB in 100 ms.
+func slowly(to, from net.Conn) {
+	b := make([]byte, 2<<10)
+	for {
+		n, err := from.Read(b)
+		if err == nil {
+			<-time.After(100 * time.Millisecond)
+			_, err = to.Write(b[:n])
+		}
+		if err != nil {
+			to.Close()
+			from.Close()
+			return
+		}
+	}
+}
+
+// TestSlowLink: a link over which bytes flow is not cut, however long a message takes.
+func TestSlowLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet()
+		serveMem(t, n, "a", ServerOptions{Lookup: handlers{1: echo}.lookup})
+		var copies sync.WaitGroup
+		p := newPool(t, PoolOptions{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			nc, err := n.dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			near, far := memPipe(16<<10, "near", "far")
+			copies.Go(func() { slowly(nc, far) })
+			copies.Go(func() { slowly(far, nc) })
+			return near, nil
+		}})
+		p.SetReplicas([]string{"a"})
+
+		start := time.Now()
+		mustCall(t, p, &Request{Method: codegen.Key{1}, Args: make([]byte, 400_000)})
+		within(t, "400 KB there and back", time.Since(start), 38*time.Second, 60*time.Second)
+		if s := p.Stats(); s.Retries != 0 || s.Connections != 1 {
+			t.Errorf("stats %+v", s)
+		}
+		p.Close()
+		copies.Wait()
+	})
+}
+
+// TestOtherDeployment: processes of two deployments do not call each other.
+func TestOtherDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet()
+		var log lines
+		h := serveMem(t, n, "a", ServerOptions{
+			Lookup: handlers{1: echo}.lookup, Logger: log.logger(), Conn: Options{Deployment: "d1", Weavelet: "cart-0"},
+		})
+		for deployment, refused := range map[string]bool{"d1": false, "": false, "d2": true} {
+			p := memPool(t, n, PoolOptions{Conn: Options{Deployment: deployment, Weavelet: "main-0"}}, "a")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := p.Call(ctx, &Request{Method: codegen.Key{1}})
+			cancel()
+			if refused != (err != nil) || refused && !strings.Contains(err.Error(), `"cart-0" is of deployment d1`) {
+				t.Errorf("a caller of deployment %q: %v", deployment, err)
+			}
+		}
+		if h.Stats().Calls != 2 {
+			t.Errorf("%d calls were executed", h.Stats().Calls)
 		}
 	})
 }

@@ -17,6 +17,8 @@ const (
 	smallBlock = 16 << 10  // a buffer up to this size stays with an idle connection
 	blockCap   = blockSize + wire.HeaderSize + wire.MaxBody
 
+	writePiece = 32 << 10 // most bytes in one call of Write
+
 	farewellTime = time.Second // for a last GOAWAY to leave
 )
 
@@ -108,7 +110,6 @@ type writer struct {
 	stalled map[*outgoing]struct{}
 	credit  int64 // of the connection
 	busy    bool  // somebody writes
-	writes  int   // writes done, by which progress is told
 	bytes   uint64
 	err     error
 	last    []byte // GOAWAY to send before closing
@@ -319,11 +320,11 @@ func (w *writer) ready() bool {
 	return w.credit >= h.Cost()
 }
 
-// waiting reports whether something is being written or could be.
-func (w *writer) waiting() (waiting bool, writes int) {
+// progress reports whether something is being written or could be, and how many bytes have been.
+func (w *writer) progress() (waiting bool, written uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.err == nil && (w.busy || w.ready()), w.writes
+	return w.err == nil && (w.busy || w.ready()), w.bytes
 }
 
 // flush makes sure that what is ready gets written. It is called with mu held and returns
@@ -349,13 +350,11 @@ func (w *writer) write(times int) {
 	for ; times != 0 && w.err == nil && w.ready(); times-- {
 		b := w.take()
 		w.mu.Unlock()
-		n, err := w.nc.Write(b)
+		err := w.writeOut(b)
 		if err != nil {
 			w.failed(err)
 		}
 		w.mu.Lock()
-		w.writes++
-		w.bytes += uint64(n)
 		w.recycle(b)
 		w.room.next()
 	}
@@ -366,6 +365,22 @@ func (w *writer) write(times int) {
 	}
 	w.busy = false
 	w.flush(false)
+}
+
+// writeOut writes b in pieces, after each of which it is seen that the peer takes something. It is
+// called without mu.
+func (w *writer) writeOut(b []byte) error {
+	for len(b) > 0 {
+		n, err := w.nc.Write(b[:min(len(b), writePiece)])
+		w.mu.Lock()
+		w.bytes += uint64(n)
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // take returns what to write next: what is urgent, a block of the queue, and a chunk of the

@@ -3,6 +3,7 @@ package weavelet
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type edge struct {
 	here   atomic.Pointer[any] // the callee, once it is here and both are ready
 	stats  []*methodCounters   // of remote calls, by method
 	locals []*methodCounters   // of local ones; nil if they are not counted
+	spans  []string            // names, by method
 }
 
 func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
@@ -28,7 +30,8 @@ func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
 		return nil, err
 	}
 	e := &edge{w: w, from: from, to: to, remote: remote}
-	for _, m := range to.Methods {
+	for i, m := range to.Methods {
+		e.spans = append(e.spans, spanName(to, &to.Methods[i]))
 		key := methodKey{caller: from.component.Info.Name, component: to.Info.Name, method: m.Name, remote: true}
 		e.stats = append(e.stats, w.stats.counters(key))
 		if w.countLocal {
@@ -44,7 +47,7 @@ func (e *edge) client() *codegen.Client {
 	var observer codegen.Observer
 	if e.w.share != nil {
 		observer.Share = func(method int, copies func() []any) {
-			e.w.share(e.spanName(&e.to.Methods[method]), copies)
+			e.w.share(e.spans[method], copies)
 		}
 	}
 	if e.locals != nil {
@@ -174,18 +177,66 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	status codegen.Status, body []byte, err error) {
 	defer e.from.waitFor(e.to.Info.Name)()
 	begin := time.Now()
-	ctx, span := e.w.tracer.Start(ctx, e.spanName(r.Method), trace.Client)
+	ctx, span := e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
 	status, body, err = e.remote.call(ctx, r)
 	span.Finish(spanError(status, err))
 
 	failed := err != nil || status != codegen.StatusOK
-	e.counters(r.Method).record(time.Since(begin), len(r.Args), len(body), failed)
+	e.stats[r.Index].record(time.Since(begin), len(r.Args), len(body), failed)
 	return status, body, err
 }
 
-// Stream implements codegen.Target.
+// Stream implements codegen.Target. A stream is one call, from the request to its last element.
 func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
-	return e.remote.stream(ctx, r)
+	defer e.from.waitFor(e.to.Info.Name)()
+	s := &edgeStream{counters: e.stats[r.Index], began: time.Now(), sent: len(r.Args)}
+	ctx, s.span = e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
+	inner, err := e.remote.stream(ctx, r)
+	if err != nil {
+		s.end(err)
+		return nil, err
+	}
+
+	s.Receiver = inner
+	return s, nil
+}
+
+// edgeStream is a stream that is traced and counted.
+type edgeStream struct {
+	codegen.Receiver
+	counters       *methodCounters
+	span           *trace.Span
+	began          time.Time
+	sent, received int // bytes
+	ended          bool
+}
+
+var _ codegen.Receiver = (*edgeStream)(nil)
+
+func (s *edgeStream) Recv() ([]byte, error) {
+	elem, err := s.Receiver.Recv()
+	s.received += len(elem)
+	if err == io.EOF {
+		s.end(nil)
+	} else if err != nil {
+		s.end(err)
+	}
+	return elem, err
+}
+
+// Close ends the stream. That its reader has had enough is no error.
+func (s *edgeStream) Close() error {
+	s.end(nil)
+	return s.Receiver.Close()
+}
+
+func (s *edgeStream) end(err error) {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.span.Finish(err)
+	s.counters.record(time.Since(s.began), s.sent, s.received, err != nil)
 }
 
 // Panicked implements codegen.Target.
@@ -198,17 +249,8 @@ func (w *Weavelet) panicked(c *codegen.Component, m *codegen.MethodInfo, thrown 
 		"method", m.Name, "panic", fmt.Sprint(thrown), "stack", string(stack))
 }
 
-func (e *edge) counters(m *codegen.MethodInfo) *methodCounters {
-	for i := range e.to.Methods {
-		if &e.to.Methods[i] == m {
-			return e.stats[i]
-		}
-	}
-	return nil
-}
-
-func (e *edge) spanName(m *codegen.MethodInfo) string {
-	return name.Short(e.to.Info.Name) + "." + m.Name
+func spanName(c *codegen.Component, m *codegen.MethodInfo) string {
+	return name.Short(c.Info.Name) + "." + m.Name
 }
 
 func spanError(status codegen.Status, err error) error {
@@ -218,7 +260,7 @@ func spanError(status codegen.Status, err error) error {
 	case status == codegen.StatusPanic:
 		return codegen.ErrPanic
 	case status != codegen.StatusOK:
-		return fmt.Errorf("status %d", status)
+		return fmt.Errorf("the call ended with %v", status)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -622,5 +623,65 @@ func TestLocalMetrics(t *testing.T) {
 	}
 	if calls, _, _ := count(false); calls != 0 {
 		t.Errorf("%d calls are counted without being asked for", calls)
+	}
+}
+
+// TestStreamsAreCounted: a stream to another process is one call in metrics and traces, however it
+// ends.
+func TestStreamsAreCounted(t *testing.T) {
+	var spans []*trace.Span
+	exported := make(chan []*trace.Span, 10)
+	w := newWorld(t, map[string]*behaviour{"A": {count: func(_ context.Context, n int) iter.Seq2[int, error] {
+		return func(yield func(int, error) bool) {
+			for i := range n {
+				if !yield(i, nil) {
+					return
+				}
+			}
+			if n == 0 {
+				panic("none")
+			}
+		}
+	}}})
+	app := w.local(LocalOptions{Encoded: true, Trace: trace.Options{
+		Every:  trace.Always,
+		Export: func(_ context.Context, batch []*trace.Span) error { exported <- batch; return nil },
+	}})
+	if err := app.Start(t.Context(), "t/p/A"); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, n := range []int{3, 1000, 0} {
+		for v := range client[a](t, app).Count(t.Context(), n) {
+			if v == 10 {
+				break
+			}
+		}
+	}
+	values := map[string]float64{}
+	for _, m := range app.stats.snapshot() {
+		if slices.Contains(m.Labels, metrics.Label{Name: "remote", Value: "true"}) {
+			values[m.Name] = m.Value
+		}
+	}
+	if values["divisi_method_count"] != 3 || values["divisi_method_error_count"] != 1 || values["divisi_method_bytes_reply"] == 0 {
+		t.Errorf("metrics %v", values)
+	}
+
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	app.tracer.Serve(ctx)
+	close(exported)
+	failed := 0
+	for batch := range exported {
+		spans = append(spans, batch...)
+	}
+	for _, s := range spans {
+		if s.Kind == trace.Client && s.Status == trace.Failed {
+			failed++
+		}
+	}
+	if len(spans) != 3 || failed != 1 {
+		t.Errorf("%d spans, %d of them failed", len(spans), failed)
 	}
 }

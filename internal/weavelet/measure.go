@@ -29,7 +29,7 @@ func (c *control) GetMetrics(context.Context, *protos.GetMetricsRequest) (
 	defer c.measures.mu.Unlock()
 
 	update := &protos.MetricUpdate{}
-	for _, m := range append(metrics.Snapshot(), c.w.stats.snapshot()...) {
+	for _, m := range slices.Concat(metrics.Snapshot(), c.w.stats.snapshot(), c.transport()) {
 		value := &protos.MetricValue{Id: m.ID, Value: m.Value, Counts: m.Counts}
 		before, known := c.measures.sent[m.ID]
 		if known && same(before, value) {

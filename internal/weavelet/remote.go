@@ -1,10 +1,13 @@
 package weavelet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -110,6 +113,7 @@ func (n *remoteNetwork) connect(_ *Weavelet, c *codegen.Component) (remote, erro
 			}
 			return call.Dial(ctx, address, n.credentials.client(c.Info.Name))
 		},
+		Conn:   n.connection(),
 		Logger: n.logger,
 	})
 	r := newRoute(c, pool)
@@ -141,7 +145,8 @@ func (n *remoteNetwork) activate(ctx context.Context, c *codegen.Component) {
 // server accepts calls from other weavelets.
 func (n *remoteNetwork) server(w *Weavelet) *call.Server {
 	options := call.ServerOptions{
-		Lookup: w.lookupMethod(methods(w.app.Registry)),
+		Lookup: w.lookupMethod(),
+		Conn:   n.connection(),
 		Logger: n.logger,
 	}
 	if n.credentials != nil {
@@ -157,4 +162,16 @@ func (n *remoteNetwork) route(component string) (*route, bool) {
 	defer n.mu.Unlock()
 	r, ok := n.routes[component]
 	return r, ok
+}
+
+// connection says who this weavelet is to those that it calls and that call it.
+func (n *remoteNetwork) connection() call.Options {
+	return call.Options{Deployment: n.info.DeploymentId, Weavelet: cmp.Or(n.info.Name, n.info.Id)}
+}
+
+// all returns the routes to all components that this weavelet calls.
+func (n *remoteNetwork) all() []*route {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.routes))
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call"
-	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/metadata"
 )
@@ -15,22 +14,28 @@ import (
 type served struct {
 	component *codegen.Component
 	method    *codegen.MethodInfo
+	span      string // the name of its spans
+	handler   call.Handler
 }
 
 // methods returns the methods of all components in the binary by their keys.
-func methods(r *codegen.Registry) map[codegen.Key]served {
-	m := map[codegen.Key]served{}
-	for _, c := range r.Components {
+func (w *Weavelet) methods() map[codegen.Key]*served {
+	all := map[codegen.Key]*served{}
+	for _, c := range w.app.Registry.Components {
 		for i := range c.Methods {
-			m[c.Methods[i].Key] = served{c, &c.Methods[i]}
+			m := &c.Methods[i]
+			s := &served{component: c, method: m, span: spanName(c, m)}
+			s.handler = func(ctx context.Context, in *call.Incoming) call.Reply { return w.serveCall(ctx, s, in) }
+			all[m.Key] = s
 		}
 	}
-	return m
+	return all
 }
 
 // lookupMethod is the server's way to components. A peer that was verified may call what its
 // rights allow; any other may call all.
-func (w *Weavelet) lookupMethod(table map[codegen.Key]served) func(call.Peer, codegen.Key) call.Handler {
+func (w *Weavelet) lookupMethod() func(call.Peer, codegen.Key) call.Handler {
+	table := w.methods()
 	return func(peer call.Peer, key codegen.Key) call.Handler {
 		s, ok := table[key]
 		if !ok {
@@ -42,14 +47,12 @@ func (w *Weavelet) lookupMethod(table map[codegen.Key]served) func(call.Peer, co
 				return call.Reply{Status: codegen.StatusUnimplemented, Body: []byte(text)}
 			}
 		}
-		return func(ctx context.Context, in *call.Incoming) call.Reply {
-			return w.serveCall(ctx, s, in)
-		}
+		return s.handler
 	}
 }
 
 // serveCall executes one call.
-func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) call.Reply {
+func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) call.Reply {
 	p, ok := w.lookup(s.component.Info.Name)
 	if !ok || !p.started() || p.init.err != nil {
 		// Somebody has been told of this replica too early. The caller goes elsewhere, or comes again.
@@ -62,7 +65,7 @@ func (w *Weavelet) serveCall(ctx context.Context, s served, in *call.Incoming) c
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}
 	ctx = w.tracer.NewContext(ctx, in.Trace)
-	ctx, span := w.tracer.Start(ctx, name.Short(s.component.Info.Name)+"."+s.method.Name, trace.Server)
+	ctx, span := w.tracer.Start(ctx, s.span, trace.Server)
 	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
 		in.Args, codegen.Hooks{
 			Send: in.Send,

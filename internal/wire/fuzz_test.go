@@ -69,7 +69,7 @@ func decodeBody(t *testing.T, f Frame) {
 }
 
 func FuzzHello(f *testing.F) {
-	for _, h := range []Hello{{MaxInFlight: 1, Window: MinWindow, CallWindow: MinWindow}, {Build: "b", Weavelet: "w", MaxInFlight: 9, Window: 1 << 20, CallWindow: 1 << 20, Features: 1}} {
+	for _, h := range []Hello{{MaxInFlight: 1, Window: MinWindow, CallWindow: MinWindow}, {Deployment: "b", Weavelet: "w", MaxInFlight: 9, Window: 1 << 20, CallWindow: 1 << 20, Features: 1}} {
 		f.Add(h.Append(nil)[HeaderSize:])
 	}
 	f.Add([]byte{3, 0, 4, 0, 0, 0, 0, 0})

@@ -37,7 +37,7 @@ func goldens(t testing.TB) map[string][]byte {
 	return map[string][]byte{
 		"preface": AppendPreface(nil, 1, 3),
 		"hello": Hello{
-			Build: "b1", Weavelet: "w7", MaxMessage: 100 << 20, MaxInFlight: 1024, Window: 4 << 20, CallWindow: 256 << 10,
+			Deployment: "b1", Weavelet: "w7", MaxMessage: 100 << 20, MaxInFlight: 1024, Window: 4 << 20, CallWindow: 256 << 10,
 		}.Append(nil),
 		"bind": AppendBind(nil, 5, goldenKey),
 		"request": frame(Header{Call: 0x00100001, Code: 5, Type: TypeRequest, Flags: FlagIdempotent, Aux: 1563},

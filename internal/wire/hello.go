@@ -45,7 +45,7 @@ func ParsePreface(b []byte) (lowest, highest uint16, err error) {
 // Hello is what the two ends of a connection tell each other first. An element that the peer
 // does not send has its default.
 type Hello struct {
-	Build       string // identifies the binary
+	Deployment  string // the version of the application
 	Weavelet    string // identifies the process
 	MaxMessage  uint64 // longest message this end takes; default DefaultMaxMessage
 	MaxInFlight uint32 // most calls this end takes at a time; default DefaultMaxInFlight
@@ -64,7 +64,7 @@ const (
 
 // Elements of a HELLO: u16 tag, u16 length, value.
 const (
-	tagBuild       = 1 // text
+	tagDeployment  = 1 // text
 	tagMaxMessage  = 2 // u64
 	tagMaxInFlight = 3 // u32
 	tagWindows     = 4 // u32 of the connection, u32 of a stream or chunked message
@@ -86,7 +86,7 @@ func (h Hello) Append(b []byte) []byte {
 		}
 	}
 	fixed := func(tag, size uint16) { b = le.AppendUint16(le.AppendUint16(b, tag), size) }
-	text(tagBuild, h.Build)
+	text(tagDeployment, h.Deployment)
 	fixed(tagMaxMessage, 8)
 	b = le.AppendUint64(b, h.MaxMessage)
 	fixed(tagMaxInFlight, 4)
@@ -128,8 +128,8 @@ func ParseHello(body []byte) (Hello, error) {
 		}
 		seen[tag] = true
 		switch tag {
-		case tagBuild:
-			h.Build = string(v)
+		case tagDeployment:
+			h.Deployment = string(v)
 		case tagMaxMessage:
 			h.MaxMessage = le.Uint64(v)
 		case tagMaxInFlight:

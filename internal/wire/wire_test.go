@@ -117,7 +117,7 @@ func TestPreface(t *testing.T) {
 
 func TestHello(t *testing.T) {
 	want := Hello{
-		Build: "build", Weavelet: "weavelet", MaxMessage: 1 << 40, MaxInFlight: 7,
+		Deployment: "build", Weavelet: "weavelet", MaxMessage: 1 << 40, MaxInFlight: 7,
 		Window: MinWindow, CallWindow: 1<<32 - 1, Features: 5,
 	}
 	got, err := ParseHello(want.Append(nil)[HeaderSize:])
@@ -128,7 +128,7 @@ func TestHello(t *testing.T) {
 	if want := (Hello{MaxMessage: 100 << 20, MaxInFlight: 1024, Window: 4 << 20, CallWindow: 256 << 10}); got != want || err != nil {
 		t.Errorf("unknown elements: %+v, %v", got, err)
 	}
-	long := Hello{Build: strings.Repeat("x", 5000), Weavelet: strings.Repeat("x", 5000), MaxInFlight: 1, Window: MinWindow, CallWindow: MinWindow}
+	long := Hello{Deployment: strings.Repeat("x", 5000), Weavelet: strings.Repeat("x", 5000), MaxInFlight: 1, Window: MinWindow, CallWindow: MinWindow}
 	if got, err := NewReader(bytes.NewReader(long.Append(nil))).Next(); err != nil || len(got.Body) > MaxHello {
 		t.Errorf("long texts: %d bytes, %v", len(got.Body), err)
 	}
