@@ -7,7 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -22,6 +22,8 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
@@ -67,15 +69,24 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 	if err != nil {
 		t.Fatal(err)
 	}
-	launcher := &launcher{
-		t: t, ready: make(chan *weavelet.Weavelet, 1), done: make(chan struct{}),
-		app:     weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()},
-		fakes:   fakes,
-		sockets: map[string]*os.File{},
+	dir := runtimeDir(t)
+	k, err := keeper.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	spec := testSpec(t, registry, binary, conf, inTest(registry, body, fakes))
-	d, err := deployer.New(spec, launcher, deployer.Options{
-		RuntimeDir: runtimeDir(t),
+	defer showLogs(t, k)
+
+	here := inTest(registry, body, fakes)
+	launcher := &launcher{
+		Launcher: launch.NewLauncher(k),
+		ready:    make(chan *weavelet.Weavelet, 1),
+		done:     make(chan struct{}),
+		app:      weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()},
+		fakes:    fakes,
+		names:    listeners(registry, here),
+	}
+	d, err := deployer.New(testSpec(t, registry, binary, conf, here), launcher, deployer.Options{
+		RuntimeDir: dir,
 		HandleLog:  func(e *protos.LogEntry) { fmt.Fprintln(t.Output(), e.Level, e.Msg) },
 	})
 	if err != nil {
@@ -113,6 +124,31 @@ func runtimeDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// showLogs ends a keeper, and shows what its processes have printed and logged.
+func showLogs(t testing.TB, k *keeper.Keeper) {
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(k.LogDir(), "*"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Output().Write(text)
+	}
+}
+
+// listeners returns the names of the listeners of components.
+func listeners(registry *codegen.Registry, components []string) (names []string) {
+	for _, component := range components {
+		if c, ok := registry.Find(component); ok {
+			names = append(names, c.Info.Listeners...)
+		}
+	}
+	return names
 }
 
 // inTest returns the names of the components that run in the test's process.
@@ -175,36 +211,40 @@ func arguments(t testing.TB) []string {
 	return []string{"-test.run=" + pattern}
 }
 
-// launcher starts the processes of a test. It implements deployer.Launcher.
+// launcher runs the test's group in the test's own process. All others are processes, as those of
+// every deployment. It is a [deployer.Launcher].
 type launcher struct {
-	t     testing.TB
+	deployer.Launcher
 	app   weavelet.Application
 	fakes map[string]any
-	ready chan *weavelet.Weavelet // gets the weavelet in the test's own process
+	names []string                // of the listeners in the test's own process
+	ready chan *weavelet.Weavelet // gets the weavelet there
 	done  chan struct{}           // closed when the body has returned
 
-	mu      sync.Mutex // guards what follows
-	sockets map[string]*os.File
+	mu      sync.Mutex // guards sockets
+	sockets []inherit.Socket
 }
 
 func (l *launcher) Listen(name, address string) (string, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", err
+	if !slices.Contains(l.names, name) {
+		return l.Launcher.Listen(name, address)
 	}
-	defer listener.Close()
-	file, err := socketOf(listener.(*net.TCPListener))
+
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sockets[name] = file
-	l.t.Cleanup(func() { file.Close() })
+	l.sockets = append(l.sockets, inherit.Socket{Name: name, Listener: listener})
 	return listener.Addr().String(), nil
 }
 
 func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
+	if !strings.HasPrefix(launch.Name, testGroup+"-") {
+		return l.Launcher.Launch(launch)
+	}
+
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return deployer.Process{}, err
@@ -213,31 +253,18 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	process := deployer.Process{In: in, Out: out}
-	if strings.HasPrefix(launch.Name, testGroup+"-") {
-		process.Pid = os.Getpid()
-		process.Signal = func(os.Signal) error { return nil } // it ends by itself
-		process.Exited, err = l.embed(theirIn, theirOut, launch.Sockets)
-		return process, err
-	}
-	err = l.start(&process, launch, theirIn, theirOut)
-	return process, errors.Join(err, theirIn.Close(), theirOut.Close())
+	return deployer.Process{
+		Pid: os.Getpid(), In: in, Out: out,
+		Exited: l.embed(theirIn, theirOut),
+		Signal: func(os.Signal) error { return nil }, // it ends by itself
+	}, nil
 }
 
 // embed runs the weavelet in the test's own process.
-func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitStatus, error) {
-	files := inherit.Files{In: in, Out: out}
-	for _, name := range names {
-		l.mu.Lock()
-		file := l.sockets[name]
-		l.mu.Unlock()
-		socket, err := net.FileListener(file)
-		if err != nil {
-			return nil, err
-		}
-		files.Sockets = append(files.Sockets, inherit.Socket{Name: name, Listener: socket})
-	}
-	exited := make(chan control.ExitStatus, 1)
+func (l *launcher) embed(in, out *os.File) <-chan control.ExitStatus {
+	l.mu.Lock()
+	files := inherit.Files{In: in, Out: out, Sockets: l.sockets}
+	l.mu.Unlock()
 	body := func(ctx context.Context, w *weavelet.Weavelet) error {
 		l.ready <- w
 		select {
@@ -246,43 +273,16 @@ func (l *launcher) embed(in, out *os.File, names []string) (<-chan control.ExitS
 		}
 		return nil
 	}
+
+	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		exit := control.ExitStatus{Text: "the test has ended"}
-		if err := weavelet.Embed(context.Background(), l.app, weavelet.Embedding{
-			Files: files, Body: body, Fakes: l.fakes,
-		}); err != nil {
+		embedding := weavelet.Embedding{Files: files, Body: body, Fakes: l.fakes}
+		if err := weavelet.Embed(context.Background(), l.app, embedding); err != nil {
 			exit = control.ExitStatus{Code: 1, Text: err.Error()}
 		}
 		exit.Time = time.Now()
 		exited <- exit
 	}()
-	return exited, nil
-}
-
-// start runs the test's binary again.
-func (l *launcher) start(process *deployer.Process, launch deployer.Launch, in, out *os.File) error {
-	cmd := exec.Command(launch.Binary, launch.Args...)
-	cmd.Stdout, cmd.Stderr = l.t.Output(), l.t.Output()
-	cmd.WaitDelay = time.Second
-	l.mu.Lock()
-	for _, name := range launch.Sockets {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, l.sockets[name])
-	}
-	l.mu.Unlock()
-	cmd.ExtraFiles = append(cmd.ExtraFiles, in, out)
-	cmd.Env = inherit.Environment(append(os.Environ(), launch.Env...), launch.Sockets,
-		[]string{inherit.ToWeavelet, inherit.ToEnvelope})
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-
-	exited := make(chan control.ExitStatus, 1)
-	go func() {
-		cmd.Wait()
-		exited <- control.ExitStatus{
-			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
-		}
-	}()
-	process.Pid, process.Exited, process.Signal = cmd.Process.Pid, exited, cmd.Process.Signal
-	return nil
+	return exited
 }
