@@ -11,7 +11,6 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
-	"github.com/divisi-go/divisi/internal/name"
 )
 
 // runSingle runs all of the application in this process.
@@ -30,7 +29,7 @@ func runSingle(ctx context.Context, app Application, files inherit.Files) error 
 		Files:  files,
 		Name:   cmp.Or(conf.Name, filepath.Base(os.Args[0])),
 		Config: conf,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &textOptions)),
+		Logger: slog.New(newConsole(os.Stderr)),
 	}
 	bridge := bridgeOf(ctx)
 	if name := tracingWanted(); name != "" && bridge == nil {
@@ -55,18 +54,6 @@ func runSingle(ctx context.Context, app Application, files inherit.Files) error 
 		return err
 	}
 	return w.body(ctx, main, w.drainLocal)
-}
-
-// textOptions are for the logs of an application that runs alone: all levels, as under a deployer,
-// and short names of components, because people read them.
-var textOptions = slog.HandlerOptions{
-	Level: slog.LevelDebug,
-	ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if a.Key == "component" && len(groups) == 0 {
-			a.Value = slog.StringValue(name.Short(a.Value.String()))
-		}
-		return a
-	},
 }
 
 // tracingWanted returns the name of the environment variable, of those that OpenTelemetry knows,
