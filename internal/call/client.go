@@ -43,6 +43,12 @@ type slot struct {
 }
 
 // client is the caller's end of a connection to one replica.
+//
+// Invariants, whenever mu is free:
+//   - inFlight is the number of slots that hold a call, and at most limit;
+//   - a call whose slot has been given back gets no answer any more, and its outcome is set by whoever
+//     gave the slot back;
+//   - a method has an index only once its BIND is in the queue.
 type client struct {
 	link
 	addr string
@@ -221,7 +227,8 @@ func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 		p.finish(textReply(codegen.StatusBadArgs, "%v", err), nil)
 		return nil
 	}
-	if h.Flags = flags; r.Idempotent {
+	h.Flags = flags
+	if r.Idempotent {
 		h.Flags |= wire.FlagIdempotent
 	}
 	size := len(head) - wire.HeaderSize + len(r.Args)

@@ -59,6 +59,12 @@ func (o PoolOptions) withDefaults() PoolOptions {
 
 // Pool balances calls over replicas, each behind one connection that is made when it is first
 // wanted. Its methods may be called from any goroutine.
+//
+// Invariants, whenever mu is free:
+//   - replicas are sorted by address, and each address is there once;
+//   - a replica has a connection only if that is among conns and the replica has not been removed;
+//   - a replica's inFlight is the number of attempts that have acquired and not released it;
+//   - changed is closed whenever a call that found no replica should look again.
 type Pool struct {
 	o      PoolOptions
 	ctx    context.Context // ends with Close

@@ -60,7 +60,8 @@ func (r *refusals) add(host, what string, err error) {
 		r.peers[host] = p
 	}
 	say, unsaid := now.Sub(p.since) >= refusalEvery, p.unsaid
-	if p.unsaid++; say {
+	p.unsaid++
+	if say {
 		p.since, p.unsaid = now, 0
 	}
 	r.mu.Unlock()

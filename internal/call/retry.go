@@ -155,7 +155,8 @@ func (a *attempts) retriable(reply Reply, err error) bool {
 // again waits for as long as it takes before the next attempt does more good than harm. It
 // returns errGaveUp if there is to be none.
 func (a *attempts) again(rep *replica, reply Reply, err error) error {
-	if a.last = err; err == nil {
+	a.last = err
+	if err == nil {
 		a.last = fmt.Errorf("%s answers %v", rep.addr, reply.Status)
 	}
 	e, ok := errors.AsType[*Error](err)

@@ -353,7 +353,8 @@ func (c *incomingCall) leave() bool {
 	defer c.ss.mu.Unlock()
 	c.ss.active--
 	wanted := !c.gone
-	if c.gone = true; wanted {
+	c.gone = true
+	if wanted {
 		delete(c.ss.calls, c.id)
 	}
 	return wanted

@@ -93,6 +93,13 @@ func (o *outgoing) finish(err error) {
 // writer sends the frames of one connection. Senders append them to its queue; one goroutine
 // at a time, sometimes a sender, writes what everybody has appended (flat combining). Messages
 // in chunks take turns, and whole frames overtake them between any two chunks.
+//
+// Invariants, whenever mu is free:
+//   - queued is the number of bytes in urgent and blocks;
+//   - if something can be written and err is nil, busy is set and somebody writes it;
+//   - a message that needs credit and is not gone is in turns, or, if its call lacks credit for its
+//     next frame, in stalled and in its outflow;
+//   - once err is set it stays, and turns, stalled, blocks and urgent are empty.
 type writer struct {
 	nc     net.Conn
 	limit  int
