@@ -69,6 +69,7 @@ var decoders = map[string]string{
 	"internal/control.(*Number).UnmarshalJSON": "FuzzNumber",
 	"internal/event.(*Record).UnmarshalJSON":   "FuzzRecord",
 	"internal/event.decode":                    "FuzzRecord",
+	"internal/keeper.parseStat":                "FuzzStat",
 	"internal/keeper.(*output).read":           "FuzzRead",
 	"internal/keeper.records":                  "FuzzJournal",
 	"internal/keeper.(*journal).shorten":       "FuzzJournal",

@@ -27,6 +27,7 @@ type attempt struct {
 	end     context.CancelFunc
 	signals chan os.Signal // asked for, also before the process is there
 	asking  chan struct{}  // has an element when a question is due
+	looking chan struct{}  // has an element when somebody is to look what the process does
 	routes  *mailbox
 
 	certificates certificates
@@ -39,6 +40,7 @@ func newAttempt(r *replica, run int, info *protos.EnvelopeInfo) *attempt {
 		// A life has one Terminate and one Destroy, and giveUp may add another.
 		signals: make(chan os.Signal, 4),
 		asking:  make(chan struct{}, 1),
+		looking: make(chan struct{}, 1),
 		routes:  newMailbox(),
 
 		certificates: r.set.certificates,
@@ -57,6 +59,14 @@ func (a *attempt) signal(s os.Signal) {
 func (a *attempt) ask() {
 	select {
 	case a.asking <- struct{}{}:
+	default:
+	}
+}
+
+// look has somebody look whether the process works, since it has not answered. It does not wait.
+func (a *attempt) look() {
+	select {
+	case a.looking <- struct{}{}:
 	default:
 	}
 }
@@ -102,8 +112,17 @@ func (a *attempt) start(launch Launch, components []string) {
 
 // accompany sends the process the signals that it is to have, until it ends.
 func (a *attempt) accompany(process Process) {
+	var used time.Duration
 	for {
 		select {
+		case <-a.looking:
+			e := lifecycle.Unheard
+			before := used
+			used = cpuTime(process)
+			if used > before {
+				e = lifecycle.Working
+			}
+			a.tell(func(r *replica) { r.step(e) })
 		case s := <-a.signals:
 			// A process that has just ended is the only reason to fail, and is noticed here.
 			_ = process.Signal(s)
@@ -115,6 +134,19 @@ func (a *attempt) accompany(process Process) {
 			return
 		}
 	}
+}
+
+// cpuTime returns how long the processors have worked for a process, 0 if nobody knows.
+func cpuTime(p Process) time.Duration {
+	if p.CPU == nil {
+		return 0
+	}
+	used, err := p.CPU()
+	if err != nil {
+		return 0
+	}
+
+	return used
 }
 
 // endTime is how long a process that is of no use may take to end by itself.

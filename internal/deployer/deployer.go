@@ -61,6 +61,9 @@ type Process struct {
 
 	// Signal sends a signal to the process and its children. One that has ended is an error.
 	Signal func(os.Signal) error
+
+	// CPU returns how long the processors have worked for the process; nil if nobody knows.
+	CPU func() (time.Duration, error)
 }
 
 // Launcher starts and holds processes. Its methods may wait, and are called on goroutines of their

@@ -38,6 +38,7 @@ type replica struct {
 	env     *envelope.Envelope
 	address string
 	heard   bool     // since the last pulse
+	sick    bool     // it has said that it is deadlocked
 	why     []string // why it is not ready, as it said last
 	done    bool     // its main program has returned
 	leaving *leaving // nil unless somebody else has asked it to end
@@ -97,18 +98,22 @@ func (r *replica) perform(a lifecycle.Action) {
 // pulse comes once a second: a process that has not answered since the last one is unheard, any
 // other is asked again.
 func (r *replica) pulse() {
-	if r.heard {
+	switch {
+	case !r.life.Runs():
+	case r.heard:
 		r.heard = false
 		r.attempt.ask()
-		return
+	case r.sick:
+		r.step(lifecycle.Unheard)
+	default:
+		r.attempt.look()
 	}
-
-	r.step(lifecycle.Unheard)
 }
 
 // health takes an answer, or what the process says of its health without being asked.
 func (r *replica) health(reply *protos.GetHealthReply) {
-	if reply.Status != protos.HealthStatus_HEALTHY {
+	r.sick = reply.Status != protos.HealthStatus_HEALTHY
+	if r.sick {
 		return // as if it had said nothing
 	}
 
@@ -231,7 +236,7 @@ func (r *replica) exited(exit control.ExitStatus) {
 	})
 
 	r.pid, r.env, r.address = 0, nil, ""
-	r.heard, r.why, r.done, r.leaving = false, nil, false, nil
+	r.heard, r.sick, r.why, r.done, r.leaving = false, false, nil, false, nil
 	r.step(e)
 	r.set.perform(r.set.placement.Gone(r.id))
 }

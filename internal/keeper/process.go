@@ -105,6 +105,7 @@ func (k *Keeper) accompany(p *process, stdout, stderr *os.File) *Process {
 		Name: p.name, Pid: p.pid, Started: started, Exited: exited,
 		Lost:   file.lost.Load,
 		Signal: func(s syscall.Signal) error { return k.signal(p, s) },
+		CPU:    func() (time.Duration, error) { return cpuTime(p.pid) },
 	}
 }
 

@@ -72,6 +72,10 @@ type Process struct {
 	// Signal sends a signal to the process and its children. One that has ended is an error,
 	// os.ErrProcessDone.
 	Signal func(syscall.Signal) error
+
+	// CPU returns how long the processors have worked for the process, in steps of 10 ms. It is an
+	// error where that is not known.
+	CPU func() (time.Duration, error)
 }
 
 // ExitRecord is how a process of any keeper of a folder ended.

@@ -85,6 +85,7 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 			}
 			return p.Signal(number)
 		},
+		CPU: p.CPU,
 	}, nil
 }
 

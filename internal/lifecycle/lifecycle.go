@@ -48,6 +48,11 @@ const (
 	// silence by themselves, too; this is for those that have not called yet.
 	silentTime = 3 * time.Second
 
+	// overworked is how many times the time to hang a process may work without an answer: machines
+	// are overloaded, and processes do not have the time that they would need. They keep their calls
+	// meanwhile, for others will be no better off.
+	overworked = 10
+
 	// servedBackoff bounds the wait of a process that was ready. One request that ends its process
 	// must not keep others waiting for long, however often it comes.
 	servedBackoff = time.Second
@@ -105,6 +110,7 @@ const (
 	Answered Event = "answered" // it answered, and is ready
 	Busy     Event = "busy"     // it answered, and is not ready: a sign of life, too
 	Unheard  Event = "unheard"  // another [Question] has passed without an answer, while its supervisor ran
+	Working  Event = "working"  // the same, but it is at work: perhaps it has had no time to answer
 	Leave    Event = "leave"    // it wants to end, because somebody else has asked it to
 	Exited   Event = "exited"   // it ended, by itself or by a signal, whatever its exit code
 	Finished Event = "finished" // it ended because its program has done all that it had to do
@@ -148,6 +154,7 @@ type Process struct {
 	failures int           // in a row, for the wait
 	window   []time.Time   // of the failures to become ready that count
 	silence  time.Duration // since its last answer, as far as its supervisor ran
+	worked   time.Duration // since its last answer, without one, at work
 	heard    bool          // it has answered since it was started
 	served   bool          // it has been ready since it was started
 	again    bool          // while it drains and stops: it starts again, for nobody here asked
@@ -169,6 +176,11 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 		return p.answered(e == Answered, now)
 	case Unheard:
 		return p.unheard(now)
+	case Working:
+		p.worked += Question
+		if p.worked > overworked*p.policy().HungTime {
+			return p.unheard(now)
+		}
 	case Leave:
 		return p.leave(now)
 	case Exited, Finished:
@@ -214,14 +226,15 @@ func (p *Process) enter(s State, now time.Time, wake time.Duration) {
 }
 
 func (p *Process) spawn(now time.Time) []Action {
-	p.silence, p.heard, p.served, p.again = 0, false, false, false
+	p.silence, p.worked = 0, 0
+	p.heard, p.served, p.again = false, false, false
 	p.enter(Starting, now, p.policy().StartTime)
 	return []Action{Spawn}
 }
 
 // answered takes a sign of life, however late it comes.
 func (p *Process) answered(ready bool, now time.Time) []Action {
-	p.silence, p.heard = 0, true
+	p.silence, p.worked, p.heard = 0, 0, true
 
 	switch p.State {
 	case Starting, NotReady, Silent:

@@ -166,9 +166,9 @@ func (w *world) outside() {
 		w.wanted = false
 		w.forget()
 		w.step(e)
-	case Answered, Busy, Unheard, Leave:
+	case Answered, Busy, Unheard, Working, Leave:
 		if w.alive {
-			if e == Busy || e == Unheard || e == Leave {
+			if e == Busy || e == Unheard || e == Working || e == Leave {
 				w.forget()
 			}
 			w.step(e)
