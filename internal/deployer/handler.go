@@ -26,7 +26,7 @@ var errEnded = errors.New("the process has ended")
 func (h *handler) inSet(ctx context.Context, f func(s *set, r *replica) error) error {
 	err := errEnded
 	failed := h.a.d.do(ctx, func() {
-		if h.a.r.attempt == h.a {
+		if h.a.r.attempt == h.a && h.a.r.env != nil {
 			err = f(h.a.r.set, h.a.r)
 		}
 	})

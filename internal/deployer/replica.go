@@ -112,6 +112,10 @@ func (r *replica) pulse() {
 
 // health takes an answer, or what the process says of its health without being asked.
 func (r *replica) health(reply *protos.GetHealthReply) {
+	if r.env == nil {
+		return // the answer comes after the end
+	}
+
 	r.sick = reply.Status != protos.HealthStatus_HEALTHY
 	if r.sick {
 		return // as if it had said nothing
