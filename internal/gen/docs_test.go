@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 const docFile = "../../docs/generate.md"
@@ -25,16 +25,16 @@ func TestRefusalsInDocument(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("\n| id | what is wrong | the way out |\n|---|---|---|\n")
 	cell := strings.NewReplacer(filepath.Join(s.dir, "refusals")+string(filepath.Separator), "", "|", `\|`, caseModule+"/refusals/", "example.com/")
-	for _, rule := range check.Rules[1:] {
-		for _, p := range s.problems("refusals/" + rule.ID) {
-			if p.Rule.ID != rule.ID {
+	for _, entry := range rule.Table[1:] {
+		for _, p := range s.problems("refusals/" + entry.ID) {
+			if p.Rule.ID != entry.ID {
 				continue
 			}
 			what := p.What
-			if rule.Warning {
+			if entry.Warning {
 				what = "(warning) " + what
 			}
-			fmt.Fprintf(&table, "| %s | %s | %s |\n", rule.ID, cell.Replace(what), cell.Replace(p.Fix))
+			fmt.Fprintf(&table, "| %s | %s | %s |\n", entry.ID, cell.Replace(what), cell.Replace(p.Fix))
 			break
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/divisi-go/divisi/internal/gen/check"
 	"github.com/divisi-go/divisi/internal/gen/emit"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/rule"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // Options say what to generate. The zero value generates the package in the working directory.
@@ -94,9 +96,9 @@ type file struct {
 }
 
 // generate returns the generated files of packages.
-func generate(pkgs []*load.Package) (files []file, warnings []*check.Problem, err error) {
+func generate(pkgs []*load.Package) (files []file, warnings []*rule.Problem, err error) {
 	pkgs = slices.DeleteFunc(pkgs, func(p *load.Package) bool {
-		return p.Path == check.Root || p.Dir == "" // the root's one component is written by hand
+		return p.Path == shape.Root || p.Dir == "" // the root's one component is written by hand
 	})
 	var results []*check.Result
 	var refused []error

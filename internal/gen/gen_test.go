@@ -19,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/internal/gen/check"
 	"github.com/divisi-go/divisi/internal/gen/emit"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 var update = flag.Bool("update", false, "write what the tests expect to their files; "+
@@ -232,10 +233,10 @@ func emitted(t *testing.T, r *check.Result) []byte {
 }
 
 // problems returns everything that is wrong with a case.
-func (s *space) problems(name string) []*check.Problem {
+func (s *space) problems(name string) []*rule.Problem {
 	var pkgs []*load.Package
 	var results []*check.Result
-	var problems []*check.Problem
+	var problems []*rule.Problem
 	for _, i := range s.byCase[name] {
 		pkgs = append(pkgs, s.pkgs[i])
 		results = append(results, s.results[i])
@@ -247,16 +248,16 @@ func (s *space) problems(name string) []*check.Problem {
 
 func TestRefusals(t *testing.T) {
 	s := loadCases(t)
-	for _, rule := range check.Rules[1:] {
-		name := "refusals/" + rule.ID
-		t.Run(rule.ID, func(t *testing.T) {
+	for _, entry := range rule.Table[1:] {
+		name := "refusals/" + entry.ID
+		t.Run(entry.ID, func(t *testing.T) {
 			if len(s.byCase[name]) == 0 {
-				t.Fatalf("the rule %s has no case in testdata/%s.txtar", rule.ID, name)
+				t.Fatalf("the rule %s has no case in testdata/%s.txtar", entry.ID, name)
 			}
 			var got bytes.Buffer
 			problems, found := s.problems(name), false
 			for _, p := range problems {
-				found = found || p.Rule.ID == rule.ID
+				found = found || p.Rule.ID == entry.ID
 				line := strings.ReplaceAll(p.Error(), filepath.Join(s.dir, name)+string(filepath.Separator), "")
 				fmt.Fprintln(&got, line)
 			}

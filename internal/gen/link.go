@@ -10,18 +10,19 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/gen/check"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 // unlinked returns warnings about components that programs among the packages use and do not
 // hold. Packages that were not loaded are known by their generated files.
-func unlinked(pkgs []*load.Package, results []*check.Result) []*check.Problem {
+func unlinked(pkgs []*load.Package, results []*check.Result) []*rule.Problem {
 	infos := map[string][]codegen.Info{}
 	for i, r := range results {
 		for _, comp := range r.Components {
 			infos[pkgs[i].Path] = append(infos[pkgs[i].Path], comp.Info)
 		}
 	}
-	var problems []*check.Problem
+	var problems []*rule.Problem
 	for i, r := range results {
 		main := false
 		for _, comp := range r.Components {

@@ -3,6 +3,9 @@ package check
 import (
 	"go/ast"
 	"go/types"
+
+	"github.com/divisi-go/divisi/internal/gen/rule"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // causes finds the mistakes with components because of which a package may not compile. What the
@@ -38,7 +41,7 @@ func (c *checker) run(call *ast.CallExpr) {
 		return
 	}
 	f, ok := c.pkg.Info.Uses[sel.Sel].(*types.Func)
-	if !ok || f.FullName() != Root+".Run" {
+	if !ok || f.FullName() != shape.Root+".Run" {
 		return
 	}
 	body, ok := c.pkg.Info.TypeOf(call.Args[1]).(*types.Signature)
@@ -51,7 +54,7 @@ func (c *checker) run(call *ast.CallExpr) {
 	}
 	s, ok := ptr.Elem().Underlying().(*types.Struct)
 	if ok && !embeds(s, "Implements") {
-		c.refuse(call.Args[1].Pos(), ruleMainEmbedding, c.typeString(ptr.Elem()))
+		c.refuse(call.Args[1].Pos(), rule.MainEmbedding, c.typeString(ptr.Elem()))
 	}
 }
 

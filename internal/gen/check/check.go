@@ -13,21 +13,20 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/rule"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 	"github.com/divisi-go/divisi/internal/name"
 )
-
-// Root is the path of the package that applications import.
-const Root = "github.com/divisi-go/divisi"
 
 // Package is what a generated file is made of.
 type Package struct {
 	Types      *types.Package
 	Source     *load.Package
-	Constraint string       // under which it is built, as a //go:build line has it; "" if always
-	Components []*Component // sorted by name
-	Sentinels  []*types.Var // package-level errors of this and other packages
-	ErrorTypes []*Shape     // errors that can cross processes
-	Marshals   []*Shape     // structs that get methods for other packages' generated code
+	Constraint string         // under which it is built, as a //go:build line has it; "" if always
+	Components []*Component   // sorted by name
+	Sentinels  []*types.Var   // package-level errors of this and other packages
+	ErrorTypes []*shape.Shape // errors that can cross processes
+	Marshals   []*shape.Shape // structs that get methods for other packages' generated code
 }
 
 // Component is one implementation.
@@ -65,10 +64,10 @@ type Interface struct {
 // checker checks one package.
 type checker struct {
 	pkg        *load.Package
-	shapes     *shapes
+	shapes     *shape.Set
 	docs       *docs
 	directives *directives
-	problems   []*Problem
+	problems   []*rule.Problem
 	interfaces map[string]*Interface
 	result     *Package
 }
@@ -77,14 +76,14 @@ type checker struct {
 type Result struct {
 	*Package
 	Interfaces map[*Component]*Interface
-	Problems   []*Problem
+	Problems   []*rule.Problem
 }
 
 // Check checks a package.
 func Check(pkg *load.Package) *Result {
 	c := &checker{
 		pkg:        pkg,
-		shapes:     &shapes{pkg: pkg.Types},
+		shapes:     shape.NewSet(pkg.Types),
 		docs:       newDocs(pkg),
 		interfaces: map[string]*Interface{},
 		result:     &Package{Types: pkg.Types, Source: pkg},
@@ -111,7 +110,7 @@ func Check(pkg *load.Package) *Result {
 	for _, comp := range c.result.Components {
 		r.Interfaces[comp] = c.methods(comp)
 		if n := len(comp.Info.Text()); n > codegen.MaxInfo {
-			c.refuse(comp.pos, ruleDescription, comp.Impl.Obj().Name(), n, codegen.MaxInfo)
+			c.refuse(comp.pos, rule.Description, comp.Impl.Obj().Name(), n, codegen.MaxInfo)
 		}
 	}
 	c.directives.complain(c)
@@ -121,15 +120,15 @@ func Check(pkg *load.Package) *Result {
 		c.errors()
 	}
 
-	slices.SortStableFunc(c.problems, func(a, b *Problem) int {
+	slices.SortStableFunc(c.problems, func(a, b *rule.Problem) int {
 		return cmp.Or(strings.Compare(a.Pos.Filename, b.Pos.Filename), a.Pos.Line-b.Pos.Line)
 	})
 	r.Problems = c.problems
 	return r
 }
 
-func (c *checker) refuse(pos token.Pos, r rule, args ...any) {
-	c.problems = append(c.problems, newProblem(load.Position(c.pkg.Fset, pos), r, args...))
+func (c *checker) refuse(pos token.Pos, broken rule.Rule, args ...any) {
+	c.problems = append(c.problems, broken.At(load.Position(c.pkg.Fset, pos), args...))
 }
 
 // eachStruct calls f for the structs that are declared at the top level.
@@ -167,7 +166,7 @@ func (c *checker) component(
 
 	pos := s.Field(at).Pos()
 	if impl.TypeParams().Len() > 0 {
-		c.refuse(spec.Pos(), ruleImplGeneric, name)
+		c.refuse(spec.Pos(), rule.ImplGeneric, name)
 		return nil
 	}
 	iface, _ := rootArg(s.Field(at).Type(), "Implements")
@@ -177,7 +176,7 @@ func (c *checker) component(
 
 	comp := &Component{Iface: iface, Impl: impl, pos: pos}
 	comp.Info.Impl = c.pkg.Path + "/" + name
-	comp.Info.Main = isRoot(iface, "Main")
+	comp.Info.Main = shape.IsRoot(iface, "Main")
 	comp.Info.Name = c.variant(componentName(iface), s, at, name)
 	missing, wrong := types.MissingMethod(types.NewPointer(impl), iface.Underlying().(*types.Interface), true)
 	if missing != nil {
@@ -186,7 +185,7 @@ func (c *checker) component(
 			what = fmt.Sprintf("wrong type for method %s, want %s",
 				missing.Name(), c.typeString(missing.Type()))
 		}
-		c.refuse(spec.Pos(), ruleImplMissing, name, c.typeString(iface), what)
+		c.refuse(spec.Pos(), rule.ImplMissing, name, c.typeString(iface), what)
 	}
 
 	c.fields(comp, s)
@@ -205,10 +204,10 @@ func (c *checker) embedding(s *types.Struct, name string) (at int, ok bool) {
 		switch {
 		case arg == nil:
 		case !f.Embedded() || pointer:
-			c.refuse(f.Pos(), ruleImplementsField, name, c.typeString(arg))
+			c.refuse(f.Pos(), rule.ImplementsField, name, c.typeString(arg))
 			ok = false
 		case at >= 0:
-			c.refuse(f.Pos(), ruleImplementsTwice, name)
+			c.refuse(f.Pos(), rule.ImplementsTwice, name)
 			ok = false
 		default:
 			at = i
@@ -221,17 +220,17 @@ func (c *checker) embedding(s *types.Struct, name string) (at int, ok bool) {
 func (c *checker) componentInterface(iface types.Type, pos token.Pos, impl string) bool {
 	text := c.typeString(iface)
 	if _, ok := iface.Underlying().(*types.Interface); !ok {
-		c.refuse(pos, ruleImplementsNotInterface, impl, text)
+		c.refuse(pos, rule.ImplementsNotInterface, impl, text)
 		return false
 	}
 	named, ok := types.Unalias(iface).(*types.Named)
 	switch {
-	case !ok && !isRoot(iface, "Main"):
-		c.refuse(pos, ruleImplementsUnnamed, impl)
+	case !ok && !shape.IsRoot(iface, "Main"):
+		c.refuse(pos, rule.ImplementsUnnamed, impl)
 	case ok && named.TypeArgs().Len() > 0:
-		c.refuse(pos, ruleImplementsGeneric, impl, text)
+		c.refuse(pos, rule.ImplementsGeneric, impl, text)
 	case ok && named.Obj().Pkg() != c.pkg.Types && !named.Obj().Exported():
-		c.refuse(pos, ruleImplementsUnexported, impl, c.typeString(named))
+		c.refuse(pos, rule.ImplementsUnexported, impl, c.typeString(named))
 	default:
 		return true
 	}
@@ -243,7 +242,7 @@ func (c *checker) stray(s *types.Struct, name string) {
 	for f := range s.Fields() {
 		for _, what := range []string{"WithConfig", "WithRouter"} {
 			if arg, _ := rootArg(f.Type(), what); arg != nil && f.Embedded() {
-				c.refuse(f.Pos(), ruleStray, name, what)
+				c.refuse(f.Pos(), rule.Stray, name, what)
 			}
 		}
 	}
@@ -256,7 +255,7 @@ func (c *checker) fields(comp *Component, s *types.Struct) {
 		owner := comp.Impl.Obj().Name() + "." + f.Name()
 		what, pointer := filled(f.Type())
 		if pointer {
-			c.refuse(f.Pos(), ruleFieldPointer, owner, c.typeString(f.Type()))
+			c.refuse(f.Pos(), rule.FieldPointer, owner, c.typeString(f.Type()))
 			continue
 		}
 		if what == "" {
@@ -270,7 +269,7 @@ func (c *checker) fields(comp *Component, s *types.Struct) {
 		if arg, _ := rootArg(f.Type(), "WithRouter"); arg != nil && f.Embedded() {
 			comp.Router, comp.Info.Routed = arg, true
 		}
-		if isRoot(f.Type(), "Listener") {
+		if shape.IsRoot(f.Type(), "Listener") {
 			listener := cmp.Or(c.tag(s, i, owner), name.Listener(f.Name()))
 			comp.Listen = append(comp.Listen, Listener{listener, owner, f.Pos()})
 			comp.Info.Listeners = append(comp.Info.Listeners, listener)
@@ -292,14 +291,14 @@ func (c *checker) reference(iface types.Type, pos token.Pos, owner string) bool 
 	named, ok := types.Unalias(iface).(*types.Named)
 	_, isInterface := iface.Underlying().(*types.Interface)
 	switch {
-	case isRoot(iface, "Main"):
-		c.refuse(pos, ruleRefMain, owner)
+	case shape.IsRoot(iface, "Main"):
+		c.refuse(pos, rule.RefMain, owner)
 	case !isInterface:
-		c.refuse(pos, ruleRefNotInterface, owner, c.typeString(iface))
+		c.refuse(pos, rule.RefNotInterface, owner, c.typeString(iface))
 	case !ok:
-		c.refuse(pos, ruleRefUnnamed, owner)
+		c.refuse(pos, rule.RefUnnamed, owner)
 	case named.TypeArgs().Len() > 0:
-		c.refuse(pos, ruleRefGeneric, owner, c.typeString(iface))
+		c.refuse(pos, rule.RefGeneric, owner, c.typeString(iface))
 	default:
 		return true
 	}
@@ -318,7 +317,7 @@ func filled(t types.Type) (string, bool) {
 	if pointer {
 		t = ptr.Elem()
 	}
-	if isRoot(t, "Listener") {
+	if shape.IsRoot(t, "Listener") {
 		return "Listener", pointer
 	}
 	return "", false
@@ -330,7 +329,7 @@ func (c *checker) nested(f *types.Var, owner string) {
 		return
 	}
 	if what := holds(f.Type(), map[types.Type]bool{}); what != "" {
-		c.refuse(f.Pos(), ruleFieldNested, owner, "divisi."+what, c.typeString(f.Type()))
+		c.refuse(f.Pos(), rule.FieldNested, owner, "divisi."+what, c.typeString(f.Type()))
 	}
 }
 
@@ -382,8 +381,8 @@ func (c *checker) lifecycle(comp *Component) {
 		if _, ok := own.(*types.Func); ok {
 			continue
 		}
-		if got := bare(f.Signature()); got != want {
-			c.refuse(f.Pos(), ruleLifecycle, comp.Impl.Obj().Name(), name, got)
+		if got := shape.Bare(f.Signature()); got != want {
+			c.refuse(f.Pos(), rule.Lifecycle, comp.Impl.Obj().Name(), name, got)
 		}
 	}
 }
@@ -393,15 +392,15 @@ func (c *checker) clashes() {
 	listeners := map[string]Listener{}
 	for i, comp := range c.result.Components {
 		if i > 0 && c.result.Components[i-1].Info.Name == comp.Info.Name {
-			before, rule := c.result.Components[i-1], ruleImplTwice
+			before, broken := c.result.Components[i-1], rule.ImplTwice
 			if comp.Info.Main {
-				rule = ruleMainTwice
+				broken = rule.MainTwice
 			}
-			c.refuse(comp.pos, rule, before.Impl.Obj().Name(), comp.Impl.Obj().Name(), comp.Info.Name)
+			c.refuse(comp.pos, broken, before.Impl.Obj().Name(), comp.Impl.Obj().Name(), comp.Info.Name)
 		}
 		for _, lis := range comp.Listen {
 			if before, ok := listeners[lis.Name]; ok {
-				c.refuse(lis.pos, ruleListenerTwice, lis.Name, before.field, lis.field)
+				c.refuse(lis.pos, rule.ListenerTwice, lis.Name, before.field, lis.field)
 				continue
 			}
 			listeners[lis.Name] = lis
@@ -421,17 +420,11 @@ func (c *checker) typeString(t types.Type) string {
 
 // componentName returns the name of a component with an interface.
 func componentName(iface types.Type) string {
-	if isRoot(iface, "Main") {
-		return Root + "/Main"
+	if shape.IsRoot(iface, "Main") {
+		return shape.Root + "/Main"
 	}
 	obj := types.Unalias(iface).(*types.Named).Obj()
 	return obj.Pkg().Path() + "/" + obj.Name()
-}
-
-// isRoot reports whether a type is the root package's type with a name, or an alias of it.
-func isRoot(t types.Type, name string) bool {
-	named, ok := types.Unalias(t).(*types.Named)
-	return ok && fullName(named.Obj()) == Root+"."+name
 }
 
 // rootArg returns T if a type is the root package's generic type with a name, or a pointer to it.
@@ -439,7 +432,7 @@ func rootArg(t types.Type, name string) (arg types.Type, pointer bool) {
 	if ptr, ok := types.Unalias(t).(*types.Pointer); ok {
 		t, pointer = ptr.Elem(), true
 	}
-	if !isRoot(t, name) {
+	if !shape.IsRoot(t, name) {
 		return nil, false
 	}
 	args := types.Unalias(t).(*types.Named).TypeArgs()

@@ -2,6 +2,8 @@ package check
 
 import (
 	"go/types"
+
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 // constraint finds out when the generated file can be built: only together with what it is about.
@@ -14,7 +16,7 @@ func (c *checker) constraint() {
 			return
 		}
 		if condition != c.result.Constraint {
-			c.refuse(obj.Pos(), ruleConstraint,
+			c.refuse(obj.Pos(), rule.Constraint,
 				obj.Name(), builtText(condition), first.Name(), builtText(c.result.Constraint))
 		}
 	}

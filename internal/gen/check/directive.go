@@ -3,6 +3,8 @@ package check
 import (
 	"go/ast"
 	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 // directivePrefix begins comments that tell the generator something.
@@ -76,9 +78,9 @@ func (d *directives) complain(c *checker) {
 		}
 		name := directive(comment)
 		if place, ok := directivePlaces[name]; ok {
-			c.refuse(comment.Pos(), ruleDirectiveMisplaced, directivePrefix+name, place)
+			c.refuse(comment.Pos(), rule.DirectiveMisplaced, directivePrefix+name, place)
 		} else {
-			c.refuse(comment.Pos(), ruleDirectiveUnknown, directivePrefix+name)
+			c.refuse(comment.Pos(), rule.DirectiveUnknown, directivePrefix+name)
 		}
 	}
 }

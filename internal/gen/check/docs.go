@@ -7,6 +7,8 @@ import (
 	"iter"
 
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/rule"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // docs knows what source says about methods of interfaces that types do not: which are shared, and
@@ -157,7 +159,7 @@ func (d *docs) method(iface types.Type, method string) about {
 		if s.err != nil {
 			a.unread, a.err = obj, s.err
 		}
-		a.notRetriable = a.notRetriable || d.marked[fullName(obj)+"."+method]
+		a.notRetriable = a.notRetriable || d.marked[shape.FullName(obj)+"."+method]
 		a.shared = a.shared || d.sharedIn(typeName{obj.Pkg().Path(), obj.Name()}, method)
 	}
 	return a
@@ -190,8 +192,8 @@ func (d *docs) sharedIn(t typeName, method string) bool {
 func (d *docs) collectMarks(file *ast.File, pkg *types.Package) {
 	isMark := func(t ast.Expr) bool {
 		name, ok := d.named(file, pkg.Path(), t)
-		dot := d.importedAs(file, ".") == Root
-		return ok && name.name == "NotRetriable" && (name.path == Root || dot)
+		dot := d.importedAs(file, ".") == shape.Root
+		return ok && name.name == "NotRetriable" && (name.path == shape.Root || dot)
 	}
 	for _, expr := range markedExprs(file, isMark) {
 		sel, ok := ast.Unparen(expr).(*ast.SelectorExpr)
@@ -205,7 +207,7 @@ func (d *docs) collectMarks(file *ast.File, pkg *types.Package) {
 		full := name.path + "." + name.name
 		if alias, ok := pkg.Scope().Lookup(name.name).(*types.TypeName); ok && name.path == pkg.Path() {
 			if target, ok := types.Unalias(alias.Type()).(*types.Named); ok {
-				full = fullName(target.Obj())
+				full = shape.FullName(target.Obj())
 			}
 		}
 		d.marked[full+"."+sel.Sel.Name] = true
@@ -234,16 +236,16 @@ func markedExprs(file *ast.File, pick func(ast.Expr) bool) []ast.Expr {
 func (c *checker) notRetriableMarks() {
 	for _, file := range c.pkg.Syntax {
 		for _, expr := range markedExprs(file, func(t ast.Expr) bool {
-			return isRoot(c.pkg.Info.TypeOf(t), "NotRetriable")
+			return shape.IsRoot(c.pkg.Info.TypeOf(t), "NotRetriable")
 		}) {
 			sel, _ := ast.Unparen(expr).(*ast.SelectorExpr)
 			selection := c.pkg.Info.Selections[sel]
 			if selection == nil || selection.Kind() != types.MethodExpr || !types.IsInterface(selection.Recv()) {
-				c.refuse(expr.Pos(), ruleNotRetriable, types.ExprString(expr))
+				c.refuse(expr.Pos(), rule.NotRetriable, types.ExprString(expr))
 				continue
 			}
 			if named, ok := types.Unalias(selection.Recv()).(*types.Named); ok {
-				c.docs.marked[fullName(named.Obj())+"."+sel.Sel.Name] = true
+				c.docs.marked[shape.FullName(named.Obj())+"."+sel.Sel.Name] = true
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package check
 import (
 	"go/types"
 	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // sqlPath is the package whose errors are registered in packages that import it.
@@ -27,7 +29,9 @@ func (c *checker) errors() {
 }
 
 // known reports whether the runtime knows a package's errors without being told.
-func known(path string) bool { return path == Root || strings.HasPrefix(path, Root+"/codegen") }
+func known(path string) bool {
+	return path == shape.Root || strings.HasPrefix(path, shape.Root+"/codegen")
+}
 
 func (c *checker) errorsOf(p *types.Package, withTypes bool) {
 	for _, name := range p.Scope().Names() {
@@ -64,11 +68,11 @@ func (c *checker) errorType(obj *types.TypeName) {
 	if !types.Implements(ptr, iface) {
 		return
 	}
-	if _, bad := c.shapes.of(ptr).bad(); bad != nil {
+	if _, bad := c.shapes.Of(ptr).Unfit(); bad != nil {
 		return
 	}
-	if _, bad := c.shapes.of(named).bad(); bad == nil && types.Implements(named, iface) {
-		c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(named))
+	if _, bad := c.shapes.Of(named).Unfit(); bad == nil && types.Implements(named, iface) {
+		c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.Of(named))
 	}
-	c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.of(ptr))
+	c.result.ErrorTypes = append(c.result.ErrorTypes, c.shapes.Of(ptr))
 }

@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/gen/rule"
 )
 
 // Cycles returns a warning for each group of components that refer to each other, with one
 // cycle in it.
-func Cycles(results []*Result) []*Problem {
+func Cycles(results []*Result) []*rule.Problem {
 	comps := map[string]*Component{}
 	var names []string
 	for _, r := range results {
@@ -25,7 +26,7 @@ func Cycles(results []*Result) []*Problem {
 		}
 	}
 	slices.Sort(names)
-	var problems []*Problem
+	var problems []*rule.Problem
 	seen := map[string]bool{}
 	for _, name := range names {
 		cycle := cycleThrough(name, comps)
@@ -39,7 +40,7 @@ func Cycles(results []*Result) []*Problem {
 		}
 		comp := comps[name]
 		pos := comp.refs[slices.Index(comp.Info.Refs, cycle[1])].pos
-		problems = append(problems, newProblem(pos, ruleCycle, strings.Join(words, " -> ")))
+		problems = append(problems, rule.Cycle.At(pos, strings.Join(words, " -> ")))
 	}
 	return problems
 }
@@ -81,12 +82,12 @@ func shortName(name string) string {
 // Unlinked returns a warning for each component that a program uses and does not hold. The
 // program is that of the package r with a main component; linked are the components of packages
 // that it imports. The advice comes from the results of all packages.
-func Unlinked(r *Result, linked []codegen.Info, results []*Result) []*Problem {
+func Unlinked(r *Result, linked []codegen.Info, results []*Result) []*rule.Problem {
 	refs := map[string][]string{}
 	for _, info := range linked {
 		refs[info.Name] = info.Refs
 	}
-	var problems []*Problem
+	var problems []*rule.Problem
 	seen := map[string]bool{}
 	var visit func(pos token.Position, user, name string)
 	visit = func(pos token.Position, user, name string) {
@@ -96,7 +97,7 @@ func Unlinked(r *Result, linked []codegen.Info, results []*Result) []*Problem {
 		seen[name] = true
 		next, ok := refs[name]
 		if !ok {
-			problems = append(problems, newProblem(pos, ruleNotLinked,
+			problems = append(problems, rule.NotLinked.At(pos,
 				shortName(user), name, advice(name, r, results)))
 			return
 		}

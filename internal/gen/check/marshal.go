@@ -3,78 +3,22 @@ package check
 import (
 	"go/ast"
 	"go/types"
+
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // marshals finds the structs that embed AutoMarshal and have something that generated code of
 // other packages cannot see: they get methods that it can call instead.
 func (c *checker) marshals() {
 	c.eachStruct(func(spec *ast.TypeSpec, _ *ast.CommentGroup, named *types.Named) {
-		if !hasMethods(named) {
+		if !shape.HasMethods(named) {
 			return
 		}
-		s := c.shapes.of(named)
-		if way, bad := s.bad(); bad != nil {
-			c.refuse(spec.Pos(), bad.rule, named.Obj().Name()+way, c.typeString(bad.Type))
+		s := c.shapes.Of(named)
+		if way, bad := s.Unfit(); bad != nil {
+			c.refuse(spec.Pos(), bad.Rule, named.Obj().Name()+way, c.typeString(bad.Type))
 			return
 		}
 		c.result.Marshals = append(c.result.Marshals, s)
 	})
-}
-
-// hasMethods reports whether a type is encoded by methods that are generated in its package. It
-// has to be the same from wherever it is asked.
-func hasMethods(named *types.Named) bool {
-	u, ok := named.Underlying().(*types.Struct)
-	if !ok || !named.Obj().Exported() || named.TypeParams().Len() > 0 {
-		return false
-	}
-	auto, hides := false, false
-	for f := range u.Fields() {
-		switch {
-		case isRoot(f.Type(), "AutoMarshal"):
-			auto = auto || f.Embedded()
-		case f.Name() != "_":
-			hides = hides || !f.Exported() || hidden(f.Type())
-		}
-	}
-	return auto && hides
-}
-
-// hidden reports whether a type has names in it that its package does not export.
-func hidden(t types.Type) bool {
-	switch t := t.(type) {
-	case *types.Alias:
-		if unexported(t.Obj()) {
-			return hidden(t.Rhs()) // which can be written instead
-		}
-		return hiddenArgs(t.TypeArgs())
-	case *types.Named:
-		return unexported(t.Obj()) || hiddenArgs(t.TypeArgs())
-	case *types.Pointer:
-		return hidden(t.Elem())
-	case *types.Slice:
-		return hidden(t.Elem())
-	case *types.Array:
-		return hidden(t.Elem())
-	case *types.Map:
-		return hidden(t.Key()) || hidden(t.Elem())
-	case *types.Struct:
-		for f := range t.Fields() {
-			if f.Name() != "_" && (!f.Exported() || hidden(f.Type())) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func unexported(obj *types.TypeName) bool { return obj.Pkg() != nil && !obj.Exported() }
-
-func hiddenArgs(args *types.TypeList) bool {
-	for arg := range args.Types() {
-		if hidden(arg) {
-			return true
-		}
-	}
-	return false
 }

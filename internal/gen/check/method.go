@@ -4,16 +4,19 @@ import (
 	"fmt"
 	"go/types"
 	"strings"
+
+	"github.com/divisi-go/divisi/internal/gen/rule"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // Method is a method of a component interface.
 type Method struct {
 	Name         string
-	Args         []*Shape // after the context
-	Variadic     bool     // the last argument is
-	Results      []*Shape // before the error
-	Stream       *Shape   // what a stream yields, nil for a call
-	Signature    string   // in the words of the package, for messages
+	Args         []*shape.Shape // after the context
+	Variadic     bool           // the last argument is
+	Results      []*shape.Shape // before the error
+	Stream       *shape.Shape   // what a stream yields, nil for a call
+	Signature    string         // in the words of the package, for messages
 	Type         *types.Signature
 	NotRetriable bool
 	Shared       bool             // arguments and results of local calls are not copied
@@ -55,13 +58,13 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 		pos = comp.pos // an own line helps more than one of a dependency
 	}
 	if !f.Exported() {
-		c.refuse(pos, ruleMethodUnexported, f.Name(), name)
+		c.refuse(pos, rule.MethodUnexported, f.Name(), name)
 		return nil
 	}
 
 	said := c.docs.method(comp.Iface, f.Name())
 	if said.err != nil {
-		c.refuse(comp.pos, ruleSource, c.typeString(said.unread.Type()), f.Name(), said.err)
+		c.refuse(comp.pos, rule.Source, c.typeString(said.unread.Type()), f.Name(), said.err)
 		return nil
 	}
 	sig := f.Signature()
@@ -77,7 +80,7 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 				do = "move it there"
 			}
 		}
-		c.refuse(pos, ruleMethodContext, f.Name(), name, do)
+		c.refuse(pos, rule.MethodContext, f.Name(), name, do)
 		return nil
 	}
 	before := len(c.problems)
@@ -89,9 +92,9 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 	case elem != nil:
 		m.Stream = c.value(f, types.NewVar(pos, nil, "", elem), "element", comp)
 	case last >= 0 && isStreamLike(results):
-		c.refuse(pos, ruleMethodStream, f.Name(), name, c.typeString(results))
+		c.refuse(pos, rule.MethodStream, f.Name(), name, c.typeString(results))
 	case last < 0 || !isError(results.At(last).Type()):
-		c.refuse(pos, ruleMethodError, f.Name(), name)
+		c.refuse(pos, rule.MethodError, f.Name(), name)
 	default:
 		for i := range last {
 			m.Results = append(m.Results, c.value(f, results.At(i), fmt.Sprintf("r%d", i), comp))
@@ -100,7 +103,7 @@ func (c *checker) method(comp *Component, f *types.Func) *Method {
 	if len(c.problems) > before {
 		return nil
 	}
-	m.Layout = layout(m)
+	m.Layout = shape.Layout(m.Args, m.Results, m.Stream)
 	return m
 }
 
@@ -109,9 +112,9 @@ func isContext(v *types.Var) bool {
 }
 
 // value returns the shape of an argument or result, and refuses it if it cannot be encoded.
-func (c *checker) value(f *types.Func, v *types.Var, word string, comp *Component) *Shape {
-	s := c.shapes.of(v.Type())
-	if way, bad := s.bad(); bad != nil {
+func (c *checker) value(f *types.Func, v *types.Var, word string, comp *Component) *shape.Shape {
+	s := c.shapes.Of(v.Type())
+	if way, bad := s.Unfit(); bad != nil {
 		pos := v.Pos()
 		if f.Pkg() != c.pkg.Types || !pos.IsValid() {
 			pos = comp.pos
@@ -120,7 +123,7 @@ func (c *checker) value(f *types.Func, v *types.Var, word string, comp *Componen
 			word = v.Name()
 		}
 		what := fmt.Sprintf("%s.%s: %s%s", c.typeString(comp.Iface), f.Name(), word, way)
-		c.refuse(pos, bad.rule, what, c.typeString(bad.Type))
+		c.refuse(pos, bad.Rule, what, c.typeString(bad.Type))
 	}
 	return s
 }
@@ -149,7 +152,7 @@ func isStreamLike(results *types.Tuple) bool {
 
 func seq(t types.Type) *types.Named {
 	named, ok := types.Unalias(t).(*types.Named)
-	if !ok || !strings.HasPrefix(fullName(named.Obj()), "iter.Seq") {
+	if !ok || !strings.HasPrefix(shape.FullName(named.Obj()), "iter.Seq") {
 		return nil
 	}
 	return named
@@ -167,8 +170,8 @@ func (c *checker) router(comp *Component, i *Interface) {
 	if ok {
 		_, ok = named.Underlying().(*types.Struct)
 	}
-	if !ok || c.shapes.unnameable(comp.Router) != 0 {
-		c.refuse(comp.pos, ruleRouterType, impl, c.typeString(comp.Router))
+	if !ok || c.shapes.Unnameable(comp.Router) != 0 {
+		c.refuse(comp.pos, rule.RouterType, impl, c.typeString(comp.Router))
 		return
 	}
 	router := c.typeString(comp.Router)
@@ -186,17 +189,17 @@ func (c *checker) router(comp *Component, i *Interface) {
 		}
 		want := method(iface, f.Name())
 		if want == nil {
-			c.refuse(pos, ruleRouterExtra, c.typeString(comp.Iface), router, f.Name())
+			c.refuse(pos, rule.RouterExtra, c.typeString(comp.Iface), router, f.Name())
 			continue
 		}
 		found = true
 		got, params := f.Signature(), want.Signature().Params()
 		if !types.Identical(paramsOnly(got), paramsOnly(want.Signature())) {
-			c.refuse(pos, ruleRouterArgs, c.typeString(comp.Iface), router, f.Name(),
+			c.refuse(pos, rule.RouterArgs, c.typeString(comp.Iface), router, f.Name(),
 				c.typeString(got.Params()), c.typeString(params))
 		}
 		if got.Results().Len() != 1 || !routable(got.Results().At(0).Type()) {
-			c.refuse(pos, ruleRouterResult, c.typeString(comp.Iface), router, f.Name(),
+			c.refuse(pos, rule.RouterResult, c.typeString(comp.Iface), router, f.Name(),
 				c.typeString(got.Results()))
 		}
 		for _, m := range i.Methods {
@@ -206,7 +209,7 @@ func (c *checker) router(comp *Component, i *Interface) {
 		}
 	}
 	if !found {
-		c.refuse(comp.pos, ruleRouterEmpty, c.typeString(comp.Iface), router)
+		c.refuse(comp.pos, rule.RouterEmpty, c.typeString(comp.Iface), router)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 
+	"github.com/divisi-go/divisi/internal/gen/rule"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -21,14 +22,14 @@ func (c *checker) tag(s *types.Struct, i int, owner string) string {
 			continue
 		}
 		if !isName(value) {
-			c.refuse(s.Field(i).Pos(), ruleTagName, owner, value)
+			c.refuse(s.Field(i).Pos(), rule.TagName, owner, value)
 			return ""
 		}
 		return value
 	}
 
 	if mistake := mistakenTag(tag); mistake != "" {
-		c.refuse(s.Field(i).Pos(), ruleTagKey, owner, "`"+tag+"`", mistake)
+		c.refuse(s.Field(i).Pos(), rule.TagKey, owner, "`"+tag+"`", mistake)
 	}
 	return ""
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // coder is an encoder or decoder in generated code: what methods are called on, and what is
@@ -14,13 +14,13 @@ import (
 type coder struct{ sel, ptr string }
 
 // apart reports whether a shape needs functions of its own wherever it occurs.
-func apart(s *check.Shape) bool {
+func apart(s *shape.Shape) bool {
 	switch s.Kind {
-	case check.Struct, check.Auto, check.Array, check.Binary, check.Text, check.Proto:
+	case shape.Struct, shape.Auto, shape.Array, shape.Binary, shape.Text, shape.Proto:
 		return true
-	case check.Slice, check.Map, check.Pointer:
+	case shape.Slice, shape.Map, shape.Pointer:
 		return s.InPlace() || s.Recursive()
-	case check.Basic:
+	case shape.Basic:
 		return false
 	default:
 		panic(unfit(s))
@@ -28,12 +28,12 @@ func apart(s *check.Shape) bool {
 }
 
 // unfit is thrown when a switch over the kinds of shapes has no case for one.
-func unfit(s *check.Shape) string {
+func unfit(s *shape.Shape) string {
 	return fmt.Sprintf("no code can be written for %v, of the kind %d", s.Type, s.Kind)
 }
 
 // plain reports whether a shape's type is the very type that the coder's method has.
-func plain(s *check.Shape) bool {
+func plain(s *shape.Shape) bool {
 	t := types.Unalias(s.Type)
 	switch s.Basic {
 	case "Bytes":
@@ -49,7 +49,7 @@ func plain(s *check.Shape) bool {
 }
 
 // basicType returns the type that the method for a basic shape takes.
-func (w *writer) basicType(s *check.Shape) string {
+func (w *writer) basicType(s *shape.Shape) string {
 	switch s.Basic {
 	case "Time":
 		return w.importName("time", "time") + ".Time"
@@ -70,22 +70,22 @@ func (w *writer) convert(t types.Type, expr string) string {
 }
 
 // enc returns the statement that encodes the variable or field x.
-func (w *writer) enc(s *check.Shape, to coder, x string) string {
+func (w *writer) enc(s *shape.Shape, to coder, x string) string {
 	if apart(s) {
 		return fmt.Sprintf("%s(%s, %s)", w.helper("enc", s), to.ptr, x)
 	}
 	switch s.Kind {
-	case check.Basic:
+	case shape.Basic:
 		if !plain(s) && s.Basic != "Bytes" {
 			x = w.basicType(s) + "(" + x + ")"
 		}
 		return fmt.Sprintf("%s.%s(%s)", to.sel, s.Basic, x)
-	case check.Slice:
+	case shape.Slice:
 		return fmt.Sprintf("%s.EncSlice(%s, %s, %s)", w.codegen(), to.ptr, x, w.encFunc(s.Elem))
-	case check.Map:
+	case shape.Map:
 		return fmt.Sprintf("%s.EncMap(%s, %s, %s, %s)",
 			w.codegen(), to.ptr, x, w.encFunc(s.Key), w.encFunc(s.Elem))
-	case check.Pointer:
+	case shape.Pointer:
 		return fmt.Sprintf("%s.EncPtr(%s, %s, %s)", w.codegen(), to.ptr, x, w.encFunc(s.Elem))
 	default:
 		panic(unfit(s))
@@ -93,24 +93,24 @@ func (w *writer) enc(s *check.Shape, to coder, x string) string {
 }
 
 // dec returns the expression that decodes a value; it can be assigned to the shape's type.
-func (w *writer) dec(s *check.Shape, from coder) string {
+func (w *writer) dec(s *shape.Shape, from coder) string {
 	if apart(s) {
 		return fmt.Sprintf("%s(%s)", w.helper("dec", s), from.ptr)
 	}
 	switch s.Kind {
-	case check.Basic:
+	case shape.Basic:
 		x := fmt.Sprintf("%s.%s()", from.sel, s.Basic)
 		if !plain(s) && s.Basic != "Bytes" {
 			x = w.convert(s.Type, x)
 		}
 		return x
-	case check.Slice:
+	case shape.Slice:
 		return fmt.Sprintf("%s.DecSlice(%s, %d, %s)",
 			w.codegen(), from.ptr, s.Elem.MinSize(), w.decFunc(s.Elem))
-	case check.Map:
+	case shape.Map:
 		return fmt.Sprintf("%s.DecMap(%s, %d, %s, %s)", w.codegen(), from.ptr,
 			s.Key.MinSize()+s.Elem.MinSize(), w.decFunc(s.Key), w.decFunc(s.Elem))
-	case check.Pointer:
+	case shape.Pointer:
 		return fmt.Sprintf("%s.DecPtr(%s, %s)", w.codegen(), from.ptr, w.decFunc(s.Elem))
 	default:
 		panic(unfit(s))
@@ -118,16 +118,16 @@ func (w *writer) dec(s *check.Shape, from coder) string {
 }
 
 // encFunc returns a func(*Encoder, T).
-func (w *writer) encFunc(s *check.Shape) string {
-	if s.Kind == check.Basic && plain(s) {
+func (w *writer) encFunc(s *shape.Shape) string {
+	if s.Kind == shape.Basic && plain(s) {
 		return fmt.Sprintf("(*%s.Encoder).%s", w.codegen(), s.Basic)
 	}
 	return w.helper("enc", s)
 }
 
 // decFunc returns a func(*Decoder) T.
-func (w *writer) decFunc(s *check.Shape) string {
-	if s.Kind == check.Basic && plain(s) {
+func (w *writer) decFunc(s *shape.Shape) string {
+	if s.Kind == shape.Basic && plain(s) {
 		return fmt.Sprintf("(*%s.Decoder).%s", w.codegen(), s.Basic)
 	}
 	return w.helper("dec", s)
@@ -135,7 +135,7 @@ func (w *writer) decFunc(s *check.Shape) string {
 
 // copyOf returns an expression for a copy of x that shares no memory with it; x itself if there
 // is none to share.
-func (w *writer) copyOf(s *check.Shape, x string) string {
+func (w *writer) copyOf(s *shape.Shape, x string) string {
 	if !s.Shared() {
 		return x
 	}
@@ -143,14 +143,14 @@ func (w *writer) copyOf(s *check.Shape, x string) string {
 		return fmt.Sprintf("%s(%s)", w.helper("copy", s), x)
 	}
 	switch s.Kind {
-	case check.Map:
+	case shape.Map:
 		return fmt.Sprintf("%s.CopyMap(%s, %s, %s)",
 			w.codegen(), x, w.copyFunc(s.Key), w.copyFunc(s.Elem))
-	case check.Pointer:
+	case shape.Pointer:
 		return fmt.Sprintf("%s.CopyPtr(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
-	case check.Slice:
+	case shape.Slice:
 		return fmt.Sprintf("%s.CopySlice(%s, %s)", w.codegen(), x, w.copyFunc(s.Elem))
-	case check.Basic: // bytes
+	case shape.Basic: // bytes
 		return fmt.Sprintf("%s.CopySlice(%s, %s)", w.codegen(), x, w.noCopy(w.predeclared("byte")))
 	default:
 		panic(unfit(s))
@@ -158,7 +158,7 @@ func (w *writer) copyOf(s *check.Shape, x string) string {
 }
 
 // copyFunc returns a func(T) T, or nil if no copy is needed.
-func (w *writer) copyFunc(s *check.Shape) string {
+func (w *writer) copyFunc(s *shape.Shape) string {
 	if !s.Shared() {
 		return w.noCopy(w.typ(s.Type))
 	}
@@ -183,7 +183,7 @@ func (w *writer) marshals() {
 }
 
 // helper returns the name of a function for a shape, and sees to it that it is written.
-func (w *writer) helper(kind string, s *check.Shape) string {
+func (w *writer) helper(kind string, s *shape.Shape) string {
 	name := w.name(s)
 	if !w.wanted[kind+name] {
 		w.wanted[kind+name] = true
@@ -220,7 +220,7 @@ func (w *writer) helpers() {
 	}
 }
 
-func (w *writer) encHelper(name string, s *check.Shape) {
+func (w *writer) encHelper(name string, s *shape.Shape) {
 	to := coder{sel: w.local("e"), ptr: w.local("e")}
 	v := w.local("v")
 	w.p("func %s($e *%s.Encoder, $v %s) {", name, w.codegen(), w.typ(s.Type))
@@ -236,20 +236,20 @@ func (w *writer) encHelper(name string, s *check.Shape) {
 		w.p("if $v != %s {", w.untyped(w.typ(s.Type)))
 		w.p("%s.Enc%s($e, $v)", w.codegen(), form(s.Elem))
 		w.p("}")
-	case s.Kind == check.Auto:
+	case s.Kind == shape.Auto:
 		w.p("$v.DivisiMarshal($e)")
-	case s.Kind == check.Struct:
+	case s.Kind == shape.Struct:
 		for _, f := range s.Fields {
 			w.p("%s", w.enc(f.Shape, to, v+"."+f.Name))
 		}
-	case s.Kind == check.Array:
+	case s.Kind == shape.Array:
 		w.p("%s.EncArray($e, $v[:], %s)", w.codegen(), w.encFunc(s.Elem))
-	case s.Kind == check.Binary, s.Kind == check.Text:
+	case s.Kind == shape.Binary, s.Kind == shape.Text:
 		if s.ByPointer {
 			v = "&" + v
 		}
 		w.p("%s.Enc%s($e, %s)", w.codegen(), form(s), v)
-	case s.Kind == check.Proto:
+	case s.Kind == shape.Proto:
 		w.p("%s.EncMessage($e, $v == %s, func() ([]%s, %s) { return %s.Marshal($v) })",
 			w.codegen(), w.untyped(w.typ(s.Type)), w.predeclared("byte"), w.predeclared("error"), w.proto())
 	default:
@@ -258,7 +258,7 @@ func (w *writer) encHelper(name string, s *check.Shape) {
 	w.p("}\n")
 }
 
-func (w *writer) decHelper(name string, s *check.Shape) {
+func (w *writer) decHelper(name string, s *shape.Shape) {
 	from := coder{sel: w.local("d"), ptr: w.local("d")}
 	w.p("func %s($d *%s.Decoder) ($v %s) {", name, w.codegen(), w.typ(s.Type))
 	if s.Unguarded() {
@@ -270,20 +270,20 @@ func (w *writer) decHelper(name string, s *check.Shape) {
 	switch {
 	case s.InPlace():
 		w.p("return %s.Dec%sPtr[%s]($d)", w.codegen(), form(s.Elem), w.typ(s.Elem.Type))
-	case s.Kind == check.Auto:
+	case s.Kind == shape.Auto:
 		w.p("$v.DivisiUnmarshal($d)")
 		w.p("return")
-	case s.Kind == check.Struct:
+	case s.Kind == shape.Struct:
 		for _, f := range s.Fields {
 			w.p("$v.%s = %s", f.Name, w.dec(f.Shape, from))
 		}
 		w.p("return")
-	case s.Kind == check.Array:
+	case s.Kind == shape.Array:
 		w.p("%s.DecArray($d, $v[:], %s)", w.codegen(), w.decFunc(s.Elem))
 		w.p("return")
-	case s.Kind == check.Binary, s.Kind == check.Text:
+	case s.Kind == shape.Binary, s.Kind == shape.Text:
 		w.p("return %s.Dec%s[%s]($d)", w.codegen(), form(s), w.typ(s.Type))
-	case s.Kind == check.Proto:
+	case s.Kind == shape.Proto:
 		w.p("return %s.DecMessage($d, func($data []%s, $v *%s) %s {",
 			w.codegen(), w.predeclared("byte"), w.elem(s), w.predeclared("error"))
 		w.p("return %s.Unmarshal($data, $v)", w.proto())
@@ -294,13 +294,13 @@ func (w *writer) decHelper(name string, s *check.Shape) {
 	w.p("}\n")
 }
 
-func (w *writer) copyHelper(name string, s *check.Shape) {
+func (w *writer) copyHelper(name string, s *shape.Shape) {
 	t := w.typ(s.Type)
 	w.p("func %s($v %s) %s {", name, t, t)
 	switch {
-	case s.Recursive(), s.InPlace(), s.Kind == check.Auto:
+	case s.Recursive(), s.InPlace(), s.Kind == shape.Auto:
 		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
-	case s.Kind == check.Struct:
+	case s.Kind == shape.Struct:
 		for _, f := range s.Fields {
 			x := w.local("v") + "." + f.Name
 			if text := w.copyOf(f.Shape, x); text != x {
@@ -308,12 +308,12 @@ func (w *writer) copyHelper(name string, s *check.Shape) {
 			}
 		}
 		w.p("return $v")
-	case s.Kind == check.Array:
+	case s.Kind == shape.Array:
 		w.p("%s.CopyArray($v[:], %s)", w.codegen(), w.copyFunc(s.Elem))
 		w.p("return $v")
-	case s.Kind == check.Proto:
+	case s.Kind == shape.Proto:
 		w.p("return %s.Clone($v).(%s)", w.proto(), t)
-	case s.Kind == check.Binary, s.Kind == check.Text:
+	case s.Kind == shape.Binary, s.Kind == shape.Text:
 		w.p("return %s.CopyCoded($v, %s, %s)", w.codegen(), w.helper("enc", s), w.helper("dec", s))
 	default:
 		w.p("return %s", w.copyOf(inner(s), w.local("v")))
@@ -322,24 +322,24 @@ func (w *writer) copyHelper(name string, s *check.Shape) {
 }
 
 // inner returns a shape as one that stands apart no more, for use inside its own helper.
-func inner(s *check.Shape) *check.Shape {
+func inner(s *shape.Shape) *shape.Shape {
 	c := *s
 	c.Type = s.Type.Underlying()
-	if s.Kind == check.Basic {
+	if s.Kind == shape.Basic {
 		c.Type = s.Type
 	}
 	return &c
 }
 
-func form(s *check.Shape) string {
-	if s.Kind == check.Text {
+func form(s *shape.Shape) string {
+	if s.Kind == shape.Text {
 		return "Text"
 	}
 	return "Binary"
 }
 
 // elem returns the type that a pointer points to.
-func (w *writer) elem(s *check.Shape) string {
+func (w *writer) elem(s *shape.Shape) string {
 	return w.typ(types.Unalias(s.Type).(*types.Pointer).Elem())
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // stub writes the client and the server side of an interface.
@@ -144,7 +145,7 @@ func (w *writer) remoteCall(i *check.Interface, m *check.Method, index int, vars
 
 // share returns the statement that tells of values which a method shares, "" if there are none. It
 // tells of variables of its own: those of the method stay on the stack when nobody is told.
-func (w *writer) share(m *check.Method, values []*check.Shape, name func(int) string, index int) string {
+func (w *writer) share(m *check.Method, values []*shape.Shape, name func(int) string, index int) string {
 	var vars, copies []string
 	for n, v := range values {
 		if m.Shared && v.Shared() {

@@ -13,9 +13,10 @@ import (
 
 	"github.com/divisi-go/divisi/internal/gen/check"
 	"github.com/divisi-go/divisi/internal/gen/load"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
-const codegenPath = check.Root + "/codegen"
+const codegenPath = shape.Root + "/codegen"
 
 // writer writes one file.
 type writer struct {
@@ -24,9 +25,9 @@ type writer struct {
 	imports  map[string]string // names by path
 	declared map[string]bool   // names that the package itself has
 	idents   map[string]bool   // package-level identifiers that are taken, and imports
-	names    map[*check.Shape]string
+	names    map[*shape.Shape]string
 	wanted   map[string]bool // helpers that are used: enc, dec or copy, and the name
-	queue    []*check.Shape  // of helpers, in the order of their first use
+	queue    []*shape.Shape  // of helpers, in the order of their first use
 	stubs    map[*check.Interface]string
 	serves   map[*check.Method]string
 }
@@ -41,7 +42,7 @@ func File(pkg *check.Result) ([]byte, error) {
 		imports:  map[string]string{},
 		idents:   map[string]bool{},
 		declared: map[string]bool{},
-		names:    map[*check.Shape]string{},
+		names:    map[*shape.Shape]string{},
 		wanted:   map[string]bool{},
 		stubs:    map[*check.Interface]string{},
 		serves:   map[*check.Method]string{},

@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // locals are the names of variables and parameters in generated functions; imports have others.
@@ -87,7 +87,7 @@ func (w *writer) packageName(importPath string) string {
 }
 
 // name returns the name by which a shape's helpers are called after enc, dec and copy.
-func (w *writer) name(s *check.Shape) string {
+func (w *writer) name(s *shape.Shape) string {
 	if name, ok := w.names[s]; ok {
 		return name
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // stalePrefix begins the names of types that the compiler's messages about stale code have in
@@ -22,7 +23,7 @@ func (w *writer) checks(ifaces []*check.Interface) {
 	w.p("_ = %s[%s.ABI](%s.ABI1{})", fresh, w.codegen(), w.codegen())
 	for _, comp := range w.pkg.Components {
 		impl, iface := w.typ(comp.Impl), w.typ(comp.Iface)
-		root := w.importName(check.Root, "divisi")
+		root := w.importName(shape.Root, "divisi")
 		w.p("_ = %s[%s.InstanceOf[%s]](%s)", fresh, root, iface, w.null("*"+impl))
 		if comp.Router != nil {
 			w.p("_ = %s[%s.RoutedBy[%s]](%s)", fresh, root, w.typ(comp.Router), w.null("*"+impl))
@@ -65,7 +66,7 @@ func (w *writer) method(name string, sig *types.Signature) {
 }
 
 // layoutType declares a type with the layout that a named type had.
-func (w *writer) layoutType(s *check.Shape) {
+func (w *writer) layoutType(s *shape.Shape) {
 	name := stalePrefix + w.name(s)
 	u, ok := s.Type.Underlying().(*types.Struct)
 	if !ok {
@@ -84,16 +85,16 @@ func (w *writer) layoutType(s *check.Shape) {
 }
 
 // namedShapes returns the shapes of types whose layout the file depends on.
-func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
-	var found []*check.Shape
-	seen := map[*check.Shape]bool{}
-	var walk func(*check.Shape)
-	walk = func(s *check.Shape) {
+func (w *writer) namedShapes(ifaces []*check.Interface) []*shape.Shape {
+	var found []*shape.Shape
+	seen := map[*shape.Shape]bool{}
+	var walk func(*shape.Shape)
+	walk = func(s *shape.Shape) {
 		if seen[s] {
 			return
 		}
 		seen[s] = true
-		if s.Kind == check.Auto {
+		if s.Kind == shape.Auto {
 			return // its package sees to it
 		}
 		if w.layoutMatters(s) {
@@ -121,20 +122,20 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*check.Shape {
 
 // layoutMatters reports whether a type can change without a change of its name, in a way that
 // this file would not notice. Those of the standard library do not change.
-func (w *writer) layoutMatters(s *check.Shape) bool {
+func (w *writer) layoutMatters(s *shape.Shape) bool {
 	named := s.Named()
 	if named == nil || named.Obj().Pkg() == nil || w.pkg.Source.Std(named.Obj().Pkg().Path()) &&
 		named.TypeArgs().Len() == 0 {
 		return false
 	}
 	switch s.Kind {
-	case check.Binary, check.Text, check.Proto, check.Auto:
+	case shape.Binary, shape.Text, shape.Proto, shape.Auto:
 		return false
-	case check.Basic:
+	case shape.Basic:
 		return s.Basic != "Time" && s.Basic != "Error"
-	case check.Pointer, check.Slice, check.Array, check.Map:
+	case shape.Pointer, shape.Slice, shape.Array, shape.Map:
 		return true
-	case check.Struct:
+	case shape.Struct:
 		// A blank field of another package cannot be declared here.
 		for f := range s.Type.Underlying().(*types.Struct).Fields() {
 			if !f.Exported() && f.Pkg() != w.pkg.Types {

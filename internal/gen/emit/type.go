@@ -5,7 +5,7 @@ import (
 	"go/types"
 	"strings"
 
-	"github.com/divisi-go/divisi/internal/gen/check"
+	"github.com/divisi-go/divisi/internal/gen/shape"
 )
 
 // typ returns a type as it is written in the file.
@@ -16,7 +16,7 @@ func (w *writer) typ(t types.Type) string {
 	case *types.Named:
 		return w.named(t.Obj(), t.TypeArgs())
 	case *types.Alias:
-		if !check.Nameable(w.pkg.Types, t.Obj()) {
+		if !shape.Nameable(w.pkg.Types, t.Obj()) {
 			return w.typ(t.Rhs())
 		}
 		return w.named(t.Obj(), t.TypeArgs())

@@ -1,4 +1,4 @@
-package check
+package shape
 
 import (
 	"go/ast"
@@ -33,7 +33,7 @@ func TestUnknownKinds(t *testing.T) {
 // kind without a case is noticed in the first test that uses it.
 func TestSwitchesOverKinds(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"*.go", "../emit/*.go"} {
+	for _, pattern := range []string{"*.go", "../check/*.go", "../emit/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package check
+package shape
 
 import (
 	"fmt"
@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// layout returns a hash of everything that the encoding of a method's calls depends on: the
-// types of its arguments and results down to the last field. Equal layouts can read each other.
-func layout(m *Method) uint64 {
+// Layout returns a hash of everything that the encoding of a method's calls depends on: the types of
+// its arguments and results down to the last field, and of what it streams, if anything. Equal layouts
+// can read each other.
+func Layout(args, results []*Shape, stream *Shape) uint64 {
 	w := &layoutWriter{seen: map[string]bool{}}
-	w.list("args", m.Args)
-	w.list("results", m.Results)
-	if m.Stream != nil {
-		w.list("stream", []*Shape{m.Stream})
+	w.list("args", args)
+	w.list("results", results)
+	if stream != nil {
+		w.list("stream", []*Shape{stream})
 	}
 	h := fnv.New64a()
 	h.Write([]byte(w.b.String()))
