@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short soak build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ cross: tools ## build what applications import for the other systems
 	@cd cmd/divisi && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null .
 
 SOAK ?= 10m
+
+accept-faults: tools ## kill, freeze, pause and upgrade the store under load, and count failed requests (15 minutes)
+	@GO="$(GO)" ./scripts/accept.sh
 
 soak: test-tools ## poll an application from a deployer of Service Weaver v0.20.0 for SOAK (default 10m)
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
