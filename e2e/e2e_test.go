@@ -41,6 +41,11 @@ func TestMain(m *testing.M) {
 const patience = 45 * time.Second
 
 func TestScripts(t *testing.T) {
+	testscript.Run(t, params(t, "testdata"))
+}
+
+// params returns how the scripts in a folder run.
+func params(t *testing.T, dir string) testscript.Params {
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +64,9 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			// The paths of sockets are short.
@@ -92,7 +98,7 @@ func TestScripts(t *testing.T) {
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
 			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "zombies": zombies, "child": child,
 		},
-	})
+	}
 }
 
 // poll repeats a question until the answer is yes.

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// TestTerminal runs the scripts that need a terminal of their own.
+func TestTerminal(t *testing.T) {
+	p := params(t, "testdata/terminal")
+	p.Cmds["terminal"], p.Cmds["stopped"] = terminal, stopped
+	setup := p.Setup
+	p.Setup = func(env *testscript.Env) error {
+		env.Values["terminal"] = &session{}
+		return setup(env)
+	}
+	testscript.Run(t, p)
+}
+
+// keys are those that a script can type.
+var keys = map[string]string{"ctrl-c": "\x03", "ctrl-q": "\x11", "ctrl-s": "\x13", "ctrl-z": "\x1a", "enter": "\r"}
+
+// terminal start FILE PROGRAM ARGS...: runs a program as the first one of a new terminal, and what
+// that shows is in a file. terminal type KEY: somebody types there. terminal end: waits until the
+// program has ended, with success.
+func terminal(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value("terminal").(*session)
+	switch args[0] {
+	case "start":
+		s.start(ts, args[1], args[2:])
+	case "type":
+		_, err := s.master.WriteString(keys[args[1]])
+		ts.Check(err)
+	case "end":
+		<-s.ended
+		ts.Check(s.err)
+	default:
+		ts.Fatalf("terminal %s: give start, type or end", args[0])
+	}
+}
+
+// session is a terminal and the first program in it.
+type session struct {
+	master *os.File
+	ended  chan struct{}
+	err    error // of the program, after ended
+}
+
+func (s *session) start(ts *testscript.TestScript, file string, command []string) {
+	master, slave, err := openTerminal()
+	ts.Check(err)
+	shown, err := os.Create(ts.MkAbs(file))
+	ts.Check(err)
+	program, err := exec.LookPath(command[0])
+	ts.Check(err)
+
+	cmd := exec.Command(program, command[1:]...)
+	cmd.Args[0] = command[0]
+	cmd.Dir, cmd.Env = ts.MkAbs("."), append(ts.Value("vars").([]string), "TERM=dumb")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	ts.Check(cmd.Start())
+	slave.Close()
+
+	s.master, s.ended = master, make(chan struct{})
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = shown.ReadFrom(master) // until nobody has the terminal open any more
+		shown.Close()
+	}()
+	go func() {
+		s.err = cmd.Wait()
+		close(s.ended)
+	}()
+	ts.Defer(func() {
+		master.Close() // hangs up
+		<-s.ended
+		<-read
+	})
+}
+
+// openTerminal opens a new terminal: the side of who looks at it and types, and that of programs.
+func openTerminal() (master, slave *os.File, err error) {
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := unix.Open("/dev/ptmx", flags|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), flags, 0)
+	}
+	if err != nil {
+		master.Close()
+	}
+	return master, slave, err
+}
+
+// stopped PID: waits until a process stands still.
+func stopped(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, args[0]+" stands still", func() bool {
+		status, _ := os.ReadFile("/proc/" + args[0] + "/status")
+		return regexp.MustCompile(`State:\s+T`).Match(status)
+	})
+}
