@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/process"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -53,12 +54,11 @@ func Run[T any, P PointerToMain[T]](ctx context.Context, app func(context.Contex
 		return fmt.Errorf("%v is not registered: run \"divisi generate\" in its directory, "+
 			"then build again", impl)
 	}
-	return weavelet.Run(ctx, weavelet.Application{
-		Registry: registry,
-		Inspect:  inspect,
-		Main: func(ctx context.Context, main any) error {
+	binary := weavelet.Application{Registry: registry, Inspect: inspect}
+	return process.Run(ctx, binary, process.Main{
+		Impl: impl,
+		Body: func(ctx context.Context, main any) error {
 			return app(ctx, main.(*T))
 		},
-		MainImpl: impl,
 	})
 }

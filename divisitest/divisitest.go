@@ -138,7 +138,7 @@ func (r Runner) run(t testing.TB, body any) {
 	var handed shared
 	w := r.newWeavelet(t, registry, conf, fakes, &handed)
 	defer func() {
-		w.End(context.WithoutCancel(t.Context()))
+		w.End(t.Context(), weavelet.StopTime, nil)
 		handed.check(t)
 	}()
 	if err := w.Start(t.Context(), names...); err != nil {
@@ -230,7 +230,6 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 		logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	o := weavelet.LocalOptions{
-		Name:    t.Name(),
 		Config:  conf,
 		Logger:  logger,
 		Encoded: r.encoded,
@@ -240,8 +239,6 @@ func (r Runner) newWeavelet(t testing.TB, registry *codegen.Registry, conf confi
 	if r.NoAliasing {
 		o.Share = handed.add
 	}
-	return weavelet.NewLocal(weavelet.Application{
-		Registry: registry,
-		Inspect:  weavelet.Inspect(),
-	}, o)
+	app := weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()}
+	return weavelet.NewLocal(app, weavelet.Alone(t.Name()), o)
 }

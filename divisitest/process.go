@@ -25,6 +25,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/process"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -51,9 +52,8 @@ func isWeavelet() bool { return inherit.Deployed() }
 
 // serveAsWeavelet hosts components until the test ends, and ends the process.
 func serveAsWeavelet(registry *codegen.Registry) {
-	err := weavelet.Run(context.Background(), weavelet.Application{
-		Registry: registry, Inspect: weavelet.Inspect(),
-	})
+	app := weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()}
+	err := process.Run(context.Background(), app, process.Main{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -277,8 +277,8 @@ func (l *launcher) embed(in, out *os.File) <-chan control.ExitStatus {
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		exit := control.ExitStatus{Text: "the test has ended"}
-		embedding := weavelet.Embedding{Files: files, Body: body, Fakes: l.fakes}
-		if err := weavelet.Embed(context.Background(), l.app, embedding); err != nil {
+		embedding := process.Embedding{Files: files, Body: body, Fakes: l.fakes}
+		if err := process.Embed(context.Background(), l.app, embedding); err != nil {
 			exit = control.ExitStatus{Code: 1, Text: err.Error()}
 		}
 		exit.Time = time.Now()

@@ -25,8 +25,8 @@ import (
 	api "go.opentelemetry.io/otel/trace"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/process"
 	"github.com/divisi-go/divisi/internal/trace"
-	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // Context returns a context for divisi.Run, which then joins its spans with those of OpenTelemetry,
@@ -38,7 +38,7 @@ import (
 // begins are all recorded, and those that Divisi begins once in a second.
 func Context(ctx context.Context) context.Context {
 	var b bridge
-	return weavelet.WithBridge(ctx, &weavelet.Bridge{
+	return process.WithBridge(ctx, &process.Bridge{
 		From:     spanOf,
 		Into:     withSpan,
 		Sample:   sampler(os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG")),

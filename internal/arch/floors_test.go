@@ -26,6 +26,7 @@ var floors = [][]string{
 	{"internal/drain", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
 	{"internal/weavelet", "envelope"},
+	{"internal/process"},
 	{".", "internal/deployer"},
 	{"internal/launch"},
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch"},

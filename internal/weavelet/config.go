@@ -9,7 +9,7 @@ import (
 // configure decodes a component's section of the configuration.
 func (w *Weavelet) configure(p *part) error {
 	component := p.component.Info.Name
-	text, ok := w.network.section(component)
+	text, ok := w.network.Section(component)
 	if !ok {
 		if v, ok := p.fields.Config.(interface{ Validate() error }); ok {
 			if err := v.Validate(); err != nil {

@@ -17,7 +17,7 @@ type edge struct {
 	w      *Weavelet
 	from   *part
 	to     *codegen.Component
-	remote remote              // nil if the callee is known to be here
+	remote Remote              // nil if the callee is known to be here
 	here   atomic.Pointer[any] // the callee, once it is here and both are ready
 	stats  []*methodCounters   // of remote calls, by method
 	locals []*methodCounters   // of local ones; nil if they are not counted
@@ -79,13 +79,13 @@ func (e *edge) end(method int, began time.Time, failed bool) {
 }
 
 // connectRemote returns the one remote of a component that all its callers here share.
-func (w *Weavelet) connectRemote(to *codegen.Component) (remote, error) {
+func (w *Weavelet) connectRemote(to *codegen.Component) (Remote, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r, ok := w.remotes[to.Info.Name]; ok {
 		return r, nil
 	}
-	r, err := w.network.connect(w, to)
+	r, err := w.network.Connect(w, to)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (e *edge) isHere(ctx context.Context) (bool, error) {
 	if e.remote == nil {
 		return true, nil
 	}
-	return e.remote.resolve(ctx)
+	return e.remote.Resolve(ctx)
 }
 
 // start returns the callee, which is here, once it has started.
@@ -146,7 +146,7 @@ func (e *edge) start(ctx context.Context) (*part, error) {
 
 	// The start is everybody's: it does not end with the call that happens to need it first.
 	started := make(chan error, 1)
-	go func() { started <- e.w.start(context.WithoutCancel(ctx), callee) }()
+	go func() { started <- e.w.Host(context.WithoutCancel(ctx), callee) }()
 	select {
 	case err := <-started:
 		return p, err
@@ -178,7 +178,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	defer e.from.waitFor(e.to.Info.Name)()
 	begin := time.Now()
 	ctx, span := e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
-	status, body, err = e.remote.call(ctx, r)
+	status, body, err = e.remote.Call(ctx, r)
 	span.Finish(spanError(status, err))
 
 	failed := err != nil || status != codegen.StatusOK
@@ -191,7 +191,7 @@ func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver
 	defer e.from.waitFor(e.to.Info.Name)()
 	s := &edgeStream{counters: e.stats[r.Index], began: time.Now(), sent: len(r.Args)}
 	ctx, s.span = e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
-	inner, err := e.remote.stream(ctx, r)
+	inner, err := e.remote.Stream(ctx, r)
 	if err != nil {
 		s.end(err)
 		return nil, err

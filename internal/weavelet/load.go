@@ -61,7 +61,7 @@ func (l *loads) add(component string, shard uint64) {
 	}
 }
 
-// report returns calls per second since the last report, and begins to count anew.
+// report returns calls per second since the last report, and begins to count again.
 func (l *loads) report(now time.Time) *protos.LoadReport {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,3 +95,15 @@ func end(slice int) uint64 {
 	}
 	return uint64(slice+1) << sliceBits
 }
+
+// Assigned takes the version of the assignment that the calls of a component follow from now on. It
+// reports whether the binary has the component.
+func (w *Weavelet) Assigned(component string, version uint64) (linked bool) {
+	if _, linked = w.app.Registry.Find(component); linked {
+		w.loads.assigned(component, version)
+	}
+	return linked
+}
+
+// Load returns the load of the routed components that run here, since it was last called.
+func (w *Weavelet) Load() *protos.LoadReport { return w.loads.report(time.Now()) }

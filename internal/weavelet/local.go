@@ -4,24 +4,20 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"reflect"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
-	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // LocalOptions say how an application runs in one process. The zero value suits most.
 type LocalOptions struct {
-	Name   string // of the application
 	Config config.App
 	Logger *slog.Logger
 	Trace  trace.Options
@@ -42,37 +38,16 @@ type LocalOptions struct {
 }
 
 // NewLocal returns a weavelet that hosts all components. Nothing runs before Start.
-func NewLocal(app Application, o LocalOptions) *Weavelet {
-	return newLocal(app, newSelf(o.Name), o)
-}
-
-func newSelf(app string) Self {
-	all := name.Replica(app, "all", 0)
-	return Self{
-		App: app, Version: rand.Text(), Replica: all.String(), Domain: all.Domain,
-		Host: hostName(), Pid: os.Getpid(),
-	}
-}
-
-// hostName returns the name of this machine, "" if it has none.
-func hostName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	return host
-}
-
-func newLocal(app Application, self Self, o LocalOptions) *Weavelet {
+func NewLocal(app Application, self Self, o LocalOptions) *Weavelet {
 	logger := cmp.Or(o.Logger, slog.Default())
 	network := &local{options: o, logger: logger}
 	for _, c := range app.Registry.Components {
 		network.listeners += len(c.Info.Listeners)
 	}
-	return newWeavelet(app, setting{
-		self: self, logger: logger, tracer: trace.NewRecorder(o.Trace),
-		network: network, fakes: o.Fakes,
-		countLocal: o.Config.Metrics.Local, share: o.Share,
+	return New(app, Options{
+		Self: self, Logger: logger, Tracer: trace.NewRecorder(o.Trace),
+		Network: network, Fakes: o.Fakes,
+		CountLocal: o.Config.Metrics.Local, Share: o.Share,
 	})
 }
 
@@ -83,12 +58,8 @@ func (w *Weavelet) Start(ctx context.Context, names ...string) error {
 			names = append(names, c.Info.Name)
 		}
 	}
-	return w.start(ctx, graph{w.app.Registry}.closure(names)...)
+	return w.Host(ctx, graph{w.app.Registry}.closure(names)...)
 }
-
-// Host starts the components with these names, without what they refer to, and returns when they
-// run.
-func (w *Weavelet) Host(ctx context.Context, names ...string) error { return w.start(ctx, names...) }
 
 // Client returns the component with an interface and name, as a component called caller sees it.
 func (w *Weavelet) Client(caller string, iface reflect.Type, variant string) (any, error) {
@@ -115,15 +86,6 @@ func (w *Weavelet) Implementation(component string) (any, bool) {
 	return p.impl, true
 }
 
-// End drains and shuts down what runs.
-func (w *Weavelet) End(ctx context.Context) { w.end(ctx, w.drainLocal) }
-
-// drainLocal drains a weavelet that nobody else calls.
-func (w *Weavelet) drainLocal(ctx context.Context) error {
-	w.drain(ctx)
-	return nil
-}
-
 // local is the network of an application that runs in one process. Its listeners are sockets that
 // the process has inherited, by their names, or the only one for the only listener; and else new ones.
 type local struct {
@@ -132,13 +94,13 @@ type local struct {
 	listeners int // of the application
 }
 
-var _ network = (*local)(nil)
+var _ Network = (*local)(nil)
 
 // anyPort is where listeners are without configuration. Looking up a name would tie the process to
 // the first testing/synctest bubble that does.
 const anyPort = "127.0.0.1:0"
 
-func (n *local) listen(_ context.Context, listener string) (net.Listener, string, error) {
+func (n *local) Listen(_ context.Context, listener string) (net.Listener, string, error) {
 	l, ok := n.options.Files.Find(listener, n.listeners == 1)
 	if !ok {
 		address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, anyPort)
@@ -153,14 +115,14 @@ func (n *local) listen(_ context.Context, listener string) (net.Listener, string
 	return l, "", nil
 }
 
-func (n *local) connect(w *Weavelet, c *codegen.Component) (remote, error) {
+func (n *local) Connect(w *Weavelet, c *codegen.Component) (Remote, error) {
 	if n.options.Encoded {
 		return &loopback{n, w, c}, nil
 	}
 	return nil, nil
 }
 
-func (n *local) section(component string) (config.Section, bool) {
+func (n *local) Section(component string) (config.Section, bool) {
 	section, ok := n.options.Config.Sections[component]
 	return section, ok
 }
@@ -172,11 +134,13 @@ type loopback struct {
 	component *codegen.Component
 }
 
-func (l *loopback) resolve(context.Context) (bool, error) { return false, nil }
+var _ Remote = (*loopback)(nil)
 
-// call executes the method on a goroutine of its own, as a server does: the method may end that, or
+func (l *loopback) Resolve(context.Context) (bool, error) { return false, nil }
+
+// Call executes the method on a goroutine of its own, as a server does: the method may end that, or
 // go on when its caller has given up.
-func (l *loopback) call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
+func (l *loopback) Call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
 	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return 0, nil, l.failed(r, err)
@@ -229,7 +193,7 @@ func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request, send 
 	return answer{status, body}
 }
 
-func (l *loopback) stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
+func (l *loopback) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
 	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return nil, l.failed(r, err)

@@ -15,51 +15,45 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/internal/weavelet/weavelettest"
 	"github.com/divisi-go/divisi/metrics"
 )
-
-// forward calls the first reference with what it was given.
-func forward(name string) func(context.Context, self, []string) ([]string, error) {
-	return func(ctx context.Context, n self, words []string) ([]string, error) {
-		return n.refs[name].Do(ctx, words)
-	}
-}
 
 // TestOrder: what is used starts first, and ends last; what nobody needs does not start.
 func TestOrder(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B", "C"}}, "B": {refs: []string{"C"}}, "C": {}, "D": {},
+		"A": {Refs: []string{"B", "C"}}, "B": {Refs: []string{"C"}}, "C": {}, "D": {},
 	})
 	app := w.local(LocalOptions{})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.done(); got != "init C, init B, init A" {
+	if got := w.Done(); got != "init C, init B, init A" {
 		t.Errorf("start: %s", got)
 	}
 	if _, ok := app.Implementation("t/p/D"); ok {
 		t.Error("D runs")
 	}
-	if h := app.examine(); len(h.reasons) > 0 || len(h.ready) != 3 {
+	if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
 		t.Errorf("health: %+v", h)
 	}
 	if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
 		t.Fatal(err)
 	}
-	app.End(t.Context())
-	app.End(t.Context())
+	app.End(t.Context(), StopTime, nil)
+	app.End(t.Context(), StopTime, nil)
 	want := "init D, drain D, drain A, drain B, drain C, shutdown D, shutdown A, shutdown B, shutdown C"
-	if got := w.done(); got != want {
+	if got := w.Done(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func TestAlways(t *testing.T) {
-	w := newWorld(t, map[string]*behaviour{"A": {}, "B": {always: true, refs: []string{"C"}}, "C": {}, "D": {}})
+	w := newWorld(t, map[string]*behaviour{"A": {}, "B": {Always: true, Refs: []string{"C"}}, "C": {}, "D": {}})
 	if err := w.local(LocalOptions{}).Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.done(); got != "init A, init C, init B" {
+	if got := w.Done(); got != "init A, init C, init B" {
 		t.Errorf("start: %s", got)
 	}
 }
@@ -68,7 +62,7 @@ func TestAlways(t *testing.T) {
 func TestCycle(t *testing.T) {
 	for _, encoded := range []bool{false, true} {
 		nodes := map[string]*behaviour{
-			"A": {refs: []string{"B"}, do: forward("B")}, "B": {refs: []string{"C"}, do: forward("C")}, "C": {refs: []string{"A"}},
+			"A": {Refs: []string{"B"}, Do: forward("B")}, "B": {Refs: []string{"C"}, Do: forward("C")}, "C": {Refs: []string{"A"}},
 			"D": {},
 		}
 		w := newWorld(t, nodes)
@@ -81,8 +75,8 @@ func TestCycle(t *testing.T) {
 		}
 
 		// C comes last by its references, but its Init needs A, which waits for it.
-		nodes["C"].init = func(ctx context.Context, n self) error {
-			_, err := n.refs["A"].Do(ctx, nil)
+		nodes["C"].Init = func(ctx context.Context, n self) error {
+			_, err := n.Refs["A"].Do(ctx, nil)
 			return err
 		}
 		err := newWorld(t, nodes).local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A")
@@ -90,23 +84,23 @@ func TestCycle(t *testing.T) {
 			"(p.C -> p.A -> p.B -> p.C): use it after Init")
 
 		// The shortest circle is a component that uses itself.
-		alone := map[string]*behaviour{"A": {refs: []string{"A"}, init: func(ctx context.Context, n self) error {
-			_, err := n.refs["A"].Do(ctx, nil)
+		alone := map[string]*behaviour{"A": {Refs: []string{"A"}, Init: func(ctx context.Context, n self) error {
+			_, err := n.Refs["A"].Do(ctx, nil)
 			return err
 		}}}
 		err = newWorld(t, alone).local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A")
 		wantError(t, err, codegen.ErrRemoteCall, "(p.A -> p.A)")
 
 		// What is in no cycle may be used in Init.
-		nodes["C"] = &behaviour{refs: []string{"A", "D"}, init: func(ctx context.Context, n self) error {
-			_, err := n.refs["D"].Do(ctx, nil)
+		nodes["C"] = &behaviour{Refs: []string{"A", "D"}, Init: func(ctx context.Context, n self) error {
+			_, err := n.Refs["D"].Do(ctx, nil)
 			return err
 		}}
 		w = newWorld(t, nodes)
 		if err := w.local(LocalOptions{Encoded: encoded}).Start(t.Context(), "t/p/A"); err != nil {
 			t.Error(err)
 		}
-		if got := w.done(); got != "init D, init C, do D, init B, init A" {
+		if got := w.Done(); got != "init D, init C, do D, init B, init A" {
 			t.Errorf("start: %s", got)
 		}
 	}
@@ -133,9 +127,9 @@ func TestConfig(t *testing.T) {
 		return app
 	}
 	start := func(text string, preset limits) (limits, error) {
-		w := newWorld(t, map[string]*behaviour{"A": {config: &preset, refs: []string{"B"}}, "B": {}})
+		w := newWorld(t, map[string]*behaviour{"A": {Config: &preset, Refs: []string{"B"}}, "B": {}})
 		err := w.local(LocalOptions{Config: parse(text)}).Start(t.Context(), "t/p/A")
-		if did := w.done(); err != nil && strings.Contains(did, "init") {
+		if did := w.Done(); err != nil && strings.Contains(did, "init") {
 			t.Errorf("%q: with a wrong configuration, %s", text, did)
 		}
 		return preset, err
@@ -158,31 +152,31 @@ func TestConfig(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
-	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}}, "B": {init: func(context.Context, self) error { return errWrong }}})
+	w := newWorld(t, map[string]*behaviour{"A": {Refs: []string{"B"}}, "B": {Init: func(context.Context, self) error { return errWrong }}})
 	app := w.local(LocalOptions{})
 	wantError(t, app.Start(t.Context(), "t/p/A"), errWrong, "cannot start t/p/B: wrong")
 	want := []string{"p.A waits for the start of what it uses", "cannot start t/p/B: wrong"}
-	if h := app.examine(); !slices.Equal(h.reasons, want) || len(h.ready) != 0 || h.denied {
+	if h := app.Examine(); !slices.Equal(h.Reasons, want) || len(h.Ready) != 0 || h.Denied {
 		t.Errorf("health: %+v", h)
 	}
 	_, err := client[b](t, app).Do(t.Context(), nil)
 	wantError(t, err, errWrong)
-	app.End(t.Context())
-	if got := w.done(); got != "init B" {
+	app.End(t.Context(), StopTime, nil)
+	if got := w.Done(); got != "init B" {
 		t.Errorf("what did not start is ended: %s", got)
 	}
 
 	wantError(t, app.Start(t.Context(), "t/p/Aa"), nil, `the binary has no component t/p/Aa`, `did you mean "t/p/A"?`)
 
-	w = newWorld(t, map[string]*behaviour{"A": {refs: []string{"Nobody"}}})
+	w = newWorld(t, map[string]*behaviour{"A": {Refs: []string{"Nobody"}}})
 	wantError(t, w.local(LocalOptions{}).Start(t.Context(), "t/p/A"), nil,
 		"the binary has no component t/p/Nobody: import the package")
-	wantError(t, w.local(LocalOptions{}).start(t.Context(), "t/p/A"), nil,
+	wantError(t, w.local(LocalOptions{}).Host(t.Context(), "t/p/A"), nil,
 		"t/p/A refers to fmt.Stringer, but no implementation is linked")
 	_, err = w.local(LocalOptions{}).Client("test", reflect.TypeFor[fmt.Stringer](), "")
 	wantError(t, err, nil, "no implementation of fmt.Stringer is linked")
 
-	w = newWorld(t, map[string]*behaviour{"A": {listener: "web"}})
+	w = newWorld(t, map[string]*behaviour{"A": {Listener: "web"}})
 	app = w.local(LocalOptions{Config: config.App{Single: config.Single{
 		Listeners: map[string]config.Listener{"web": {Address: "300.0.0.1:0"}},
 	}}})
@@ -192,9 +186,9 @@ func TestStartErrors(t *testing.T) {
 // TestStaleDescription: a component that got fields since its code was generated does not start.
 func TestStaleDescription(t *testing.T) {
 	for want, make := range map[string]func(*behaviour, *codegen.Info){
-		"the reference to p.B": func(b *behaviour, i *codegen.Info) { b.refs, i.Refs = []string{"B"}, nil },
-		"the listener web":     func(b *behaviour, i *codegen.Info) { b.listener, i.Listeners = "web", []string{"wb"} },
-		"the configuration":    func(b *behaviour, i *codegen.Info) { b.config, i.Config = &limits{}, false },
+		"the reference to p.B": func(b *behaviour, i *codegen.Info) { b.Refs, i.Refs = []string{"B"}, nil },
+		"the listener web":     func(b *behaviour, i *codegen.Info) { b.Listener, i.Listeners = "web", []string{"wb"} },
+		"the configuration":    func(b *behaviour, i *codegen.Info) { b.Config, i.Config = &limits{}, false },
 	} {
 		a := &behaviour{}
 		w := newWorld(t, map[string]*behaviour{"A": a, "B": {}})
@@ -208,9 +202,9 @@ func TestStaleDescription(t *testing.T) {
 func TestPanics(t *testing.T) {
 	for _, encoded := range []bool{false, true} {
 		w := newWorld(t, map[string]*behaviour{
-			"A": {refs: []string{"B"}, do: func(context.Context, self, []string) ([]string, error) { panic("at the " + "disco") }},
-			"B": {shutdown: func(context.Context) error { panic("no end") }},
-			"C": {init: func(context.Context, self) error { panic("no beginning") }},
+			"A": {Refs: []string{"B"}, Do: func(context.Context, self, []string) ([]string, error) { panic("at the " + "disco") }},
+			"B": {Shutdown: func(context.Context) error { panic("no end") }},
+			"C": {Init: func(context.Context, self) error { panic("no beginning") }},
 		})
 		app := w.local(LocalOptions{Encoded: encoded})
 		if err := app.Start(t.Context(), "t/p/A"); err != nil {
@@ -219,13 +213,13 @@ func TestPanics(t *testing.T) {
 		_, err := client[a](t, app).Do(t.Context(), nil)
 		wantError(t, err, codegen.ErrPanic, "at the disco")
 		wantError(t, app.Start(t.Context(), "t/p/C"), codegen.ErrPanic, "cannot start t/p/C", "no beginning")
-		app.End(t.Context())
-		if got := w.done(); !strings.HasSuffix(got, "shutdown A, shutdown B") {
+		app.End(t.Context(), StopTime, nil)
+		if got := w.Done(); !strings.HasSuffix(got, "shutdown A, shutdown B") {
 			t.Errorf("end: %s", got)
 		}
 		for _, text := range []string{"at the disco", "method=Do", "local_test.go", "no end", "method=Shutdown"} {
-			if !strings.Contains(w.logs.String(), text) {
-				t.Errorf("encoded %v: the log lacks %q:\n%s", encoded, text, w.logs)
+			if !strings.Contains(w.Logs.String(), text) {
+				t.Errorf("encoded %v: the log lacks %q:\n%s", encoded, text, w.Logs)
 			}
 		}
 	}
@@ -238,19 +232,19 @@ func TestEndHangs(t *testing.T) {
 	defer close(stuck)
 	hang := func(context.Context) error { <-stuck; return nil }
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B"}, drain: hang, shutdown: hang}, "B": {},
+		"A": {Refs: []string{"B"}, Drain: hang, Shutdown: hang}, "B": {},
 	})
 	app := w.local(LocalOptions{})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	w.done()
+	w.Done()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errWrong)
-	app.drain(ctx)
-	app.shutdown(ctx)
-	if n := strings.Count(w.logs.String(), `err="it has not returned: wrong"`); n < 2 {
-		t.Errorf("the log has not both errors of A:\n%s", w.logs)
+	app.Drain(ctx)
+	app.Shutdown(ctx)
+	if n := strings.Count(w.Logs.String(), `err="it has not returned: wrong"`); n < 2 {
+		t.Errorf("the log has not both errors of A:\n%s", w.Logs)
 	}
 }
 
@@ -258,11 +252,11 @@ func TestEndHangs(t *testing.T) {
 func TestEncoded(t *testing.T) {
 	for _, encoded := range []bool{false, true} {
 		w := newWorld(t, map[string]*behaviour{
-			"A": {refs: []string{"B"}, do: func(ctx context.Context, n self, words []string) ([]string, error) {
+			"A": {Refs: []string{"B"}, Do: func(ctx context.Context, n self, words []string) ([]string, error) {
 				words[0] = "changed by A"
-				return n.refs["B"].Do(ctx, words)
+				return n.Refs["B"].Do(ctx, words)
 			}},
-			"B": {do: func(_ context.Context, _ self, words []string) ([]string, error) {
+			"B": {Do: func(_ context.Context, _ self, words []string) ([]string, error) {
 				words[0] = "changed by B"
 				return words, context.DeadlineExceeded
 			}},
@@ -282,24 +276,24 @@ func TestEncoded(t *testing.T) {
 
 // TestTwice: retriable methods are executed twice, once for each call at the outermost level.
 func TestTwice(t *testing.T) {
-	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}, do: forward("B")}, "B": {}})
+	w := newWorld(t, map[string]*behaviour{"A": {Refs: []string{"B"}, Do: forward("B")}, "B": {}})
 	app := w.local(LocalOptions{Encoded: true, Twice: true})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	w.done()
+	w.Done()
 	got, err := client[a](t, app).Do(t.Context(), []string{"x"})
 	if err != nil || !slices.Equal(got, []string{"x", "B"}) {
 		t.Errorf("%q, %v", got, err)
 	}
 	// The extra one of A with its B, then A, with an extra one of B.
-	if got := w.done(); got != "do A, do B, do A, do B, do B" {
+	if got := w.Done(); got != "do A, do B, do A, do B, do B" {
 		t.Errorf("executed: %s", got)
 	}
 	if _, err := client[b](t, app).Once(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	if got := w.done(); got != "do B" {
+	if got := w.Done(); got != "do B" {
 		t.Errorf("executed: %s", got)
 	}
 }
@@ -307,7 +301,7 @@ func TestTwice(t *testing.T) {
 func TestStream(t *testing.T) {
 	for _, encoded := range []bool{false, true} {
 		ended := make(chan int, 10)
-		w := newWorld(t, map[string]*behaviour{"A": {count: func(_ context.Context, n int) iter.Seq2[int, error] {
+		w := newWorld(t, map[string]*behaviour{"A": {Count: func(_ context.Context, n int) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) {
 				sent := 0
 				defer func() { ended <- sent }()
@@ -358,11 +352,11 @@ func TestStream(t *testing.T) {
 func TestEndedContext(t *testing.T) {
 	for _, encoded := range []bool{false, true} {
 		w := newWorld(t, map[string]*behaviour{"A": {
-			do: func(ctx context.Context, _ self, _ []string) ([]string, error) {
+			Do: func(ctx context.Context, _ self, _ []string) ([]string, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			},
-			count: func(ctx context.Context, n int) iter.Seq2[int, error] {
+			Count: func(ctx context.Context, n int) iter.Seq2[int, error] {
 				return func(yield func(int, error) bool) {
 					for i := 0; i != n && yield(i, nil); i++ {
 					}
@@ -408,13 +402,13 @@ func TestEndedContext(t *testing.T) {
 // TestDirect: the implementation itself, filled and started first, even in a circle.
 func TestDirect(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"!B"}, do: func(_ context.Context, n self, words []string) ([]string, error) {
-			n.refs["B"].Do(t.Context(), words)
+		"A": {Refs: []string{"!B"}, Do: func(_ context.Context, n self, words []string) ([]string, error) {
+			n.Refs["B"].Do(t.Context(), words)
 			return words, nil
 		}},
-		"B": {refs: []string{"C", "!A"}, do: func(ctx context.Context, n self, words []string) ([]string, error) {
+		"B": {Refs: []string{"C", "!A"}, Do: func(ctx context.Context, n self, words []string) ([]string, error) {
 			words[0] = "shared"
-			return n.refs["C"].Do(ctx, nil)
+			return n.Refs["C"].Do(ctx, nil)
 		}},
 		"C": {},
 	})
@@ -422,22 +416,22 @@ func TestDirect(t *testing.T) {
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.done(); got != "init C, init B, init A" {
+	if got := w.Done(); got != "init C, init B, init A" {
 		t.Errorf("start: %s", got)
 	}
 	got, err := client[a](t, app).Do(t.Context(), []string{"x"})
-	if err != nil || !slices.Equal(got, []string{"shared"}) || w.done() != "do A, do B, do C" {
+	if err != nil || !slices.Equal(got, []string{"shared"}) || w.Done() != "do A, do B, do C" {
 		t.Errorf("%q, %v", got, err)
 	}
 	impl, ok := app.Implementation("t/p/A")
-	if n, isNode := impl.(*node[a]); !ok || !isNode || n.self.refs["B"].(*node[b]).self.refs["A"] != doer(n) {
+	if n, isNode := impl.(*weavelettest.Node[a]); !ok || !isNode || n.Self.Refs["B"].(*weavelettest.Node[b]).Self.Refs["A"] != doer(n) {
 		t.Errorf("implementation %T, %v", impl, ok)
 	}
 }
 
 func TestFakes(t *testing.T) {
-	w := newWorld(t, map[string]*behaviour{"A": {refs: []string{"B"}, do: forward("B")}, "B": {}})
-	fake := &node[b]{w: w, name: "fake", b: &behaviour{}}
+	w := newWorld(t, map[string]*behaviour{"A": {Refs: []string{"B"}, Do: forward("B")}, "B": {}})
+	fake := weavelettest.NewNode[b](w.World, "fake", &behaviour{})
 	app := w.local(LocalOptions{Fakes: map[string]any{"t/p/B": fake}})
 	if err := app.Start(t.Context(), "t/p/A"); err != nil {
 		t.Fatal(err)
@@ -449,8 +443,8 @@ func TestFakes(t *testing.T) {
 
 func TestHost(t *testing.T) {
 	var host *Host
-	w := newWorld(t, map[string]*behaviour{"A": {init: func(ctx context.Context, n self) error {
-		host = n.host
+	w := newWorld(t, map[string]*behaviour{"A": {Init: func(ctx context.Context, n self) error {
+		host = n.Host.(*Host)
 		host.Logger(ctx).Info("hello")
 		return nil
 	}}})
@@ -460,8 +454,8 @@ func TestHost(t *testing.T) {
 	if s := host.Self(); s.App != "app" || s.Component != "p.A" || s.Replica != "all-0@/app" || s.Domain != "/app" || s.Version == "" || s.Pid == 0 {
 		t.Errorf("self %+v", s)
 	}
-	if !strings.Contains(w.logs.String(), "msg=hello component=t/p/A") {
-		t.Errorf("log %s", w.logs)
+	if !strings.Contains(w.Logs.String(), "msg=hello component=t/p/A") {
+		t.Errorf("log %s", w.Logs)
 	}
 }
 
@@ -469,9 +463,9 @@ func TestHost(t *testing.T) {
 func TestConcurrentStart(t *testing.T) {
 	setting, set := make(chan struct{}), make(chan struct{})
 	w := newWorld(t, map[string]*behaviour{"A": {
-		beforeSet: func() { close(setting); <-set },
-		init: func(_ context.Context, n self) error {
-			if n.host == nil {
+		BeforeSet: func() { close(setting); <-set },
+		Init: func(_ context.Context, n self) error {
+			if n.Host == nil {
 				return errors.New("Init before the fields are set")
 			}
 			return nil
@@ -495,21 +489,21 @@ func TestConcurrentStart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := w.done(); got != "init A" {
+	if got := w.Done(); got != "init A" {
 		t.Errorf("start: %s", got)
 	}
 }
 
 // told is the network of a weavelet whose deployer says that everything is here.
-type told struct{ network }
+type told struct{ Network }
 
-func (told) connect(*Weavelet, *codegen.Component) (remote, error) { return told{}, nil }
-func (told) section(string) (config.Section, bool)                 { return "", false }
-func (told) resolve(context.Context) (bool, error)                 { return true, nil }
-func (told) call(context.Context, *codegen.Request) (codegen.Status, []byte, error) {
+func (told) Connect(*Weavelet, *codegen.Component) (Remote, error) { return told{}, nil }
+func (told) Section(string) (config.Section, bool)                 { return "", false }
+func (told) Resolve(context.Context) (bool, error)                 { return true, nil }
+func (told) Call(context.Context, *codegen.Request) (codegen.Status, []byte, error) {
 	return 0, nil, errors.New("a call to elsewhere")
 }
-func (told) stream(context.Context, *codegen.Request) (codegen.Receiver, error) {
+func (told) Stream(context.Context, *codegen.Request) (codegen.Receiver, error) {
 	return nil, errors.New("a stream to elsewhere")
 }
 
@@ -518,7 +512,7 @@ func (told) stream(context.Context, *codegen.Request) (codegen.Receiver, error) 
 func TestStartByCall(t *testing.T) {
 	begun, proceed := make(chan struct{}), make(chan struct{})
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B"}, do: forward("B"), init: func(ctx context.Context, _ self) error {
+		"A": {Refs: []string{"B"}, Do: forward("B"), Init: func(ctx context.Context, _ self) error {
 			close(begun)
 			<-proceed
 			return ctx.Err()
@@ -542,7 +536,7 @@ func TestStartByCall(t *testing.T) {
 	if err != nil || !slices.Equal(got, []string{"B"}) {
 		t.Errorf("%q, %v", got, err)
 	}
-	if got := w.done(); got != "init A, do A, init B, do B" {
+	if got := w.Done(); got != "init A, do A, init B, do B" {
 		t.Errorf("did: %s", got)
 	}
 }
@@ -550,7 +544,7 @@ func TestStartByCall(t *testing.T) {
 // TestReady: calls may come when every component that has a say says so.
 func TestReady(t *testing.T) {
 	var no error
-	w := newWorld(t, map[string]*behaviour{"A": {ready: func() error { return no }}, "B": {}, "C": {ready: func() error {
+	w := newWorld(t, map[string]*behaviour{"A": {Ready: func() error { return no }}, "B": {}, "C": {Ready: func() error {
 		if no != nil {
 			panic(no)
 		}
@@ -560,13 +554,13 @@ func TestReady(t *testing.T) {
 	if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
 		t.Fatal(err)
 	}
-	if h := app.examine(); len(h.reasons) > 0 || len(h.ready) != 3 {
+	if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
 		t.Errorf("health: %+v", h)
 	}
 	no = errWrong
-	h := app.examine()
-	if !h.denied || !slices.Equal(h.ready, []string{"t/p/B"}) || len(h.reasons) != 2 ||
-		h.reasons[0] != "p.A is not ready: wrong" || !strings.HasPrefix(h.reasons[1], "p.C is not ready: component panicked: wrong (") {
+	h := app.Examine()
+	if !h.Denied || !slices.Equal(h.Ready, []string{"t/p/B"}) || len(h.Reasons) != 2 ||
+		h.Reasons[0] != "p.A is not ready: wrong" || !strings.HasPrefix(h.Reasons[1], "p.C is not ready: component panicked: wrong (") {
 		t.Errorf("health: %+v", h)
 	}
 }
@@ -577,8 +571,8 @@ func TestLocalMetrics(t *testing.T) {
 	count := func(local bool) (calls, errors, timed uint64) {
 		failure := false
 		w := newWorld(t, map[string]*behaviour{
-			"A": {refs: []string{"B"}, do: forward("B")},
-			"B": {do: func(context.Context, self, []string) ([]string, error) {
+			"A": {Refs: []string{"B"}, Do: forward("B")},
+			"B": {Do: func(context.Context, self, []string) ([]string, error) {
 				if failure = !failure; failure {
 					return nil, context.Canceled
 				}
@@ -631,7 +625,7 @@ func TestLocalMetrics(t *testing.T) {
 func TestStreamsAreCounted(t *testing.T) {
 	var spans []*trace.Span
 	exported := make(chan []*trace.Span, 10)
-	w := newWorld(t, map[string]*behaviour{"A": {count: func(_ context.Context, n int) iter.Seq2[int, error] {
+	w := newWorld(t, map[string]*behaviour{"A": {Count: func(_ context.Context, n int) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
 			for i := range n {
 				if !yield(i, nil) {

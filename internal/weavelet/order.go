@@ -8,7 +8,6 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// short returns the short name of a component.
 // graph is the static call graph of an application.
 type graph struct{ registry *codegen.Registry }
 

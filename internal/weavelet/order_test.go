@@ -9,7 +9,7 @@ import (
 // TestGraph goes through calls of A -> B -> C -> B, C -> D.
 func TestGraph(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B"}}, "B": {refs: []string{"C"}}, "C": {refs: []string{"B", "D"}}, "D": {refs: []string{"D", "Elsewhere"}},
+		"A": {Refs: []string{"B"}}, "B": {Refs: []string{"C"}}, "C": {Refs: []string{"B", "D"}}, "D": {Refs: []string{"D", "Elsewhere"}},
 	})
 	g := graph{w.app.Registry}
 	full := func(names string) (list []string) {

@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/divisi-go/divisi/envelope/protos"
 )
 
 const (
@@ -78,16 +75,19 @@ func (o *word) last(now time.Time) (known bool, err error, running time.Duration
 	return o.known, o.err, running
 }
 
-// health is what a weavelet knows of its components.
-type health struct {
-	ready   []string // the components that take calls
-	reasons []string // why not all that were asked for do; a sentence each
-	denied  bool     // a component has said that it does not
-	stuck   []string // components that are deadlocked
+// Health is what a weavelet knows of its components.
+type Health struct {
+	Ready   []string // the components that take calls
+	Reasons []string // why not all that were asked for do; a sentence each
+	Denied  bool     // a component has said that it does not
+	Stuck   []string // components that are deadlocked
 }
 
-// examine asks the components how they are. It waits for those that answer at once.
-func (w *Weavelet) examine() health {
+// News has an element when what Examine returns may have changed.
+func (w *Weavelet) News() <-chan struct{} { return w.news }
+
+// Examine asks the components how they are. It waits for those that answer at once.
+func (w *Weavelet) Examine() Health {
 	w.mu.Lock()
 	parts := make([]*part, 0, len(w.parts))
 	for _, p := range w.parts {
@@ -109,22 +109,22 @@ func (w *Weavelet) examine() health {
 		break
 	}
 
-	var h health
+	var h Health
 	now := time.Now()
 	for _, p := range parts {
 		reason, denied := w.reason(p, now)
-		h.denied = h.denied || denied
+		h.Denied = h.Denied || denied
 		if reason == "" {
-			h.ready = append(h.ready, p.component.Info.Name)
+			h.Ready = append(h.Ready, p.component.Info.Name)
 		} else {
-			h.reasons = append(h.reasons, reason)
+			h.Reasons = append(h.Reasons, reason)
 		}
 		if p.calls.stuck(now) || p.word.asking.stuck(now) {
-			h.stuck = append(h.stuck, p.component.Info.Name)
+			h.Stuck = append(h.Stuck, p.component.Info.Name)
 		}
 	}
 	if !w.asked.Load() {
-		h.reasons = append(h.reasons, "no component has been asked for yet")
+		h.Reasons = append(h.Reasons, "no component has been asked for yet")
 	}
 	return h
 }
@@ -169,73 +169,4 @@ func (w *Weavelet) notify() {
 	case w.news <- struct{}{}:
 	default:
 	}
-}
-
-// pulse answers questions for health from what was seen last, so that neither work nor the
-// components can delay an answer. Its own look at them follows the question.
-type pulse struct {
-	w      *Weavelet
-	pauses bool // listeners while a component says that it is not ready
-	last   atomic.Pointer[protos.GetHealthReply]
-	asked  chan struct{} // has an element when somebody has asked since the last look
-
-	looking  sync.Mutex // held while the components are looked at; guards reported
-	reported bool       // the deadlock is in the log
-}
-
-func newPulse(w *Weavelet) *pulse {
-	p := &pulse{w: w, asked: make(chan struct{}, 1)}
-	p.last.Store(&protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY})
-	return p
-}
-
-// reply returns the answer, and has the components looked at.
-func (p *pulse) reply() *protos.GetHealthReply {
-	select {
-	case p.asked <- struct{}{}:
-	default:
-	}
-	return p.last.Load()
-}
-
-// serve looks at the components whenever somebody has asked or something has changed. It calls
-// changed with an answer whose word on readiness is another than before.
-func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply)) {
-	for {
-		select {
-		case <-p.asked:
-		case <-p.w.news:
-		case <-ctx.Done():
-			return
-		}
-		before := p.last.Load()
-		if after := p.look(); after.Ready != before.Ready {
-			changed(after)
-		}
-	}
-}
-
-// look looks at the components now.
-func (p *pulse) look() *protos.GetHealthReply {
-	p.looking.Lock()
-	defer p.looking.Unlock()
-
-	h := p.w.examine()
-	if p.pauses {
-		p.w.admit(!h.denied)
-	}
-	reply := &protos.GetHealthReply{
-		Status: protos.HealthStatus_HEALTHY, Ready: len(h.reasons) == 0,
-		HealthyComponents: h.ready, Reasons: h.reasons,
-	}
-	if len(h.stuck) > 0 {
-		reply.Status = protos.HealthStatus_UNHEALTHY
-		if !p.reported {
-			p.reported = true
-			p.w.logger.Error("calls do not end long after their callers have given up: a deadlock?",
-				"components", h.stuck)
-		}
-	}
-	p.last.Store(reply)
-	return reply
 }

@@ -32,9 +32,9 @@ func (w *Weavelet) methods() map[codegen.Key]*served {
 	return all
 }
 
-// lookupMethod is the server's way to components. A peer that was verified may call what its
+// Lookup is the server's way to components. A peer that was verified may call what its
 // rights allow; any other may call all.
-func (w *Weavelet) lookupMethod() func(call.Peer, codegen.Key) call.Handler {
+func (w *Weavelet) Lookup() func(call.Peer, codegen.Key) call.Handler {
 	table := w.methods()
 	return func(peer call.Peer, key codegen.Key) call.Handler {
 		s, ok := table[key]

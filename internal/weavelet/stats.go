@@ -1,10 +1,14 @@
 package weavelet
 
 import (
+	"hash/fnv"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/divisi-go/divisi/metrics"
 )
 
 // methodStats counts the calls of a weavelet.
@@ -65,4 +69,66 @@ func (c *methodCounters) time(took time.Duration) {
 	c.latencySum.Add(micros)
 	at, _ := slices.BinarySearch(latencyBounds[:], float64(micros))
 	c.latency[at].Add(1)
+}
+
+// Metrics returns the metrics of calls.
+func (w *Weavelet) Metrics() []metrics.Metric { return w.stats.snapshot() }
+
+// snapshot returns the metrics of calls.
+func (s *methodStats) snapshot() []metrics.Metric {
+	s.mu.Lock()
+	list := slices.Clone(s.list)
+	s.mu.Unlock()
+
+	var all []metrics.Metric
+	for _, c := range list {
+		if c.count.Load() == 0 {
+			continue
+		}
+		labels := []metrics.Label{
+			{Name: "caller", Value: c.caller},
+			{Name: "component", Value: c.component},
+			{Name: "method", Value: c.method},
+			{Name: "remote", Value: strconv.FormatBool(c.remote)},
+		}
+
+		latency := metrics.Metric{
+			Type: metrics.HistogramType, Name: "divisi_method_latency_micros",
+			Help:   "Time of a call, in microseconds; of local calls, one in 16",
+			Bounds: latencyBounds[:], Value: float64(c.latencySum.Load()),
+		}
+		for i := range c.latency {
+			latency.Counts = append(latency.Counts, c.latency[i].Load())
+		}
+
+		counter := func(name, help string, value *atomic.Uint64) metrics.Metric {
+			return metrics.Metric{Type: metrics.CounterType, Name: name, Help: help, Value: float64(value.Load())}
+		}
+		of := []metrics.Metric{
+			latency,
+			counter("divisi_method_count", "Calls of a component's method", &c.count),
+			counter("divisi_method_error_count", "Calls that ended with an error", &c.errors),
+			counter("divisi_method_bytes_request", "Bytes of arguments", &c.bytesOut),
+			counter("divisi_method_bytes_reply", "Bytes of results", &c.bytesIn),
+		}
+		if !c.remote {
+			of = of[:3] // nothing is encoded
+		}
+
+		for _, m := range of {
+			m.ID, m.Labels = MetricID(m.Name, labels), labels
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// MetricID returns the same number for the same metric in all processes.
+func MetricID(name string, labels []metrics.Label) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	for _, l := range labels {
+		h.Write([]byte("\x00" + l.Name + "\x00" + l.Value))
+	}
+	return h.Sum64()
 }

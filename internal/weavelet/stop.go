@@ -2,13 +2,15 @@ package weavelet
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
-// admit has the listeners accept connections, or leave them to other replicas until this one is
+// Admit has the listeners accept connections, or leave them to other replicas until this one is
 // ready.
-func (w *Weavelet) admit(ready bool) {
+func (w *Weavelet) Admit(ready bool) {
 	w.mu.Lock()
 	listeners := slices.Clone(w.listeners)
 	w.mu.Unlock()
@@ -17,10 +19,32 @@ func (w *Weavelet) admit(ready bool) {
 	}
 }
 
-// drain has the listeners serve what they accepted, and meanwhile tells every component that the
+// StopTime bounds an orderly end: draining listeners and calls, and shutting components down.
+const StopTime = 30 * time.Second
+
+// End drains and shuts down what runs, whether ctx has ended or not, but for no longer than limit.
+// If calls come from elsewhere, others drains those.
+func (w *Weavelet) End(ctx context.Context, limit time.Duration, others func(context.Context) error) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit,
+		fmt.Errorf("not ended within %v", limit))
+	defer cancel()
+
+	w.Drain(ctx)
+	if others != nil {
+		if err := others(ctx); err != nil {
+			w.logger.Warn("not drained", "err", err)
+		}
+	}
+	w.Shutdown(ctx)
+}
+
+// Draining reports whether Drain has been called.
+func (w *Weavelet) Draining() bool { return w.draining.Load() }
+
+// Drain has the listeners serve what they accepted, and meanwhile tells every component that the
 // end is near, those started last first. It waits for all of that, but not beyond ctx. Only the
 // first call does.
-func (w *Weavelet) drain(ctx context.Context) {
+func (w *Weavelet) Drain(ctx context.Context) {
 	if w.draining.Swap(true) {
 		return
 	}
@@ -40,8 +64,8 @@ func (w *Weavelet) drain(ctx context.Context) {
 	wait.Wait()
 }
 
-// shutdown ends the components, those started last first. Each has what is left of ctx.
-func (w *Weavelet) shutdown(ctx context.Context) {
+// Shutdown ends the components, those started last first. Each has what is left of ctx.
+func (w *Weavelet) Shutdown(ctx context.Context) {
 	w.mu.Lock()
 	parts := w.started
 	w.started = nil

@@ -1,15 +1,17 @@
 // Package weavelet hosts components in a process: it creates them, connects them with each other
 // and with the components of other processes, and ends them in order.
 //
-// A weavelet runs in one of two settings. On its own, all components are here. Under a
-// deployer, the deployer says which are here, and where the others are.
+// Where listeners and other components are is said by a [Network]. That of [NewLocal] has all
+// components here.
 package weavelet
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -22,6 +24,12 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/trace"
 )
+
+// Application is what a weavelet must know of the binary.
+type Application struct {
+	Registry *codegen.Registry
+	Inspect  func(impl any) (Fields, error) // finds the fields to fill
+}
 
 // Fields are the fields of an implementation that a weavelet fills.
 type Fields struct {
@@ -66,6 +74,23 @@ type Self struct {
 	Pid                            int
 }
 
+// Here returns what a process knows of itself without being told.
+func Here() Self {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return Self{Host: host, Pid: os.Getpid()}
+}
+
+// Alone returns who the process is that hosts all of an application.
+func Alone(app string) Self {
+	self, all := Here(), name.Replica(app, "all", 0)
+	self.App, self.Version = app, rand.Text()
+	self.Replica, self.Domain = all.String(), all.Domain
+	return self
+}
+
 // Host is what a component sees of its weavelet.
 type Host struct {
 	self   Self
@@ -83,70 +108,90 @@ func (h *Host) Logger(ctx context.Context) *slog.Logger {
 	return h.logger
 }
 
-// network is what differs between the two settings: where listeners and other components are.
-type network interface {
-	// listen opens a component's listener.
-	listen(ctx context.Context, name string) (net.Listener, string, error)
+// Network knows where listeners and other components are.
+type Network interface {
+	// Listen opens a component's listener.
+	Listen(ctx context.Context, name string) (net.Listener, string, error)
 
-	// connect returns where the calls of w to a component go that is not known to be here.
-	connect(w *Weavelet, c *codegen.Component) (remote, error)
+	// Connect returns where the calls of w to a component go; nil means that it is known to be here.
+	Connect(w *Weavelet, c *codegen.Component) (Remote, error)
 
-	// section returns the text of a section of the configuration.
-	section(component string) (config.Section, bool)
+	// Section returns the text of a section of the configuration.
+	Section(component string) (config.Section, bool)
 }
 
-// remote is a component in other processes, or perhaps in this one: the deployer says.
-type remote interface {
-	// resolve waits until it is known where the component is; true means here.
-	resolve(ctx context.Context) (local bool, err error)
-	call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error)
-	stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error)
+// Remote is a component in other processes, or perhaps in this one.
+type Remote interface {
+	// Resolve waits until it is known where the component is; true means here.
+	Resolve(ctx context.Context) (local bool, err error)
+	Call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error)
+	Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error)
 }
 
 // Weavelet is one of them; there is one in a process, except in tests.
 type Weavelet struct {
-	setting
-	app   Application
+	app     Application
+	self    Self // of the process: without a component
+	logger  *slog.Logger
+	tracer  *trace.Recorder
+	network Network
+
+	fakes      map[string]any
+	countLocal bool
+	share      func(method string, copies func() []any)
+
 	stats *methodStats
 	loads *loads
 
-	asked    atomic.Bool   // for components, by the deployer or the program
+	asked    atomic.Bool   // for components
 	news     chan struct{} // has an element when what is known of health has changed
 	draining atomic.Bool
 
 	mu      sync.Mutex // guards what follows
 	parts   map[string]*part
 	started []*part // in the order of their start
-	remotes map[string]remote
+	remotes map[string]Remote
 
 	listeners []*drain.Listener
 	changed   chan struct{} // closed, and replaced, when parts grows
 }
 
-// setting is what surrounds a weavelet.
-type setting struct {
-	self    Self // of the process: without a component
-	logger  *slog.Logger
-	tracer  *trace.Recorder
-	network network
+// Options are what surrounds a weavelet.
+type Options struct {
+	Self    Self // of the process: without a component
+	Logger  *slog.Logger
+	Tracer  *trace.Recorder
+	Network Network
 
-	fakes      map[string]any                           // implementations by component, for tests
-	countLocal bool                                     // local calls are measured too
-	share      func(method string, copies func() []any) // see LocalOptions; may be nil
+	Fakes      map[string]any                           // implementations by component, for tests
+	CountLocal bool                                     // local calls are measured too
+	Share      func(method string, copies func() []any) // see [LocalOptions]; may be nil
 }
 
-func newWeavelet(app Application, s setting) *Weavelet {
+// New returns a weavelet that hosts nothing yet.
+func New(app Application, o Options) *Weavelet {
 	return &Weavelet{
-		setting: s,
 		app:     app,
+		self:    o.Self,
+		logger:  o.Logger,
+		tracer:  o.Tracer,
+		network: o.Network,
+
+		fakes:      o.Fakes,
+		countLocal: o.CountLocal,
+		share:      o.Share,
+
 		stats:   newMethodStats(),
 		loads:   newLoads(time.Now()),
 		news:    make(chan struct{}, 1),
 		parts:   map[string]*part{},
 		changed: make(chan struct{}),
-		remotes: map[string]remote{},
+		remotes: map[string]Remote{},
 	}
 }
+
+// Tracer returns what records the spans of calls.
+func (w *Weavelet) Tracer() *trace.Recorder { return w.tracer }
 
 // lookup returns a part that was created.
 func (w *Weavelet) lookup(component string) (*part, bool) {
@@ -156,10 +201,21 @@ func (w *Weavelet) lookup(component string) (*part, bool) {
 	return p, ok
 }
 
-// start creates the components with these names that are not there yet, fills their
-// references, and runs their Inits, those of the components that are used first. It returns the
-// first error; the components after it are not started.
-func (w *Weavelet) start(ctx context.Context, names ...string) error {
+// Expect has the weavelet not ready before the components with these names run.
+func (w *Weavelet) Expect(names ...string) error {
+	for _, name := range names {
+		if _, err := w.create(name); err != nil {
+			return err
+		}
+	}
+	w.asked.Store(true)
+	return nil
+}
+
+// Host starts the components with these names, without what they refer to. It creates those that
+// are not there yet, fills their references, and runs their Inits, those of the components that are
+// used first. It returns when they run, or the first error; the components after it are not started.
+func (w *Weavelet) Host(ctx context.Context, names ...string) error {
 	w.asked.Store(true)
 	var parts []*part
 	for _, name := range names {
@@ -280,7 +336,7 @@ func (w *Weavelet) setFields(ctx context.Context, p *part) error {
 		}
 	}
 	for _, l := range p.fields.Listeners {
-		inner, proxy, err := w.network.listen(ctx, l.Name)
+		inner, proxy, err := w.network.Listen(ctx, l.Name)
 		if err != nil {
 			return fmt.Errorf("cannot open the listener %s of %s: %w", l.Name, info.Name, err)
 		}

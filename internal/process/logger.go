@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // fakeAuthority takes any certificate for what its common name says, but for "stranger".
@@ -111,12 +112,12 @@ func TestCredentialErrors(t *testing.T) {
 // it may call, and believes a server only for the component that it wants.
 func TestMutualTLS(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {}, "B": {}})
-	app := w.local(LocalOptions{})
+	app := w.local(weavelet.LocalOptions{})
 	if err := app.Start(t.Context(), "t/p/A", "t/p/B"); err != nil {
 		t.Fatal(err)
 	}
 	identity := newIdentity(t, "t/p/A t/p/B")
-	n := &remoteNetwork{info: &protos.EnvelopeInfo{Mtls: true}, credentials: identity, logger: w.logger}
+	n := &remoteNetwork{info: &protos.EnvelopeInfo{Mtls: true}, credentials: identity, logger: w.Logger}
 	server := n.server(app)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -145,7 +146,7 @@ func TestMutualTLS(t *testing.T) {
 		{"t/p/A", "t/p/C", "t/p/A", "the deployer refuses the server for t/p/C: it hosts t/p/A t/p/B"},
 	} {
 		client := newIdentity(t, tc.client)
-		err := callOnce(t, app, client, address, tc.component, tc.method)
+		err := callOnce(t, w.Registry, client, address, tc.component, tc.method)
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%+v: %v", tc, err)
 		}
@@ -173,7 +174,7 @@ func TestMutualTLS(t *testing.T) {
 }
 
 // callOnce makes a call of a method of one component, over connections for another.
-func callOnce(t *testing.T, app *Weavelet, identity *credentials, address, component, method string) error {
+func callOnce(t *testing.T, registry *codegen.Registry, identity *credentials, address, component, method string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	refused := make(chan error, 1)
@@ -190,7 +191,7 @@ func callOnce(t *testing.T, app *Weavelet, identity *credentials, address, compo
 	}})
 	defer pool.Close()
 	pool.SetReplicas([]string{address})
-	c, _ := app.app.Registry.Find(method)
+	c, _ := registry.Find(method)
 	var args codegen.Encoder
 	codegen.EncSlice(&args, []string{"x"}, (*codegen.Encoder).String)
 	reply, err := pool.Call(ctx, &call.Request{Method: codegen.Key(c.Methods[0].Key), Args: args.Data()})

@@ -1,4 +1,6 @@
-package weavelet
+// Package process runs an application in this process: all of it, or, in the hands of a deployer, the
+// part that is wanted here. It is the weavelet's end of the conversation with the deployer.
+package process
 
 import (
 	"context"
@@ -12,12 +14,10 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 const (
-	// stopTime bounds an orderly end: draining listeners and calls, and shutting components down.
-	stopTime = 30 * time.Second
-
 	// orphanTime bounds the end of a process whose deployer has gone: nobody will restart what it
 	// served, and nobody else will end it.
 	orphanTime = 2 * time.Second
@@ -39,29 +39,27 @@ var (
 	errSignal = errors.New("the process was asked to end by somebody else than its deployer")
 )
 
-// Application is what a binary brings along.
-type Application struct {
-	Registry *codegen.Registry
-	Inspect  func(impl any) (Fields, error)            // finds the fields to fill
-	Main     func(ctx context.Context, main any) error // the body of the program
-	MainImpl reflect.Type                              // the struct of the main component
+// Main is the main component, and what runs with it.
+type Main struct {
+	Impl reflect.Type                              // its struct
+	Body func(ctx context.Context, main any) error // the program's own function
 }
 
 // program is what runs where the main component does, until it returns or ctx ends. Before it returns
-// it drains, by the given function, and shuts down what runs.
-type program func(ctx context.Context, w *Weavelet, drain func(context.Context) error) error
+// it ends the weavelet, whose calls from elsewhere are drained by the given function; that may be nil.
+type program func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error
 
 // Run runs the application in this process: all of it, or the part that a deployer wants. It returns
 // nil if the process has been asked to end.
-func Run(ctx context.Context, app Application) error {
+func Run(ctx context.Context, app weavelet.Application, main Main) error {
 	files, err := inherit.Take()
 	switch {
 	case err != nil:
 		return err
 	case files.In != nil:
-		err = runDeployed(ctx, app, files)
+		err = runDeployed(ctx, app, main, files)
 	default:
-		err = runSingle(ctx, app, files)
+		err = runSingle(ctx, app, main, files)
 	}
 	if errors.Is(err, errStop) {
 		return nil
@@ -69,57 +67,65 @@ func Run(ctx context.Context, app Application) error {
 	return err
 }
 
-// main returns the name of the main component.
-func (a Application) main() (string, error) {
-	main, ok := a.Registry.FindImpl(a.MainImpl)
+// component returns the name of the main component.
+func (m Main) component(r *codegen.Registry) (string, error) {
+	main, ok := r.FindImpl(m.Impl)
 	if !ok {
-		return "", fmt.Errorf("%v is not registered: run divisi generate", a.MainImpl)
+		return "", fmt.Errorf("%v is not registered: run divisi generate", m.Impl)
 	}
 	return main.Info.Name, nil
 }
 
-// runMain is the program of a deployed process: the main component and its body.
-func runMain(ctx context.Context, w *Weavelet, drain func(context.Context) error) error {
-	main, err := w.app.main()
-	if err != nil {
-		return err
+// deployed returns the program of a process that a deployer runs.
+func (m Main) deployed(r *codegen.Registry) program {
+	return func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error {
+		component, err := m.component(r)
+		if err != nil {
+			return err
+		}
+		return m.run(ctx, w, component, w.Host, drain)
 	}
+}
 
-	if err := w.start(ctx, main); err != nil {
-		w.end(ctx, drain)
+// run starts the main component, runs the body, and ends the weavelet.
+func (m Main) run(ctx context.Context, w *weavelet.Weavelet, component string,
+	start func(context.Context, ...string) error, drain func(context.Context) error) error {
+	if err := start(ctx, component); err != nil {
+		end(ctx, w, drain)
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return err
 	}
-	return w.body(ctx, main, drain)
+	return m.body(ctx, w, component, drain)
 }
 
 // body runs the program's own function with the main component until it returns, or until ctx
 // ends and everything is drained and shut down.
-func (w *Weavelet) body(ctx context.Context, main string, drain func(context.Context) error) error {
-	p, _ := w.lookup(main)
+func (m Main) body(ctx context.Context, w *weavelet.Weavelet, component string,
+	drain func(context.Context) error) error {
+	main, _ := w.Implementation(component)
 	appCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	returned := make(chan error, 1)
-	go func() { returned <- w.app.Main(appCtx, p.impl) }()
+	go func() { returned <- m.Body(appCtx, main) }()
 
 	select {
 	case err := <-returned:
-		if !w.draining.Load() {
-			w.end(ctx, drain)
+		if !w.Draining() {
+			end(ctx, w, drain)
 			return err
 		}
 		// It returned because its listeners are closed. The order to end follows.
 		returned <- nil
 		select {
 		case <-ctx.Done():
-		case <-time.After(stopTime):
+		case <-time.After(weavelet.StopTime):
 		}
 	case <-ctx.Done():
 	}
 
-	w.end(ctx, drain)
+	end(ctx, w, drain)
 	cancel(context.Cause(ctx))
 	// What the program returns now is the effect of its end, not a failure of its own.
 	select {
@@ -132,20 +138,13 @@ func (w *Weavelet) body(ctx context.Context, main string, drain func(context.Con
 	return context.Cause(ctx)
 }
 
-// end drains and shuts down what runs.
-func (w *Weavelet) end(ctx context.Context, drain func(context.Context) error) {
-	limit := stopTime
+// end ends the weavelet.
+func end(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) {
+	limit := weavelet.StopTime
 	if errors.Is(context.Cause(ctx), errDeployerGone) {
 		limit = orphanTime
 	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit,
-		fmt.Errorf("not ended within %v", limit))
-	defer cancel()
-
-	if err := drain(ctx); err != nil {
-		w.logger.Warn("not drained", "err", err)
-	}
-	w.shutdown(ctx)
+	w.End(ctx, limit, drain)
 }
 
 // withSignals returns a context that ends when the process is asked to end: by SIGINT or SIGTERM, or

@@ -1,7 +1,8 @@
-package weavelet
+package process
 
 import (
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -11,7 +12,7 @@ func (c *control) transport() []metrics.Metric {
 	var all []metrics.Metric
 	add := func(m metrics.Metric) {
 		if m.Value != 0 {
-			m.ID = metricID(m.Name, m.Labels)
+			m.ID = weavelet.MetricID(m.Name, m.Labels)
 			all = append(all, m)
 		}
 	}
@@ -35,7 +36,7 @@ func (c *control) transport() []metrics.Metric {
 	connections(c.server.Stats(), metrics.Label{Name: "callee", Value: "here"})
 	add(metrics.Metric{
 		Type: metrics.CounterType, Name: "divisi_spans_dropped",
-		Help: "Spans that were lost because the deployer did not take them", Value: float64(c.w.tracer.Dropped()),
+		Help: "Spans that were lost because the deployer did not take them", Value: float64(c.w.Tracer().Dropped()),
 	})
 	return all
 }

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // reporter is a deployer that hands on the reports of its weavelet.
@@ -31,7 +32,7 @@ func (r *reporter) HandleReport(_ context.Context, req *protos.ReportRequest) (*
 
 // deployed runs a weavelet that a deployer with some features has started. It returns the other end of
 // the conversation, how to ask the weavelet to end, and how it has ended.
-func deployed(t *testing.T, app Application, h envelope.EnvelopeHandler, p program, features ...string) (
+func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler, p program, features ...string) (
 	e *envelope.Envelope, asked chan<- string, ended <-chan error) {
 	t.Helper()
 	in, toWeavelet, err := os.Pipe()
@@ -91,7 +92,7 @@ func TestLeave(t *testing.T) {
 					t.Fatalf("it has not waited: %v", err)
 				default:
 				}
-				if err := e.Drain(t.Context(), stopTime); err != nil {
+				if err := e.Drain(t.Context(), weavelet.StopTime); err != nil {
 					t.Fatal(err)
 				}
 				asked <- "the deployer's own"
@@ -108,7 +109,7 @@ func TestFinished(t *testing.T) {
 	for _, want := range []error{nil, errWrong} {
 		w := newWorld(t, map[string]*behaviour{"A": {}})
 		h := &reporter{reports: make(chan *protos.ReportRequest, 10), reply: &protos.ReportReply{}}
-		_, _, ended := deployed(t, w.app, h, func(context.Context, *Weavelet, func(context.Context) error) error {
+		_, _, ended := deployed(t, w.app, h, func(context.Context, *weavelet.Weavelet, func(context.Context) error) error {
 			return want
 		}, protos.FeatureReports)
 		if err := <-ended; !errors.Is(err, want) {
@@ -129,7 +130,7 @@ func TestFinished(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	proceed := make(chan struct{})
 	w := newWorld(t, map[string]*behaviour{
-		"A": {init: func(context.Context, self) error {
+		"A": {Init: func(context.Context, self) error {
 			<-proceed
 			return nil
 		}},

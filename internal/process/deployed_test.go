@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // plainHandler is a deployer of v0.20 with one weavelet, to which it sends the calls of B.
@@ -62,15 +63,15 @@ const calls = 5
 // profiles, spans and log entries all the same.
 func TestPlainDeployer(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{
-		"A": {refs: []string{"B"}, do: forward("B")},
-		"B": {routed: true, do: func(ctx context.Context, n self, words []string) ([]string, error) {
-			n.host.Logger(ctx).Info("called with " + words[0])
+		"A": {Refs: []string{"B"}, Do: forward("B")},
+		"B": {Routed: true, Do: func(ctx context.Context, n self, words []string) ([]string, error) {
+			n.Host.Logger(ctx).Info("called with " + words[0])
 			return words, nil
 		}},
-		"C": {routed: true},
+		"C": {Routed: true},
 	})
 	called, release := make(chan error, 1), make(chan struct{})
-	body := func(ctx context.Context, app *Weavelet) error {
+	body := func(ctx context.Context, app *weavelet.Weavelet) error {
 		a := client[a](t, app)
 		for i := range calls {
 			key := fmt.Sprint("key ", i)
@@ -125,7 +126,7 @@ func TestPlainDeployer(t *testing.T) {
 }
 
 // plain starts a weavelet, and the conversation with it.
-func plain(t *testing.T, app Application, body func(context.Context, *Weavelet) error) (*plainHandler, <-chan error) {
+func plain(t *testing.T, app weavelet.Application, body func(context.Context, *weavelet.Weavelet) error) (*plainHandler, <-chan error) {
 	t.Helper()
 	in, toWeavelet, err := os.Pipe()
 	if err != nil {
@@ -225,7 +226,7 @@ func (h *plainHandler) checkProfile(t *testing.T) {
 	defer close(over)
 	for want, request := range map[string]*protos.GetProfileRequest{
 		"alloc_objects": {ProfileType: protos.ProfileType_Heap},
-		"weavelet.burn": {ProfileType: protos.ProfileType_CPU, CpuDurationNs: (200 * time.Millisecond).Nanoseconds()},
+		"process.burn":  {ProfileType: protos.ProfileType_CPU, CpuDurationNs: (200 * time.Millisecond).Nanoseconds()},
 	} {
 		// On a busy machine one profile may find nobody at work.
 		var text []byte

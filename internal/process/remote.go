@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"cmp"
@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // peerName returns the name of a component as the deployer knows it.
@@ -54,7 +55,7 @@ type remoteNetwork struct {
 	routes map[string]*route
 }
 
-var _ network = (*remoteNetwork)(nil)
+var _ weavelet.Network = (*remoteNetwork)(nil)
 
 // serve tells the deployer which components are needed, until ctx ends.
 func (n *remoteNetwork) serve(ctx context.Context) {
@@ -68,8 +69,8 @@ func (n *remoteNetwork) serve(ctx context.Context) {
 	}
 }
 
-// listen implements network: an inherited socket, or one at the address that the deployer says.
-func (n *remoteNetwork) listen(ctx context.Context, listener string) (net.Listener, string, error) {
+// Listen implements [weavelet.Network]: an inherited socket, or one at the address that the deployer says.
+func (n *remoteNetwork) Listen(ctx context.Context, listener string) (net.Listener, string, error) {
 	l, ok := n.files.Find(listener, false)
 	if !ok {
 		reply, err := n.deployer.GetListenerAddress(ctx,
@@ -94,8 +95,8 @@ func (n *remoteNetwork) listen(ctx context.Context, listener string) (net.Listen
 	return l, reply.ProxyAddress, nil
 }
 
-// section implements network.
-func (n *remoteNetwork) section(component string) (config.Section, bool) {
+// Section implements [weavelet.Network].
+func (n *remoteNetwork) Section(component string) (config.Section, bool) {
 	text, ok := n.info.Sections[component]
 	if !ok {
 		return "", false
@@ -103,9 +104,9 @@ func (n *remoteNetwork) section(component string) (config.Section, bool) {
 	return config.Section(text), true
 }
 
-// connect implements network. The deployer is told that the component is needed; calls wait
+// Connect implements [weavelet.Network]. The deployer is told that the component is needed; calls wait
 // until it has said where the component is.
-func (n *remoteNetwork) connect(_ *Weavelet, c *codegen.Component) (remote, error) {
+func (n *remoteNetwork) Connect(_ *weavelet.Weavelet, c *codegen.Component) (weavelet.Remote, error) {
 	pool := call.NewPool(call.PoolOptions{
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if n.credentials == nil {
@@ -143,9 +144,9 @@ func (n *remoteNetwork) activate(ctx context.Context, c *codegen.Component) {
 }
 
 // server accepts calls from other weavelets.
-func (n *remoteNetwork) server(w *Weavelet) *call.Server {
+func (n *remoteNetwork) server(w *weavelet.Weavelet) *call.Server {
 	options := call.ServerOptions{
-		Lookup: w.lookupMethod(),
+		Lookup: w.Lookup(),
 		Conn:   n.connection(),
 		Logger: n.logger,
 	}

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"cmp"
@@ -11,13 +11,14 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // runSingle runs all of the application in this process.
-func runSingle(ctx context.Context, app Application, files inherit.Files) error {
+func runSingle(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
 	ctx, stop := withSignals(ctx, nil)
 	defer stop()
-	main, err := app.main()
+	component, err := main.component(app.Registry)
 	if err != nil {
 		return err
 	}
@@ -25,9 +26,8 @@ func runSingle(ctx context.Context, app Application, files inherit.Files) error 
 	if err != nil {
 		return err
 	}
-	o := LocalOptions{
+	o := weavelet.LocalOptions{
 		Files:  files,
-		Name:   cmp.Or(conf.Name, filepath.Base(os.Args[0])),
 		Config: conf,
 		Logger: slog.New(newConsole(os.Stderr)),
 	}
@@ -36,24 +36,17 @@ func runSingle(ctx context.Context, app Application, files inherit.Files) error 
 		o.Logger.Warn("nothing exports spans: import github.com/divisi-go/divisi/opentelemetry, "+
 			"and give divisi.Run the context that opentelemetry.Context returns", "set", name)
 	}
-	self := newSelf(o.Name)
+	self := weavelet.Alone(cmp.Or(conf.Name, filepath.Base(os.Args[0])))
 	export, err := bridge.start(ctx, resource(self), nil)
 	if err != nil {
 		return err
 	}
 	defer bridge.shutdown(ctx)
 	o.Trace = bridge.options(resource(self), export)
-	w := newLocal(app, self, o)
-	defer tell(ctx, func(ctx context.Context) { w.tracer.Serve(ctx) })()
+	w := weavelet.NewLocal(app, self, o)
+	defer tell(ctx, func(ctx context.Context) { w.Tracer().Serve(ctx) })()
 
-	if err := w.Start(ctx, main); err != nil {
-		w.end(ctx, w.drainLocal)
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return err
-	}
-	return w.body(ctx, main, w.drainLocal)
+	return main.run(ctx, w, component, w.Start, nil)
 }
 
 // tracingWanted returns the name of the environment variable, of those that OpenTelemetry knows,

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -11,10 +11,11 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metadata"
 )
 
-// route is where the calls of one component go, as the deployer says. It implements remote.
+// route is where the calls of one component go, as the deployer says.
 type route struct {
 	component *codegen.Component
 	pool      *call.Pool
@@ -24,6 +25,8 @@ type route struct {
 	set   bool
 	local bool
 }
+
+var _ weavelet.Remote = (*route)(nil)
 
 func newRoute(c *codegen.Component, pool *call.Pool) *route {
 	return &route{component: c, pool: pool, known: make(chan struct{})}
@@ -55,8 +58,8 @@ func (r *route) update(info *protos.RoutingInfo) error {
 	return nil
 }
 
-// resolve implements remote.
-func (r *route) resolve(ctx context.Context) (bool, error) {
+// Resolve implements [weavelet.Remote].
+func (r *route) Resolve(ctx context.Context) (bool, error) {
 	select {
 	case <-r.known:
 		return r.local, nil
@@ -70,8 +73,8 @@ func (r *route) resolve(ctx context.Context) (bool, error) {
 	}
 }
 
-// call implements remote.
-func (r *route) call(ctx context.Context, request *codegen.Request) (codegen.Status, []byte, error) {
+// Call implements [weavelet.Remote].
+func (r *route) Call(ctx context.Context, request *codegen.Request) (codegen.Status, []byte, error) {
 	reply, err := r.pool.Call(ctx, wireRequest(ctx, request))
 	if err != nil {
 		return 0, nil, r.failed(request, err)
@@ -82,8 +85,8 @@ func (r *route) call(ctx context.Context, request *codegen.Request) (codegen.Sta
 	return reply.Status, reply.Body, nil
 }
 
-// stream implements remote.
-func (r *route) stream(ctx context.Context, request *codegen.Request) (codegen.Receiver, error) {
+// Stream implements [weavelet.Remote].
+func (r *route) Stream(ctx context.Context, request *codegen.Request) (codegen.Receiver, error) {
 	s, err := r.pool.Stream(ctx, wireRequest(ctx, request))
 	if err != nil {
 		return nil, r.failed(request, err)

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -8,13 +8,14 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metrics"
 )
 
 // TestTransportMetrics: what pools and servers count is in the metrics of the weavelet.
 func TestTransportMetrics(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {}})
-	app := w.local(LocalOptions{})
+	app := w.local(weavelet.LocalOptions{})
 	n := &remoteNetwork{info: &protos.EnvelopeInfo{DeploymentId: "d1", Name: "x-0"}, routes: map[string]*route{}}
 	c := newControl(app, n)
 	l, err := call.Listen("tcp://127.0.0.1:0")
@@ -26,7 +27,7 @@ func TestTransportMetrics(t *testing.T) {
 	go func() { served <- c.server.Serve(ctx, l) }()
 	defer func() { cancel(); <-served }()
 
-	component, _ := app.app.Registry.Find("t/p/A")
+	component, _ := w.Registry.Find("t/p/A")
 	pool := call.NewPool(call.PoolOptions{Conn: n.connection()})
 	defer pool.Close()
 	pool.SetReplicas([]string{"tcp://" + l.Addr().String()})

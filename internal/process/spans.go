@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // Bridge joins the spans of a weavelet with those that the application makes with a tracing
@@ -81,7 +82,7 @@ func (b *Bridge) options(of *protos.Span_Resource, send func(*protos.TraceSpans)
 }
 
 // resource says whom spans are about, in the words of OpenTelemetry.
-func resource(self Self) *protos.Span_Resource {
+func resource(self weavelet.Self) *protos.Span_Resource {
 	r := &protos.Span_Resource{}
 	for _, a := range [][2]string{
 		{"service.name", self.App}, {"service.version", self.Version}, {"service.instance.id", self.Replica},

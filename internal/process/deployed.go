@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"cmp"
@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // protocolVersion is that of the conversation: Service Weaver's v0.20.
@@ -39,22 +40,22 @@ type deployment struct {
 }
 
 // runDeployed hosts what a deployer wants here.
-func runDeployed(ctx context.Context, app Application, files inherit.Files) error {
+func runDeployed(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
 	asked := make(chan string)
 	ctx, stop := withSignals(ctx, asked)
 	defer stop()
 
-	end := func() {
+	quit := func() {
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
 		os.Exit(1)
 	}
 	err := serveDeployed(ctx, app, deployment{
-		files: files, program: runMain, lines: os.Stderr, asked: asked,
+		files: files, program: main.deployed(app.Registry), lines: os.Stderr, asked: asked,
 		// Whatever the program's functions do meanwhile: without a deployer it ends.
-		gone: func() { time.AfterFunc(orphanTime+time.Second, end) },
+		gone: func() { time.AfterFunc(orphanTime+time.Second, quit) },
 	})
 	if errors.Is(err, errDeployerGone) {
-		end()
+		quit()
 	}
 	return err
 }
@@ -62,27 +63,27 @@ func runDeployed(ctx context.Context, app Application, files inherit.Files) erro
 // Embedding is a weavelet that is part of a program, such as a test, which calls components but is
 // none.
 type Embedding struct {
-	Files inherit.Files                          // the pipes to a deployer, and sockets of listeners
-	Body  func(context.Context, *Weavelet) error // takes the place of the main component
-	Fakes map[string]any                         // implementations by component, for tests
+	Files inherit.Files                                   // the pipes to a deployer, and sockets of listeners
+	Body  func(context.Context, *weavelet.Weavelet) error // takes the place of the main component
+	Fakes map[string]any                                  // implementations by component, for tests
 }
 
 // Embed runs a weavelet as part of this program. It returns when the body has returned, or the
 // deployer has gone.
-func Embed(ctx context.Context, app Application, e Embedding) error {
+func Embed(ctx context.Context, app weavelet.Application, e Embedding) error {
 	return serveDeployed(ctx, app, deployment{
 		files: e.Files,
 		gone:  func() {},
 		fakes: e.Fakes,
-		program: func(ctx context.Context, w *Weavelet, drain func(context.Context) error) error {
-			defer w.end(ctx, drain)
+		program: func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error {
+			defer end(ctx, w, drain)
 			return e.Body(ctx, w)
 		},
 	})
 }
 
 // serveDeployed does the handshake and hosts components until the end.
-func serveDeployed(ctx context.Context, app Application, d deployment) error {
+func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) error {
 	conversation, info, err := pipe.NewWeavelet(d.files.In, d.files.Out)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
@@ -93,11 +94,9 @@ func serveDeployed(ctx context.Context, app Application, d deployment) error {
 		return fmt.Errorf("cannot listen for other weavelets: %w", err)
 	}
 
-	self := Self{
-		App: info.App, Version: info.DeploymentId, Group: info.Group,
-		Replica: cmp.Or(info.Name, info.Id), Domain: name.Domain(info.App),
-		Host: hostName(), Pid: os.Getpid(),
-	}
+	self := weavelet.Here()
+	self.App, self.Version, self.Group = info.App, info.DeploymentId, info.Group
+	self.Replica, self.Domain = cmp.Or(info.Name, info.Id), name.Domain(info.App)
 	if server, err := name.ParseServer(info.Name); err == nil {
 		self.Domain = server.Domain
 	}
@@ -137,9 +136,9 @@ func serveDeployed(ctx context.Context, app Application, d deployment) error {
 			return err
 		}
 	}
-	w := newWeavelet(app, setting{
-		self: self, logger: logger, tracer: tracer, network: n, fakes: d.fakes,
-		countLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
+	w := weavelet.New(app, weavelet.Options{
+		Self: self, Logger: logger, Tracer: tracer, Network: n, Fakes: d.fakes,
+		CountLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
 	})
 	return newControl(w, n).serve(ctx, l, conversation, d)
 }

@@ -1,4 +1,4 @@
-package weavelet
+package process
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // reportTime bounds how long a report may wait for its answer.
@@ -22,7 +23,7 @@ var errDeployerGone = errors.New("the deployer has gone")
 // control is a weavelet in the hands of its deployer: what the deployer may ask of it, and how it
 // lives.
 type control struct {
-	w         *Weavelet
+	w         *weavelet.Weavelet
 	network   *remoteNetwork
 	server    *call.Server
 	pulse     *pulse
@@ -36,8 +37,8 @@ type control struct {
 
 var _ pipe.WeaveletHandler = (*control)(nil)
 
-func newControl(w *Weavelet, n *remoteNetwork) *control {
-	p := newPulse(w)
+func newControl(w *weavelet.Weavelet, n *remoteNetwork) *control {
+	p := newPulse(w, n.logger)
 	p.pauses = len(n.info.Features) > 0
 	c := &control{
 		w: w, network: n, server: n.server(w), pulse: p, profiler: newProfiler(),
@@ -60,12 +61,11 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 		if component == string(name.Main) || component == string(name.OldMain) {
 			continue // runs if, and only if, the handshake said so
 		}
-		if _, err := c.w.create(component); err != nil {
-			return nil, err
-		}
 		names = append(names, component)
 	}
-	c.w.asked.Store(true)
+	if err := c.w.Expect(names...); err != nil {
+		return nil, err
+	}
 	c.pulse.look()
 
 	select {
@@ -91,15 +91,16 @@ func (c *control) UpdateRoutingInfo(_ context.Context, r *protos.UpdateRoutingIn
 		return nil, errors.New("routing information without a component")
 	}
 
-	route, ok := c.network.route(info.Component)
-	if _, linked := c.w.app.Registry.Find(info.Component); linked && info.Assignment != nil {
-		// A weavelet that only hosts the component is told for the sake of its load reports.
-		c.w.loads.assigned(info.Component, info.Assignment.Version)
-		if !ok {
-			return &protos.UpdateRoutingInfoReply{}, nil
-		}
+	linked := false
+	if info.Assignment != nil {
+		linked = c.w.Assigned(info.Component, info.Assignment.Version)
 	}
-	if !ok {
+	route, ok := c.network.route(info.Component)
+	switch {
+	case !ok && linked:
+		// A weavelet that only hosts the component is told for the sake of its load reports.
+		return &protos.UpdateRoutingInfoReply{}, nil
+	case !ok:
 		return nil, fmt.Errorf("nothing in this weavelet uses %s", info.Component)
 	}
 	if err := route.update(info); err != nil {
@@ -123,19 +124,15 @@ func (c *control) GetProfile(ctx context.Context, r *protos.GetProfileRequest) (
 	return &protos.GetProfileReply{Data: data}, nil
 }
 
-// Drain ends listeners and calls in order; the process goes on until it is told to end.
+// Drain has the listeners and the call server serve what they have accepted, and send everybody else
+// elsewhere. The process goes on until it is told to end.
 func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.DrainReply, error) {
 	c.once.Do(func() { close(c.announced) })
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.TimeoutMicros)*time.Microsecond)
 	defer cancel()
-	return &protos.DrainReply{}, c.drain(ctx)
-}
 
-// drain has the listeners and the call server serve what they have accepted, and send everybody
-// else elsewhere.
-func (c *control) drain(ctx context.Context) error {
-	c.w.drain(ctx)
-	return c.server.Drain(ctx)
+	c.w.Drain(ctx)
+	return &protos.DrainReply{}, c.server.Drain(ctx)
 }
 
 // serve runs the weavelet until the deployer is gone, the process is told to end, or the program has
@@ -143,8 +140,8 @@ func (c *control) drain(ctx context.Context) error {
 func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.Weavelet, d deployment) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	hosting, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	hosting, over := context.WithCancel(context.WithoutCancel(ctx))
+	defer over()
 
 	go c.network.serve(hosting)
 	go c.pulse.serve(hosting, func(h *protos.GetHealthReply) {
@@ -166,11 +163,13 @@ func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.
 
 	if !c.network.info.RunMain {
 		<-ctx.Done()
-		c.w.end(ctx, c.drain)
+		end(ctx, c.w, c.server.Drain)
 		return context.Cause(ctx)
 	}
-	c.w.asked.Store(true)
-	err := d.program(ctx, c.w, c.drain)
+	if err := c.w.Expect(); err != nil {
+		return err
+	}
+	err := d.program(ctx, c.w, c.server.Drain)
 	if err == nil {
 		c.report(hosting, &protos.ReportRequest{Finished: true})
 	}
@@ -185,13 +184,13 @@ func (c *control) fate(ctx context.Context, asked <-chan string) error {
 		select {
 		case names := <-c.starts:
 			go func() {
-				if err := c.w.start(ctx, names...); err != nil {
+				if err := c.w.Host(ctx, names...); err != nil {
 					c.fail(err)
 				}
 			}()
 		case err := <-c.fatal:
 			if ctx.Err() == nil {
-				c.w.logger.Error("cannot go on", "err", err)
+				c.network.logger.Error("cannot go on", "err", err)
 			}
 			return err
 		case reason := <-asked:
@@ -237,12 +236,12 @@ func (c *control) leave(ctx context.Context, reason string) error {
 		return fmt.Errorf("%w: %s", errSignal, reason)
 	}
 
-	c.w.logger.Warn("asked to end, but not by the deployer: waiting to be drained", "reason", reason)
+	c.network.logger.Warn("asked to end, but not by the deployer: waiting to be drained", "reason", reason)
 	select {
 	case <-c.announced:
 	case <-ctx.Done():
-	case <-time.After(stopTime):
-		return fmt.Errorf("%w: %s; and the deployer has not drained it within %v", errSignal, reason, stopTime)
+	case <-time.After(weavelet.StopTime):
+		return fmt.Errorf("%w: %s; and the deployer has not drained it within %v", errSignal, reason, weavelet.StopTime)
 	}
 	return nil
 }
@@ -253,6 +252,6 @@ func (c *control) report(ctx context.Context, r *protos.ReportRequest) {
 	defer cancel()
 	_, err := c.network.deployer.Report(ctx, r)
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, pipe.ErrClosed) {
-		c.w.logger.Warn("the deployer does not take a report", "err", err)
+		c.network.logger.Warn("the deployer does not take a report", "err", err)
 	}
 }

@@ -1,10 +1,11 @@
-package weavelet
+package process
 
 import (
 	"math"
 	"testing"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -26,7 +27,7 @@ func TestMetricsOnce(t *testing.T) {
 	} {
 		w := newWorld(t, nil)
 		n := &remoteNetwork{info: &protos.EnvelopeInfo{Features: c.features}}
-		control := newControl(w.local(LocalOptions{}), n)
+		control := newControl(w.local(weavelet.LocalOptions{}), n)
 		for i := range 3 {
 			if i == 2 {
 				measuredTotal.Inc()

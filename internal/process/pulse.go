@@ -1,0 +1,81 @@
+package process
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/weavelet"
+)
+
+// pulse answers questions for health from what was seen last, so that neither work nor the
+// components can delay an answer. Its own look at them follows the question.
+type pulse struct {
+	w      *weavelet.Weavelet
+	logger *slog.Logger
+	pauses bool // listeners while a component says that it is not ready
+	last   atomic.Pointer[protos.GetHealthReply]
+	asked  chan struct{} // has an element when somebody has asked since the last look
+
+	looking  sync.Mutex // held while the components are looked at; guards reported
+	reported bool       // the deadlock is in the log
+}
+
+func newPulse(w *weavelet.Weavelet, logger *slog.Logger) *pulse {
+	p := &pulse{w: w, logger: logger, asked: make(chan struct{}, 1)}
+	p.last.Store(&protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY})
+	return p
+}
+
+// reply returns the answer, and has the components looked at.
+func (p *pulse) reply() *protos.GetHealthReply {
+	select {
+	case p.asked <- struct{}{}:
+	default:
+	}
+	return p.last.Load()
+}
+
+// serve looks at the components whenever somebody has asked or something has changed. It calls
+// changed with an answer whose word on readiness is another than before.
+func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply)) {
+	for {
+		select {
+		case <-p.asked:
+		case <-p.w.News():
+		case <-ctx.Done():
+			return
+		}
+		before := p.last.Load()
+		if after := p.look(); after.Ready != before.Ready {
+			changed(after)
+		}
+	}
+}
+
+// look looks at the components now.
+func (p *pulse) look() *protos.GetHealthReply {
+	p.looking.Lock()
+	defer p.looking.Unlock()
+
+	h := p.w.Examine()
+	if p.pauses {
+		p.w.Admit(!h.Denied)
+	}
+	reply := &protos.GetHealthReply{
+		Status: protos.HealthStatus_HEALTHY, Ready: len(h.Reasons) == 0,
+		HealthyComponents: h.Ready, Reasons: h.Reasons,
+	}
+	if len(h.Stuck) > 0 {
+		reply.Status = protos.HealthStatus_UNHEALTHY
+		if !p.reported {
+			p.reported = true
+			p.logger.Error("calls do not end long after their callers have given up: a deadlock?",
+				"components", h.Stuck)
+		}
+	}
+	p.last.Store(reply)
+	return reply
+}
