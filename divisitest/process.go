@@ -193,9 +193,13 @@ func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf conf
 		g.Components = slices.DeleteFunc(slices.Clone(g.Components), func(name string) bool {
 			return !elsewhere[name]
 		})
-		if len(g.Components) > 0 {
-			groups = append(groups, g)
+		if len(g.Components) == 0 {
+			continue
 		}
+		if strings.EqualFold(name.Label(g.Name), testGroup) {
+			g.Name = g.Components[0]
+		}
+		groups = append(groups, g)
 	}
 	spec.Config.Groups = groups
 	spec.Config.Args = arguments(t)
@@ -241,7 +245,7 @@ func (l *launcher) Listen(name, address string) (string, error) {
 }
 
 func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
-	if !strings.HasPrefix(launch.Name, testGroup+"-") {
+	if launch.Name != testGroup+"-0" {
 		return l.Launcher.Launch(launch)
 	}
 

@@ -276,6 +276,21 @@ func TestMainComponent(t *testing.T) {
 	}
 }
 
+// TestGroupNames: a group may be called like that of the test's own process, or begin like it.
+func TestGroupNames(t *testing.T) {
+	for _, group := range []string{"test", "test-clerk"} {
+		runner := divisitest.Process
+		runner.Name = group
+		runner.Config = "[divisi.groups." + group + "]\n" +
+			"components = ['github.com/divisi-go/divisi/divisitest_test/clerk']"
+		runner.Test(t, func(t *testing.T, c clerk) {
+			if pid, err := c.Pid(t.Context()); err != nil || pid == os.Getpid() {
+				t.Errorf("process %d, which is the test's own: %v", pid, err)
+			}
+		})
+	}
+}
+
 func TestLogger(t *testing.T) {
 	var logged bytes.Buffer
 	runner := divisitest.Local

@@ -19,7 +19,7 @@ var placements = []struct {
 }{
 	{"alone", "", 0, nil},
 	{"together", "all", 1, map[string]int{"shop": 1, "testapp": 1}},
-	{"by groups", "", 2, map[string]int{"shop": 12, "testapp": 3}},
+	{"by groups", "file", 2, map[string]int{"shop": 12, "testapp": 3}},
 	{"apart", "none", 1, map[string]int{"shop": 11, "testapp": 7}},
 }
 
@@ -79,7 +79,9 @@ func equal(t *testing.T, program, conf string, visit func(t *testing.T, url stri
 				url = alone(t, program, conf)
 			} else {
 				spec := specOf(t, program, conf)
-				spec.Colocate = p.colocate
+				if err := spec.Config.Colocate(p.colocate); err != nil {
+					t.Fatal(err)
+				}
 				spec.Replicas = map[string]int{"": p.replicas}
 				d := deploy(t, spec, deployer.Options{}, nil)
 				d.ready(p.processes[program])

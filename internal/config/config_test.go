@@ -272,6 +272,15 @@ func TestGroupNames(t *testing.T) {
 		t.Errorf("names %q, want %q", names(app), want)
 	}
 
+	// Full names give way to names in the file that replicas would share with them, too.
+	app, err = Parse("app.toml", "[divisi.groups.'A.com-cart-Cart']\ncomponents = ['a.com/pay/Pay']", twins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"A.com-cart-Cart", "a.com/cart/Cart-2", "b.com/cart/Cart"}; !slices.Equal(names(app), want) {
+		t.Errorf("names %q, want %q", names(app), want)
+	}
+
 	// Without the binary, groups are taken as they are written. The name of a list is known.
 	app, err = Parse("app.toml", `divisi.groups.web.replicas = 2
 divisi.groups.cart.replicas = 3
@@ -285,6 +294,47 @@ divisi.colocate = [["`+cart+`"], []]
 	}
 	if app.Groups[0].Replicas != 3 || app.Groups[1].Replicas != 2 {
 		t.Errorf("groups %+v, want 3 and 2 replicas", app.Groups)
+	}
+}
+
+func TestColocate(t *testing.T) {
+	known := Options{Components: []string{"a.com/cart/Cart", "b.com/cart/Cart", "a.com/pay/Pay"}}
+	const text = `divisi.start = "1m"
+[divisi.groups.web]
+components = ["a.com/pay/Pay", "a.com/cart/Cart"]
+replicas = 3
+start = "2m"
+restart.policy = "temporary"
+[divisi.groups.cart]
+components = ["a.com/cart/Cart"]
+`
+	minutes := func(n time.Duration) Times { return Times{Start: n * time.Minute} }
+	web := Restart{Policy: "temporary"}
+	for how, want := range map[string][]Group{
+		"file": {
+			{Name: "web", Components: []string{"a.com/pay/Pay", "a.com/cart/Cart"}, Replicas: 3, Times: minutes(2), Restart: web},
+			{Name: "cart", Components: []string{"a.com/cart/Cart"}, Times: minutes(1)},
+			{Name: "b.com/cart/Cart", Components: []string{"b.com/cart/Cart"}, Times: minutes(1)},
+		},
+		"all": {{Name: "all", Components: []string{"a.com/pay/Pay", "a.com/cart/Cart", "b.com/cart/Cart"}, Times: minutes(1)}},
+		"none": {
+			{Name: "pay", Components: []string{"a.com/pay/Pay"}, Times: minutes(2), Restart: web},
+			{Name: "a.com/cart/Cart", Components: []string{"a.com/cart/Cart"}, Times: minutes(2), Restart: web},
+			{Name: "b.com/cart/Cart", Components: []string{"b.com/cart/Cart"}, Times: minutes(1)},
+		},
+	} {
+		app, err := Parse("app.toml", text, known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := app.Colocate(how); err != nil || !reflect.DeepEqual(app.Groups, want) {
+			t.Errorf("%s: %v, groups\n%+v, want\n%+v", how, err, app.Groups, want)
+		}
+	}
+
+	const want = `components cannot be colocated by "some": give file, all or none`
+	if err := (&App{}).Colocate("some"); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

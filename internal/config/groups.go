@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -31,7 +32,8 @@ func (c *checker) groups() {
 		}
 	}
 	c.rest()
-	c.nameGroups()
+	c.checkNames()
+	nameGroups(app.Groups)
 	for _, key := range keys {
 		t := tables[key]
 		i, ok := c.find(c.groupAt(key), key)
@@ -61,6 +63,35 @@ func (c *checker) groups() {
 		t.Drain = cmp.Or(t.Drain, app.Times.Drain)
 		t.Stop = cmp.Or(t.Stop, app.Times.Stop)
 	}
+}
+
+// Colocate groups the components of the binary in another way than the file does: "all" makes one
+// group of them, "none" one of each, and "file" changes nothing. A component of its own keeps the times
+// and restarts of the first group that it was in.
+func (a *App) Colocate(how string) error {
+	var all []string
+	var each []Group
+	for _, g := range a.Groups {
+		for _, component := range g.Components {
+			if slices.Contains(all, component) {
+				continue
+			}
+			all = append(all, component)
+			each = append(each, Group{Components: []string{component}, Times: g.Times, Restart: g.Restart})
+		}
+	}
+
+	switch how {
+	case "file":
+	case "all":
+		a.Groups = []Group{{Name: "all", Components: all, Times: a.Times, Restart: a.Restart}}
+	case "none":
+		nameGroups(each)
+		a.Groups = each
+	default:
+		return fmt.Errorf("components cannot be colocated by %q: give file, all or none", how)
+	}
+	return nil
 }
 
 func (c *checker) groupAt(key string) int {
@@ -109,34 +140,46 @@ func (c *checker) rest() {
 	}
 }
 
+// checkNames refuses names in the file that replicas cannot have, or those of two groups would share.
+func (c *checker) checkNames() {
+	written := map[string]string{}
+	for _, g := range c.app.Groups {
+		l := label(g)
+		switch {
+		case g.Name == "":
+		case name.CheckLabel(l) != nil:
+			c.fail(c.groupAt(g.Name), "group %q has a name that replicas cannot have: "+
+				"use letters and digits, fewer than 100", g.Name)
+		case written[l] != "":
+			c.fail(c.groupAt(g.Name), "groups %q and %q would have replicas of the same name: "+
+				"rename one", g.Name, written[l])
+		default:
+			written[l] = g.Name
+		}
+	}
+}
+
 // nameGroups names the groups without a name after their first component: by its interface, or
-// by its full name where that would give two groups replicas of the same name. Groups that begin
-// with the same component are numbered, too.
-func (c *checker) nameGroups() {
-	groups := c.app.Groups
-	users, written := map[string]int{}, map[string]string{}
+// by its full name where that would give two groups replicas of the same name. Where the full name
+// would do so too, it is numbered.
+func nameGroups(groups []Group) {
+	users := map[string]int{}
 	for _, g := range groups {
 		users[label(g)]++
 	}
-	taken := map[string]int{}
-	for i, g := range groups {
-		l := label(g)
+
+	for i := range groups {
+		g := &groups[i]
 		switch {
-		case g.Name != "" && name.CheckLabel(l) != nil:
-			c.fail(c.groupAt(g.Name), "group %q has a name that replicas cannot have: "+
-				"use letters and digits, fewer than 100", g.Name)
-		case g.Name != "" && written[l] != "":
-			c.fail(c.groupAt(g.Name), "groups %q and %q would have replicas of the same name: "+
-				"rename one", g.Name, written[l])
 		case g.Name != "":
-			written[l] = g.Name
-		case users[l] > 1:
-			groups[i].Name = g.Components[0]
-			if taken[g.Components[0]]++; taken[g.Components[0]] > 1 {
-				groups[i].Name += "-" + strconv.Itoa(taken[g.Components[0]])
-			}
+		case users[label(*g)] == 1:
+			g.Name = name.Group(name.Component(g.Components[0]))
 		default:
-			groups[i].Name = name.Group(name.Component(g.Components[0]))
+			g.Name = g.Components[0]
+			for n := 2; users[label(*g)] > 0; n++ {
+				g.Name = g.Components[0] + "-" + strconv.Itoa(n)
+			}
+			users[label(*g)]++
 		}
 	}
 }

@@ -30,13 +30,12 @@ import (
 
 // Spec is an application to run.
 type Spec struct {
-	Name       string // of the application
-	Version    string // unique to this deployment; one is made if it is empty
-	Binary     string // absolute path
-	Arg0       string // what its processes call themselves, as the system shows them; default Binary
-	Config     config.App
+	Name       string         // of the application
+	Version    string         // unique to this deployment; one is made if it is empty
+	Binary     string         // absolute path
+	Arg0       string         // what its processes call themselves, as the system shows them; default Binary
+	Config     config.App     // its groups hold all components
 	Components []codegen.Info // those in the binary
-	Colocate   string         // "all" or "none" override the groups of Config
 	Replicas   map[string]int // by group, "" for all others; overrides Config
 }
 

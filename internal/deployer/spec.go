@@ -7,43 +7,27 @@ import (
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
 // makePlan returns the groups of an application.
 func makePlan(spec Spec) (place.Plan, error) {
 	var components []place.Component
-	var all []string
 	for _, c := range spec.Components {
 		components = append(components, place.Component{
 			Name: c.Name, Refs: c.Refs, Listeners: c.Listeners,
 			Routed: c.Routed, Singleton: c.Singleton, Always: c.Always, Main: c.Main,
 		})
-		all = append(all, c.Name)
 	}
 	if !slices.ContainsFunc(components, func(c place.Component) bool { return c.Main }) {
 		return place.Plan{}, fmt.Errorf("%s has no main component: is it an application, "+
 			"and was divisi generate run before it was built?", spec.Binary)
 	}
 	var groups []place.Group
-	switch spec.Colocate {
-	case "all":
-		groups = []place.Group{{Name: "all", Components: all}}
-	case "none":
-		for _, c := range all {
-			groups = append(groups, place.Group{
-				Name: name.Group(name.Component(c)), Components: []string{c},
-			})
-		}
-	case "":
-		for _, g := range spec.Config.Groups {
-			groups = append(groups, place.Group{
-				Name: g.Name, Components: g.Components, Replicas: g.Replicas,
-			})
-		}
-	default:
-		return place.Plan{}, fmt.Errorf("colocation %q is neither all nor none", spec.Colocate)
+	for _, g := range spec.Config.Groups {
+		groups = append(groups, place.Group{
+			Name: g.Name, Components: g.Components, Replicas: g.Replicas,
+		})
 	}
 	replicas := map[string]int{"": spec.Config.Replicas}
 	maps.Copy(replicas, spec.Replicas)

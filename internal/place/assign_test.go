@@ -268,7 +268,7 @@ func TestManyReplicas(t *testing.T) {
 func TestRoutedState(t *testing.T) {
 	plan, err := NewPlan([]Component{
 		{Name: "A", Main: true, Refs: []string{"B"}}, {Name: "B", Routed: true}, {Name: "C"},
-	}, []Group{{"b", []string{"B"}, 2}, {"bc", []string{"B", "C"}, 1}}, nil)
+	}, []Group{{"b", []string{"B"}, 2}, {"bc", []string{"B", "C"}, 1}, {"a", []string{"A"}, 0}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 //	group NAME COMPONENT ... [xREPLICAS]
 //	replicas N [GROUP=N ...]
 //
+// A component in no group of a line is in one of its own, which has its name in small letters.
 // A line "> plan", "> begin", "> activate GROUP/N COMPONENT", "> up GROUP/N ADDRESS", "> down
 // GROUP/N" or "> gone GROUP/N" is an event, and the indented lines after it are what comes of it.
 // "reset" begins a new plan.
@@ -133,7 +134,7 @@ func (s *script) declare(words []string) bool {
 
 func (s *script) event(t *testing.T, words []string) (lines []string) {
 	if s.plan == nil {
-		plan, err := NewPlan(s.components, s.groups, s.replicas)
+		plan, err := NewPlan(s.components, withRest(s.components, s.groups), s.replicas)
 		if err != nil {
 			return []string{"error: " + err.Error()}
 		}
@@ -185,6 +186,35 @@ func (s *script) event(t *testing.T, words []string) (lines []string) {
 	return lines
 }
 
+// withRest returns groups and, for each component that is in none, one of its own, which has its name
+// in small letters.
+func withRest(components []Component, groups []Group) []Group {
+	groups = slices.Clone(groups)
+	for _, c := range components {
+		in := func(g Group) bool { return slices.Contains(g.Components, c.Name) }
+		if !slices.ContainsFunc(groups, in) {
+			groups = append(groups, Group{Name: strings.ToLower(c.Name), Components: []string{c.Name}})
+		}
+	}
+	return groups
+}
+
+// TestGroupsAreWhole gives groups to NewPlan that nobody has completed.
+func TestGroupsAreWhole(t *testing.T) {
+	components := []Component{{Name: "A", Main: true}, {Name: "B"}}
+	for want, groups := range map[string][]Group{
+		"the component B is in no group: put it into one": {{Name: "a", Components: []string{"A"}}},
+		"two groups have the name a: rename one": {
+			{Name: "a", Components: []string{"A"}}, {Name: "a", Components: []string{"B"}},
+		},
+		"group a has the component C, which does not exist": {{Name: "a", Components: []string{"A", "B", "C"}}},
+	} {
+		if _, err := NewPlan(components, groups, nil); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
 // TestStopOrder checks the promise over all plans of a few components without cycles.
 func TestStopOrder(t *testing.T) {
 	names := []string{"A", "B", "C", "D"}
@@ -202,7 +232,7 @@ func TestStopOrder(t *testing.T) {
 			components = append(components, c)
 		}
 		slices.Reverse(components[bits%4:])
-		plan, err := NewPlan(components, nil, map[string]int{"": 1})
+		plan, err := NewPlan(components, withRest(components, nil), map[string]int{"": 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,31 +38,19 @@ type Plan struct {
 	components map[string]Component
 }
 
-// NewPlan completes groups: components that are in none get one of their own, and every group
-// gets its number of replicas: that in replicas by its name, its own, or that of the name "", which
-// is for all others. The group of a singleton has one. That of the main component has
-// one unless it has a listener, or its group asks for more.
+// NewPlan sizes groups, which have names of their own and hold every component. The number of replicas
+// of a group is that in replicas by its name, else its own, else that of the name "", which is for all
+// others. The group of a singleton has one. That of the main component has one unless it has a
+// listener, or its group asks for more.
 func NewPlan(components []Component, groups []Group, replicas map[string]int) (Plan, error) {
 	p := Plan{components: map[string]Component{}}
 	for _, c := range components {
 		p.components[c.Name] = c
 	}
-	placed := map[string]bool{}
-	for _, g := range groups {
-		for _, c := range g.Components {
-			if _, ok := p.components[c]; !ok {
-				return Plan{}, fmt.Errorf("group %s has the component %s, which does not exist", g.Name, c)
-			}
-			placed[c] = true
-		}
-		p.Groups = append(p.Groups, Group{g.Name, slices.Clone(g.Components), g.Replicas})
+	if err := p.adopt(groups); err != nil {
+		return Plan{}, err
 	}
-	for _, c := range components {
-		if !placed[c.Name] {
-			p.Groups = append(p.Groups, Group{Name: name.Group(name.Component(c.Name)), Components: []string{c.Name}})
-		}
-	}
-	unique(p.Groups)
+
 	singletons := map[string]string{}
 	known := []string{}
 	for i := range p.Groups {
@@ -77,6 +65,32 @@ func NewPlan(components []Component, groups []Group, replicas map[string]int) (P
 		}
 	}
 	return p, nil
+}
+
+// adopt takes groups if they are whole: their names differ, their components exist, and no component is
+// left out.
+func (p *Plan) adopt(groups []Group) error {
+	named, placed := map[string]bool{}, map[string]bool{}
+	for _, g := range groups {
+		if named[g.Name] {
+			return fmt.Errorf("two groups have the name %s: rename one", g.Name)
+		}
+		named[g.Name] = true
+		for _, c := range g.Components {
+			if _, ok := p.components[c]; !ok {
+				return fmt.Errorf("group %s has the component %s, which does not exist", g.Name, c)
+			}
+			placed[c] = true
+		}
+		p.Groups = append(p.Groups, Group{g.Name, slices.Clone(g.Components), g.Replicas})
+	}
+
+	for _, c := range slices.Sorted(maps.Keys(p.components)) {
+		if !placed[c] {
+			return fmt.Errorf("the component %s is in no group: put it into one", c)
+		}
+	}
+	return nil
 }
 
 // size sets the number of replicas of a group.
@@ -107,23 +121,6 @@ func (p Plan) size(g *Group, replicas map[string]int, singletons map[string]stri
 		g.Replicas = 1
 	}
 	return nil
-}
-
-// unique numbers the later ones of groups with the same name.
-func unique(groups []Group) {
-	taken := map[string]bool{}
-	for _, g := range groups {
-		taken[g.Name] = true
-	}
-	seen := map[string]bool{}
-	for i := range groups {
-		g := &groups[i]
-		first := g.Name
-		for n := 2; seen[g.Name] || g.Name != first && taken[g.Name]; n++ {
-			g.Name = fmt.Sprintf("%s-%d", first, n)
-		}
-		seen[g.Name] = true
-	}
 }
 
 // Hosts reports whether a group has a component.

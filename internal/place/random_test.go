@@ -84,7 +84,7 @@ func TestRandom(t *testing.T) {
 		groups := []Group{
 			{"ab", []string{"A", "B"}, 2}, {"bc", []string{"B", "C"}, 1 + rng.IntN(3)}, {"c", []string{"C"}, 1},
 		}
-		plan, err := NewPlan(components, groups, map[string]int{"": 2})
+		plan, err := NewPlan(components, withRest(components, groups), map[string]int{"": 2})
 		if err != nil {
 			t.Fatal(err)
 		}

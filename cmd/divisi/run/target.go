@@ -204,6 +204,10 @@ func (t *target) spec(program string, o Options) (deployer.Spec, error) {
 		return deployer.Spec{}, err
 	}
 
+	if err := conf.Colocate(o.Colocate); err != nil {
+		return deployer.Spec{}, err
+	}
+
 	conf.Process.MTLS = conf.Process.MTLS || o.MTLS
 	conf.Args = slices.Concat(conf.Args, o.Args)
 	spec := deployer.Spec{
@@ -214,10 +218,6 @@ func (t *target) spec(program string, o Options) (deployer.Spec, error) {
 		Components: components,
 		Replicas:   o.Replicas,
 	}
-	if o.Colocate != "file" {
-		spec.Colocate = o.Colocate
-	}
-
 	return spec, nil
 }
 
