@@ -124,7 +124,6 @@ var notDecoders = map[string]string{
 	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
 	"internal/keeper.(*stream).Read":          "passes the bytes on to output.read",
 	"internal/drain.(*conn).Read":             "passes the bytes on to net/http",
-	"cmd/divisi/cli.(*command).read":          "builds the program, which build.Components decodes",
 	"cmd/divisi/cli.parseTime":                "reads the user's own flags",
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",

@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/divisi-go/divisi/cmd/divisi/build"
+	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -24,7 +21,7 @@ func (c *command) callgraph() *cobra.Command {
 		Args:        one("a program, or the folder or the import path of a main package"),
 		Annotations: map[string]string{moreFormats: "mermaid"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			infos, err := c.read(cmd.Context(), args[0])
+			infos, err := run.Components(cmd.Context(), args[0], &view{command: c})
 			if err != nil {
 				return err
 			}
@@ -42,29 +39,6 @@ func (c *command) callgraph() *cobra.Command {
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "format: text, json or mermaid")
 	complete(cmd, "output", "text", "json", "mermaid")
 	return cmd
-}
-
-// read reads the components of a program, which is built first if a package is given.
-func (c *command) read(ctx context.Context, arg string) ([]codegen.Info, error) {
-	if info, err := os.Stat(arg); err == nil && !info.IsDir() && filepath.Ext(arg) != ".go" {
-		return build.Components(arg)
-	}
-	pkg, err := build.Find(ctx, arg)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "divisi-callgraph")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	done := (&view{command: c}).Building(pkg.String())
-	program, err := pkg.Build(ctx, dir)
-	done(err)
-	if err != nil {
-		return nil, err
-	}
-	return pkg.Components(program)
 }
 
 // component is a component as JSON shows it.

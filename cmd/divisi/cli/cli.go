@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/screen"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -60,8 +61,8 @@ type command struct {
 	outTerminal, errTerminal bool
 	outColor, errColor       bool
 
-	errFile io.Writer // err, also where a screen is before it
-	screen  *screen   // nil unless the command must not wait
+	errFile io.Writer      // err, also where a screen is before it
+	screen  *screen.Screen // nil unless the command must not wait
 }
 
 func newCommand(out, err io.Writer) *command {
@@ -73,14 +74,14 @@ func newCommand(out, err io.Writer) *command {
 
 // never has the command never wait again for who reads its output.
 func (c *command) never() {
-	c.screen = newScreen(c.err)
-	c.out, c.err = c.screen.through(c.out), c.screen.through(c.err)
+	c.screen = screen.New(c.err)
+	c.out, c.err = c.screen.Through(c.out), c.screen.Through(c.err)
 }
 
 // end waits for the last lines.
 func (c *command) end() {
 	if c.screen != nil {
-		c.screen.end()
+		c.screen.End()
 	}
 }
 

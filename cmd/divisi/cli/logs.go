@@ -106,19 +106,28 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		}
 	}
 
+	// The files are read here: whatever an expression costs, whoever asked for it pays, and the one
+	// who runs the application only says when it has ended.
+	reading, end := context.WithCancel(ctx)
+	defer end()
 	if q.Follow {
-		// The one who runs the application knows when it has ended.
-		return app.Stream(ctx, "logs", q.Values(), func(text json.RawMessage) error {
-			var e telemetry.Entry
-			if err := json.Unmarshal(text, &e); err != nil {
-				return err
-			}
-			return show(e)
-		})
+		go func() {
+			defer end()
+			_ = app.Stream(reading, "events", nil, func(json.RawMessage) error { return nil })
+		}()
+	}
+	done := make(chan error, 1)
+	go func() { done <- telemetry.Show(reading, dir, q, show) }()
+	select {
+	case err = <-done:
+	case <-ctx.Done(): // an expression that takes long is left behind
+		return context.Cause(ctx)
 	}
 
-	err = telemetry.Show(ctx, dir, q, show)
-	if err == nil && shown == 0 {
+	if q.Follow && errors.Is(err, context.Canceled) {
+		return nil // it has ended before the end of its log was read once
+	}
+	if err == nil && shown == 0 && !q.Follow {
 		fmt.Fprintln(c.err, "no entries yet, or none that the filters choose")
 	}
 	return err

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/pprof/profile"
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -82,7 +82,7 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	if err != nil {
 		return err
 	}
-	merged, err := merge(answer.Profiles)
+	merged, err := telemetry.MergeProfiles(answer.Profiles)
 	if err != nil {
 		return err
 	}
@@ -109,19 +109,6 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	fmt.Fprintf(c.out, "%d replicas profiled; look at it with: go tool pprof -http : %s\n",
 		len(replicas), o.file)
 	return missing
-}
-
-// merge makes one profile of those of several replicas.
-func merge(parts []control.ReplicaProfile) (*profile.Profile, error) {
-	var profiles []*profile.Profile
-	for _, part := range parts {
-		p, err := profile.ParseData(part.Profile)
-		if err != nil {
-			return nil, fmt.Errorf("the profile of %s is damaged: %w", part.Name, err)
-		}
-		profiles = append(profiles, p)
-	}
-	return profile.Merge(profiles)
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

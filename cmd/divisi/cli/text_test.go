@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/pprof/profile"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 	"github.com/divisi-go/divisi/codegen"
@@ -237,38 +234,5 @@ func TestEvents(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
-	}
-}
-
-func TestMergeProfiles(t *testing.T) {
-	one := func(function string, value int64) []byte {
-		f := &profile.Function{ID: 1, Name: function}
-		l := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
-		p := &profile.Profile{
-			SampleType: []*profile.ValueType{{Type: "cpu", Unit: "ns"}}, Function: []*profile.Function{f},
-			Location: []*profile.Location{l}, Sample: []*profile.Sample{{Location: []*profile.Location{l}, Value: []int64{value}}},
-		}
-		var b bytes.Buffer
-		if err := p.Write(&b); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
-	merged, err := merge([]control.ReplicaProfile{
-		{Name: "a", Profile: one("hot", 3)}, {Name: "b", Profile: one("hot", 4)}, {Name: "c", Profile: one("cold", 1)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]int64{}
-	for _, s := range merged.Sample {
-		got[s.Location[0].Line[0].Function.Name] = s.Value[0]
-	}
-	if want := map[string]int64{"hot": 7, "cold": 1}; !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	damaged := []control.ReplicaProfile{{Name: "a", Profile: []byte("x")}}
-	if _, err := merge(damaged); err == nil || !strings.Contains(err.Error(), "the profile of a is damaged") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -121,14 +121,13 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 
-	a := &application{view: view, options: o, programs: artifact.NewStore(where.CAS())}
+	a := &application{view: view, options: o}
 	if a.target, err = resolve(ctx, arg, o, view); err != nil {
 		return err
 	}
-	if err := where.Make(); err != nil {
+	if a.programs, err = openStore(where, view); err != nil {
 		return err
 	}
-	a.cleanPrograms()
 	if err := a.firstVersion(ctx); err != nil {
 		return err
 	}
@@ -209,13 +208,6 @@ func (a *application) firstVersion(ctx context.Context) (err error) {
 	}
 
 	return nil
-}
-
-// cleanPrograms removes programs that nobody needs: they only take space.
-func (a *application) cleanPrograms() {
-	if err := a.programs.Clean(); err != nil {
-		a.view.Warn(fmt.Sprintf("old programs are not removed: %v", err))
-	}
 }
 
 // spanExport returns what takes the spans of weavelets, nil if nobody wants any, and what sends the

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
 )
@@ -55,7 +56,7 @@ func resolve(ctx context.Context, arg string, o Options, view View) (*target, er
 			return nil, usageError("two configurations, %s and %s: give one", arg, t.file)
 		}
 		t.file = arg
-	case err == nil && !info.IsDir() && filepath.Ext(arg) != ".go":
+	case isProgram(arg):
 		t.binary = arg
 	default:
 		pkg, err := build.Find(ctx, arg)
@@ -134,6 +135,55 @@ func (t *target) fromConfig(view View) error {
 	pkg, err := build.Folder(dir)
 	t.pkg = &pkg
 	return err
+}
+
+// Components returns the components of a program, or of a package, which is built first.
+func Components(ctx context.Context, arg string, view View) ([]codegen.Info, error) {
+	if isProgram(arg) {
+		return build.Components(arg)
+	}
+	pkg, err := build.Find(ctx, arg)
+	if err != nil {
+		return nil, err
+	}
+	where, err := home.Find()
+	if err != nil {
+		return nil, err
+	}
+	programs, err := openStore(where, view)
+	if err != nil {
+		return nil, err
+	}
+
+	program, err := (&target{pkg: &pkg}).keep(ctx, programs, view)
+	if err != nil {
+		return nil, err
+	}
+	defer program.Release()
+	return pkg.Components(program.Path)
+}
+
+// isProgram reports whether an argument is a file that is no source.
+func isProgram(arg string) bool {
+	info, err := os.Stat(arg)
+	return err == nil && !info.IsDir() && filepath.Ext(arg) != ".go"
+}
+
+// openStore returns the programs of a state folder, without old ones that nobody uses.
+func openStore(where home.Home, view View) (*artifact.Store, error) {
+	if err := where.Make(); err != nil {
+		return nil, err
+	}
+	programs := artifact.NewStore(where.CAS())
+	cleanPrograms(programs, view)
+	return programs, nil
+}
+
+// cleanPrograms removes programs that nobody needs: they only take space.
+func cleanPrograms(programs *artifact.Store, view View) {
+	if err := programs.Clean(); err != nil {
+		view.Warn(fmt.Sprintf("old programs are not removed: %v", err))
+	}
 }
 
 // make keeps the program, which is built first unless it is there, and returns what to deploy. From

@@ -159,6 +159,6 @@ func (a *application) upgrade(ctx context.Context) error {
 
 	a.running.release()
 	a.running = next
-	a.cleanPrograms()
+	cleanPrograms(a.programs, a.view)
 	return nil
 }

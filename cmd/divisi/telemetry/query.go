@@ -16,45 +16,11 @@ type Query struct {
 	Follow bool // go on with what is written from now on
 }
 
-// Values returns the query as parameters of the control API, where "attr" is given once for each
-// attribute, as key=value.
-func (q *Query) Values() url.Values {
-	v := url.Values{}
-	set := func(key, value string) {
-		if value != "" {
-			v.Set(key, value)
-		}
-	}
-	set("component", q.Component)
-	set("replica", q.Replica)
-	set("version", q.Version)
-	set("level", q.Level)
-	set("kind", q.Kind)
-	set("expr", q.Expr)
-	set("since", timeText(q.Since))
-	set("until", timeText(q.Until))
-	for key, value := range q.Attrs {
-		v.Add("attr", key+"="+value)
-	}
-	if q.Tail >= 0 {
-		v.Set("tail", strconv.Itoa(q.Tail))
-	}
-	if q.Follow {
-		v.Set("follow", "true")
-	}
-	return v
-}
-
-func timeText(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339Nano)
-}
-
-// ParseQuery is the inverse of Values. The filter is compiled.
+// ParseQuery reads a query from parameters of the control API, where "attr" is given once for each
+// attribute, as key=value. An expression is none of them: what it costs has no bound, and must not
+// be paid by the one who runs the application. The filter is compiled.
 func ParseQuery(v url.Values) (*Query, error) {
-	known := []string{"component", "replica", "version", "level", "kind", "expr", "since", "until", "attr", "tail", "follow"}
+	known := []string{"component", "replica", "version", "level", "kind", "since", "until", "attr", "tail", "follow"}
 	for key := range v {
 		if !slices.Contains(known, key) {
 			return nil, fmt.Errorf("unknown parameter %q: known are %s", key, strings.Join(known, ", "))
@@ -62,7 +28,7 @@ func ParseQuery(v url.Values) (*Query, error) {
 	}
 	q := &Query{Tail: -1, Filter: Filter{
 		Component: v.Get("component"), Replica: v.Get("replica"), Version: v.Get("version"),
-		Level: v.Get("level"), Kind: v.Get("kind"), Expr: v.Get("expr"),
+		Level: v.Get("level"), Kind: v.Get("kind"),
 	}}
 	var err error
 	if q.Attrs, err = ParseAttrs(v["attr"]); err != nil {

@@ -1,4 +1,5 @@
-package cli
+// Package screen writes to terminals, pipes and files for a process that must not wait for them.
+package screen
 
 import (
 	"fmt"
@@ -12,9 +13,9 @@ const (
 	lastLines = time.Second // how long the end waits for those that do
 )
 
-// screen writes for somebody who must not wait for a terminal that is stopped, a full pipe or a slow
+// Screen writes for somebody who must not wait for a terminal that is stopped, a full pipe or a slow
 // disk. What does not fit into its queue is dropped and counted.
-type screen struct {
+type Screen struct {
 	lines   chan line
 	dropped atomic.Int64
 	ending  chan struct{}
@@ -27,14 +28,15 @@ type line struct {
 	text string
 }
 
-func newScreen(errors io.Writer) *screen {
-	s := &screen{lines: make(chan line, maxLines), ending: make(chan struct{}), ended: make(chan struct{})}
+// New returns a screen that says on errors how much it has dropped.
+func New(errors io.Writer) *Screen {
+	s := &Screen{lines: make(chan line, maxLines), ending: make(chan struct{}), ended: make(chan struct{})}
 	go s.write(errors)
 	return s
 }
 
 // write writes what comes until the end, and what is in the queue then.
-func (s *screen) write(errors io.Writer) {
+func (s *Screen) write(errors io.Writer) {
 	defer close(s.ended)
 	for over := false; ; {
 		var l line
@@ -60,16 +62,16 @@ func (s *screen) write(errors io.Writer) {
 	}
 }
 
-// wait writes a text, and waits until there is room for it in the queue, but not beyond the end.
-func (s *screen) wait(to io.Writer, text string) {
+// Wait writes a text, and waits until there is room for it in the queue, but not beyond the end.
+func (s *Screen) Wait(to io.Writer, text string) {
 	select {
 	case s.lines <- line{to, text}:
 	case <-s.ending:
 	}
 }
 
-// end waits until everything is written, but not for long.
-func (s *screen) end() {
+// End waits until everything is written, but not for long.
+func (s *Screen) End() {
 	close(s.ending)
 	select {
 	case <-s.ended:
@@ -77,15 +79,15 @@ func (s *screen) end() {
 	}
 }
 
-// through returns a writer whose Write never waits.
-func (s *screen) through(w io.Writer) io.Writer { return screenWriter{s, w} }
+// Through returns a writer whose Write never waits.
+func (s *Screen) Through(w io.Writer) io.Writer { return writer{s, w} }
 
-type screenWriter struct {
-	screen *screen
+type writer struct {
+	screen *Screen
 	to     io.Writer
 }
 
-func (w screenWriter) Write(p []byte) (int, error) {
+func (w writer) Write(p []byte) (int, error) {
 	select {
 	case w.screen.lines <- line{w.to, string(p)}:
 	default:
