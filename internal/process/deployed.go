@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
@@ -100,10 +101,8 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 	if server, err := name.ParseServer(info.Name); err == nil {
 		self.Domain = server.Domain
 	}
-	queue := newLogQueue()
-	logger := slog.New(&logHandler{queue: queue, base: logline.Entry{
-		Version: info.DeploymentId, Node: self.Replica,
-	}})
+	queue := logger.NewQueue()
+	log := slog.New(queue.Handler(logline.Entry{Version: info.DeploymentId, Node: self.Replica}))
 	logs := sendEntries(info, conversation.SendLogEntry)
 	if d.lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
 		logs = writeLines(d.lines, info.LogKey)
@@ -117,7 +116,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 
 	// Logs and spans outlive what they are about.
 	defer bridge.shutdown(ctx)
-	defer tell(ctx, func(ctx context.Context) { queue.serve(ctx, logs) }, func(ctx context.Context) { tracer.Serve(ctx) })()
+	defer tell(ctx, func(ctx context.Context) { queue.Serve(ctx, logs) }, func(ctx context.Context) { tracer.Serve(ctx) })()
 
 	if err := conversation.Hello(&protos.WeaveletInfo{
 		DialAddr: dialAddress(l, info.Mtls), Pid: int64(self.Pid), Version: &protocolVersion,
@@ -126,18 +125,18 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 		return err
 	}
 	n := &remoteNetwork{
-		info: info, deployer: conversation, files: d.files, logger: logger,
+		info: info, deployer: conversation, files: d.files, logger: log,
 		needed: make(chan *codegen.Component, len(app.Registry.Components)), routes: map[string]*route{},
 	}
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 		defer cancel()
-		if n.credentials, err = newCredentials(ctx, conversation, logger); err != nil {
+		if n.credentials, err = newCredentials(ctx, conversation, log); err != nil {
 			return err
 		}
 	}
 	w := weavelet.New(app, weavelet.Options{
-		Self: self, Logger: logger, Tracer: tracer, Network: n, Fakes: d.fakes,
+		Self: self, Logger: log, Tracer: tracer, Network: n, Fakes: d.fakes,
 		CountLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
 	})
 	return newControl(w, n).serve(ctx, l, conversation, d)

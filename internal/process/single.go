@@ -11,6 +11,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -29,7 +30,7 @@ func runSingle(ctx context.Context, app weavelet.Application, main Main, files i
 	o := weavelet.LocalOptions{
 		Files:  files,
 		Config: conf,
-		Logger: slog.New(newConsole(os.Stderr)),
+		Logger: slog.New(logger.NewConsole(os.Stderr)),
 	}
 	bridge := bridgeOf(ctx)
 	if name := tracingWanted(); name != "" && bridge == nil {

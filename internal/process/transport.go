@@ -2,7 +2,7 @@ package process
 
 import (
 	"github.com/divisi-go/divisi/internal/call"
-	"github.com/divisi-go/divisi/internal/weavelet"
+	"github.com/divisi-go/divisi/internal/tally"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -12,7 +12,7 @@ func (c *control) transport() []metrics.Metric {
 	var all []metrics.Metric
 	add := func(m metrics.Metric) {
 		if m.Value != 0 {
-			m.ID = weavelet.MetricID(m.Name, m.Labels)
+			m.ID = tally.MetricID(m.Name, m.Labels)
 			all = append(all, m)
 		}
 	}

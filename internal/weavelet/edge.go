@@ -9,6 +9,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/tally"
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
@@ -19,8 +20,8 @@ type edge struct {
 	to     *codegen.Component
 	remote Remote              // nil if the callee is known to be here
 	here   atomic.Pointer[any] // the callee, once it is here and both are ready
-	stats  []*methodCounters   // of remote calls, by method
-	locals []*methodCounters   // of local ones; nil if they are not counted
+	stats  []*tally.Method     // of remote calls, by method
+	locals []*tally.Method     // of local ones; nil if they are not counted
 	spans  []string            // names, by method
 }
 
@@ -32,11 +33,11 @@ func (w *Weavelet) newEdge(from *part, to *codegen.Component) (*edge, error) {
 	e := &edge{w: w, from: from, to: to, remote: remote}
 	for i, m := range to.Methods {
 		e.spans = append(e.spans, spanName(to, &to.Methods[i]))
-		key := methodKey{caller: from.component.Info.Name, component: to.Info.Name, method: m.Name, remote: true}
-		e.stats = append(e.stats, w.stats.counters(key))
+		key := tally.Key{Caller: from.component.Info.Name, Component: to.Info.Name, Method: m.Name, Remote: true}
+		e.stats = append(e.stats, w.methods.Of(key))
 		if w.countLocal {
-			key.remote = false
-			e.locals = append(e.locals, w.stats.counters(key))
+			key.Remote = false
+			e.locals = append(e.locals, w.methods.Of(key))
 		}
 	}
 	return e, nil
@@ -51,31 +52,10 @@ func (e *edge) client() *codegen.Client {
 		}
 	}
 	if e.locals != nil {
-		observer.Begin, observer.End = e.begin, e.end
+		observer.Begin = func(method int) time.Time { return e.locals[method].Begin() }
+		observer.End = func(method int, began time.Time, failed bool) { e.locals[method].End(began, failed) }
 	}
 	return codegen.NewClient(e.to, e.w.app.Registry.Errors, e, observer)
-}
-
-// localSample is how many local calls there are for each whose time is taken: reading the clock
-// twice takes longer than many of them.
-const localSample = 16
-
-// begin counts a local call, and returns the time if it is to be measured.
-func (e *edge) begin(method int) (began time.Time) {
-	if e.locals[method].count.Add(1)%localSample == 1 {
-		began = time.Now()
-	}
-	return began
-}
-
-// end counts how a local call ended.
-func (e *edge) end(method int, began time.Time, failed bool) {
-	if failed {
-		e.locals[method].errors.Add(1)
-	}
-	if !began.IsZero() {
-		e.locals[method].time(time.Since(began))
-	}
 }
 
 // connectRemote returns the one remote of a component that all its callers here share.
@@ -182,7 +162,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	span.Finish(spanError(status, err))
 
 	failed := err != nil || status != codegen.StatusOK
-	e.stats[r.Index].record(time.Since(begin), len(r.Args), len(body), failed)
+	e.stats[r.Index].Record(time.Since(begin), len(r.Args), len(body), failed)
 	return status, body, err
 }
 
@@ -204,7 +184,7 @@ func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver
 // edgeStream is a stream that is traced and counted.
 type edgeStream struct {
 	codegen.Receiver
-	counters       *methodCounters
+	counters       *tally.Method
 	span           *trace.Span
 	began          time.Time
 	sent, received int // bytes
@@ -236,7 +216,7 @@ func (s *edgeStream) end(err error) {
 	}
 	s.ended = true
 	s.span.Finish(err)
-	s.counters.record(time.Since(s.began), s.sent, s.received, err != nil)
+	s.counters.Record(time.Since(s.began), s.sent, s.received, err != nil)
 }
 
 // Panicked implements codegen.Target.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/tally"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/weavelet/weavelettest"
 	"github.com/divisi-go/divisi/metrics"
@@ -586,12 +587,12 @@ func TestLocalMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, _ := app.Implementation("t/p/A")
-		for range 2 * localSample {
+		for range 2 * tally.Sample {
 			if _, err := a.(doer).Do(t.Context(), nil); err == nil {
 				t.Fatal("no error")
 			}
 		}
-		for _, m := range app.stats.snapshot() {
+		for _, m := range app.Metrics() {
 			remote := slices.ContainsFunc(m.Labels, func(l metrics.Label) bool {
 				return l.Name == "remote" && l.Value != "false"
 			})
@@ -612,7 +613,7 @@ func TestLocalMetrics(t *testing.T) {
 		}
 		return calls, errors, timed
 	}
-	if calls, errors, timed := count(true); calls != 2*localSample || errors != calls || timed != 2 {
+	if calls, errors, timed := count(true); calls != 2*tally.Sample || errors != calls || timed != 2 {
 		t.Errorf("%d calls, %d errors, %d of them timed", calls, errors, timed)
 	}
 	if calls, _, _ := count(false); calls != 0 {
@@ -653,7 +654,7 @@ func TestStreamsAreCounted(t *testing.T) {
 		}
 	}
 	values := map[string]float64{}
-	for _, m := range app.stats.snapshot() {
+	for _, m := range app.Metrics() {
 		if slices.Contains(m.Labels, metrics.Label{Name: "remote", Value: "true"}) {
 			values[m.Name] = m.Value
 		}

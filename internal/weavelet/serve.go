@@ -18,8 +18,8 @@ type served struct {
 	handler   call.Handler
 }
 
-// methods returns the methods of all components in the binary by their keys.
-func (w *Weavelet) methods() map[codegen.Key]*served {
+// served returns the methods of all components in the binary by their keys.
+func (w *Weavelet) served() map[codegen.Key]*served {
 	all := map[codegen.Key]*served{}
 	for _, c := range w.app.Registry.Components {
 		for i := range c.Methods {
@@ -35,7 +35,7 @@ func (w *Weavelet) methods() map[codegen.Key]*served {
 // Lookup is the server's way to components. A peer that was verified may call what its
 // rights allow; any other may call all.
 func (w *Weavelet) Lookup() func(call.Peer, codegen.Key) call.Handler {
-	table := w.methods()
+	table := w.served()
 	return func(peer call.Peer, key codegen.Key) call.Handler {
 		s, ok := table[key]
 		if !ok {
@@ -72,7 +72,7 @@ func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) 
 			Panicked: func(thrown any, stack []byte) {
 				w.panicked(s.component, s.method, thrown, stack)
 			},
-			Routed: func(shard uint64) { w.loads.add(s.component.Info.Name, shard) },
+			Routed: func(shard uint64) { w.loads.Add(s.component.Info.Name, shard) },
 		})
 	span.Finish(spanError(status, nil))
 	return call.Reply{Status: status, Body: body}

@@ -19,10 +19,13 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/drain"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/tally"
 	"github.com/divisi-go/divisi/internal/trace"
+	"github.com/divisi-go/divisi/metrics"
 )
 
 // Application is what a weavelet must know of the binary.
@@ -140,8 +143,8 @@ type Weavelet struct {
 	countLocal bool
 	share      func(method string, copies func() []any)
 
-	stats *methodStats
-	loads *loads
+	methods *tally.Methods
+	loads   *tally.Loads
 
 	asked    atomic.Bool   // for components
 	news     chan struct{} // has an element when what is known of health has changed
@@ -181,8 +184,8 @@ func New(app Application, o Options) *Weavelet {
 		countLocal: o.CountLocal,
 		share:      o.Share,
 
-		stats:   newMethodStats(),
-		loads:   newLoads(time.Now()),
+		methods: tally.NewMethods(),
+		loads:   tally.NewLoads(time.Now()),
 		news:    make(chan struct{}, 1),
 		parts:   map[string]*part{},
 		changed: make(chan struct{}),
@@ -192,6 +195,21 @@ func New(app Application, o Options) *Weavelet {
 
 // Tracer returns what records the spans of calls.
 func (w *Weavelet) Tracer() *trace.Recorder { return w.tracer }
+
+// Metrics returns the metrics of calls.
+func (w *Weavelet) Metrics() []metrics.Metric { return w.methods.Snapshot() }
+
+// Assigned takes the version of the assignment that the calls of a component follow from now on. It
+// reports whether the binary has the component.
+func (w *Weavelet) Assigned(component string, version uint64) (linked bool) {
+	if _, linked = w.app.Registry.Find(component); linked {
+		w.loads.Assigned(component, version)
+	}
+	return linked
+}
+
+// Load returns the load of the routed components that run here, since it was last called.
+func (w *Weavelet) Load() *protos.LoadReport { return w.loads.Report(time.Now()) }
 
 // lookup returns a part that was created.
 func (w *Weavelet) lookup(component string) (*part, bool) {

@@ -1,4 +1,5 @@
-package weavelet
+// Package tally counts calls: by their methods and callers, and by the keys that they are routed by.
+package tally
 
 import (
 	"hash/fnv"
@@ -11,25 +12,29 @@ import (
 	"github.com/divisi-go/divisi/metrics"
 )
 
-// methodStats counts the calls of a weavelet.
-type methodStats struct {
+// Methods counts the calls of methods.
+type Methods struct {
 	mu   sync.Mutex // guards list
-	list []*methodCounters
+	list []*Method
 }
 
-// methodKey is what calls are counted by.
-type methodKey struct {
-	caller, component, method string
-	remote                    bool
+// Key is what calls are counted by.
+type Key struct {
+	Caller, Component, Method string
+	Remote                    bool
 }
 
-// methodCounters counts the calls of one method by one caller.
-type methodCounters struct {
-	methodKey
+// Method counts the calls of one method by one caller.
+type Method struct {
+	Key
 	count, errors, bytesIn, bytesOut atomic.Uint64
 	latency                          [len(latencyBounds) + 1]atomic.Uint64
 	latencySum                       atomic.Uint64 // in microseconds
 }
+
+// Sample is how many local calls there are for each whose time is taken: reading the clock twice takes
+// longer than many of them.
+const Sample = 16
 
 // latencyBounds are the upper bounds of the latency buckets in microseconds: they double from
 // what a call on one machine takes to what nobody waits for.
@@ -38,47 +43,63 @@ var latencyBounds = [...]float64{
 	204_800, 409_600, 819_200, 1_638_400, 3_276_800, 6_553_600, 13_107_200,
 }
 
-func newMethodStats() *methodStats { return &methodStats{} }
+// NewMethods returns one that has counted nothing.
+func NewMethods() *Methods { return &Methods{} }
 
-// counters returns the counters of one method and caller.
-func (s *methodStats) counters(key methodKey) *methodCounters {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at := slices.IndexFunc(s.list, func(c *methodCounters) bool { return c.methodKey == key }); at >= 0 {
-		return s.list[at]
+// Of returns what counts the calls of one method by one caller.
+func (m *Methods) Of(key Key) *Method {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at := slices.IndexFunc(m.list, func(c *Method) bool { return c.Key == key }); at >= 0 {
+		return m.list[at]
 	}
-	c := &methodCounters{methodKey: key}
-	s.list = append(s.list, c)
+	c := &Method{Key: key}
+	m.list = append(m.list, c)
 	return c
 }
 
-// record counts one remote call.
-func (c *methodCounters) record(took time.Duration, request, reply int, failed bool) {
+// Record counts one remote call.
+func (c *Method) Record(took time.Duration, request, reply int, failed bool) {
 	c.count.Add(1)
 	if failed {
 		c.errors.Add(1)
 	}
 	c.bytesOut.Add(uint64(request))
 	c.bytesIn.Add(uint64(reply))
-	c.time(took)
+	c.add(took)
 }
 
-// time adds how long one call took.
-func (c *methodCounters) time(took time.Duration) {
+// Begin counts a local call, and returns the time if it is to be measured.
+func (c *Method) Begin() (began time.Time) {
+	if c.count.Add(1)%Sample == 1 {
+		began = time.Now()
+	}
+	return began
+}
+
+// End counts how a local call ended.
+func (c *Method) End(began time.Time, failed bool) {
+	if failed {
+		c.errors.Add(1)
+	}
+	if !began.IsZero() {
+		c.add(time.Since(began))
+	}
+}
+
+// add adds how long one call took.
+func (c *Method) add(took time.Duration) {
 	micros := uint64(took.Microseconds())
 	c.latencySum.Add(micros)
 	at, _ := slices.BinarySearch(latencyBounds[:], float64(micros))
 	c.latency[at].Add(1)
 }
 
-// Metrics returns the metrics of calls.
-func (w *Weavelet) Metrics() []metrics.Metric { return w.stats.snapshot() }
-
-// snapshot returns the metrics of calls.
-func (s *methodStats) snapshot() []metrics.Metric {
-	s.mu.Lock()
-	list := slices.Clone(s.list)
-	s.mu.Unlock()
+// Snapshot returns the metrics of calls.
+func (m *Methods) Snapshot() []metrics.Metric {
+	m.mu.Lock()
+	list := slices.Clone(m.list)
+	m.mu.Unlock()
 
 	var all []metrics.Metric
 	for _, c := range list {
@@ -86,10 +107,10 @@ func (s *methodStats) snapshot() []metrics.Metric {
 			continue
 		}
 		labels := []metrics.Label{
-			{Name: "caller", Value: c.caller},
-			{Name: "component", Value: c.component},
-			{Name: "method", Value: c.method},
-			{Name: "remote", Value: strconv.FormatBool(c.remote)},
+			{Name: "caller", Value: c.Caller},
+			{Name: "component", Value: c.Component},
+			{Name: "method", Value: c.Method},
+			{Name: "remote", Value: strconv.FormatBool(c.Remote)},
 		}
 
 		latency := metrics.Metric{
@@ -111,13 +132,13 @@ func (s *methodStats) snapshot() []metrics.Metric {
 			counter("divisi_method_bytes_request", "Bytes of arguments", &c.bytesOut),
 			counter("divisi_method_bytes_reply", "Bytes of results", &c.bytesIn),
 		}
-		if !c.remote {
+		if !c.Remote {
 			of = of[:3] // nothing is encoded
 		}
 
-		for _, m := range of {
-			m.ID, m.Labels = MetricID(m.Name, labels), labels
-			all = append(all, m)
+		for _, metric := range of {
+			metric.ID, metric.Labels = MetricID(metric.Name, labels), labels
+			all = append(all, metric)
 		}
 	}
 	return all

@@ -1,33 +1,34 @@
-package process
+// Package logger takes what components log: it queues entries for a deployer, or prints records for
+// people.
+package logger
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 
-	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/logline"
 )
 
-// maxQueuedLogs bounds the entries that wait to be written. What comes on top is counted and
+// maxQueued bounds the entries that wait to be written. What comes on top is counted and
 // dropped: an application must never wait for its logs.
-const maxQueuedLogs = 4096
+const maxQueued = 4096
 
-// logQueue takes log entries from components and hands them on in order.
-type logQueue struct {
+// Queue takes log entries from components and hands them on in order.
+type Queue struct {
 	entries chan *logline.Entry
 	dropped atomic.Int64
 }
 
-func newLogQueue() *logQueue {
-	return &logQueue{entries: make(chan *logline.Entry, maxQueuedLogs)}
+// NewQueue returns an empty queue.
+func NewQueue() *Queue {
+	return &Queue{entries: make(chan *logline.Entry, maxQueued)}
 }
 
-func (q *logQueue) add(e *logline.Entry) {
+func (q *Queue) add(e *logline.Entry) {
 	select {
 	case q.entries <- e:
 	default:
@@ -35,8 +36,8 @@ func (q *logQueue) add(e *logline.Entry) {
 	}
 }
 
-// serve hands every entry to write until ctx has ended and the queue is empty.
-func (q *logQueue) serve(ctx context.Context, write func(*logline.Entry) error) {
+// Serve hands every entry to write until ctx has ended and the queue is empty.
+func (q *Queue) Serve(ctx context.Context, write func(*logline.Entry) error) {
 	for {
 		// This comes before the look at the queue: an entry that is added in between, just before
 		// ctx ends, is then found by the next look.
@@ -63,7 +64,7 @@ func (q *logQueue) serve(ctx context.Context, write func(*logline.Entry) error) 
 	}
 }
 
-func (q *logQueue) forward(e *logline.Entry, write func(*logline.Entry) error) error {
+func (q *Queue) forward(e *logline.Entry, write func(*logline.Entry) error) error {
 	if n := q.dropped.Swap(0); n > 0 {
 		lost := *e
 		lost.Level, lost.Attrs = "warn", nil
@@ -76,20 +77,23 @@ func (q *logQueue) forward(e *logline.Entry, write func(*logline.Entry) error) e
 	return write(e)
 }
 
-// logHandler makes log entries of records.
-type logHandler struct {
-	queue  *logQueue
+// Handler returns a handler that adds records to the queue, as entries like base.
+func (q *Queue) Handler(base logline.Entry) slog.Handler { return &handler{queue: q, base: base} }
+
+// handler makes log entries of records.
+type handler struct {
+	queue  *Queue
 	base   logline.Entry
 	attrs  logline.Attrs
 	prefix string // of the keys, by open groups
 }
 
-var _ slog.Handler = (*logHandler)(nil)
+var _ slog.Handler = (*handler)(nil)
 
 // Enabled implements [slog.Handler]. Entries of all levels are sent: who reads them chooses.
-func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h *handler) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	e := h.base
 	e.Time = r.Time
 	e.Level = strings.ToLower(r.Level.String())
@@ -108,7 +112,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 // add flattens an attribute; the component is a field of its own.
-func (h *logHandler) add(e *logline.Entry, prefix string, a slog.Attr) {
+func (h *handler) add(e *logline.Entry, prefix string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
 		if a.Key != "" {
@@ -128,7 +132,7 @@ func (h *logHandler) add(e *logline.Entry, prefix string, a slog.Attr) {
 	}
 }
 
-func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	e := h.base
 	e.Attrs = slices.Clone(h.attrs)
@@ -140,36 +144,10 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &c
 }
 
-func (h *logHandler) WithGroup(name string) slog.Handler {
+func (h *handler) WithGroup(name string) slog.Handler {
 	c := *h
 	if name != "" {
 		c.prefix += name + "."
 	}
 	return &c
-}
-
-// writeLines returns a function that writes entries as lines of a log.
-func writeLines(w io.Writer, key string) func(*logline.Entry) error {
-	return func(e *logline.Entry) error {
-		_, err := w.Write(logline.Append(nil, e, key))
-		return err
-	}
-}
-
-// sendEntries returns a function that sends entries as messages, in the words of v0.20.
-func sendEntries(info *protos.EnvelopeInfo, send func(*protos.LogEntry) error) func(*logline.Entry) error {
-	return func(e *logline.Entry) error {
-		return send(&protos.LogEntry{
-			App:        info.App,
-			Version:    e.Version,
-			Component:  peerName(info, e.Component),
-			Node:       e.Node,
-			TimeMicros: e.Time.UnixMicro(),
-			Level:      strings.ToUpper(e.Level),
-			File:       e.File,
-			Line:       int32(e.Line),
-			Msg:        e.Msg,
-			Attrs:      e.Attrs,
-		})
-	}
 }

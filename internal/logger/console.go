@@ -1,4 +1,4 @@
-package process
+package logger
 
 import (
 	"context"
@@ -18,7 +18,8 @@ type console struct {
 
 var _ slog.Handler = console{}
 
-func newConsole(w io.Writer) console {
+// NewConsole returns a handler that prints to w.
+func NewConsole(w io.Writer) slog.Handler {
 	return console{slog.NewTextHandler(w, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {

@@ -1,4 +1,4 @@
-package process
+package logger
 
 import (
 	"context"
@@ -16,18 +16,18 @@ import (
 	"github.com/divisi-go/divisi/internal/logline"
 )
 
-// TestLogQueueFull: adding never waits, and what is dropped is told where it was.
-func TestLogQueueFull(t *testing.T) {
-	q := newLogQueue()
-	for i := range maxQueuedLogs + 100 {
+// TestQueueFull: adding never waits, and what is dropped is told where it was.
+func TestQueueFull(t *testing.T) {
+	q := NewQueue()
+	for i := range maxQueued + 100 {
 		q.add(&logline.Entry{Msg: fmt.Sprint(i), Component: "c", Level: "info", File: "f", Line: 1, Attrs: []string{"k", "v"}})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var got []*logline.Entry
-	q.serve(ctx, func(e *logline.Entry) error { got = append(got, e); return nil })
-	if len(got) != maxQueuedLogs+1 {
-		t.Fatalf("%d entries, want %d and one about the others", len(got), maxQueuedLogs)
+	q.Serve(ctx, func(e *logline.Entry) error { got = append(got, e); return nil })
+	if len(got) != maxQueued+1 {
+		t.Fatalf("%d entries, want %d and one about the others", len(got), maxQueued)
 	}
 	want := &logline.Entry{
 		Component: "c", Level: "warn", Msg: "100 log entries dropped: they came faster than they could be taken",
@@ -42,15 +42,15 @@ func TestLogQueueFull(t *testing.T) {
 	}
 }
 
-// TestLogQueueEnd: what was added before the end is written, in order.
-func TestLogQueueEnd(t *testing.T) {
+// TestQueueEnd: what was added before the end is written, in order.
+func TestQueueEnd(t *testing.T) {
 	for range 300 {
-		q := newLogQueue()
+		q := NewQueue()
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
 		var served sync.WaitGroup
 		served.Go(func() {
-			q.serve(ctx, func(e *logline.Entry) error { got = append(got, e.Msg); return nil })
+			q.Serve(ctx, func(e *logline.Entry) error { got = append(got, e.Msg); return nil })
 		})
 		for i := range 10 {
 			q.add(&logline.Entry{Msg: fmt.Sprint(i)})
@@ -63,23 +63,23 @@ func TestLogQueueEnd(t *testing.T) {
 	}
 }
 
-// TestLogQueueBroken: when nothing can be written, adding goes on as before.
-func TestLogQueueBroken(t *testing.T) {
-	q := newLogQueue()
+// TestQueueBroken: when nothing can be written, adding goes on as before.
+func TestQueueBroken(t *testing.T) {
+	q := NewQueue()
 	q.add(&logline.Entry{})
-	q.serve(t.Context(), func(*logline.Entry) error { return errors.New("the pipe is broken") })
-	for range 2 * maxQueuedLogs {
+	q.Serve(t.Context(), func(*logline.Entry) error { return errors.New("the pipe is broken") })
+	for range 2 * maxQueued {
 		q.add(&logline.Entry{})
 	}
-	if q.dropped.Load() != maxQueuedLogs {
+	if q.dropped.Load() != maxQueued {
 		t.Errorf("%d dropped", q.dropped.Load())
 	}
 }
 
-func TestLogHandler(t *testing.T) {
-	q := newLogQueue()
+func TestHandler(t *testing.T) {
+	q := NewQueue()
 	base := logline.Entry{Version: "v", Node: "n"}
-	logger := slog.New(&logHandler{queue: q, base: base})
+	logger := slog.New(&handler{queue: q, base: base})
 	for _, tc := range []struct {
 		log  func()
 		want logline.Entry
@@ -103,7 +103,7 @@ func TestLogHandler(t *testing.T) {
 		before := time.Now()
 		tc.log()
 		got := *<-q.entries
-		if got.Time.Before(before) || filepath.Base(got.File) != "logger_test.go" || !filepath.IsAbs(got.File) || got.Line == 0 {
+		if got.Time.Before(before) || filepath.Base(got.File) != "queue_test.go" || !filepath.IsAbs(got.File) || got.Line == 0 {
 			t.Errorf("%s: time %v, place %s:%d", got.Msg, got.Time, got.File, got.Line)
 		}
 		tc.want.Version, tc.want.Node = "v", "n"
@@ -120,7 +120,7 @@ func TestLogHandler(t *testing.T) {
 	if got := (<-q.entries).Attrs; got[7] != "two" {
 		t.Errorf("attributes %q", got)
 	}
-	if err := (&logHandler{queue: q}).Handle(t.Context(), slog.Record{Message: "without a place"}); err != nil {
+	if err := (&handler{queue: q}).Handle(t.Context(), slog.Record{Message: "without a place"}); err != nil {
 		t.Fatal(err)
 	}
 	<-q.entries

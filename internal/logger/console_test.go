@@ -1,4 +1,4 @@
-package process
+package logger
 
 import (
 	"log/slog"
@@ -10,7 +10,7 @@ import (
 // TestConsole: a stack is lines that people can read.
 func TestConsole(t *testing.T) {
 	var out strings.Builder
-	logger := slog.New(newConsole(&out)).With("component", "t/p/A").WithGroup("g")
+	logger := slog.New(NewConsole(&out)).With("component", "t/p/A").WithGroup("g")
 	logger.Error("panicked", "n", 1, "stack", string(debug.Stack()))
 
 	head, rest, _ := strings.Cut(out.String(), "\n")

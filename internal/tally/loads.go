@@ -1,4 +1,4 @@
-package weavelet
+package tally
 
 import (
 	"math"
@@ -16,8 +16,8 @@ const (
 	maxKeys    = 256
 )
 
-// loads counts the calls of routed components by the hash of their keys.
-type loads struct {
+// Loads counts the calls of routed components by the hash of their keys.
+type Loads struct {
 	mu          sync.Mutex // guards what follows
 	since       time.Time
 	byComponent map[string]*[loadSlices]sliceLoad
@@ -29,21 +29,22 @@ type sliceLoad struct {
 	keys  map[uint64]struct{}
 }
 
-func newLoads(now time.Time) *loads {
-	return &loads{
+// NewLoads returns one that counts from now on.
+func NewLoads(now time.Time) *Loads {
+	return &Loads{
 		since: now, byComponent: map[string]*[loadSlices]sliceLoad{}, versions: map[string]uint64{},
 	}
 }
 
-// assigned takes the version of the assignment that the calls of a component follow from now on.
-func (l *loads) assigned(component string, version uint64) {
+// Assigned takes the version of the assignment that the calls of a component follow from now on.
+func (l *Loads) Assigned(component string, version uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.versions[component] = version
 }
 
-// add counts one call.
-func (l *loads) add(component string, shard uint64) {
+// Add counts one call.
+func (l *Loads) Add(component string, shard uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	slices := l.byComponent[component]
@@ -61,8 +62,8 @@ func (l *loads) add(component string, shard uint64) {
 	}
 }
 
-// report returns calls per second since the last report, and begins to count again.
-func (l *loads) report(now time.Time) *protos.LoadReport {
+// Report returns calls per second since the last report, and begins to count again.
+func (l *Loads) Report(now time.Time) *protos.LoadReport {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seconds := max(now.Sub(l.since).Seconds(), 1e-3)
@@ -95,15 +96,3 @@ func end(slice int) uint64 {
 	}
 	return uint64(slice+1) << sliceBits
 }
-
-// Assigned takes the version of the assignment that the calls of a component follow from now on. It
-// reports whether the binary has the component.
-func (w *Weavelet) Assigned(component string, version uint64) (linked bool) {
-	if _, linked = w.app.Registry.Find(component); linked {
-		w.loads.assigned(component, version)
-	}
-	return linked
-}
-
-// Load returns the load of the routed components that run here, since it was last called.
-func (w *Weavelet) Load() *protos.LoadReport { return w.loads.report(time.Now()) }
