@@ -35,19 +35,7 @@ func (c *command) run() *cobra.Command {
 			"one, a second later or more, ends it at once.",
 		Example: "  divisi run .\n  divisi run . --replicas 1\n  divisi run ./examples/shop/shop.toml --replicas cart=3\n" +
 			"  divisi run . --colocate all -- -verbose\n  divisi run . --watch",
-		Args: func(cmd *cobra.Command, args []string) error {
-			n := len(args)
-			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
-				n = dash
-			}
-			switch {
-			case n == 0:
-				return errors.New("give what to run: a folder, a package, a program or a TOML file")
-			case n > 1:
-				return errors.New("give one thing to run, and what is for the program behind --")
-			}
-			return nil
-		},
+		Args: oneTarget,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault // files
 		},
@@ -96,6 +84,21 @@ func (c *command) run() *cobra.Command {
 		"complain, or give up an upgrade, if not everything is ready after this time")
 	complete(cmd, "colocate", "file", "all", "none")
 	return cmd
+}
+
+// oneTarget checks that there is one argument before those of the program.
+func oneTarget(cmd *cobra.Command, args []string) error {
+	n := len(args)
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		n = dash
+	}
+	switch {
+	case n == 0:
+		return errors.New("give what to run: a folder, a package, a program or a TOML file")
+	case n > 1:
+		return errors.New("give one thing to run, and what is for the program behind --")
+	}
+	return nil
 }
 
 // parseReplicas reads N and GROUP=N.
