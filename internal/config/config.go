@@ -10,7 +10,7 @@
 //	rollout = "10m"                            # how long an upgrade takes; default: at once
 //	replicas = 2                               # of every group that does not say
 //	start = "30s"                              # see Times
-//	hung = "3s"
+//	hung = "10s"
 //	drain = "30s"                              # also of a stop of everything
 //	stop = "5s"
 //	orphan = "exit"                            # or "serve", when the deployer is gone
