@@ -102,7 +102,7 @@ type Deployer struct {
 
 	// What follows belongs to Serve's goroutine.
 	ctx       context.Context // of processes and conversations
-	clock     clock
+	clock     lifecycle.Clock
 	first     Spec
 	sets      []*set // of versions; the current one is the last one
 	listeners []control.ListenerStatus
@@ -231,7 +231,7 @@ func (d *Deployer) settle() (over bool) {
 
 // pulse comes once a second, as long as this process runs: it asks every process whether it is well.
 func (d *Deployer) pulse() {
-	now := d.clock.now()
+	now := d.clock.At(time.Now())
 	if d.stopping && !d.killed && now.After(d.drainBy) {
 		d.warn("not drained in time: what is left is killed")
 		d.killAll()
@@ -248,7 +248,7 @@ func (d *Deployer) pulse() {
 // stop begins to end everything in order.
 func (d *Deployer) stop() {
 	d.stopping = true
-	d.drainBy = d.clock.now().Add(d.drainTime())
+	d.drainBy = d.clock.At(time.Now()).Add(d.drainTime())
 }
 
 // drainTime is that of the version that runs.

@@ -52,7 +52,7 @@ type leaving struct {
 // step tells the lifecycle what happened and does what it says.
 func (r *replica) step(e lifecycle.Event) {
 	before := r.life.State
-	now := r.set.d.clock.now()
+	now := r.set.d.clock.At(time.Now())
 	actions := r.life.Step(e, now)
 	for _, a := range actions {
 		r.perform(a)
@@ -82,7 +82,7 @@ func (r *replica) perform(a lifecycle.Action) {
 	case lifecycle.Part:
 		r.set.perform(r.set.placement.Down(r.id))
 	case lifecycle.Complain:
-		after := r.set.d.clock.now().Sub(r.life.Since).Round(time.Second)
+		after := r.set.d.clock.At(time.Now()).Sub(r.life.Since).Round(time.Second)
 		r.set.d.emit(event.Late{Server: r.server(), After: after, Reason: strings.Join(r.why, "; ")})
 	case lifecycle.Drain:
 		go r.attempt.drain(r.env, r.life.Policy.WithDefaults().DrainTime)

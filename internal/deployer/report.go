@@ -100,7 +100,7 @@ func (r *replica) status() control.ReplicaStatus {
 		status.Components = append(status.Components, name.Short(c))
 	}
 	if r.life.State == lifecycle.Backoff || r.life.State == lifecycle.Failed {
-		next := time.Now().Add(r.life.Wake.Sub(r.set.d.clock.now()))
+		next := time.Now().Add(r.life.Wake.Sub(r.set.d.clock.At(time.Now())))
 		status.NextStart = &next
 	}
 	return status

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -148,7 +149,7 @@ func (u *upgrade) fail(d *Deployer, reason error) {
 }
 
 func (u *upgrade) step(d *Deployer, e rollout.Event) {
-	for _, a := range u.steps.Step(e, d.clock.now()) {
+	for _, a := range u.steps.Step(e, d.clock.At(time.Now())) {
 		u.perform(d, a)
 	}
 }
