@@ -20,6 +20,8 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/identity"
@@ -189,8 +191,8 @@ func callPid(t *testing.T, address string, certificate tls.Certificate) (call.Re
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	pool := call.NewPool(call.PoolOptions{Dial: func(ctx context.Context, address string) (net.Conn, error) {
-		return call.Dial(ctx, address, &tls.Config{
+	pool := balance.NewPool(balance.PoolOptions{Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		return link.Dial(ctx, address, &tls.Config{
 			Certificates: []tls.Certificate{certificate}, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
 		})
 	}})

@@ -1,15 +1,18 @@
-package call
+package call_test
 
 import (
 	"fmt"
 	"testing"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/calltest"
 )
 
 func BenchmarkCall(b *testing.B) {
-	h := serveUnix(b, ServerOptions{Lookup: handlers{1: echo}.lookup})
-	p := newPool(b, PoolOptions{}, h)
+	h := calltest.ServeUnix(b, call.ServerOptions{Lookup: calltest.Handlers{1: calltest.Echo}.Lookup})
+	p := newPool(b, balance.PoolOptions{}, h)
 	for _, size := range []int{0, 1 << 10, 64 << 10, 1 << 20} {
 		for _, callers := range []int{1, 16, 256} {
 			if size > 1<<10 && callers > 16 {
@@ -20,16 +23,16 @@ func BenchmarkCall(b *testing.B) {
 				b.SetBytes(int64(2 * size))
 				b.SetParallelism(callers / 2)
 				if callers == 1 {
-					r := &Request{Method: codegen.Key{1}, Args: make([]byte, size)}
+					r := &call.Request{Method: codegen.Key{1}, Args: make([]byte, size)}
 					for b.Loop() {
-						mustCall(b, p, r)
+						calltest.MustCall(b, p, r)
 					}
 					return
 				}
 				b.RunParallel(func(pb *testing.PB) {
-					r := &Request{Method: codegen.Key{1}, Args: make([]byte, size)}
+					r := &call.Request{Method: codegen.Key{1}, Args: make([]byte, size)}
 					for pb.Next() {
-						mustCall(b, p, r)
+						calltest.MustCall(b, p, r)
 					}
 				})
 			})

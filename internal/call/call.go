@@ -1,11 +1,9 @@
-// Package call carries method calls between processes: a Pool at the caller, which balances
-// over replicas, retries and routes, and a Server at the callee, with any number of calls and
-// streams multiplexed on one connection. Package wire has the format, docs/calls.md the
-// protocol with its bounds.
+// Package call is the two ends of a conversation: a [Client] makes calls and a [Server] executes
+// them, any number of calls and streams at a time on one connection. What both ends have in common
+// is in package link, and what concerns several replicas in package balance. Package wire has the
+// format, docs/calls.md the protocol with its bounds.
 //
-// Goroutines: each connection has one that reads and never blocks in a write, and one that
-// writes while there is something to write; each call has one at the server. Whoever has a
-// frame to send appends it to the connection's queue, and whoever writes, writes everybody's.
+// Goroutines: each connection has those of its link, and each call has one at the server.
 package call
 
 import (
@@ -15,11 +13,6 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/trace"
 )
-
-// refused says that the call was not executed and may be sent to another replica.
-func refused(s codegen.Status) bool {
-	return s == codegen.StatusOverloaded || s == codegen.StatusDraining
-}
 
 // Request is a call to make.
 type Request struct {
@@ -45,11 +38,9 @@ func textReply(s codegen.Status, format string, args ...any) Reply {
 var (
 	// ErrTransport is what every *Error is.
 	ErrTransport = errors.New("transport failure")
-	// ErrClosed is the cause once a Pool, a Stream or a connection has been closed on this
+	// ErrClosed is the cause once a connection, or what it is used by, has been closed on this
 	// side.
 	ErrClosed = errors.New("closed")
-	// ErrNoReplica is the cause when nothing was there to call.
-	ErrNoReplica = errors.New("no replica is available")
 	// ErrPeerGone is the cause once the caller of a stream has gone.
 	ErrPeerGone = errors.New("the caller has gone")
 )

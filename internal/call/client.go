@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
 const (
-	slotBits = 20
-	maxSlots = 1 << slotBits
+	maxSlots = 1 << link.CallBits
 
 	// A slot is used again only when so many are free. With 4,096 generations of each, an
 	// answer that comes late by less than 262,144 calls cannot be taken for another's.
@@ -23,16 +23,16 @@ const (
 // pending is a call that has no answer yet.
 type pending struct {
 	id   uint32
-	out  *outgoing // the request, if it goes in chunks
-	tx   outflow   // the writer's
-	feed *feed     // of a stream; nil for a plain call
+	out  *link.Outgoing // the request, if it goes in chunks
+	tx   link.Outflow   // the writer's
+	feed *Feed          // of a stream; nil for a plain call
 
 	done  chan struct{} // closed when reply or err is set
 	reply Reply
 	err   error
 
 	// The reading goroutine's:
-	rx      inflow
+	rx      link.Inflow
 	message *wire.Message // a response in chunks, so far
 }
 
@@ -42,15 +42,15 @@ type slot struct {
 	generation uint32
 }
 
-// client is the caller's end of a connection to one replica.
+// Client is the caller's end of a connection to one replica.
 //
 // Invariants, whenever mu is free:
 //   - inFlight is the number of slots that hold a call, and at most limit;
 //   - a call whose slot has been given back gets no answer any more, and its outcome is set by whoever
 //     gave the slot back;
 //   - a method has an index only once its BIND is in the queue.
-type client struct {
-	link
+type Client struct {
+	link *link.Link
 	addr string
 
 	mu       sync.Mutex
@@ -58,40 +58,41 @@ type client struct {
 	free     []uint32 // indexes of free slots, the longest free first
 	inFlight int
 	limit    int
-	slotFree line // calls that wait for a slot
+	slotFree link.Line // calls that wait for a slot
 	methods  map[codegen.Key]uint16
 	draining bool // the server takes no new calls, or we make none
 	closed   bool
 }
 
-// newClient does the handshake on nc, which it closes if that fails.
-func newClient(ctx context.Context, nc net.Conn, addr string, o *Options) (*client, error) {
+// NewClient does the handshake on nc, which it closes if that fails. The options have been given
+// their defaults.
+func NewClient(ctx context.Context, nc net.Conn, addr string, o *link.Options) (*Client, error) {
 	nc.SetDeadline(time.Now().Add(o.HandshakeTimeout))
-	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
-	peer, err := greet(nc, o)
+	stop := context.AfterFunc(ctx, func() { link.Cut(nc) })
+	peer, err := link.Greet(nc, o)
 	if !stop() {
 		err = ctx.Err()
 	}
 	if err != nil {
-		raw(nc).Close()
+		link.Cut(nc)
 		return nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	c := &client{addr: addr, methods: map[codegen.Key]uint16{}, slots: make([]slot, 1, 8)}
+	c := &Client{addr: addr, methods: map[codegen.Key]uint16{}, slots: make([]slot, 1, 8)}
 	c.limit = int(min(uint32(o.MaxInFlight), peer.MaxInFlight))
-	c.slotFree = newLine(&c.mu, func() bool { return c.inFlight < c.limit || c.closed || c.draining })
-	c.link.init(nc, o, peer, c.pendingCalls)
+	c.slotFree = link.NewLine(&c.mu, func() bool { return c.inFlight < c.limit || c.closed || c.draining })
+	c.link = link.New(nc, o, peer, c.pendingCalls)
 	return c, nil
 }
 
-// run reads until the connection ends; every call that is pending then fails.
-func (c *client) run() error {
-	err := c.serve(c.handle)
+// Run reads until the connection ends; every call that is pending then fails.
+func (c *Client) Run() error {
+	err := c.link.Serve(c.handle)
 	c.mu.Lock()
 	c.closed = true
 	slots := c.slots
 	c.slots, c.inFlight = nil, 0
-	c.slotFree.next()
+	c.slotFree.NextLocked()
 	c.mu.Unlock()
 	for _, s := range slots {
 		if s.p != nil {
@@ -101,40 +102,49 @@ func (c *client) run() error {
 	return err
 }
 
-func (c *client) pendingCalls() int {
+// Close ends the connection; the calls on it fail.
+func (c *Client) Close() { c.link.Fail(ErrClosed) }
+
+// Cause is why the connection ended; nil while it lives.
+func (c *Client) Cause() error { return c.link.Cause() }
+
+// Bytes returns how much has been read and written, above TLS.
+func (c *Client) Bytes() (in, out uint64) { return c.link.Bytes() }
+
+func (c *Client) pendingCalls() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.inFlight
 }
 
-// usable reports whether new calls may be made.
-func (c *client) usable() bool {
+// Usable reports whether new calls may be made.
+func (c *Client) Usable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.draining && !c.closed && c.cause() == nil
+	return !c.draining && !c.closed && c.link.Cause() == nil
 }
 
-// retire lets the calls in flight finish, makes no new ones, and then closes.
-func (c *client) retire() {
+// Retire lets the calls in flight finish, makes no new ones, and then closes.
+func (c *Client) Retire() {
 	c.mu.Lock()
 	c.draining = true
-	c.slotFree.next()
+	c.slotFree.NextLocked()
 	idle := c.inFlight == 0
 	c.mu.Unlock()
 	if idle {
-		c.fail(ErrClosed)
+		c.Close()
 	}
 }
 
-// open gives p a slot, when its turn has come, and the method an index. A BIND goes out before
+// enter gives p a slot, when its turn has come, and the method an index. A BIND goes out before
 // anybody can use the index.
-func (c *client) open(ctx context.Context, p *pending, method codegen.Key) (index uint16, err error) {
+func (c *Client) enter(ctx context.Context, p *pending, method codegen.Key) (index uint16, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.slotFree.enter(ctx); err != nil {
+	if err := c.slotFree.EnterLocked(ctx); err != nil {
 		return 0, err
 	}
-	defer c.slotFree.next()
+	defer c.slotFree.NextLocked()
 	if c.closed || c.draining {
 		return 0, ErrClosed
 	}
@@ -146,7 +156,7 @@ func (c *client) open(ctx context.Context, p *pending, method codegen.Key) (inde
 		}
 		index = uint16(len(c.methods))
 		var b [wire.HeaderSize + 18]byte
-		if err := c.w.queueOnly(wire.AppendBind(b[:0], index, method)); err != nil {
+		if err := c.link.Out.QueueOnly(wire.AppendBind(b[:0], index, method)); err != nil {
 			return 0, err
 		}
 		c.methods[method] = index
@@ -159,16 +169,16 @@ func (c *client) open(ctx context.Context, p *pending, method codegen.Key) (inde
 		c.slots = append(c.slots, slot{})
 	}
 	c.slots[i].p = p
-	p.id = c.slots[i].generation<<slotBits | i
+	p.id = c.slots[i].generation<<link.CallBits | i
 	if p.out != nil {
-		p.out.h.Call = p.id
+		p.out.Header.Call = p.id
 	}
 	c.inFlight++
 	return index, nil
 }
 
-// close gives p's slot back, and reports whether it still had it.
-func (c *client) close(p *pending) bool {
+// leave gives p's slot back, and reports whether it still had it.
+func (c *Client) leave(p *pending) bool {
 	c.mu.Lock()
 	i := p.id & (maxSlots - 1)
 	if int(i) >= len(c.slots) || c.slots[i].p != p {
@@ -179,18 +189,18 @@ func (c *client) close(p *pending) bool {
 	c.slots[i].generation++
 	c.free = append(c.free, i)
 	c.inFlight--
-	c.slotFree.next()
+	c.slotFree.NextLocked()
 	idle := c.draining && c.inFlight == 0
 	c.mu.Unlock()
 	if idle {
 		// The frames of the last call may still be on their way; none of them matters.
-		c.fail(ErrClosed)
+		c.Close()
 	}
 	return true
 }
 
 // find returns the call with the id; nil if it has ended.
-func (c *client) find(id uint32) *pending {
+func (c *Client) find(id uint32) *pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := id & (maxSlots - 1)
@@ -200,8 +210,8 @@ func (c *client) find(id uint32) *pending {
 	return nil
 }
 
-// call makes a call and waits for its answer. The error is an *Error, or ctx's.
-func (c *client) call(ctx context.Context, r *Request) (Reply, error) {
+// Call makes a call and waits for its answer. The error is an *Error, or ctx's.
+func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 	p := &pending{done: make(chan struct{})}
 	if err := c.send(ctx, p, r); err != nil {
 		return Reply{}, err
@@ -217,9 +227,19 @@ func (c *client) call(ctx context.Context, r *Request) (Reply, error) {
 	return p.reply, p.err
 }
 
+// Stream begins a call that is answered by a stream. Its errors mean that nothing was executed.
+func (c *Client) Stream(ctx context.Context, r *Request) (*Feed, error) {
+	p := &pending{done: make(chan struct{})}
+	p.feed = newFeed(c, p)
+	if err := c.send(ctx, p, r); err != nil {
+		return nil, err
+	}
+	return p.feed, nil
+}
+
 // send sends the request of p, when its turn has come. Its errors mean that nothing was executed;
 // an answer that needs no server is in p.
-func (c *client) send(ctx context.Context, p *pending, r *Request) error {
+func (c *Client) send(ctx context.Context, p *pending, r *Request) error {
 	h := wire.Header{Type: wire.TypeRequest}
 	var scratch [128]byte
 	head, flags, err := wire.AppendSections(scratch[:wire.HeaderSize], r.Trace, r.Meta)
@@ -232,46 +252,46 @@ func (c *client) send(ctx context.Context, p *pending, r *Request) error {
 		h.Flags |= wire.FlagIdempotent
 	}
 	size := len(head) - wire.HeaderSize + len(r.Args)
-	if uint64(size) > c.peer.MaxMessage {
-		p.finish(textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", size, c.peer.MaxMessage), nil)
+	if uint64(size) > c.link.Peer.MaxMessage {
+		p.finish(textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", size, c.link.Peer.MaxMessage), nil)
 		return nil
 	}
-	p.tx.credit = int64(c.peer.CallWindow)
-	p.rx.left = int64(c.o.CallWindow)
+	p.tx.Credit = int64(c.link.Peer.CallWindow)
+	p.rx.Left = int64(c.link.Options.CallWindow)
 	if size > wire.MaxChunk {
 		sections := append([]byte(nil), head[wire.HeaderSize:]...)
-		p.out = &outgoing{h: h, head: sections, body: r.Args, flow: &p.tx}
+		p.out = &link.Outgoing{Header: h, Head: sections, Body: r.Args, Flow: &p.tx}
 	}
-	if h.Code, err = c.open(ctx, p, r.Method); err != nil {
+	if h.Code, err = c.enter(ctx, p, r.Method); err != nil {
 		return c.unsent(ctx, err)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		if left <= 0 {
-			c.close(p)
+			c.leave(p)
 			return context.DeadlineExceeded
 		}
 		h.Aux = wire.TimeLeftAux(left)
 	}
-	c.watch.wake(&c.link)
+	c.link.Wake()
 	self := ctx.Done() == nil // only who may wait for ever may be kept by a write
 	if p.out != nil {
-		p.out.h.Code, p.out.h.Aux = h.Code, h.Aux
-		err = c.w.sendMessage(p.out, self)
+		p.out.Header.Code, p.out.Header.Aux = h.Code, h.Aux
+		err = c.link.Out.SendMessage(p.out, self)
 	} else {
 		h.Call, h.Length = p.id, uint32(size)
 		h.Put(head)
-		err = c.w.send(ctx, head, r.Args, self)
+		err = c.link.Out.Send(ctx, head, r.Args, self)
 	}
 	if err != nil {
-		c.close(p)
+		c.leave(p)
 		return c.unsent(ctx, err)
 	}
 	return nil
 }
 
 // unsent is the error of a request that did not leave: that of its context, or an *Error.
-func (c *client) unsent(ctx context.Context, err error) error {
+func (c *Client) unsent(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%w while waiting for a turn to call %s", ended, c.addr)
 	}
@@ -280,20 +300,20 @@ func (c *client) unsent(ctx context.Context, err error) error {
 
 // abandon ends a call that nobody waits for any more, and reports false if it had ended
 // already. The server is told.
-func (c *client) abandon(p *pending) bool {
+func (c *Client) abandon(p *pending) bool {
 	if p.out != nil {
-		c.w.drop(p.out)
+		c.link.Out.Drop(p.out)
 	}
-	if !c.close(p) {
+	if !c.leave(p) {
 		return false
 	}
 	c.cancel(p.id)
 	return true
 }
 
-func (c *client) cancel(id uint32) {
+func (c *Client) cancel(id uint32) {
 	var b [wire.HeaderSize]byte
-	c.w.sendControl(wire.AppendCancel(b[:0], id))
+	c.link.Out.SendControl(wire.AppendCancel(b[:0], id))
 }
 
 // finish sets the outcome of a call whose slot has been given back, or of one that never had
@@ -305,9 +325,9 @@ func (p *pending) finish(reply Reply, err error) {
 
 // settle ends a call on the reading goroutine. If its request has not left completely, the
 // server must be told that the rest is not coming.
-func (c *client) settle(p *pending, reply Reply, err error) {
-	unsent := p.out != nil && c.w.drop(p.out)
-	if !c.close(p) {
+func (c *Client) settle(p *pending, reply Reply, err error) {
+	unsent := p.out != nil && c.link.Out.Drop(p.out)
+	if !c.leave(p) {
 		return
 	}
 	if unsent {
@@ -317,7 +337,7 @@ func (c *client) settle(p *pending, reply Reply, err error) {
 }
 
 // handle is given every frame that concerns a call.
-func (c *client) handle(f wire.Frame) error {
+func (c *Client) handle(f wire.Frame) error {
 	switch f.Type {
 	case wire.TypeResponse, wire.TypeData:
 		if p := c.find(f.Call); p != nil {
@@ -326,7 +346,7 @@ func (c *client) handle(f wire.Frame) error {
 		return nil // late
 	case wire.TypeCredit:
 		if p := c.find(f.Call); p != nil {
-			return c.grant(&p.tx, f)
+			return c.link.Grant(&p.tx, f)
 		}
 		return nil
 	case wire.TypeGoAway:
@@ -334,14 +354,14 @@ func (c *client) handle(f wire.Frame) error {
 		if g.Reason != wire.ReasonDrain {
 			return fmt.Errorf("the peer ended the connection: %s", g.Text)
 		}
-		c.retire()
+		c.Retire()
 		return nil
 	}
 	return wire.Violation(fmt.Sprintf("%s from a server", f.Type))
 }
 
 // receive handles a RESPONSE or DATA of a call that waits for it.
-func (c *client) receive(p *pending, f wire.Frame) error {
+func (c *Client) receive(p *pending, f wire.Frame) error {
 	cost := f.Cost()
 	if cost > 0 && !p.takeCredit(cost) {
 		return wire.Violation("more data than the call has credit for")
@@ -358,13 +378,13 @@ func (c *client) receive(p *pending, f wire.Frame) error {
 	}
 	switch {
 	case f.First() && p.message == nil:
-		if total := wire.Total(f); total > uint64(c.o.MaxMessage) {
-			c.settle(p, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.o.MaxMessage), nil)
+		if total := wire.Total(f); total > uint64(c.link.Options.MaxMessage) {
+			c.settle(p, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.link.Options.MaxMessage), nil)
 			c.cancel(p.id)
 			return nil
 		}
 		var err error
-		p.message, err = wire.NewMessage(f, c.o.CallWindow)
+		p.message, err = wire.NewMessage(f, c.link.Options.CallWindow)
 		c.received(p, cost)
 		return err
 	case p.message != nil:
@@ -394,18 +414,18 @@ func (p *pending) takeCredit(cost int64) bool {
 	if p.feed != nil {
 		return p.feed.take(cost)
 	}
-	return p.rx.take(cost)
+	return p.rx.Take(cost)
 }
 
 // received gives credit back for a chunk that has been added to a message.
-func (c *client) received(p *pending, cost int64) {
+func (c *Client) received(p *pending, cost int64) {
 	if p.feed != nil && p.message.First.Type == wire.TypeData {
 		p.feed.part(cost)
 		return
 	}
 	if p.feed != nil {
-		c.sendCredit(p.id, p.feed.give(cost))
+		c.link.SendCredit(p.id, p.feed.give(cost))
 		return
 	}
-	c.sendCredit(p.id, p.rx.give(cost, c.o.CallWindow))
+	c.link.SendCredit(p.id, p.rx.Give(cost, c.link.Options.CallWindow))
 }

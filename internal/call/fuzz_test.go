@@ -1,13 +1,17 @@
-package call
+package call_test
 
 import (
 	"bytes"
 	"context"
 	"io"
-	"net"
+	"runtime"
 	"testing"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/calltest"
+	"github.com/divisi-go/divisi/internal/call/link"
+	"github.com/divisi-go/divisi/internal/call/memnet"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -22,25 +26,25 @@ func FuzzSession(f *testing.F) {
 	f.Add(append(wire.AppendBind(nil, 0, codegen.Key{1}), request(1, 0, []byte("hello"))...))
 	f.Add(append(wire.AppendBind(nil, 0, codegen.Key{2}), request(1, 0, []byte{3, 0, 0})...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := NewServer(ServerOptions{Conn: Options{MaxMessage: 1 << 20}, Lookup: handlers{1: echo, 2: func(ctx context.Context, in *Incoming) Reply {
+		s := call.NewServer(call.ServerOptions{Conn: link.Options{MaxMessage: 1 << 20}, Lookup: calltest.Handlers{1: calltest.Echo, 2: func(ctx context.Context, in *call.Incoming) call.Reply {
 			if len(in.Args) == 0 {
 				panic("nothing to count")
 			}
-			return count(ctx, in)
-		}}.lookup})
-		near, far := memPipe(64<<10, "a", "b")
+			return calltest.Count(ctx, in)
+		}}.Lookup})
+		near, far := memnet.Pipe(64<<10, "a", "b")
 		ended := make(chan bool)
 		go func() {
 			defer close(ended)
-			s.serve(context.Background(), far)
+			s.ServeConn(context.Background(), far)
 		}()
-		o := Options{}.withDefaults()
-		if _, err := greet(near, &o); err != nil {
+		o := link.Options{}.WithDefaults()
+		if _, err := link.Greet(near, &o); err != nil {
 			t.Fatal(err)
 		}
 		go func() {
 			near.Write(data)
-			near.out.close()
+			near.CloseWrite()
 		}()
 		r := wire.NewReader(near)
 		for {
@@ -66,72 +70,40 @@ func FuzzClient(f *testing.F) {
 	f.Add(wire.GoAway{Text: "drain"}.Append(nil))
 	f.Add(wire.AppendCredit(nil, 1, 5))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		near, far := memPipe(64<<10, "a", "b")
-		o := Options{MaxMessage: 1 << 20}.withDefaults()
+		near, far := memnet.Pipe(64<<10, "a", "b")
+		o := link.Options{MaxMessage: 1 << 20}.WithDefaults()
 		go func() {
-			if _, err := welcome(far, &o); err != nil {
+			if _, err := link.Welcome(far, &o); err != nil {
 				t.Error(err)
 			}
 			io.Copy(io.Discard, far)
 		}()
-		c, err := newClient(context.Background(), near, "b", &o)
+		c, err := call.NewClient(context.Background(), near, "b", &o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		call, stream := &pending{done: make(chan struct{})}, &pending{done: make(chan struct{})}
-		stream.feed = newFeed(c, stream)
-		for _, p := range []*pending{call, stream} {
-			if err := c.send(context.Background(), p, &Request{Args: make([]byte, 100)}); err != nil {
-				t.Fatal(err)
-			}
+		called := make(chan bool)
+		go func() {
+			defer close(called)
+			c.Call(context.Background(), &call.Request{Args: make([]byte, 100)})
+		}()
+		for c.Pending() == 0 { // the call has the number 1, the stream 2
+			runtime.Gosched()
+		}
+		stream, err := c.Stream(context.Background(), &call.Request{Args: make([]byte, 100)})
+		if err != nil {
+			t.Fatal(err)
 		}
 		go func() {
 			far.Write(data)
-			far.out.close()
+			far.CloseWrite()
 		}()
-		c.run()
-		for {
-			if _, err := stream.feed.next(context.Background()); err != nil {
-				break
-			}
+		c.Run()
+		for err == nil {
+			_, err = stream.Next(context.Background())
 		}
-		<-call.done
-		<-stream.done
+		stream.Outcome()
+		<-called
 		far.Close()
-	})
-}
-
-// FuzzHandshake lets both ends read anything instead of a handshake.
-func FuzzHandshake(f *testing.F) {
-	o := Options{}.withDefaults()
-	f.Add(o.hello().Append(wire.AppendPreface(nil, 1, 1)))
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, handshake := range []func(net.Conn, *Options) (wire.Hello, error){greet, welcome} {
-			near, far := memPipe(64<<10, "a", "b")
-			near.Write(data)
-			near.Close()
-			h, err := handshake(&deafConn{far}, &o)
-			if err == nil && (h.Window < wire.MinWindow || h.MaxInFlight == 0) {
-				t.Fatalf("%x is accepted as %+v", data, h)
-			}
-		}
-	})
-}
-
-// deafConn takes what is written and forgets it.
-type deafConn struct{ net.Conn }
-
-func (c *deafConn) Write(b []byte) (int, error) { return len(b), nil }
-
-func FuzzAddr(f *testing.F) {
-	for _, s := range []string{"unix:///a", "tcp://h:1", "mtls://tcp://h:1", "://", "mtls://"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		network, address, _, err := splitAddr(s)
-		if err == nil && (network != "unix" && network != "tcp" || address == "") {
-			t.Fatalf("%q is %q %q", s, network, address)
-		}
 	})
 }

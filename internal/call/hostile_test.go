@@ -1,4 +1,4 @@
-package call
+package call_test
 
 import (
 	"bytes"
@@ -15,6 +15,11 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/calltest"
+	"github.com/divisi-go/divisi/internal/call/link"
+	"github.com/divisi-go/divisi/internal/call/memnet"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -71,7 +76,7 @@ func hostiles() []hostile {
 		{name: "slow reader", send: flood, silent: true},
 		{name: "a byte at a time", send: append(bytes.Clone(bind), request(1, 0, make([]byte, 2000))...), drip: true},
 		{name: "bind twice", send: append(bytes.Clone(bind), bind...), want: "method 0 is bound twice"},
-		{name: "second HELLO", send: Options{}.helloFrame(), want: "HELLO twice"},
+		{name: "second HELLO", send: hello(), want: "HELLO twice"},
 		{name: "continuation of nothing", send: request(1, wire.FlagCont), want: "was not started"},
 		{name: "begun twice", send: append(start(1, 100), start(1, 100)...), want: "begun twice"},
 		{name: "longer than it said", send: append(start(1, 5), request(1, wire.FlagCont, make([]byte, 5))...), want: "REQUEST of 5 bytes has at least 6"},
@@ -86,37 +91,40 @@ func hostiles() []hostile {
 	}
 }
 
-func (o Options) helloFrame() []byte {
-	o = o.withDefaults()
-	return o.hello().Append(nil)
+// hello is a HELLO as a caller sends it, with bounds that are possible.
+func hello() []byte {
+	return wire.Hello{
+		MaxMessage: wire.DefaultMaxMessage, MaxInFlight: wire.DefaultMaxInFlight,
+		Window: wire.DefaultWindow, CallWindow: wire.DefaultCallWindow,
+	}.Append(nil)
 }
 
 // TestHostilePeers: each of them costs its own connection at most, while calls on another one
 // go on; all of them together cost one line in the log and little memory.
 func TestHostilePeers(t *testing.T) {
 	t.Run("tcp", func(t *testing.T) {
-		testHostilePeers(t, nil, func(o ServerOptions) *host {
-			l, err := Listen("tcp://127.0.0.1:0")
+		testHostilePeers(t, nil, func(o call.ServerOptions) *calltest.Host {
+			l, err := link.Listen("tcp://127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
-			return serve(t, l, o)
+			return calltest.Serve(t, l, o)
 		})
 	})
 	t.Run("mtls", func(t *testing.T) {
-		a := newAuthority(t)
-		testHostilePeers(t, a.config("alice"), a.serve)
+		a := calltest.NewAuthority(t)
+		testHostilePeers(t, a.Config("alice"), a.Serve)
 	})
 }
 
 // testHostilePeers has those that do a handshake do that of TLS first, unless config is nil.
-func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions) *host) {
-	var log lines
-	h := serve(ServerOptions{Logger: log.logger(), Lookup: handlers{
-		1: echo, 3: func(context.Context, *Incoming) Reply { return Reply{Body: make([]byte, 60_000)} },
-	}.lookup})
-	p := newPool(t, PoolOptions{TLS: config}, h)
-	mustCall(t, p, &Request{Method: codegen.Key{1}})
+func testHostilePeers(t *testing.T, config *tls.Config, serve func(call.ServerOptions) *calltest.Host) {
+	var log calltest.Log
+	h := serve(call.ServerOptions{Logger: log.Logger(), Lookup: calltest.Handlers{
+		1: calltest.Echo, 3: func(context.Context, *call.Incoming) call.Reply { return call.Reply{Body: make([]byte, 60_000)} },
+	}.Lookup})
+	p := newPool(t, balance.PoolOptions{TLS: config}, h)
+	calltest.MustCall(t, p, &call.Request{Method: codegen.Key{1}})
 	before := heap()
 	var held []net.Conn
 	for _, c := range hostiles() {
@@ -124,7 +132,7 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 		for range 4 {
 			wg.Go(func() {
 				for range 250 {
-					reply, err := p.Call(t.Context(), &Request{Method: codegen.Key{1}, Args: []byte("x")})
+					reply, err := p.Call(t.Context(), &call.Request{Method: codegen.Key{1}, Args: []byte("x")})
 					if err != nil || string(reply.Body) != "x" {
 						t.Errorf("%s disturbs others: %v, %v", c.name, reply.Status, err)
 						return
@@ -132,7 +140,7 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 				}
 			})
 		}
-		nc, err := net.Dial("tcp", h.l.Addr().String())
+		nc, err := net.Dial("tcp", h.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +170,7 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 	for _, nc := range held {
 		nc.Close()
 	}
-	eventually(t, "only the pool is connected", func() bool { return h.Stats().Connections == 1 })
+	calltest.Eventually(t, "only the pool is connected", func() bool { return h.Stats().Connections == 1 })
 	if text := log.String(); strings.Count(text, "\n") != 1 {
 		t.Errorf("log: %s", text)
 	}
@@ -171,9 +179,9 @@ func testHostilePeers(t *testing.T, config *tls.Config, serve func(ServerOptions
 // attack does what the case says, and checks what comes of it.
 func (c *hostile) attack(nc net.Conn) error {
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	o := Options{}.withDefaults()
+	o := link.Options{}.WithDefaults()
 	if !c.raw {
-		if _, err := greet(nc, &o); err != nil {
+		if _, err := link.Greet(nc, &o); err != nil {
 			return err
 		}
 	}
@@ -275,14 +283,14 @@ func TestHostileServer(t *testing.T) {
 		{name: "hangs up", send: nil, want: "hung up"},
 		{name: "4 GiB answer", send: response(wire.FlagMore, wire.AppendTotal(nil, 4<<30)), status: codegen.StatusBadArgs},
 		{name: "a stream for a call", send: frameOf(wire.Header{Call: id, Type: wire.TypeData}), status: codegen.StatusBadArgs},
-		{name: "answers to others", send: append(frameOf(wire.Header{Call: 1<<slotBits | id, Type: wire.TypeResponse}), response(0)...)},
+		{name: "answers to others", send: append(frameOf(wire.Header{Call: 1<<link.CallBits | id, Type: wire.TypeResponse}), response(0)...)},
 		{name: "unfinished element", stream: true,
 			send: append(frameOf(wire.Header{Call: id, Type: wire.TypeData, Flags: wire.FlagMore}, wire.AppendTotal(nil, 100)), response(0)...)},
 	} {
-		near, far := memPipe(4<<20, "client", "server")
-		o := Options{}.withDefaults()
+		near, far := memnet.Pipe(4<<20, "client", "server")
+		o := link.Options{}.WithDefaults()
 		go func() {
-			if _, err := welcome(far, &o); err != nil {
+			if _, err := link.Welcome(far, &o); err != nil {
 				t.Error(err)
 			}
 			r := wire.NewReader(far)
@@ -295,15 +303,15 @@ func TestHostileServer(t *testing.T) {
 				}
 			}
 		}()
-		p := NewPool(PoolOptions{Dial: func(context.Context, string) (net.Conn, error) { return near, nil }})
+		p := balance.NewPool(balance.PoolOptions{Dial: func(context.Context, string) (net.Conn, error) { return near, nil }})
 		p.SetReplicas([]string{"server"})
-		var reply Reply
+		var reply call.Reply
 		var err error
 		if c.stream {
-			var s *Stream
-			if s, err = p.Stream(t.Context(), &Request{}); err == nil {
+			var s *balance.Stream
+			if s, err = p.Stream(t.Context(), &call.Request{}); err == nil {
 				if c.want != "" {
-					eventually(t, "the connection ends", func() bool { return p.Stats().Connections == 0 })
+					calltest.Eventually(t, "the connection ends", func() bool { return p.Stats().Connections == 0 })
 				}
 				for err == nil {
 					_, err = s.Recv()
@@ -313,9 +321,9 @@ func TestHostileServer(t *testing.T) {
 				err = nil
 			}
 		} else {
-			reply, err = p.Call(t.Context(), &Request{})
+			reply, err = p.Call(t.Context(), &call.Request{})
 		}
-		var e *Error
+		var e *call.Error
 		switch {
 		case c.want == "":
 			if err != nil || reply.Status != c.status || p.Stats().Connections != 1 {
@@ -332,12 +340,12 @@ func TestHostileServer(t *testing.T) {
 // TestManyStrangers cannot keep others out: the connections that have said nothing make room, the
 // oldest first, and then those that have not said who they are.
 func TestManyStrangers(t *testing.T) {
-	l, err := Listen("tcp://127.0.0.1:0")
+	l, err := link.Listen("tcp://127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const most = 3
-	h := serve(t, l, ServerOptions{MaxHandshakes: most, Lookup: handlers{1: echo}.lookup})
+	h := calltest.Serve(t, l, call.ServerOptions{MaxHandshakes: most, Lookup: calltest.Handlers{1: calltest.Echo}.Lookup})
 	var strangers []net.Conn
 	arrive := func(says string) {
 		t.Helper()
@@ -351,12 +359,9 @@ func TestManyStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 		strangers = append(strangers, nc)
-		eventually(t, "it has arrived", func() bool {
-			h.arrivals.mu.Lock()
-			defer h.arrivals.mu.Unlock()
-			n := len(h.arrivals.conns)
-			return n == min(len(strangers), most) && h.arrivals.conns[n-1].heard.Load() == (says != "") &&
-				h.arrivals.conns[n-1].RemoteAddr().String() == nc.LocalAddr().String()
+		calltest.Eventually(t, "it has arrived", func() bool {
+			n, last, heard := h.Arrivals()
+			return n == min(len(strangers), most) && heard == (says != "") && last.String() == nc.LocalAddr().String()
 		})
 	}
 	gone := func(i int) {
@@ -373,8 +378,8 @@ func TestManyStrangers(t *testing.T) {
 	gone(1)
 	gone(3)
 	for range 100 {
-		p := newPool(t, PoolOptions{}, h)
-		mustCall(t, p, &Request{Method: codegen.Key{1}})
+		p := newPool(t, balance.PoolOptions{}, h)
+		calltest.MustCall(t, p, &call.Request{Method: codegen.Key{1}})
 		p.Close()
 	}
 	gone(0)

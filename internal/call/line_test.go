@@ -1,11 +1,9 @@
-package call
+package call_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +11,10 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/calltest"
+	"github.com/divisi-go/divisi/internal/call/memnet"
 )
 
 // TestManyCallers: calls and streams beyond what a connection takes wait in order, however slow
@@ -29,14 +31,14 @@ func TestManyCallers(t *testing.T) {
 		{3_000, time.Millisecond, 20_000},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			n := newMemNet()
-			slow := func(_ context.Context, in *Incoming) Reply {
+			n := memnet.New()
+			slow := func(_ context.Context, in *call.Incoming) call.Reply {
 				<-time.After(test.took)
-				return Reply{Body: in.Args}
+				return call.Reply{Body: in.Args}
 			}
-			h := serveMem(t, n, "a", ServerOptions{Lookup: handlers{1: echo, 2: slow}.lookup})
-			p := memPool(t, n, PoolOptions{}, "a")
-			mustCall(t, p, &Request{Method: codegen.Key{1}})
+			h := calltest.ServeMem(t, n, "a", call.ServerOptions{Lookup: calltest.Handlers{1: calltest.Echo, 2: slow}.Lookup})
+			p := memPool(t, n, balance.PoolOptions{}, "a")
+			calltest.MustCall(t, p, &call.Request{Method: codegen.Key{1}})
 
 			start := time.Now()
 			args := make([]byte, test.size)
@@ -65,8 +67,8 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-func callOrStream(p *Pool, args []byte, stream bool) error {
-	r := &Request{Method: codegen.Key{2}, Args: args}
+func callOrStream(p *balance.Pool, args []byte, stream bool) error {
+	r := &call.Request{Method: codegen.Key{2}, Args: args}
 	if !stream {
 		reply, err := p.Call(context.Background(), r)
 		if err == nil && reply.Status != codegen.StatusOK {
@@ -83,61 +85,4 @@ func callOrStream(p *Pool, args []byte, stream bool) error {
 		return fmt.Errorf("the stream ends with %w", err)
 	}
 	return nil
-}
-
-// TestWaitingCallEnds: a call that waits for its turn ends with its context, and those behind it
-// get theirs; all of them go elsewhere when the connection takes no more calls.
-func TestWaitingCallEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newMemNet()
-		release := make(chan bool)
-		lookup := handlers{1: func(context.Context, *Incoming) Reply {
-			<-release
-			return Reply{}
-		}}.lookup
-		first := serveMem(t, n, "a", ServerOptions{Lookup: lookup, Conn: Options{MaxInFlight: 1}})
-		p := memPool(t, n, PoolOptions{}, "a")
-
-		var wg sync.WaitGroup
-		var answered atomic.Int32
-		begin := func(ctx context.Context) <-chan error {
-			failed := make(chan error, 1)
-			wg.Go(func() {
-				_, err := p.Call(ctx, &Request{Method: codegen.Key{1}})
-				if err == nil {
-					answered.Add(1)
-				}
-				failed <- err
-			})
-			synctest.Wait()
-			return failed
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		begin(t.Context()) // has the slot
-		second := begin(ctx)
-		third := begin(t.Context())
-		fourth := begin(t.Context())
-
-		cancel()
-		if err := <-second; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "waiting for a turn") {
-			t.Errorf("a call that waited when its context ended: %v", err)
-		}
-		release <- true
-		synctest.Wait()
-		if first.Stats().Calls != 2 || answered.Load() != 1 {
-			t.Errorf("%d calls were made, %d answered", first.Stats().Calls, answered.Load())
-		}
-
-		other := serveMem(t, n, "b", ServerOptions{Lookup: lookup})
-		p.SetReplicas([]string{"b"})
-		synctest.Wait()
-		if other.Stats().InFlight != 1 {
-			t.Errorf("the call that waited did not go elsewhere: %+v", other.Stats())
-		}
-		close(release)
-		wg.Wait()
-		if err := errors.Join(<-third, <-fourth); err != nil {
-			t.Error(err)
-		}
-	})
 }

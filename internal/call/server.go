@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/identity"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call/link"
 )
 
 const (
@@ -40,7 +41,7 @@ type ServerOptions struct {
 	// Lookup returns the handler of a method for a peer, nil if it has none or may not call
 	// it. It is called for each call, on the call's goroutine.
 	Lookup func(peer Peer, k codegen.Key) Handler
-	Conn   Options // of each connection
+	Conn   link.Options // of each connection
 
 	TLS *tls.Config // default: connections are not encrypted
 	// Authorize decides about a peer whose TLS handshake succeeded; an error turns it away.
@@ -61,7 +62,7 @@ type ServerOptions struct {
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
-	o.Conn = o.Conn.withDefaults()
+	o.Conn = o.Conn.WithDefaults()
 	o.MaxInFlight = cmp.Or(o.MaxInFlight, 8192)
 	o.MaxHandshakes = cmp.Or(o.MaxHandshakes, 1024)
 	o.Linger = cmp.Or(o.Linger, time.Second)
@@ -130,8 +131,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer raw(nc).Close()
-	stop := context.AfterFunc(ctx, func() { raw(nc).Close() })
+	defer link.Cut(nc)
+	stop := context.AfterFunc(ctx, func() { link.Cut(nc) })
 	defer stop()
 	remote := hostOf(nc.RemoteAddr())
 	ss, err := s.admit(ctx, nc)
@@ -178,7 +179,7 @@ func (s *Server) identify(ctx context.Context, nc net.Conn, arrival *arrival) (*
 		}
 	}
 
-	hello, err := welcome(stream, &s.o.Conn)
+	hello, err := link.Welcome(stream, &s.o.Conn)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +231,7 @@ func (s *Server) inFlight() (calls, sessions int, unsent bool, changed <-chan st
 	defer s.mu.Unlock()
 	for ss := range s.sessions {
 		calls += ss.inFlight()
-		waiting, _ := ss.w.progress()
+		waiting, _ := ss.link.Out.Progress()
 		unsent = unsent || waiting
 	}
 	return calls, len(s.sessions), unsent, s.changed
@@ -259,8 +260,9 @@ func (s *Server) add(ss *session) {
 func (s *Server) remove(ss *session) {
 	s.mu.Lock()
 	delete(s.sessions, ss)
-	s.in += ss.in.Load()
-	s.out += ss.bytesOut()
+	in, out := ss.link.Bytes()
+	s.in += in
+	s.out += out
 	s.mu.Unlock()
 	s.note()
 }
@@ -274,8 +276,9 @@ func (s *Server) Stats() Stats {
 		Errors: s.errors.Load(), Refused: s.refused.total(), BytesIn: s.in, BytesOut: s.out,
 	}
 	for ss := range s.sessions {
-		st.BytesIn += ss.in.Load()
-		st.BytesOut += ss.bytesOut()
+		in, out := ss.link.Bytes()
+		st.BytesIn += in
+		st.BytesOut += out
 	}
 	return st
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/wire"
 )
@@ -24,7 +25,7 @@ const (
 
 // session is the server's end of a connection.
 type session struct {
-	link
+	link   *link.Link
 	s      *Server
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -44,7 +45,7 @@ type session struct {
 // part is a request of which not all chunks have arrived.
 type part struct {
 	message *wire.Message // nil: refused, what still comes is dropped
-	rx      inflow
+	rx      link.Inflow
 	arrived time.Time
 	budget  uint64
 }
@@ -54,9 +55,9 @@ type incomingCall struct {
 	ss     *session
 	id     uint32
 	cancel context.CancelFunc
-	tx     outflow   // the writer's
-	out    *outgoing // being sent; the session's mutex
-	gone   bool      // the caller takes no answer; the session's mutex
+	tx     link.Outflow   // the writer's
+	out    *link.Outgoing // being sent; the session's mutex
+	gone   bool           // the caller takes no answer; the session's mutex
 }
 
 func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
@@ -66,7 +67,7 @@ func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	// Calls are cancelled after the connection has been cut, never before: what a handler
 	// makes of its cancelled context is nothing a caller should take for an answer.
 	ss.ctx, ss.cancel = context.WithCancel(context.Background())
-	ss.link.init(nc, &s.o.Conn, hello, ss.inFlight)
+	ss.link = link.New(nc, &s.o.Conn, hello, ss.inFlight)
 	return ss
 }
 
@@ -75,14 +76,14 @@ func (ss *session) run() error {
 	ss.s.add(ss)
 	defer ss.s.remove(ss)
 	defer ss.cancel()
-	return ss.serve(ss.handle)
+	return ss.link.Serve(ss.handle)
 }
 
 // worthLogging tells the end of a connection that somebody should know of from a caller that
 // has hung up.
 func worthLogging(err error) bool {
 	_, violated := errors.AsType[wire.Violation](err)
-	return violated || errors.Is(err, errSilent) || errors.Is(err, errStalled) || errors.Is(err, errSlowPeer)
+	return violated || errors.Is(err, link.ErrSilent) || errors.Is(err, link.ErrStalled) || errors.Is(err, link.ErrSlowPeer)
 }
 
 func (ss *session) inFlight() int {
@@ -93,7 +94,7 @@ func (ss *session) inFlight() int {
 
 func (ss *session) goAway() {
 	g := wire.GoAway{Reason: wire.ReasonDrain, Last: ss.last.Load(), Text: "this replica takes no new calls"}
-	ss.w.sendControl(g.Append(nil))
+	ss.link.Out.SendControl(g.Append(nil))
 }
 
 func (ss *session) handle(f wire.Frame) error {
@@ -118,7 +119,7 @@ func (ss *session) handle(f wire.Frame) error {
 		c := ss.calls[f.Call]
 		ss.mu.Unlock()
 		if c != nil {
-			return ss.grant(&c.tx, f)
+			return ss.link.Grant(&c.tx, f)
 		}
 		return nil
 	case wire.TypeGoAway:
@@ -136,7 +137,7 @@ func (ss *session) begin(f wire.Frame) error {
 		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
 	}
 	now := time.Now()
-	cost, most := uint64(len(f.Body)), uint64(ss.o.MaxMessage)
+	cost, most := uint64(len(f.Body)), uint64(ss.link.Options.MaxMessage)
 	var p *part
 	if f.First() {
 		p = &part{arrived: now}
@@ -148,24 +149,24 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.refuse(f.Call, textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
-	case active+len(ss.parts) >= ss.o.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
+	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: codegen.StatusOverloaded})
 	case !f.First():
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
 		return nil
 	default:
 		var err error
-		if p.message, err = wire.NewMessage(f, ss.o.CallWindow); err != nil {
+		if p.message, err = wire.NewMessage(f, ss.link.Options.CallWindow); err != nil {
 			return err
 		}
-		p.rx.left = int64(ss.o.CallWindow) - f.Cost()
-		p.rx.used = f.Cost()
+		p.rx.Left = int64(ss.link.Options.CallWindow) - f.Cost()
+		p.rx.Used = f.Cost()
 		p.budget = cost
 		ss.assembling += cost
 	}
 
 	if p != nil {
-		if len(ss.parts) >= 2*ss.o.MaxInFlight {
+		if len(ss.parts) >= 2*ss.link.Options.MaxInFlight {
 			return wire.Violation("too many requests that are not finished")
 		}
 		ss.parts[f.Call] = p
@@ -180,7 +181,7 @@ func (ss *session) proceed(f wire.Frame) error {
 		return wire.Violation("continuation of a REQUEST that was not started")
 	}
 	if p.message != nil {
-		if !p.rx.take(f.Cost()) {
+		if !p.rx.Take(f.Cost()) {
 			return wire.Violation("more data than the call has credit for")
 		}
 		if err := p.message.Add(f); err != nil {
@@ -189,7 +190,7 @@ func (ss *session) proceed(f wire.Frame) error {
 	}
 	if f.Flags&wire.FlagMore != 0 {
 		if p.message != nil {
-			ss.sendCredit(f.Call, p.rx.give(f.Cost(), ss.o.CallWindow))
+			ss.link.SendCredit(f.Call, p.rx.Give(f.Cost(), ss.link.Options.CallWindow))
 		}
 		return nil
 	}
@@ -227,7 +228,7 @@ func (ss *session) cancelled(id uint32) {
 	ss.mu.Unlock()
 	c.cancel()
 	if out != nil {
-		ss.w.drop(out)
+		ss.link.Out.Drop(out)
 	}
 	ss.s.note()
 }
@@ -236,7 +237,7 @@ func (ss *session) cancelled(id uint32) {
 func (ss *session) refuse(id uint32, r Reply) {
 	ss.s.calls.Add(1)
 	ss.s.errors.Add(1)
-	ss.w.sendControl(append(ss.header(id, r).Append(nil), r.Body...))
+	ss.link.Out.SendControl(append(ss.header(id, r).Append(nil), r.Body...))
 }
 
 func (ss *session) header(id uint32, r Reply) wire.Header {
@@ -268,7 +269,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 		return
 	}
 	c := &incomingCall{ss: ss, id: h.Call}
-	c.tx.credit = int64(ss.peer.CallWindow)
+	c.tx.Credit = int64(ss.link.Peer.CallWindow)
 	var ctx context.Context
 	if bounded {
 		ctx, c.cancel = context.WithDeadline(ss.ctx, deadline)
@@ -280,7 +281,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 	ss.active++
 	ss.mu.Unlock()
 	ss.last.Store(h.Call)
-	ss.watch.wake(&ss.link)
+	ss.link.Wake()
 	in := &Incoming{Method: key, Args: args, Trace: trace, Meta: meta, Peer: ss.who, ctx: ctx, call: c}
 	go c.execute(ctx, in)
 }
@@ -301,7 +302,7 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 		}
 		c.cancel()
 		s.running.Add(-1)
-		if size, most := uint64(len(reply.Body)), c.ss.peer.MaxMessage; size > most {
+		if size, most := uint64(len(reply.Body)), c.ss.link.Peer.MaxMessage; size > most {
 			reply = textReply(codegen.StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
 		}
 		if reply.Status > codegen.StatusAppError {
@@ -325,9 +326,9 @@ func (c *incomingCall) answer(r Reply) {
 	ss := c.ss
 	h := ss.header(c.id, r)
 	if len(r.Body) > wire.MaxChunk {
-		out := &outgoing{h: h, body: r.Body, flow: &c.tx, done: make(chan struct{})}
-		if c.sending(out) && ss.w.sendMessage(out, true) == nil {
-			<-out.done
+		out := &link.Outgoing{Header: h, Body: r.Body, Flow: &c.tx, Done: make(chan struct{})}
+		if c.sending(out) && ss.link.Out.SendMessage(out, true) == nil {
+			<-out.Done
 		}
 		c.leave()
 		return
@@ -336,11 +337,11 @@ func (c *incomingCall) answer(r Reply) {
 		return
 	}
 	var head [wire.HeaderSize]byte
-	ss.w.send(ss.ctx, h.Append(head[:0]), r.Body, true)
+	ss.link.Out.Send(ss.ctx, h.Append(head[:0]), r.Body, true)
 }
 
 // sending notes what is being sent, and reports whether the caller still wants it.
-func (c *incomingCall) sending(out *outgoing) bool {
+func (c *incomingCall) sending(out *link.Outgoing) bool {
 	c.ss.mu.Lock()
 	defer c.ss.mu.Unlock()
 	c.out = out
@@ -382,26 +383,26 @@ func (in *Incoming) Send(elem []byte) error {
 	if err := in.ctx.Err(); err != nil {
 		return in.unsent(err)
 	}
-	if uint64(len(elem)) > ss.peer.MaxMessage {
-		return fmt.Errorf("cannot send an element of %d bytes: the caller's limit is %d", len(elem), ss.peer.MaxMessage)
+	if uint64(len(elem)) > ss.link.Peer.MaxMessage {
+		return fmt.Errorf("cannot send an element of %d bytes: the caller's limit is %d", len(elem), ss.link.Peer.MaxMessage)
 	}
-	out := &outgoing{
-		h: wire.Header{Call: c.id, Type: wire.TypeData}, body: elem, flow: &c.tx, done: make(chan struct{}),
+	out := &link.Outgoing{
+		Header: wire.Header{Call: c.id, Type: wire.TypeData}, Body: elem, Flow: &c.tx, Done: make(chan struct{}),
 	}
 	if !c.sending(out) {
 		return in.unsent(ErrPeerGone)
 	}
-	if err := ss.w.sendMessage(out, true); err != nil {
+	if err := ss.link.Out.SendMessage(out, true); err != nil {
 		return in.unsent(err)
 	}
 	select {
-	case <-out.done:
+	case <-out.Done:
 	case <-in.ctx.Done():
-		ss.w.drop(out)
-		<-out.done
+		ss.link.Out.Drop(out)
+		<-out.Done
 	}
-	if out.err != nil {
-		return in.unsent(out.err)
+	if out.Err != nil {
+		return in.unsent(out.Err)
 	}
 	return nil
 }

@@ -1,122 +1,52 @@
-package call
+package call_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/identity"
-
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/calltest"
 )
 
-// authority issues certificates to the tests.
-type authority struct {
-	t    testing.TB
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	pool *x509.CertPool
-}
-
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, pool: x509.NewCertPool()}
-	a.key, a.cert = a.issue("root", true)
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-func (a *authority) issue(name string, ca bool) (*ecdsa.PrivateKey, *x509.Certificate) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: ca, BasicConstraintsValid: true,
-	}
-	parent, signer := template, key
-	if a.cert != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key, cert
-}
-
-// config is for both ends: each presents a certificate and demands one.
-func (a *authority) config(name string) *tls.Config {
-	key, cert := a.issue(name, false)
-	return &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}},
-		RootCAs:      a.pool, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
-	}
-}
-
-func (a *authority) serve(o ServerOptions) *host {
-	l, err := Listen("mtls://tcp://localhost:0")
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	o.TLS = a.config("server")
-	o.Authorize = func(s *tls.ConnectionState) (*identity.Rights, error) {
-		name := s.PeerCertificates[0].Subject.CommonName
-		if name == "mallory" {
-			return nil, errors.New("mallory is not welcome")
-		}
-		return identity.NewRights([]string{name}), nil
-	}
-	return serve(a.t, l, o)
-}
-
 func TestMutualTLS(t *testing.T) {
-	a, stranger := newAuthority(t), newAuthority(t)
-	var log lines
-	h := a.serve(ServerOptions{Logger: log.logger(), Lookup: func(p Peer, k codegen.Key) Handler {
-		return func(_ context.Context, in *Incoming) Reply {
+	a, stranger := calltest.NewAuthority(t), calltest.NewAuthority(t)
+	var log calltest.Log
+	h := a.Serve(call.ServerOptions{Logger: log.Logger(), Lookup: func(p call.Peer, k codegen.Key) call.Handler {
+		return func(_ context.Context, in *call.Incoming) call.Reply {
 			if !p.Rights.May("alice") || p.Rights.May("bob") {
-				return Reply{Status: codegen.StatusPanic}
+				return call.Reply{Status: codegen.StatusPanic}
 			}
-			return Reply{Body: in.Args}
+			return call.Reply{Body: in.Args}
 		}
 	}})
 	for _, size := range []int{0, 1, 3 << 20} {
-		p := newPool(t, PoolOptions{TLS: a.config("alice")}, h)
-		if got := mustCall(t, p, &Request{Args: make([]byte, size)}); len(got) != size {
+		p := newPool(t, balance.PoolOptions{TLS: a.Config("alice")}, h)
+		if got := calltest.MustCall(t, p, &call.Request{Args: make([]byte, size)}); len(got) != size {
 			t.Errorf("%d bytes come back as %d", size, len(got))
 		}
 	}
-	strange := stranger.config("alice")
-	strange.RootCAs = a.pool
+	strange := stranger.Config("alice")
+	strange.RootCAs = a.Roots
 	for name, config := range map[string]*tls.Config{
-		"not authorized": a.config("mallory"), "not certified": strange, "certified by nobody we know": stranger.config("alice"),
+		"not authorized": a.Config("mallory"), "not certified": strange, "certified by nobody we know": stranger.Config("alice"),
 	} {
-		p := newPool(t, PoolOptions{TLS: config}, h)
+		p := newPool(t, balance.PoolOptions{TLS: config}, h)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		if _, err := p.Call(ctx, &Request{}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := p.Call(ctx, &call.Request{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
 		p.Close()
 	}
 	for range 20 { // a plain request to the port
-		nc, err := net.Dial("tcp", h.l.Addr().String())
+		nc, err := net.Dial("tcp", h.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,11 +56,11 @@ func TestMutualTLS(t *testing.T) {
 		}
 		nc.Close()
 	}
-	p := newPool(t, PoolOptions{TLS: a.config("bob")}, h)
-	if reply, err := p.Call(t.Context(), &Request{}); err != nil || reply.Status != codegen.StatusPanic {
+	p := newPool(t, balance.PoolOptions{TLS: a.Config("bob")}, h)
+	if reply, err := p.Call(t.Context(), &call.Request{}); err != nil || reply.Status != codegen.StatusPanic {
 		t.Errorf("bob has the rights of alice: %v, %v", reply.Status, err)
 	}
-	eventually(t, "the refusals are counted", func() bool { return h.Stats().Refused >= 22 })
+	calltest.Eventually(t, "the refusals are counted", func() bool { return h.Stats().Refused >= 22 })
 	if text := log.String(); strings.Count(text, "\n") != 1 {
 		t.Errorf("log: %s", text)
 	}

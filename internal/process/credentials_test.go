@@ -22,6 +22,8 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -178,8 +180,8 @@ func callOnce(t *testing.T, registry *codegen.Registry, identity *credentials, a
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	refused := make(chan error, 1)
-	pool := call.NewPool(call.PoolOptions{Dial: func(ctx context.Context, address string) (net.Conn, error) {
-		conn, err := call.Dial(ctx, address, identity.client(component))
+	pool := balance.NewPool(balance.PoolOptions{Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		conn, err := link.Dial(ctx, address, identity.client(component))
 		if err != nil {
 			select {
 			case refused <- err:

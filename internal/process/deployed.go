@@ -14,7 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
-	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/logline"
@@ -90,7 +90,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
 	defer conversation.Close()
-	l, err := call.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
+	l, err := link.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
 	if err != nil {
 		return fmt.Errorf("cannot listen for other weavelets: %w", err)
 	}

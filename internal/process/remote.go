@@ -14,6 +14,8 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/name"
@@ -107,12 +109,12 @@ func (n *remoteNetwork) Section(component string) (config.Section, bool) {
 // Connect implements [weavelet.Network]. The deployer is told that the component is needed; calls wait
 // until it has said where the component is.
 func (n *remoteNetwork) Connect(_ *weavelet.Weavelet, c *codegen.Component) (weavelet.Remote, error) {
-	pool := call.NewPool(call.PoolOptions{
+	pool := balance.NewPool(balance.PoolOptions{
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if n.credentials == nil {
-				return call.Dial(ctx, address, nil)
+				return link.Dial(ctx, address, nil)
 			}
-			return call.Dial(ctx, address, n.credentials.client(c.Info.Name))
+			return link.Dial(ctx, address, n.credentials.client(c.Info.Name))
 		},
 		Conn:   n.connection(),
 		Logger: n.logger,
@@ -166,8 +168,8 @@ func (n *remoteNetwork) route(component string) (*route, bool) {
 }
 
 // connection says who this weavelet is to those that it calls and that call it.
-func (n *remoteNetwork) connection() call.Options {
-	return call.Options{Deployment: n.info.DeploymentId, Weavelet: cmp.Or(n.info.Name, n.info.Id)}
+func (n *remoteNetwork) connection() link.Options {
+	return link.Options{Deployment: n.info.DeploymentId, Weavelet: cmp.Or(n.info.Name, n.info.Id)}
 }
 
 // all returns the routes to all components that this weavelet calls.

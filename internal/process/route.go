@@ -10,6 +10,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metadata"
@@ -18,7 +19,7 @@ import (
 // route is where the calls of one component go, as the deployer says.
 type route struct {
 	component *codegen.Component
-	pool      *call.Pool
+	pool      *balance.Pool
 
 	mu    sync.Mutex // guards what follows
 	known chan struct{}
@@ -28,7 +29,7 @@ type route struct {
 
 var _ weavelet.Remote = (*route)(nil)
 
-func newRoute(c *codegen.Component, pool *call.Pool) *route {
+func newRoute(c *codegen.Component, pool *balance.Pool) *route {
 	return &route{component: c, pool: pool, known: make(chan struct{})}
 }
 
@@ -44,9 +45,9 @@ func (r *route) update(info *protos.RoutingInfo) error {
 	if !info.Local {
 		r.pool.SetReplicas(info.Replicas)
 		if info.Assignment != nil {
-			var slices []call.Slice
+			var slices []balance.Slice
 			for _, s := range info.Assignment.Slices {
-				slices = append(slices, call.Slice{Start: s.Start, Replicas: s.Replicas})
+				slices = append(slices, balance.Slice{Start: s.Start, Replicas: s.Replicas})
 			}
 			r.pool.SetAssignment(slices)
 		}
@@ -103,7 +104,7 @@ func (r *route) failed(request *codegen.Request, err error) error {
 type receiver struct {
 	route   *route
 	request *codegen.Request
-	*call.Stream
+	*balance.Stream
 }
 
 var _ codegen.Receiver = receiver{}

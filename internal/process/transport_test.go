@@ -8,6 +8,8 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/balance"
+	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/weavelet"
 	"github.com/divisi-go/divisi/metrics"
 )
@@ -18,7 +20,7 @@ func TestTransportMetrics(t *testing.T) {
 	app := w.local(weavelet.LocalOptions{})
 	n := &remoteNetwork{info: &protos.EnvelopeInfo{DeploymentId: "d1", Name: "x-0"}, routes: map[string]*route{}}
 	c := newControl(app, n)
-	l, err := call.Listen("tcp://127.0.0.1:0")
+	l, err := link.Listen("tcp://127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,7 @@ func TestTransportMetrics(t *testing.T) {
 	defer func() { cancel(); <-served }()
 
 	component, _ := w.Registry.Find("t/p/A")
-	pool := call.NewPool(call.PoolOptions{Conn: n.connection()})
+	pool := balance.NewPool(balance.PoolOptions{Conn: n.connection()})
 	defer pool.Close()
 	pool.SetReplicas([]string{"tcp://" + l.Addr().String()})
 	n.routes["t/p/A"] = newRoute(component, pool)

@@ -1,4 +1,4 @@
-package call
+package link
 
 import (
 	"container/list"
@@ -6,23 +6,24 @@ import (
 	"sync"
 )
 
-// line is where goroutines wait for something to be free, in the order in which they came.
+// Line is where goroutines wait for something to be free, in the order in which they came.
 //
 // Invariants, whenever mu is free:
 //   - nobody has taken anything who came after somebody that still waits;
 //   - if something is free and somebody waits, then the first has been told.
-type line struct {
+type Line struct {
 	mu      *sync.Mutex // guards the line and what is waited for
 	free    func() bool // there is something to take, or never will be; called with mu held
 	waiting list.List   // of channels of capacity 1
 }
 
-func newLine(mu *sync.Mutex, free func() bool) line { return line{mu: mu, free: free} }
+// NewLine returns a line of those that wait until free, which is called with mu held, is true.
+func NewLine(mu *sync.Mutex, free func() bool) Line { return Line{mu: mu, free: free} }
 
-// enter returns once it is the caller's turn and something is free, or with ctx's error. It is
+// EnterLocked returns once it is the caller's turn and something is free, or with ctx's error. It is
 // called with mu held, returns with mu held, and releases it while it waits. Who has entered takes
-// its part and calls next before it releases mu.
-func (l *line) enter(ctx context.Context) error {
+// its part and calls NextLocked before it releases mu.
+func (l *Line) EnterLocked(ctx context.Context) error {
 	if l.waiting.Len() == 0 && l.free() {
 		return nil
 	}
@@ -41,7 +42,7 @@ func (l *line) enter(ctx context.Context) error {
 
 		if err != nil {
 			l.waiting.Remove(place)
-			l.next()
+			l.NextLocked()
 			return err
 		}
 	}
@@ -49,9 +50,9 @@ func (l *line) enter(ctx context.Context) error {
 	return nil
 }
 
-// next tells the first in the line if something is free. It is called with mu held, after every
+// NextLocked tells the first in the line if something is free. It is called with mu held, after every
 // change of what is free.
-func (l *line) next() {
+func (l *Line) NextLocked() {
 	first := l.waiting.Front()
 	if first == nil || !l.free() {
 		return

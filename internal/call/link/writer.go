@@ -1,4 +1,4 @@
-package call
+package link
 
 import (
 	"context"
@@ -25,35 +25,39 @@ const (
 var (
 	largeBlocks = sync.Pool{New: func() any { return new([blockCap]byte) }}
 
-	errSlowPeer = errors.New("the peer does not read what it asked for")
+	// ErrSlowPeer is why a link ends that has far too much to say to its peer.
+	ErrSlowPeer = errors.New("the peer does not read what it asked for")
+
+	errDropped = errors.New("the message has been given up")
 )
 
-// outflow is the credit that the peer has given to one call.
-type outflow struct {
-	credit  int64
-	stalled *outgoing // waits for more credit
+// Outflow is the credit that the peer has given to one call.
+type Outflow struct {
+	Credit  int64
+	stalled *Outgoing // waits for more credit
 }
 
-// outgoing is a message that needs credit: one in chunks, or an element of a stream. Its bytes
+// Outgoing is a message that needs credit: one in chunks, or an element of a stream. Its bytes
 // are copied into a write chunk by chunk, so that whoever owns them has them back as soon as
 // it is done or dropped.
-type outgoing struct {
-	h          wire.Header // of the first frame; Length is set for each
-	head, body []byte      // the message is both
-	flow       *outflow
-	done       chan struct{} // closed when all is copied or given up; nil if nobody waits
+type Outgoing struct {
+	Header     wire.Header // of the first frame; Length is set for each
+	Head, Body []byte      // the message is both
+	Flow       *Outflow
+	Done       chan struct{} // closed when all is copied or given up; nil if nobody waits
+
+	Err error // why it was given up; set before Done is closed
 
 	off   int
 	after uint64 // goes after so many blocks of the queue: after what was sent before it
 	gone  bool   // dropped, failed or finished
-	err   error
 }
 
-func (o *outgoing) size() int { return len(o.head) + len(o.body) }
+func (o *Outgoing) size() int { return len(o.Head) + len(o.Body) }
 
 // next returns the header of the next frame and the number of the message's bytes in it.
-func (o *outgoing) next() (h wire.Header, n int) {
-	h, n = o.h, min(o.size()-o.off, wire.MaxChunk)
+func (o *Outgoing) next() (h wire.Header, n int) {
+	h, n = o.Header, min(o.size()-o.off, wire.MaxChunk)
 	h.Length = uint32(n)
 	if o.off+n < o.size() {
 		h.Flags |= wire.FlagMore
@@ -68,29 +72,29 @@ func (o *outgoing) next() (h wire.Header, n int) {
 }
 
 // append appends the next frame to b.
-func (o *outgoing) append(b []byte) []byte {
+func (o *Outgoing) append(b []byte) []byte {
 	h, n := o.next()
 	b = h.Append(b)
 	if h.First() {
 		b = wire.AppendTotal(b, o.size())
 	}
-	if from := o.off; from < len(o.head) {
-		b = append(b, o.head[from:min(from+n, len(o.head))]...)
+	if from := o.off; from < len(o.Head) {
+		b = append(b, o.Head[from:min(from+n, len(o.Head))]...)
 	}
-	from, to := max(o.off-len(o.head), 0), max(o.off+n-len(o.head), 0)
+	from, to := max(o.off-len(o.Head), 0), max(o.off+n-len(o.Head), 0)
 	o.off += n
-	return append(b, o.body[from:to]...)
+	return append(b, o.Body[from:to]...)
 }
 
-// finish is called with the writer's mutex held.
-func (o *outgoing) finish(err error) {
-	o.gone, o.err = true, err
-	if o.done != nil {
-		close(o.done)
+// finishLocked is called with the writer's mutex held.
+func (o *Outgoing) finishLocked(err error) {
+	o.gone, o.Err = true, err
+	if o.Done != nil {
+		close(o.Done)
 	}
 }
 
-// writer sends the frames of one connection. Senders append them to its queue; one goroutine
+// Writer sends the frames of one connection. Senders append them to its queue; one goroutine
 // at a time, sometimes a sender, writes what everybody has appended (flat combining). Messages
 // in chunks take turns, and whole frames overtake them between any two chunks.
 //
@@ -98,23 +102,23 @@ func (o *outgoing) finish(err error) {
 //   - queued is the number of bytes in urgent and blocks;
 //   - if something can be written and err is nil, busy is set and somebody writes it;
 //   - a message that needs credit and is not gone is in turns, or, if its call lacks credit for its
-//     next frame, in stalled and in its outflow;
+//     next frame, in stalled and in its Outflow;
 //   - once err is set it stays, and turns, stalled, blocks and urgent are empty.
-type writer struct {
+type Writer struct {
 	nc     net.Conn
 	limit  int
 	load   func() int  // calls in flight: with several, others are about to append too
 	failed func(error) // told of an error of the connection, without mu
 
 	mu      sync.Mutex
-	room    line     // senders that wait for the queue to become shorter
+	room    Line     // senders that wait for the queue to become shorter
 	urgent  []byte   // goes before anything queued: PONG, CREDIT
 	blocks  [][]byte // the queue, cut between frames
 	queued  int      // bytes in blocks and urgent
 	taken   uint64   // blocks that have left the queue
 	spare   []byte
-	turns   []*outgoing // have credit of their own
-	stalled map[*outgoing]struct{}
+	turns   []*Outgoing // have credit of their own
+	stalled map[*Outgoing]struct{}
 	credit  int64 // of the connection
 	busy    bool  // somebody writes
 	bytes   uint64
@@ -124,47 +128,47 @@ type writer struct {
 	closed  chan struct{} // closed when the connection has been, farewell included
 }
 
-func (w *writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
+func (w *Writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
 	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
-	w.room = newLine(&w.mu, func() bool { return w.queued < w.limit || w.err != nil })
-	w.stalled, w.closed = map[*outgoing]struct{}{}, make(chan struct{})
+	w.room = NewLine(&w.mu, func() bool { return w.queued < w.limit || w.err != nil })
+	w.stalled, w.closed = map[*Outgoing]struct{}{}, make(chan struct{})
 }
 
-// send queues a frame, of which body is the last part, when there is room and its turn has come.
+// Send queues a frame, of which body is the last part, when there is room and its turn has come.
 // It is never called on the goroutine that reads. self says that this goroutine may write and be
 // kept by a slow peer.
-func (w *writer) send(ctx context.Context, head, body []byte, self bool) error {
+func (w *Writer) Send(ctx context.Context, head, body []byte, self bool) error {
 	w.mu.Lock()
-	err := w.room.enter(ctx)
+	err := w.room.EnterLocked(ctx)
 	if err == nil {
 		err = w.err
 	}
 	if err != nil {
-		w.room.next()
+		w.room.NextLocked()
 		w.mu.Unlock()
 		return err
 	}
 
-	w.enqueue(head, body)
-	w.room.next()
-	w.flush(self)
+	w.enqueueLocked(head, body)
+	w.room.NextLocked()
+	w.flushLocked(self)
 	return nil
 }
 
-// sendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
+// SendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
 // them end the connection: the peer causes them, and does not read.
-func (w *writer) sendControl(b []byte) {
+func (w *Writer) SendControl(b []byte) {
 	w.mu.Lock()
-	if w.overfull() {
+	if w.overfullLocked() {
 		return
 	}
-	w.enqueue(b, nil)
-	w.flush(false)
+	w.enqueueLocked(b, nil)
+	w.flushLocked(false)
 }
 
-// overfull reports whether nothing can be queued any more, not even a control frame, and then
+// overfullLocked reports whether nothing can be queued any more, not even a control frame, and then
 // releases mu, which was held.
-func (w *writer) overfull() bool {
+func (w *Writer) overfullLocked() bool {
 	most := w.limit + w.limit/4
 	if w.err == nil && w.queued < most {
 		return false
@@ -172,34 +176,34 @@ func (w *writer) overfull() bool {
 	failed := w.err == nil
 	w.mu.Unlock()
 	if failed {
-		w.failed(errSlowPeer)
+		w.failed(ErrSlowPeer)
 	}
 	return true
 }
 
-// queueOnly queues a frame that is of no use before the next one comes.
-func (w *writer) queueOnly(b []byte) error {
+// QueueOnly queues a frame that is of no use before the next one comes.
+func (w *Writer) QueueOnly(b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
-		w.enqueue(b, nil)
+		w.enqueueLocked(b, nil)
 	}
 	return w.err
 }
 
 // sendUrgent queues frames to be written before all others.
-func (w *writer) sendUrgent(b []byte) {
+func (w *Writer) sendUrgent(b []byte) {
 	w.mu.Lock()
-	if w.overfull() {
+	if w.overfullLocked() {
 		return
 	}
 	w.urgent = append(w.urgent, b...)
 	w.queued += len(b)
-	w.flush(false)
+	w.flushLocked(false)
 }
 
-// enqueue is called with mu held.
-func (w *writer) enqueue(head, body []byte) {
+// enqueueLocked is called with mu held.
+func (w *Writer) enqueueLocked(head, body []byte) {
 	n := len(head) + len(body)
 	i := len(w.blocks) - 1
 	if i < 0 || len(w.blocks[i])+n > blockSize {
@@ -207,24 +211,24 @@ func (w *writer) enqueue(head, body []byte) {
 		w.spare = nil
 		i++
 	}
-	b := w.grow(w.blocks[i], n)
+	b := w.growLocked(w.blocks[i], n)
 	w.blocks[i] = append(append(b, head...), body...)
 	w.queued += n
 }
 
-// grow makes room for n more bytes: in a buffer that append grows while it is small, in a
+// growLocked makes room for n more bytes: in a buffer that append grows while it is small, in a
 // pooled one otherwise.
-func (w *writer) grow(b []byte, n int) []byte {
+func (w *Writer) growLocked(b []byte, n int) []byte {
 	if len(b)+n <= max(cap(b), smallBlock) {
 		return b
 	}
 	larger := append(largeBlocks.Get().(*[blockCap]byte)[:0], b...)
-	w.recycle(b)
+	w.recycleLocked(b)
 	return larger
 }
 
-// recycle takes back a buffer that has been written.
-func (w *writer) recycle(b []byte) {
+// recycleLocked takes back a buffer that has been written.
+func (w *Writer) recycleLocked(b []byte) {
 	switch {
 	case cap(b) == blockCap:
 		largeBlocks.Put((*[blockCap]byte)(b[:blockCap]))
@@ -233,13 +237,13 @@ func (w *writer) recycle(b []byte) {
 	}
 }
 
-// sendMessage starts a message that needs credit. It may have left, wholly or in part, when
-// sendMessage returns; with self this goroutine does some of the writing.
-func (w *writer) sendMessage(o *outgoing, self bool) error {
+// SendMessage starts a message that needs credit. It may have left, wholly or in part, when
+// SendMessage returns; with self this goroutine does some of the writing.
+func (w *Writer) SendMessage(o *Outgoing, self bool) error {
 	w.mu.Lock()
 	switch {
 	case w.err != nil:
-		o.finish(w.err)
+		o.finishLocked(w.err)
 		w.mu.Unlock()
 		return w.err
 	case o.gone:
@@ -250,73 +254,73 @@ func (w *writer) sendMessage(o *outgoing, self bool) error {
 	cost := h.Cost()
 	o.after = w.taken + uint64(len(w.blocks))
 	switch {
-	case o.flow.credit < cost:
-		o.flow.stalled = o
+	case o.Flow.Credit < cost:
+		o.Flow.stalled = o
 		w.stalled[o] = struct{}{}
 	case len(w.turns) == 0 && h.Flags&wire.FlagMore == 0 && w.credit >= cost && w.queued < w.limit:
 		// A short element, and nobody before it: it may share a write with others.
-		w.spend(o, cost)
+		w.spendLocked(o, cost)
 		var head [wire.HeaderSize]byte
-		w.enqueue(h.Append(head[:0]), o.body)
-		o.finish(nil)
+		w.enqueueLocked(h.Append(head[:0]), o.Body)
+		o.finishLocked(nil)
 	default:
 		w.turns = append(w.turns, o)
 	}
-	w.flush(self)
+	w.flushLocked(self)
 	return nil
 }
 
-func (w *writer) spend(o *outgoing, cost int64) {
+func (w *Writer) spendLocked(o *Outgoing, cost int64) {
 	w.credit -= cost
-	o.flow.credit -= cost
+	o.Flow.Credit -= cost
 }
 
-// drop gives up what is left of a message, and reports whether anything was.
-func (w *writer) drop(o *outgoing) bool {
+// Drop gives up what is left of a message, and reports whether anything was.
+func (w *Writer) Drop(o *Outgoing) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o.gone {
 		return false
 	}
-	w.forget(o)
-	o.finish(ErrPeerGone)
+	w.forgetLocked(o)
+	o.finishLocked(errDropped)
 	return true
 }
 
-func (w *writer) forget(o *outgoing) {
+func (w *Writer) forgetLocked(o *Outgoing) {
 	if i := slices.Index(w.turns, o); i >= 0 {
 		w.turns = slices.Delete(w.turns, i, i+1)
 	}
-	if o.flow.stalled == o {
-		o.flow.stalled = nil
+	if o.Flow.stalled == o {
+		o.Flow.stalled = nil
 		delete(w.stalled, o)
 	}
 }
 
 // grant adds credit, of the connection if f is nil, and reports whether the sum is possible.
-func (w *writer) grant(f *outflow, n uint32) bool {
+func (w *Writer) grant(f *Outflow, n uint32) bool {
 	w.mu.Lock()
 	sum := &w.credit
 	if f != nil {
-		sum = &f.credit
+		sum = &f.Credit
 	}
 	if *sum += int64(n); *sum >= 1<<32 {
 		w.mu.Unlock()
 		return false
 	}
 	if f != nil && f.stalled != nil && w.err == nil {
-		if h, _ := f.stalled.next(); f.credit >= h.Cost() {
+		if h, _ := f.stalled.next(); f.Credit >= h.Cost() {
 			w.turns = append(w.turns, f.stalled)
 			delete(w.stalled, f.stalled)
 			f.stalled = nil
 		}
 	}
-	w.flush(false)
+	w.flushLocked(false)
 	return true
 }
 
-// ready reports whether something can be written. It is called with mu held.
-func (w *writer) ready() bool {
+// readyLocked reports whether something can be written. It is called with mu held.
+func (w *Writer) readyLocked() bool {
 	if w.queued > 0 {
 		return true
 	}
@@ -327,17 +331,17 @@ func (w *writer) ready() bool {
 	return w.credit >= h.Cost()
 }
 
-// progress reports whether something is being written or could be, and how many bytes have been.
-func (w *writer) progress() (waiting bool, written uint64) {
+// Progress reports whether something is being written or could be, and how many bytes have been.
+func (w *Writer) Progress() (waiting bool, written uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.err == nil && (w.busy || w.ready()), w.bytes
+	return w.err == nil && (w.busy || w.readyLocked()), w.bytes
 }
 
-// flush makes sure that what is ready gets written. It is called with mu held and returns
+// flushLocked makes sure that what is ready gets written. It is called with mu held and returns
 // without it.
-func (w *writer) flush(self bool) {
-	start := !w.busy && w.err == nil && w.ready()
+func (w *Writer) flushLocked(self bool) {
+	start := !w.busy && w.err == nil && w.readyLocked()
 	w.busy = w.busy || start
 	w.mu.Unlock()
 	switch {
@@ -349,21 +353,21 @@ func (w *writer) flush(self bool) {
 }
 
 // write writes a number of times, or until nothing is ready. busy is set on its behalf.
-func (w *writer) write(times int) {
+func (w *Writer) write(times int) {
 	if w.load() > 2 {
 		runtime.Gosched()
 	}
 	w.mu.Lock()
-	for ; times != 0 && w.err == nil && w.ready(); times-- {
-		b := w.take()
+	for ; times != 0 && w.err == nil && w.readyLocked(); times-- {
+		b := w.takeLocked()
 		w.mu.Unlock()
 		err := w.writeOut(b)
 		if err != nil {
 			w.failed(err)
 		}
 		w.mu.Lock()
-		w.recycle(b)
-		w.room.next()
+		w.recycleLocked(b)
+		w.room.NextLocked()
 	}
 	if w.err != nil {
 		w.mu.Unlock()
@@ -371,12 +375,12 @@ func (w *writer) write(times int) {
 		return
 	}
 	w.busy = false
-	w.flush(false)
+	w.flushLocked(false)
 }
 
 // writeOut writes b in pieces, after each of which it is seen that the peer takes something. It is
 // called without mu.
-func (w *writer) writeOut(b []byte) error {
+func (w *Writer) writeOut(b []byte) error {
 	for len(b) > 0 {
 		n, err := w.nc.Write(b[:min(len(b), writePiece)])
 		w.mu.Lock()
@@ -390,13 +394,13 @@ func (w *writer) writeOut(b []byte) error {
 	return nil
 }
 
-// take returns what to write next: what is urgent, a block of the queue, and a chunk of the
+// takeLocked returns what to write next: what is urgent, a block of the queue, and a chunk of the
 // message whose turn it is. It is called with mu held.
-func (w *writer) take() []byte {
+func (w *Writer) takeLocked() []byte {
 	var b []byte
 	if len(w.urgent) > 0 || len(w.blocks) == 0 {
 		b, w.spare = w.spare[:0], nil
-		b = append(w.grow(b, len(w.urgent)), w.urgent...)
+		b = append(w.growLocked(b, len(w.urgent)), w.urgent...)
 		w.queued -= len(w.urgent)
 		if w.urgent = w.urgent[:0]; cap(w.urgent) > smallBlock {
 			w.urgent = nil
@@ -410,18 +414,18 @@ func (w *writer) take() []byte {
 		if len(b) == 0 {
 			b = first
 		} else {
-			b = append(w.grow(b, len(first)), first...)
-			w.recycle(first)
+			b = append(w.growLocked(b, len(first)), first...)
+			w.recycleLocked(first)
 		}
 	}
 	if len(w.turns) > 0 && len(b) <= blockSize {
-		b = w.takeChunk(b)
+		b = w.takeChunkLocked(b)
 	}
 	return b
 }
 
-func (w *writer) takeChunk(b []byte) []byte {
-	i := slices.IndexFunc(w.turns, func(o *outgoing) bool { return o.after <= w.taken })
+func (w *Writer) takeChunkLocked(b []byte) []byte {
+	i := slices.IndexFunc(w.turns, func(o *Outgoing) bool { return o.after <= w.taken })
 	if i < 0 {
 		return b
 	}
@@ -431,23 +435,23 @@ func (w *writer) takeChunk(b []byte) []byte {
 		return b
 	}
 	w.turns = slices.Delete(w.turns, i, i+1)
-	w.spend(o, h.Cost())
-	b = o.append(w.grow(b, int(wire.HeaderSize+h.Length)))
+	w.spendLocked(o, h.Cost())
+	b = o.append(w.growLocked(b, int(wire.HeaderSize+h.Length)))
 	if o.off == o.size() {
-		o.finish(nil)
+		o.finishLocked(nil)
 		return b
 	}
-	if h, _ = o.next(); o.flow.credit >= h.Cost() {
+	if h, _ = o.next(); o.Flow.Credit >= h.Cost() {
 		w.turns = append(w.turns, o)
 	} else {
-		o.flow.stalled = o
+		o.Flow.stalled = o
 		w.stalled[o] = struct{}{}
 	}
 	return b
 }
 
 // close gives up everything queued, and closes the connection once last has been sent.
-func (w *writer) close(err error, last []byte) {
+func (w *Writer) close(err error, last []byte) {
 	w.mu.Lock()
 	if w.err != nil {
 		w.mu.Unlock()
@@ -455,13 +459,13 @@ func (w *writer) close(err error, last []byte) {
 	}
 	w.err, w.last = err, last
 	for _, o := range w.turns {
-		o.finish(err)
+		o.finishLocked(err)
 	}
 	for o := range w.stalled {
-		o.finish(err)
+		o.finishLocked(err)
 	}
 	w.turns, w.stalled, w.blocks, w.urgent, w.queued = nil, nil, nil, nil, 0
-	w.room.next()
+	w.room.NextLocked()
 	busy := w.busy
 	w.busy = true
 	w.mu.Unlock()
@@ -476,7 +480,7 @@ func (w *writer) close(err error, last []byte) {
 }
 
 // hangUp sends the farewell of a connection on which nobody else writes any more.
-func (w *writer) hangUp() {
+func (w *Writer) hangUp() {
 	if w.last != nil {
 		w.nc.SetWriteDeadline(time.Now().Add(farewellTime))
 		w.nc.Write(w.last)
@@ -484,7 +488,7 @@ func (w *writer) hangUp() {
 	w.cut()
 }
 
-func (w *writer) cut() {
-	raw(w.nc).Close()
+func (w *Writer) cut() {
+	Cut(w.nc)
 	w.once.Do(func() { close(w.closed) })
 }

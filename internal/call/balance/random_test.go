@@ -1,4 +1,4 @@
-package call
+package balance
 
 import (
 	"context"
@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/calltest"
+	"github.com/divisi-go/divisi/internal/call/memnet"
 )
 
 // brittleConn cuts reads and writes into random pieces, and breaks after a number of bytes.
@@ -77,8 +80,8 @@ type model struct {
 }
 
 // The arguments of a call: number, size of the answer or number of elements, filling.
-func (m *model) handle(stream bool) Handler {
-	return func(ctx context.Context, in *Incoming) Reply {
+func (m *model) handle(stream bool) call.Handler {
+	return func(ctx context.Context, in *call.Incoming) call.Reply {
 		id, n := binary.LittleEndian.Uint64(in.Args), binary.LittleEndian.Uint32(in.Args[8:])
 		m.mu.Lock()
 		m.runs[id]++
@@ -88,18 +91,18 @@ func (m *model) handle(stream bool) Handler {
 			select {
 			case <-time.After(time.Duration(id%1000) * time.Millisecond):
 			case <-ctx.Done():
-				return Reply{Status: codegen.StatusCancelled}
+				return call.Reply{Status: codegen.StatusCancelled}
 			}
 		}
 		if !stream {
-			return Reply{Body: filled(sum, int(n))}
+			return call.Reply{Body: filled(sum, int(n))}
 		}
 		for i := range n {
 			if err := in.Send(filled(sum+i, int(id*uint64(i+1)*7919%elements))); err != nil {
-				return Reply{Status: codegen.StatusCancelled}
+				return call.Reply{Status: codegen.StatusCancelled}
 			}
 		}
-		return Reply{codegen.StatusAppError, filled(sum, 4)}
+		return call.Reply{Status: codegen.StatusAppError, Body: filled(sum, 4)}
 	}
 }
 
@@ -132,23 +135,23 @@ func TestRandomSchedules(t *testing.T) {
 func randomSchedule(t *testing.T, seed uint64) {
 	const callers, each = 12, 12
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	n := newMemNet()
-	n.buffer = 1 << (10 + rnd.IntN(8))
+	n := memnet.New()
+	n.Buffer = 1 << (10 + rnd.IntN(8))
 	m := &model{runs: map[uint64]int{}}
-	o := ServerOptions{Lookup: handlers{1: m.handle(false), 2: m.handle(true)}.lookup}
+	o := call.ServerOptions{Lookup: calltest.Handlers{1: m.handle(false), 2: m.handle(true)}.Lookup}
 	if rnd.IntN(3) == 0 {
 		o.MaxInFlight = 4 + rnd.IntN(20)
 	}
 	addrs := []string{"a", "b", "c"}
-	var hosts []*host
+	var hosts []*calltest.Host
 	for _, addr := range addrs {
-		hosts = append(hosts, serveMem(t, n, addr, o))
+		hosts = append(hosts, calltest.ServeMem(t, n, addr, o))
 	}
 	breaks := rnd.IntN(4) > 0
 	var mu sync.Mutex
 	p := newPool(t, PoolOptions{
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			nc, err := n.dial(ctx, addr)
+			nc, err := n.Dial(ctx, addr)
 			if err != nil {
 				return nil, err
 			}
@@ -179,7 +182,7 @@ func randomSchedule(t *testing.T, seed uint64) {
 		if err := h.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
-		h.stop()
+		h.Stop()
 	}
 	synctest.Wait()
 	for _, h := range hosts {
@@ -204,7 +207,7 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 	}
 	binary.LittleEndian.PutUint32(args[8:], n)
 	sum := crc32.ChecksumIEEE(args)
-	r := &Request{Method: codegen.Key{1}, Args: args, Idempotent: rnd.IntN(2) == 0, Routed: rnd.IntN(3) == 0, Shard: rnd.Uint64()}
+	r := &call.Request{Method: codegen.Key{1}, Args: args, Idempotent: rnd.IntN(2) == 0, Routed: rnd.IntN(3) == 0, Shard: rnd.Uint64()}
 	ctx, cancel := t.Context(), context.CancelFunc(func() {})
 	impatient := rnd.IntN(4) == 0
 	switch {
@@ -219,7 +222,7 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 		r.Method, r.Idempotent = codegen.Key{2}, false
 		err = m.stream(ctx, t, p, rnd, r, sum, n)
 	} else {
-		var reply Reply
+		var reply call.Reply
 		if reply, err = p.Call(ctx, r); err == nil {
 			if reply.Status != codegen.StatusOK {
 				if !impatient {
@@ -233,7 +236,7 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 	m.mu.Lock()
 	runs := m.runs[id]
 	m.mu.Unlock()
-	var e *Error
+	var e *call.Error
 	switch {
 	case !r.Idempotent && runs > 1, runs > maxExecutions:
 		t.Errorf("call %d was executed %d times", id, runs)
@@ -251,7 +254,7 @@ func (m *model) one(t *testing.T, p *Pool, rnd *rand.Rand, id uint64) {
 
 var errNotWanted = errors.New("closed before the end")
 
-func (m *model) stream(ctx context.Context, t *testing.T, p *Pool, rnd *rand.Rand, r *Request, sum, n uint32) error {
+func (m *model) stream(ctx context.Context, t *testing.T, p *Pool, rnd *rand.Rand, r *call.Request, sum, n uint32) error {
 	s, err := p.Stream(ctx, r)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package call
+package balance
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
 )
 
 const (
@@ -22,6 +23,9 @@ const (
 	maxExecutions = 2
 )
 
+// ErrNoReplica is the cause when nothing was there to call.
+var ErrNoReplica = errors.New("no replica is available")
+
 // errGaveUp says that the last outcome is the one to report.
 var errGaveUp = errors.New("gave up")
 
@@ -29,7 +33,7 @@ var errGaveUp = errors.New("gave up")
 type attempts struct {
 	pool *Pool
 	ctx  context.Context
-	req  *Request
+	req  *call.Request
 
 	tried   []*replica
 	retries int
@@ -38,7 +42,7 @@ type attempts struct {
 	last    error     // the failure before
 }
 
-func (a *attempts) begin(ctx context.Context, p *Pool, r *Request) {
+func (a *attempts) begin(ctx context.Context, p *Pool, r *call.Request) {
 	a.pool, a.ctx, a.req = p, ctx, r
 	p.mu.Lock()
 	p.budget = min(p.budget+budgetAdd, budgetCap)
@@ -48,7 +52,7 @@ func (a *attempts) begin(ctx context.Context, p *Pool, r *Request) {
 }
 
 // end counts a call that is over.
-func (a *attempts) end(reply Reply, err error) {
+func (a *attempts) end(reply call.Reply, err error) {
 	p := a.pool
 	p.mu.Lock()
 	p.stats.InFlight--
@@ -59,13 +63,13 @@ func (a *attempts) end(reply Reply, err error) {
 }
 
 // call makes the call, on as many replicas as it takes.
-func (a *attempts) call() (Reply, error) {
+func (a *attempts) call() (call.Reply, error) {
 	for {
 		rep, c, err := a.acquire()
 		if err != nil {
-			return Reply{}, err
+			return call.Reply{}, err
 		}
-		reply, err := c.call(a.ctx, a.req)
+		reply, err := c.Call(a.ctx, a.req)
 		a.pool.release(rep, c, reply, err)
 		if !a.retriable(reply, err) {
 			return reply, err
@@ -74,14 +78,14 @@ func (a *attempts) call() (Reply, error) {
 		case errors.Is(wait, errGaveUp):
 			return reply, err
 		case wait != nil:
-			return Reply{}, wait
+			return call.Reply{}, wait
 		}
 	}
 }
 
 // acquire returns a replica that is connected, waiting for one if need be. The replica must be
 // released.
-func (a *attempts) acquire() (*replica, *client, error) {
+func (a *attempts) acquire() (*replica, *call.Client, error) {
 	p := a.pool
 	for {
 		if a.ctx.Err() != nil {
@@ -90,9 +94,9 @@ func (a *attempts) acquire() (*replica, *client, error) {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, nil, &Error{Executed: a.broken > 0, Err: ErrClosed}
+			return nil, nil, &call.Error{Executed: a.broken > 0, Err: call.ErrClosed}
 		}
-		rep, wait := p.choose(time.Now(), a.req, a.tried)
+		rep, wait := p.chooseLocked(time.Now(), a.req, a.tried)
 		if rep != nil {
 			c := rep.conn
 			rep.inFlight++
@@ -108,7 +112,7 @@ func (a *attempts) acquire() (*replica, *client, error) {
 			}
 		}
 		if err := a.wait(changed, wait); errors.Is(err, errGaveUp) {
-			return nil, nil, &Error{Executed: a.broken > 0, Err: a.last}
+			return nil, nil, &call.Error{Executed: a.broken > 0, Err: a.last}
 		} else if err != nil {
 			return nil, nil, err
 		}
@@ -144,22 +148,22 @@ func (a *attempts) expired() error {
 }
 
 // retriable reports whether the call may be made again: surely not executed, or idempotent.
-func (a *attempts) retriable(reply Reply, err error) bool {
+func (a *attempts) retriable(reply call.Reply, err error) bool {
 	if err == nil {
 		return refused(reply.Status)
 	}
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*call.Error](err)
 	return ok && (!e.Executed || a.req.Idempotent) && a.ctx.Err() == nil
 }
 
 // again waits for as long as it takes before the next attempt does more good than harm. It
 // returns errGaveUp if there is to be none.
-func (a *attempts) again(rep *replica, reply Reply, err error) error {
+func (a *attempts) again(rep *replica, reply call.Reply, err error) error {
 	a.last = err
 	if err == nil {
 		a.last = fmt.Errorf("%s answers %v", rep.addr, reply.Status)
 	}
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*call.Error](err)
 	broken := ok && e.Executed
 	if broken {
 		a.broken++
@@ -172,7 +176,7 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	p := a.pool
 	p.mu.Lock()
 	p.stats.Retries++
-	fresh := p.others(a.tried)
+	fresh := p.othersLocked(a.tried)
 	// A connection that breaks costs each of its calls one retry: these are no more than were in
 	// flight. What can feed on itself is budgeted: refusals of replicas that have too much to do
 	// already. A call for which there is no budget is not given up but slowed down.
@@ -192,9 +196,9 @@ func (a *attempts) again(rep *replica, reply Reply, err error) error {
 	return a.wait(nil, jitter(min(retryCap, retryBase<<min(a.retries-1, 10))))
 }
 
-// others reports whether a replica can be called that has not been tried. It is called with mu
+// othersLocked reports whether a replica can be called that has not been tried. It is called with mu
 // held.
-func (p *Pool) others(tried []*replica) bool {
+func (p *Pool) othersLocked(tried []*replica) bool {
 	now := time.Now()
 	return slices.ContainsFunc(p.replicas, func(r *replica) bool {
 		return r.healthy(now) && !slices.Contains(tried, r)
@@ -203,3 +207,8 @@ func (p *Pool) others(tried []*replica) bool {
 
 // jitter is a random time of at most d ("full jitter").
 func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
+
+// refused says that the call was not executed and may be sent to another replica.
+func refused(s codegen.Status) bool {
+	return s == codegen.StatusOverloaded || s == codegen.StatusDraining
+}

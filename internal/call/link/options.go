@@ -1,4 +1,4 @@
-package call
+package link
 
 import (
 	"cmp"
@@ -6,6 +6,10 @@ import (
 
 	"github.com/divisi-go/divisi/internal/wire"
 )
+
+// CallBits is how many bits of a call's number tell the calls in flight on a connection from each
+// other.
+const CallBits = 20
 
 // Options are the bounds of one connection. The zero value is the default.
 type Options struct {
@@ -35,11 +39,11 @@ type Options struct {
 	PingTimeout time.Duration
 }
 
-// withDefaults returns o with every zero replaced and every value possible on the wire.
-func (o Options) withDefaults() Options {
+// WithDefaults returns o with every zero replaced and every value possible on the wire.
+func (o Options) WithDefaults() Options {
 	const most = 1<<31 - 1
 	o.MaxMessage = cmp.Or(o.MaxMessage, wire.DefaultMaxMessage)
-	o.MaxInFlight = min(cmp.Or(o.MaxInFlight, wire.DefaultMaxInFlight), maxSlots-1)
+	o.MaxInFlight = min(cmp.Or(o.MaxInFlight, wire.DefaultMaxInFlight), 1<<CallBits-1)
 	o.Window = min(max(cmp.Or(o.Window, wire.DefaultWindow), wire.MinWindow), most)
 	o.CallWindow = min(max(cmp.Or(o.CallWindow, wire.DefaultCallWindow), wire.MinWindow), most)
 	o.MaxQueue = cmp.Or(o.MaxQueue, 4<<20)
@@ -56,16 +60,4 @@ func (o *Options) hello() wire.Hello {
 		Deployment: o.Deployment, Weavelet: o.Weavelet, MaxMessage: uint64(o.MaxMessage), MaxInFlight: uint32(o.MaxInFlight),
 		Window: uint32(o.Window), CallWindow: uint32(o.CallWindow),
 	}
-}
-
-// Stats is a snapshot of what a Pool or a Server has done.
-type Stats struct {
-	Connections int    // open now
-	InFlight    int    // calls and streams now
-	Calls       uint64 // begun
-	Errors      uint64 // ended neither OK nor with an application's error
-	Retries     uint64 // calls sent once more by a Pool
-	Refused     uint64 // connections turned away by a Server, calls refused by it excluded
-	BytesIn     uint64 // read from sockets, above TLS
-	BytesOut    uint64 // written to sockets, above TLS
 }

@@ -1,4 +1,4 @@
-package call
+package balance
 
 import (
 	"hash/fnv"

@@ -1,4 +1,4 @@
-package call
+package link
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 
 // The caller of both handshakes has set a deadline on the connection.
 
-// greet is the dialler's handshake: it sends preface and HELLO at once and reads the answers.
-func greet(nc net.Conn, o *Options) (wire.Hello, error) {
+// Greet is the dialler's handshake: it sends preface and HELLO at once and reads the answers.
+func Greet(nc net.Conn, o *Options) (wire.Hello, error) {
 	b := wire.AppendPreface(nil, wire.Version, wire.Version)
 	if _, err := nc.Write(o.hello().Append(b)); err != nil {
 		return wire.Hello{}, err
@@ -26,9 +26,9 @@ func greet(nc net.Conn, o *Options) (wire.Hello, error) {
 	return o.meet(nc)
 }
 
-// welcome is the acceptor's handshake. Until the preface has proved good it reads no more than
+// Welcome is the acceptor's handshake. Until the preface has proved good it reads no more than
 // that and allocates nothing else.
-func welcome(nc net.Conn, o *Options) (wire.Hello, error) {
+func Welcome(nc net.Conn, o *Options) (wire.Hello, error) {
 	lowest, highest, err := readPreface(nc)
 	if err != nil {
 		return wire.Hello{}, err

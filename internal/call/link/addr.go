@@ -1,4 +1,4 @@
-package call
+package link
 
 import (
 	"context"
@@ -57,7 +57,7 @@ func Dial(ctx context.Context, addr string, config *tls.Config) (net.Conn, error
 }
 
 // Listen listens on an address that Dial connects to; "tcp://localhost:0" takes any port. TLS
-// is the Server's business.
+// is the server's business.
 func Listen(addr string) (net.Listener, error) {
 	network, address, _, err := splitAddr(addr)
 	if err != nil {
@@ -75,11 +75,11 @@ func AddrOf(l net.Listener, secure bool) string {
 	return addr
 }
 
-// raw is the connection under TLS. It is what a failed connection closes: the farewell of TLS
-// waits for the peer, and the framing notices a cut without it.
-func raw(nc net.Conn) net.Conn {
+// Cut closes a connection without a farewell: that of TLS waits for the peer, and the framing
+// notices a cut without it.
+func Cut(nc net.Conn) error {
 	if t, ok := nc.(*tls.Conn); ok {
-		return t.NetConn()
+		nc = t.NetConn()
 	}
-	return nc
+	return nc.Close()
 }

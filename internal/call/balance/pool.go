@@ -1,4 +1,7 @@
-package call
+// Package balance makes calls over several replicas: a [Pool] has a connection to each of them,
+// chooses one for every call, by its load or by the shard of the call, and makes a call again that
+// was surely not executed, or may be executed twice. docs/calls.md says when, and how often.
+package balance
 
 import (
 	"cmp"
@@ -15,6 +18,8 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/call/link"
 )
 
 const (
@@ -32,10 +37,10 @@ const (
 
 // PoolOptions configure a Pool. The zero value is the default.
 type PoolOptions struct {
-	// Dial connects to a replica. Default: the function Dial with TLS.
+	// Dial connects to a replica. Default: link.Dial with TLS.
 	Dial   func(ctx context.Context, addr string) (net.Conn, error)
 	TLS    *tls.Config  // for replicas behind mtls://; default none
-	Conn   Options      // of each connection
+	Conn   link.Options // of each connection
 	Logger *slog.Logger // default: logs nothing
 
 	// DialTimeout bounds connecting to a replica and the handshakes with it. Default 5 s.
@@ -46,13 +51,13 @@ type PoolOptions struct {
 }
 
 func (o PoolOptions) withDefaults() PoolOptions {
-	o.Conn = o.Conn.withDefaults()
+	o.Conn = o.Conn.WithDefaults()
 	o.DialTimeout = cmp.Or(o.DialTimeout, 5*time.Second)
 	o.GiveUp = cmp.Or(o.GiveUp, 30*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Dial == nil {
 		config := o.TLS
-		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return Dial(ctx, addr, config) }
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return link.Dial(ctx, addr, config) }
 	}
 	return o
 }
@@ -74,11 +79,11 @@ type Pool struct {
 	mu          sync.Mutex
 	replicas    []*replica // sorted by address
 	slices      []Slice
-	conns       map[*client]struct{}
+	conns       map[*call.Client]struct{}
 	changed     chan struct{} // closed and replaced when a waiting call should look again
 	budget      float64       // retries that may be made
 	lastFailure error         // of a connection
-	stats       Stats
+	stats       call.Stats
 	closed      bool
 	picks       [3][]*replica // scratch of choose
 }
@@ -87,7 +92,7 @@ type Pool struct {
 type replica struct {
 	addr     string
 	hash     uint64
-	conn     *client // nil unless connected
+	conn     *call.Client // nil unless connected
 	dialing  bool
 	removed  bool
 	inFlight int
@@ -107,7 +112,7 @@ func (r *replica) healthy(now time.Time) bool {
 // NewPool returns a Pool without replicas. It starts nothing until it is called.
 func NewPool(o PoolOptions) *Pool {
 	p := &Pool{
-		o: o.withDefaults(), conns: map[*client]struct{}{}, changed: make(chan struct{}), budget: budgetCap,
+		o: o.withDefaults(), conns: map[*call.Client]struct{}{}, changed: make(chan struct{}), budget: budgetCap,
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -132,12 +137,12 @@ func (p *Pool) SetReplicas(addrs []string) {
 		if !slices.Contains(p.replicas, r) {
 			r.removed = true
 			if r.conn != nil {
-				r.conn.retire()
+				r.conn.Retire()
 				r.conn = nil
 			}
 		}
 	}
-	p.broadcast()
+	p.broadcastLocked()
 }
 
 // SetAssignment says which replicas have which shards. With nil, the default, a shard goes to
@@ -150,14 +155,14 @@ func (p *Pool) SetAssignment(parts []Slice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slices = parts
-	p.broadcast()
+	p.broadcastLocked()
 }
 
 // Call makes a call and returns its answer. A call that surely was not executed is made again,
 // and so is an idempotent one whose connection broke: on another replica first, then after a
 // pause (full jitter, at most 1 s), until ctx ends or, if it has no deadline, GiveUp has passed.
-// While no replica can be reached it waits for one. The error is ctx's, or an *Error.
-func (p *Pool) Call(ctx context.Context, r *Request) (Reply, error) {
+// While no replica can be reached it waits for one. The error is ctx's, or a *call.Error.
+func (p *Pool) Call(ctx context.Context, r *call.Request) (call.Reply, error) {
 	var a attempts
 	a.begin(ctx, p, r)
 	reply, err := a.call()
@@ -170,7 +175,7 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.conns {
-		c.fail(ErrClosed)
+		c.Close()
 	}
 	p.mu.Unlock()
 	p.cancel()
@@ -179,40 +184,39 @@ func (p *Pool) Close() error {
 }
 
 // Stats returns what the pool has done so far.
-func (p *Pool) Stats() Stats {
+func (p *Pool) Stats() call.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Connections = len(p.conns)
 	for c := range p.conns {
-		s.BytesIn += c.in.Load()
-		s.BytesOut += c.bytesOut()
+		in, out := c.Bytes()
+		s.BytesIn += in
+		s.BytesOut += out
 	}
 	return s
 }
 
-// The methods below are called with mu held, unless they say otherwise.
-
-func (p *Pool) broadcast() {
+func (p *Pool) broadcastLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// choose returns a connected replica for the call, or how long to wait for a change before
+// chooseLocked returns a connected replica for the call, or how long to wait for a change before
 // looking again. Replicas that were tried come last.
-func (p *Pool) choose(now time.Time, req *Request, tried []*replica) (*replica, time.Duration) {
+func (p *Pool) chooseLocked(now time.Time, req *call.Request, tried []*replica) (*replica, time.Duration) {
 	fresh, stale, ejected := p.picks[0][:0], p.picks[1][:0], p.picks[2][:0]
 	wait := retryCap
 	for _, r := range p.replicas {
-		if r.conn != nil && !r.conn.usable() {
-			p.lost(r, now, r.conn.cause())
+		if r.conn != nil && !r.conn.Usable() {
+			p.lostLocked(r, now, r.conn.Cause())
 		}
 		switch {
 		case r.conn == nil && r.failures > 0:
 			if now.Before(r.redialAt) {
 				wait = min(wait, r.redialAt.Sub(now))
 			} else {
-				p.dial(r)
+				p.dialLocked(r)
 			}
 		case now.Before(r.ejected):
 			wait = min(wait, r.ejected.Sub(now))
@@ -226,24 +230,24 @@ func (p *Pool) choose(now time.Time, req *Request, tried []*replica) (*replica, 
 	p.picks = [3][]*replica{fresh, stale, ejected}
 	for _, candidates := range p.picks {
 		if len(candidates) > 0 {
-			return p.pick(now, candidates, req), wait
+			return p.pickLocked(now, candidates, req), wait
 		}
 	}
 	return nil, wait
 }
 
-// pick chooses among candidates; nil if the choice has to be connected first.
-func (p *Pool) pick(now time.Time, candidates []*replica, req *Request) *replica {
+// pickLocked chooses among candidates; nil if the choice has to be connected first.
+func (p *Pool) pickLocked(now time.Time, candidates []*replica, req *call.Request) *replica {
 	var r *replica
 	if req.Routed {
-		r = p.owner(now, candidates, req.Shard)
+		r = p.ownerLocked(now, candidates, req.Shard)
 	} else {
 		r = lightest(now, candidates)
 	}
 	if r.conn != nil {
 		return r
 	}
-	p.dial(r)
+	p.dialLocked(r)
 	if req.Routed {
 		return nil
 	}
@@ -264,8 +268,8 @@ func lightest(now time.Time, rs []*replica) *replica {
 	return rs[lighter(len(rs), load, rand.IntN)]
 }
 
-// owner returns the replica that a shard goes to.
-func (p *Pool) owner(now time.Time, candidates []*replica, shard uint64) *replica {
+// ownerLocked returns the replica that a shard goes to.
+func (p *Pool) ownerLocked(now time.Time, candidates []*replica, shard uint64) *replica {
 	if len(p.slices) > 0 {
 		addrs := p.slices[sliceOf(p.slices, shard)].Replicas
 		var assigned []*replica
@@ -283,8 +287,8 @@ func (p *Pool) owner(now time.Time, candidates []*replica, shard uint64) *replic
 	})
 }
 
-// dial connects to a replica in the background, unless that is under way.
-func (p *Pool) dial(r *replica) {
+// dialLocked connects to a replica in the background, unless that is under way.
+func (p *Pool) dialLocked(r *replica) {
 	if r.dialing || p.closed {
 		return
 	}
@@ -296,18 +300,18 @@ func (p *Pool) dial(r *replica) {
 func (p *Pool) connect(r *replica) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.DialTimeout)
 	nc, err := p.o.Dial(ctx, r.addr)
-	var c *client
+	var c *call.Client
 	if err == nil {
-		c, err = newClient(ctx, nc, r.addr, &p.o.Conn)
+		c, err = call.NewClient(ctx, nc, r.addr, &p.o.Conn)
 	}
 	cancel()
 
 	p.mu.Lock()
 	r.dialing = false
 	if c == nil {
-		p.lost(r, time.Now(), err)
+		p.lostLocked(r, time.Now(), err)
 		failures := r.failures
-		p.broadcast()
+		p.broadcastLocked()
 		p.mu.Unlock()
 		if failures == 1 && p.ctx.Err() == nil {
 			p.o.Logger.Warn("cannot connect to a replica", "addr", r.addr, "err", err)
@@ -317,37 +321,38 @@ func (p *Pool) connect(r *replica) {
 	p.conns[c] = struct{}{}
 	switch {
 	case p.closed:
-		c.fail(ErrClosed)
+		c.Close()
 	case r.removed:
-		c.retire()
+		c.Retire()
 	default:
 		r.conn = c
 	}
-	p.broadcast()
+	p.broadcastLocked()
 	p.mu.Unlock()
 
-	err = c.run()
+	err = c.Run()
 	p.mu.Lock()
 	delete(p.conns, c)
-	p.stats.BytesIn += c.in.Load()
-	p.stats.BytesOut += c.bytesOut()
+	in, out := c.Bytes()
+	p.stats.BytesIn += in
+	p.stats.BytesOut += out
 	if r.conn == c {
-		p.lost(r, time.Now(), err)
+		p.lostLocked(r, time.Now(), err)
 	}
-	p.broadcast()
+	p.broadcastLocked()
 	p.mu.Unlock()
-	if !errors.Is(err, ErrClosed) {
+	if !errors.Is(err, call.ErrClosed) {
 		p.o.Logger.Warn("lost the connection to a replica", "addr", r.addr, "err", err)
 	}
 }
 
-// lost makes a replica one to connect to again, later. err is nil or ErrClosed if it is
+// lostLocked makes a replica one to connect to again, later. err is nil or call.ErrClosed if it is
 // draining.
-func (p *Pool) lost(r *replica, now time.Time, err error) {
+func (p *Pool) lostLocked(r *replica, now time.Time, err error) {
 	r.conn = nil
 	r.failures++
 	r.redialAt = now.Add(jitter(min(redialCap, redialBase<<min(r.failures-1, 10))))
-	if err == nil || errors.Is(err, ErrClosed) {
+	if err == nil || errors.Is(err, call.ErrClosed) {
 		return
 	}
 	p.lastFailure = err
@@ -364,17 +369,17 @@ func (p *Pool) lost(r *replica, now time.Time, err error) {
 }
 
 // release gives a replica back with the outcome of an attempt. It is called without mu.
-func (p *Pool) release(r *replica, c *client, reply Reply, err error) {
+func (p *Pool) release(r *replica, c *call.Client, reply call.Reply, err error) {
 	draining := err == nil && reply.Status == codegen.StatusDraining
 	if draining {
-		c.retire() // its GOAWAY is under way
+		c.Retire() // its GOAWAY is under way
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.inFlight--
 	switch {
 	case draining && r.conn == c:
-		p.lost(r, time.Now(), nil)
+		p.lostLocked(r, time.Now(), nil)
 	case err == nil && r.conn == c:
 		r.failures, r.ejections = 0, 0
 	}

@@ -1,0 +1,189 @@
+// Package link is what both ends of a connection of calls have in common: its address and its
+// handshake, the frames that are read and written, credit, and the watch over a peer that falls
+// silent or takes nothing. It does not know what a call is, but for the number by which frames
+// belong together. Package wire has the format, docs/calls.md the protocol with its bounds.
+package link
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/divisi-go/divisi/internal/wire"
+)
+
+// Link is a connection after its handshake. It has a goroutine that reads and never blocks in a
+// write, which is the one that runs [Link.Serve], and one that writes while there is something to
+// write. Whoever has a frame to send appends it to the queue of Out, and whoever writes, writes
+// everybody's.
+type Link struct {
+	Options *Options
+	Peer    wire.Hello
+	Out     Writer
+
+	nc    net.Conn
+	calls func() int // in flight
+
+	in     atomic.Uint64 // bytes read
+	pings  atomic.Uint64 // of these, the bytes of PING and PONG
+	window Inflow        // of the connection; the reading goroutine's
+
+	mu   sync.Mutex
+	err  error         // why the link ended; nil while it lives
+	gone chan struct{} // closed when it has ended
+
+	watch watch
+}
+
+// Inflow is the credit given to the peer.
+type Inflow struct {
+	Left int64 // what the peer may still send
+	Used int64 // what has been used up and not been given back
+}
+
+// Take accounts for a frame that has arrived, and reports whether the peer had credit for it.
+func (f *Inflow) Take(cost int64) bool {
+	f.Left -= cost
+	return f.Left >= 0
+}
+
+// Give accounts for bytes that take up no room any more. It returns the credit to send, if
+// any: half a window at a time, so that credit costs next to nothing.
+func (f *Inflow) Give(cost int64, window int) uint32 {
+	if f.Used += cost; f.Used < int64(window)/2 {
+		return 0
+	}
+	n := f.Used
+	f.Left, f.Used = f.Left+n, 0
+	return uint32(n)
+}
+
+// New returns the link of a connection whose handshake has got peer. calls says how many calls are
+// in flight.
+func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
+	l := &Link{Options: o, Peer: peer, nc: nc, calls: calls, gone: make(chan struct{})}
+	l.window.Left = int64(o.Window)
+	l.Out.init(nc, o.MaxQueue, peer.Window, calls, l.Fail)
+	l.watch.start(l)
+	return l
+}
+
+// Read counts what the frame reader reads.
+func (l *Link) Read(b []byte) (int, error) {
+	n, err := l.nc.Read(b)
+	l.in.Add(uint64(n))
+	l.watch.wake(l)
+	return n, err
+}
+
+// Serve reads until the link ends, hands every frame that concerns a call to handle, and
+// returns why it ended. It never blocks in a write, nor may handle.
+func (l *Link) Serve(handle func(wire.Frame) error) error {
+	r := wire.NewReader(l)
+	for {
+		f, err := r.Next()
+		if err == nil {
+			err = l.dispatch(f, handle)
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = errHungUp
+			}
+			l.Fail(err)
+			<-l.Out.closed // a farewell takes a second at most
+			return l.Cause()
+		}
+	}
+}
+
+func (l *Link) dispatch(f wire.Frame, handle func(wire.Frame) error) error {
+	switch f.Type {
+	case wire.TypePing:
+		l.pings.Add(pingSize)
+		l.sendPing(wire.TypePong, [8]byte(f.Body))
+		return nil
+	case wire.TypePong:
+		l.pings.Add(pingSize)
+		return nil // that something came is all that counts
+	case wire.TypeHello:
+		return wire.Violation("HELLO twice")
+	case wire.TypeCredit:
+		if f.Call == 0 {
+			return l.Grant(nil, f)
+		}
+	}
+	if cost := f.Cost(); cost > 0 {
+		if !l.window.Take(cost) {
+			return wire.Violation("more data than the connection has credit for")
+		}
+		// Credit of the connection comes back at once: what a call does not take off our
+		// hands is bounded by the credit of that call, and stalls no other.
+		l.SendCredit(0, l.window.Give(cost, l.Options.Window))
+	}
+	return handle(f)
+}
+
+// Grant adds credit that the peer has given to a call.
+func (l *Link) Grant(f *Outflow, fr wire.Frame) error {
+	if !l.Out.grant(f, wire.ParseCredit(fr.Body)) {
+		return wire.Violation("more credit than a window can be")
+	}
+	return nil
+}
+
+// SendCredit gives the peer credit for a call, unless n is zero.
+func (l *Link) SendCredit(call, n uint32) {
+	if n > 0 {
+		var b [wire.HeaderSize + 4]byte
+		l.Out.sendUrgent(wire.AppendCredit(b[:0], call, n))
+	}
+}
+
+const pingSize = wire.HeaderSize + 8
+
+func (l *Link) sendPing(t wire.Type, opaque [8]byte) {
+	var b [pingSize]byte
+	l.Out.sendUrgent(wire.AppendPing(b[:0], t, opaque))
+}
+
+// Fail ends the link for the first reason that is given. A peer that broke the protocol, or
+// is believed dead, is told so.
+func (l *Link) Fail(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	close(l.gone)
+	l.mu.Unlock()
+	l.watch.stop()
+	var last []byte
+	violation, violated := errors.AsType[wire.Violation](err)
+	switch {
+	case violated:
+		last = wire.GoAway{Reason: wire.ReasonViolation, Text: string(violation)}.Append(nil)
+	case errors.Is(err, ErrSilent):
+		last = wire.GoAway{Reason: wire.ReasonStalled, Text: err.Error()}.Append(nil)
+	}
+	l.Out.close(err, last)
+}
+
+// Cause is why the link ended; nil while it lives.
+func (l *Link) Cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Bytes returns how much has been read and written, above TLS.
+func (l *Link) Bytes() (in, out uint64) {
+	l.Out.mu.Lock()
+	defer l.Out.mu.Unlock()
+	return l.in.Load(), l.Out.bytes
+}
+
+// Wake makes the watch look often: a call has begun.
+func (l *Link) Wake() { l.watch.wake(l) }
