@@ -14,14 +14,18 @@ import (
 
 // TestTerminal runs the scripts that need a terminal of their own.
 func TestTerminal(t *testing.T) {
-	p := params(t, "testdata/terminal")
+	testscript.Run(t, withTerminal(params(t, "testdata/terminal")))
+}
+
+// withTerminal adds what scripts with a terminal of their own need.
+func withTerminal(p testscript.Params) testscript.Params {
 	p.Cmds["terminal"], p.Cmds["stopped"] = terminal, stopped
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		env.Values["terminal"] = &session{}
 		return setup(env)
 	}
-	testscript.Run(t, p)
+	return p
 }
 
 // keys are those that a script can type.
@@ -29,8 +33,8 @@ var keys = map[string]string{"ctrl-c": "\x03", "ctrl-q": "\x11", "ctrl-s": "\x13
 
 // terminal start FILE PROGRAM ARGS...: runs a program as the first one of a new terminal, and what
 // that shows is in a file. terminal type KEY: somebody types there. terminal end: waits until the
-// program has ended, with success.
-func terminal(ts *testscript.TestScript, _ bool, args []string) {
+// program has ended, with success, or without it for ! terminal end.
+func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value("terminal").(*session)
 	switch args[0] {
 	case "start":
@@ -40,7 +44,9 @@ func terminal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 	case "end":
 		<-s.ended
-		ts.Check(s.err)
+		if (s.err != nil) != neg {
+			ts.Fatalf("the program in the terminal has ended: %v", s.err)
+		}
 	default:
 		ts.Fatalf("terminal %s: give start, type or end", args[0])
 	}

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestTutorial does what docs/tutorial.md says, from top to bottom.
+func TestTutorial(t *testing.T) {
+	text, err := os.ReadFile("../docs/tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tutorial.txtar"), []byte(script(t, string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, withTerminal(params(t, dir)))
+}
+
+// Parts of the document. A file has its name at the end of the paragraph before it.
+var (
+	part    = regexp.MustCompile("(?ms)^(?:```(\\w+)\n(.*?)^```|<!--(.*?)-->)$")
+	named   = regexp.MustCompile("`([a-z_]+\\.(?:go|toml))`:\n\n$")
+	stays   = regexp.MustCompile(`^(go|divisi) run `)
+	forYou  = regexp.MustCompile(`\b(URL|PID)\b`)
+	forTest = strings.NewReplacer("$HOME/divisi", "$ROOT", "localhost:8080", "localhost:0")
+)
+
+// script makes a testscript of the document: the commands of a reader, who types into a terminal what
+// runs until it is stopped; the files; and the lines in comments, which check what a reader sees or
+// do what the text asks for.
+func script(t *testing.T, document string) string {
+	t.Helper()
+	var commands, files strings.Builder
+	// Modules of others are those that the go command has already, where it has them.
+	fmt.Fprintln(&commands, "env GOPROXY=file://$GOMODCACHE/cache/download,$GOPROXY\nenv GOSUMDB=off")
+	for _, at := range part.FindAllStringSubmatchIndex(document, -1) {
+		if at[2] < 0 {
+			fmt.Fprintln(&commands, strings.TrimSpace(document[at[6]:at[7]]))
+			continue
+		}
+		content := forTest.Replace(document[at[4]:at[5]])
+		if document[at[2]:at[3]] == "sh" {
+			for line := range strings.Lines(content) {
+				commands.WriteString(typed(line))
+			}
+			continue
+		}
+
+		name := named.FindStringSubmatch(document[:at[0]])
+		if name == nil {
+			t.Fatalf("docs/tutorial.md does not say which file this is:\n%s", content)
+		}
+		fmt.Fprintf(&commands, "cp $WORK/files/%s %[1]s\n", name[1])
+		fmt.Fprintf(&files, "-- files/%s --\n%s", name[1], content)
+	}
+	return commands.String() + files.String()
+}
+
+// typed is a line of a script that does what a line typed by a reader does.
+func typed(line string) string {
+	line = forYou.ReplaceAllString(line, "$$$1")
+	switch {
+	case stays.MatchString(line):
+		return "terminal start screen " + line
+	case strings.HasPrefix(line, "cd "), strings.HasPrefix(line, "mkdir "):
+		return line
+	}
+	return "exec " + line
+}
