@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -247,6 +248,35 @@ func TestEndHangs(t *testing.T) {
 	if n := strings.Count(w.Logs.String(), `err="it has not returned: wrong"`); n < 2 {
 		t.Errorf("the log has not both errors of A:\n%s", w.Logs)
 	}
+}
+
+// TestEndWhileDrained: an end that comes while the weavelet is being drained shuts nothing down before
+// that is over.
+func TestEndWhileDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		proceed := make(chan struct{})
+		w := newWorld(t, map[string]*behaviour{"A": {Drain: func(context.Context) error { <-proceed; return nil }}})
+		app := w.local(LocalOptions{})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		go app.Drain(t.Context())
+		synctest.Wait()
+		given, cancel := context.WithCancel(t.Context())
+		cancel()
+		app.Drain(given) // waits no longer than its context lives
+
+		go app.End(given, StopTime, nil)
+		synctest.Wait()
+		if got := w.Done(); got != "init A, drain A" {
+			t.Errorf("while it is drained: %s", got)
+		}
+		close(proceed)
+		synctest.Wait()
+		if got := w.Done(); got != "shutdown A" {
+			t.Errorf("after that: %s", got)
+		}
+	})
 }
 
 // TestEncoded: calls mean the same with and without encoding.

@@ -42,12 +42,18 @@ func (w *Weavelet) End(ctx context.Context, limit time.Duration, others func(con
 func (w *Weavelet) Draining() bool { return w.draining.Load() }
 
 // Drain has the listeners serve what they accepted, and meanwhile tells every component that the
-// end is near, those started last first. It waits for all of that, but not beyond ctx. Only the
-// first call does.
+// end is near, those started last first. It waits for all of that, but not beyond ctx. Later
+// calls only wait for the end of the first.
 func (w *Weavelet) Drain(ctx context.Context) {
 	if w.draining.Swap(true) {
+		select {
+		case <-w.drained:
+		case <-ctx.Done():
+		}
 		return
 	}
+	defer close(w.drained)
+
 	w.mu.Lock()
 	parts := slices.Clone(w.started)
 	listeners := slices.Clone(w.listeners)

@@ -149,6 +149,7 @@ type Weavelet struct {
 	asked    atomic.Bool   // for components
 	news     chan struct{} // has an element when what is known of health has changed
 	draining atomic.Bool
+	drained  chan struct{} // closed when the first Drain has returned
 
 	mu      sync.Mutex // guards what follows
 	parts   map[string]*part
@@ -187,6 +188,7 @@ func New(app Application, o Options) *Weavelet {
 		methods: tally.NewMethods(),
 		loads:   tally.NewLoads(time.Now()),
 		news:    make(chan struct{}, 1),
+		drained: make(chan struct{}),
 		parts:   map[string]*part{},
 		changed: make(chan struct{}),
 		remotes: map[string]Remote{},
