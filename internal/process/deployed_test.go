@@ -173,7 +173,8 @@ func (h *plainHandler) checkMetrics(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"divisi_method_count": calls, "divisi_method_error_count": 0, "divisi_method_latency_micros": calls,
+		"divisi_method_count": calls, "divisi_method_error_count": 0, "divisi_method_failure_count": 0,
+		"divisi_method_latency_micros": calls,
 	} {
 		if value, ok := values[name]; !ok || value != want {
 			t.Errorf("%s is %v, want %v", name, value, want)

@@ -2,6 +2,8 @@
 package tally
 
 import (
+	"context"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/metrics"
 )
 
@@ -27,9 +30,11 @@ type Key struct {
 // Method counts the calls of one method by one caller.
 type Method struct {
 	Key
-	count, errors, bytesIn, bytesOut atomic.Uint64
-	latency                          [len(latencyBounds) + 1]atomic.Uint64
-	latencySum                       atomic.Uint64 // in microseconds
+	count, errors     atomic.Uint64
+	failures          atomic.Uint64 // those of errors that the method did not return
+	bytesIn, bytesOut atomic.Uint64
+	latency           [len(latencyBounds) + 1]atomic.Uint64
+	latencySum        atomic.Uint64 // in microseconds
 }
 
 // Sample is how many local calls there are for each whose time is taken: reading the clock twice takes
@@ -58,11 +63,21 @@ func (m *Methods) Of(key Key) *Method {
 	return c
 }
 
-// Record counts one remote call.
-func (c *Method) Record(took time.Duration, request, reply int, failed bool) {
+// Record counts one remote call that ended with a status, or an error on the way. What the method
+// has returned is no failure, nor is that the caller does not want the answer any more.
+func (c *Method) Record(took time.Duration, request, reply int, status codegen.Status, err error) {
+	if ended, ok := errors.AsType[*codegen.StatusError](err); ok {
+		status, err = ended.Status, nil
+	}
+	answered := status == codegen.StatusOK || status == codegen.StatusAppError
+	unwanted := status == codegen.StatusCancelled || errors.Is(err, context.Canceled)
+
 	c.count.Add(1)
-	if failed {
+	if err != nil || status != codegen.StatusOK {
 		c.errors.Add(1)
+	}
+	if (err != nil || !answered) && !unwanted {
+		c.failures.Add(1)
 	}
 	c.bytesOut.Add(uint64(request))
 	c.bytesIn.Add(uint64(reply))
@@ -129,11 +144,12 @@ func (m *Methods) Snapshot() []metrics.Metric {
 			latency,
 			counter("divisi_method_count", "Calls of a component's method", &c.count),
 			counter("divisi_method_error_count", "Calls that ended with an error", &c.errors),
+			counter("divisi_method_failure_count", "Calls that ended without an answer of the method", &c.failures),
 			counter("divisi_method_bytes_request", "Bytes of arguments", &c.bytesOut),
 			counter("divisi_method_bytes_reply", "Bytes of results", &c.bytesIn),
 		}
 		if !c.Remote {
-			of = of[:3] // nothing is encoded
+			of = of[:3] // nothing is carried
 		}
 
 		for _, metric := range of {

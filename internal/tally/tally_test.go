@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/codegen"
 )
 
 // TestLoads: the load of a component is by slices of its keys, per second, since the last report.
@@ -38,8 +40,8 @@ func TestLoads(t *testing.T) {
 func TestMethods(t *testing.T) {
 	m := NewMethods()
 	key := Key{Caller: "a", Component: "b", Method: "Do", Remote: true}
-	m.Of(key).Record(60*time.Microsecond, 10, 20, false)
-	m.Of(key).Record(time.Hour, 1, 2, true)
+	m.Of(key).Record(60*time.Microsecond, 10, 20, codegen.StatusOK, nil)
+	m.Of(key).Record(time.Hour, 1, 2, codegen.StatusAppError, nil)
 	m.Of(Key{Caller: "idle"})
 
 	values, ids := map[string]float64{}, map[uint64]bool{}
@@ -50,14 +52,14 @@ func TestMethods(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"divisi_method_count": 2, "divisi_method_error_count": 1,
+		"divisi_method_count": 2, "divisi_method_error_count": 1, "divisi_method_failure_count": 0,
 		"divisi_method_bytes_request": 11, "divisi_method_bytes_reply": 22,
 	} {
 		if values[name] != want {
 			t.Errorf("%s is %v, want %v", name, values[name], want)
 		}
 	}
-	if len(values) != 5 || len(ids) != 5 {
+	if len(values) != 6 || len(ids) != 6 {
 		t.Errorf("the metrics are %v", values)
 	}
 }

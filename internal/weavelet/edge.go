@@ -160,9 +160,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	ctx, span := e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
 	status, body, err = e.remote.Call(ctx, r)
 	span.Finish(spanError(status, err))
-
-	failed := err != nil || status != codegen.StatusOK
-	e.stats[r.Index].Record(time.Since(begin), len(r.Args), len(body), failed)
+	e.stats[r.Index].Record(time.Since(begin), len(r.Args), len(body), status, err)
 	return status, body, err
 }
 
@@ -216,7 +214,7 @@ func (s *edgeStream) end(err error) {
 	}
 	s.ended = true
 	s.span.Finish(err)
-	s.counters.Record(time.Since(s.began), s.sent, s.received, err != nil)
+	s.counters.Record(time.Since(s.began), s.sent, s.received, codegen.StatusOK, err)
 }
 
 // Panicked implements codegen.Target.

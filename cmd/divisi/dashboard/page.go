@@ -13,14 +13,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
-	"github.com/divisi-go/divisi/internal/name"
 )
 
 // Application is what the page shows. A deployer is one.
@@ -135,7 +133,8 @@ func (p *Page) Handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"time": time.Now(), "status": p.app.Status(), "events": p.events.List(), "calls": calls(all),
+			"time": time.Now(), "status": p.app.Status(), "events": p.events.List(),
+			"calls": calls(all), "requests": requests(all),
 		})
 	})
 	mux.HandleFunc("GET /log", p.log)
@@ -190,9 +189,14 @@ func (p *Page) isToken(s string) bool {
 // maxEntries bounds how much of the log is shown.
 const maxEntries = 100
 
-// log answers with the latest entries of a level and those above.
+// log answers with the latest entries of a level and those above, of a replica and of a component,
+// that have a text in them.
 func (p *Page) log(w http.ResponseWriter, r *http.Request) {
-	f := &telemetry.Filter{Level: r.FormValue("level")}
+	f := &telemetry.Filter{
+		Level: r.FormValue("level"), Replica: r.FormValue("replica"), Component: r.FormValue("component"),
+		Since: p.app.Status().Started, // the log has earlier runs as well
+		Text:  r.FormValue("text"),
+	}
 	if err := f.Compile(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -202,8 +206,6 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	begin := p.app.Status().Started // the log has earlier runs as well
-	entries = slices.DeleteFunc(entries, func(e telemetry.Entry) bool { return e.Time.Before(begin) })
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_ = json.NewEncoder(w).Encode(entries)
@@ -224,44 +226,4 @@ func localOnly(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// Calls are the calls of one method by one component, over all replicas. Components have their
-// short names, as in the status.
-type Calls struct {
-	Caller    string  `json:"caller"`
-	Component string  `json:"component"`
-	Method    string  `json:"method"`
-	Count     float64 `json:"count"`
-	Errors    float64 `json:"errors"`
-	Micros    float64 `json:"micros"` // summed
-}
-
-func calls(replicas []control.ReplicaMetrics) []Calls {
-	found := map[[3]string]*Calls{}
-	list := []Calls{}
-	for _, r := range replicas {
-		for _, m := range r.Metrics {
-			key := [3]string{m.Labels["caller"], m.Labels["component"], m.Labels["method"]}
-			c := found[key]
-			if c == nil {
-				c = &Calls{Caller: name.Short(key[0]), Component: name.Short(key[1]), Method: key[2]}
-			}
-			switch m.Name {
-			case "divisi_method_count":
-				c.Count += float64(m.Value)
-			case "divisi_method_error_count":
-				c.Errors += float64(m.Value)
-			case "divisi_method_latency_micros":
-				c.Micros += float64(m.Value)
-			default:
-				continue
-			}
-			found[key] = c
-		}
-	}
-	for _, c := range found {
-		list = append(list, *c)
-	}
-	return list
 }

@@ -54,7 +54,8 @@ function rows(table, items, key, head, fill) {
       cells.forEach((c, n) => {
         const cell = element(n === 0 && head ? "th" : "td");
         if (n === 0 && head) cell.scope = "row";
-        cell.append(element("span"), ...c.more ? [element("span", "more")] : []);
+        cell.append(element(c.press ? "button" : "span"), ...c.more ? [element("span", "more")] : []);
+        if (c.press) cell.firstChild.addEventListener("click", c.press);
         row.append(cell);
       });
     }
@@ -73,27 +74,60 @@ function rows(table, items, key, head, fill) {
 
 // Rates.
 
-const samples = []; // { time, calls: Map }
+const samples = []; // { time, calls: Map, requests }
 const history = []; // calls per second
 
-// rates returns what happened per second since the oldest look that is kept. Counts that shrink
-// are those of a process that has ended.
+const counts = ["count", "errors", "failures"];
+
+// since returns what was counted since another look. Counts that shrink are those of a process that
+// has ended.
+function since(now, before, seconds) {
+  const more = (a, b) => Math.max(0, a - b);
+  const got = { calls: 0, rate: 0, errorRate: 0, failureRate: 0, bounds: now.bounds ?? [], times: [] };
+  if (seconds <= 0) return got;
+  const d = Object.fromEntries(counts.map(field => [field, more(now[field] ?? 0, before?.[field] ?? 0)]));
+  return { ...got, calls: d.count, rate: d.count / seconds, errorRate: d.errors / seconds, failureRate: d.failures / seconds,
+    times: (now.counts ?? []).map((n, i) => more(n, before?.counts?.[i] ?? 0)) };
+}
+
+// quantile returns the time in milliseconds that a share of calls did not exceed, as well as
+// their buckets say it; null without calls.
+function quantile(share, bounds, times) {
+  const all = times.reduce((sum, n) => sum + n, 0);
+  let below = 0;
+  for (let i = 0; all > 0 && i < times.length; i++) {
+    if (times[i] > 0 && below + times[i] >= share * all) {
+      const low = i > 0 ? bounds[i - 1] : 0, high = i < bounds.length ? bounds[i] : low;
+      return (low + (high - low) * (share * all - below) / times[i]) / 1000;
+    }
+    below += times[i];
+  }
+  return null;
+}
+
+// together adds up the times of lists that have the same bounds.
+function together(list) {
+  const bounds = list.find(m => m.bounds.length)?.bounds ?? [];
+  const times = new Array(bounds.length + 1).fill(0);
+  for (const m of list) if (m.bounds.length === bounds.length) m.times.forEach((n, i) => { times[i] += n; });
+  return { bounds, times };
+}
+const two = ({ bounds, times }) => {
+  const half = quantile(.5, bounds, times), most = quantile(.99, bounds, times);
+  return half === null ? "–" : `${millis(half)} · ${millis(most)} ms`;
+};
+
+// rates returns what happened per second since the oldest look that is kept, by method and of HTTP.
 function rates(data) {
   const time = Date.parse(data.time);
   const now = new Map(data.calls.map(c => [c.caller + " " + c.component + " " + c.method, c]));
-  samples.push({ time, calls: now });
+  samples.push({ time, calls: now, requests: data.requests });
   if (samples.length > kept) samples.shift();
   const first = samples[0], seconds = (time - first.time) / 1000;
-  const list = [];
-  for (const [key, c] of now) {
-    const before = first.calls.get(key) ?? { count: 0, errors: 0, micros: 0 };
-    const more = field => seconds > 0 ? Math.max(0, c[field] - before[field]) : 0;
-    const calls = more("count");
-    list.push({ ...c, key, calls, rate: calls / (seconds || 1), errorRate: more("errors") / (seconds || 1),
-      micros: more("micros"), mean: calls > 0 ? more("micros") / calls / 1000 : null });
-  }
-  return list.sort((a, b) => a.component.localeCompare(b.component) || a.method.localeCompare(b.method) ||
+  const list = [...now].map(([key, c]) => ({ ...c, key, ...since(c, first.calls.get(key), seconds) }));
+  list.sort((a, b) => a.component.localeCompare(b.component) || a.method.localeCompare(b.method) ||
     a.caller.localeCompare(b.caller));
+  return { list, http: since(data.requests, first.requests, seconds) };
 }
 
 // The parts of the page.
@@ -118,17 +152,22 @@ function showHeader(data) {
   }
 }
 
-function showTiles(data, list) {
+function showTiles(data, list, http) {
   const groups = data.status.groups, sum = (of, field) => of.reduce((n, x) => n + x[field], 0);
   const ready = sum(groups, "ready"), wanted = sum(groups, "wanted");
-  const calls = sum(list, "rate"), errors = sum(list, "errorRate"), made = sum(list, "calls");
+  const calls = sum(list, "rate"), errors = sum(list, "errorRate"), failures = sum(list, "failureRate");
   set($("ready"), `${ready} of ${wanted}`);
   set($("calls"), count(calls));
-  set($("errors"), count(errors));
-  set($("mean"), made > 0 ? millis(sum(list, "micros") / made / 1000) + " ms" : "–");
+  set($("failures"), count(failures));
+  set($("errors"), `${count(Math.max(0, errors - failures))} errors of the application`);
+  set($("times"), two(together(list)));
+  set($("requests"), count(http.rate));
+  set($("refused"), `${count(http.errorRate)} answered with 5xx`);
+  set($("requestTimes"), two(http));
   set($("restarts"), String(sum(data.status.replicas, "restarts")));
   type($("ready").parentElement, ready < wanted ? "tile bad" : "tile");
-  type($("errors").parentElement, errors > 0 ? "tile bad" : "tile");
+  type($("failures").parentElement, failures > 0 ? "tile bad" : "tile");
+  type($("requests").parentElement, http.errorRate > 0 ? "tile bad" : "tile");
   history.push(calls);
   if (history.length > 60) history.shift();
   const top = Math.max(...history, 1);
@@ -160,16 +199,19 @@ function showGraph(data, list) {
   }
   const between = new Map();
   for (const m of list) {
-    const edge = m.caller + " " + m.component, sum = between.get(edge) ?? { rate: 0, errors: 0 };
-    between.set(edge, { rate: sum.rate + m.rate, errors: sum.errors + m.errorRate });
+    const edge = m.caller + " " + m.component, sum = between.get(edge) ?? { rate: 0, errors: 0, failures: 0 };
+    between.set(edge, { rate: sum.rate + m.rate, errors: sum.errors + m.errorRate, failures: sum.failures + m.failureRate });
   }
   for (const [edge, { line, tip, label }] of graph.lines) {
-    const { rate, errors } = between.get(edge) ?? { rate: 0, errors: 0 };
-    line.setAttribute("class", "edge" + (errors > 0 ? " bad" : rate > 0 ? " on" : ""));
+    const { rate, errors, failures } = between.get(edge) ?? { rate: 0, errors: 0, failures: 0 };
+    const [from, to] = edge.split(" ");
+    const local = !between.has(edge) && s.groups.some(g => g.components.includes(from) && g.components.includes(to));
+    line.setAttribute("class", "edge" + (failures > 0 ? " bad" : rate > 0 ? " on" : local ? " local" : ""));
     line.style.strokeWidth = (1.5 + Math.min(4, Math.log10(1 + rate) * 1.5)).toFixed(2) + "px";
     line.setAttribute("marker-end", rate > 0 ? "url(#arrow-on)" : "url(#arrow)");
-    set(label, rate > 0 ? `${count(rate)}/s` : "");
-    set(tip, `${edge.replace(" ", " calls ")}: ${count(rate)} calls and ${count(errors)} errors per second`);
+    set(label, rate > 0 ? `${count(rate)}/s` : local ? "local" : "");
+    set(tip, local ? `${from} calls ${to} in the same process: not measured` :
+      `${from} calls ${to}: ${count(rate)} calls, ${count(errors)} errors and ${count(failures)} failures per second`);
   }
   graph.picture.setAttribute("aria-label", `${names.length} components; ` +
     s.edges.map(e => `${e.from} calls ${e.to}`).join(", "));
@@ -189,7 +231,7 @@ function showReplicas(data) {
       }
       const exit = item.last_exit;
       return [
-        { text: item.name, more: `version ${item.version.slice(0, 8)}` },
+        { text: item.name, more: `version ${item.version.slice(0, 8)}`, press: () => showLogOf(item.name) },
         { text: item.state, chip: "chip " + (mood[item.state] ?? "") },
         { text: item.pid ? String(item.pid) : "–", type: item.pid ? "n" : "n zero" },
         { text: String(item.restarts), type: item.restarts ? "n" : "n zero" },
@@ -209,12 +251,14 @@ function showReplicas(data) {
 
 function showMethods(list) {
   $("quiet").hidden = list.length > 0;
+  set($("quiet"), "Nobody has called anything yet.");
   rows($("methods"), list, m => m.key, true, m => [
     { text: `${m.component}.${m.method}` },
     { text: m.caller },
     { text: count(m.rate), type: m.rate > 0 ? "n" : "n zero" },
-    { text: count(m.errorRate), type: m.errorRate > 0 ? "n bad" : "n zero" },
-    { text: millis(m.mean), type: m.mean === null ? "n zero" : "n" },
+    { text: count(m.errorRate), type: m.errorRate > 0 ? "n" : "n zero" },
+    { text: count(m.failureRate), type: m.failureRate > 0 ? "n bad" : "n zero" },
+    ...[.5, .99].map(share => quantile(share, m.bounds, m.times)).map(ms => ({ text: millis(ms), type: ms === null ? "n zero" : "n" })),
     { text: m.count.toLocaleString("en"), type: "n" },
   ]);
 }
@@ -240,6 +284,7 @@ function showLog(entries) {
     return { ...e, text, key: key + nth };
   });
   $("silent").hidden = latest.length > 0;
+  set($("silent"), "Nothing has been logged, or nothing that is chosen.");
   rows($("log"), latest, e => e.key, false, e => [
     { text: new Date(e.time).toLocaleTimeString("en-GB") },
     { text: e.level, chip: "chip " + (levels[e.level] ?? "") },
@@ -247,6 +292,40 @@ function showLog(entries) {
     { text: e.text, type: "text" },
   ]);
 }
+
+// choices puts what may be chosen into a menu, behind "all".
+function choices(menu, names) {
+  const key = JSON.stringify(names), chosen = menu.value;
+  if (menu.dataset.key === key) return;
+  menu.dataset.key = key;
+  const options = [...new Set(chosen && !names.includes(chosen) ? [chosen, ...names] : names)].map(n => new Option(n));
+  menu.replaceChildren(menu.options[0], ...options);
+  menu.value = chosen;
+}
+
+function showChoices(status) {
+  choices($("replica"), [...new Set(status.replicas.map(r => r.name))]);
+  choices($("component"), [...new Set(status.groups.flatMap(g => g.components))]);
+}
+
+// showLogOf shows the log of one replica.
+function showLogOf(replica) {
+  $("replica").value = replica;
+  $("log-title").scrollIntoView({ behavior: "smooth" });
+  updateLog();
+}
+
+const fields = ["replica", "component", "text", "level"];
+let asked = 0; // how often: only the last answer is shown
+
+async function updateLog() {
+  const mine = ++asked;
+  const entries = await fetchJSON("/log?" + new URLSearchParams(fields.map(f => [f, $(f).value])));
+  if (mine === asked) showLog(entries);
+}
+
+$("filter").addEventListener("input", () => updateLog().catch(() => {})); // the next look says what is wrong
+$("filter").addEventListener("submit", e => e.preventDefault());
 
 // The log is read from files each time, so it is asked for only while it can be seen.
 let logSeen = false;
@@ -265,14 +344,15 @@ async function look() {
     const data = await fetchJSON("/data");
     for (const part of ["listeners", "groups", "replicas", "edges"]) data.status[part] ??= [];
     for (const r of data.status.replicas) r.components ??= [];
-    const list = rates(data);
+    const { list, http } = rates(data);
     showHeader(data);
-    showTiles(data, list);
+    showTiles(data, list, http);
     showGraph(data, list);
     showReplicas(data);
     showMethods(list);
     showEvents(data);
-    if (logSeen && !document.hidden) showLog(await fetchJSON("/log?level=" + $("level").value));
+    showChoices(data.status);
+    if (logSeen && !document.hidden) await updateLog();
     failures = 0;
     $("lost").hidden = true;
   } catch (problem) {

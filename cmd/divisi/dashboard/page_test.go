@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,33 @@ func TestData(t *testing.T) {
 	}
 }
 
+func TestCounts(t *testing.T) {
+	labels := called(0).Labels
+	metric := func(name string, value control.Number, labels map[string]string, counts ...uint64) control.Metric {
+		return control.Metric{Name: name, Value: value, Labels: labels, Bounds: make([]control.Number, max(0, len(counts)-1)), Counts: counts}
+	}
+	one := []control.Metric{
+		called(5), metric("divisi_method_error_count", 2, labels), metric("divisi_method_failure_count", 1, labels),
+		metric("divisi_method_latency_micros", 500, labels, 3, 2), metric("divisi_method_bytes_reply", 9, labels),
+		metric("divisi_http_request_count", 7, map[string]string{"code": "2"}),
+		metric("divisi_http_request_count", 3, map[string]string{"code": "5"}),
+		metric("divisi_http_request_latency_micros", 90, map[string]string{"code": "2"}, 6, 4),
+	}
+	other := []control.Metric{metric("divisi_method_latency_micros", 100, labels, 1, 0)}
+	strange := []control.Metric{metric("divisi_method_latency_micros", 10, labels, 1, 0, 0)}
+	all := []control.ReplicaMetrics{{Metrics: one}, {Metrics: other}, {Metrics: strange}}
+
+	want := []Calls{{Caller: "shop.Main", Component: "cart.Cart", Method: "View", Count: 5, Errors: 2, Failures: 1,
+		Times: Times{Bounds: make([]control.Number, 1), Counts: []uint64{4, 2}}}}
+	if got := calls(all); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	http := Requests{Count: 10, Errors: 3, Times: Times{Bounds: make([]control.Number, 1), Counts: []uint64{6, 4}}}
+	if got := requests(all); !reflect.DeepEqual(got, http) {
+		t.Errorf("got %+v, want %+v", got, http)
+	}
+}
+
 func TestLog(t *testing.T) {
 	dir := t.TempDir()
 	text := `{"divisi":1,"time":"2026-01-02T03:04:05Z","level":"info","msg":"<b>","node":"cart-0@/shop"}
@@ -154,6 +182,13 @@ func TestLog(t *testing.T) {
 		}
 		if response.Header.Get("Content-Type") != "application/json" || strings.Contains(body, "<b>") {
 			t.Errorf("a log that a browser could take for a page: %v", response.Header)
+		}
+	}
+	for query, want := range map[string]int{
+		"replica=cart-0": 2, "replica=cart-1": 0, "text=LATE": 1, "text=7": 1, "text=nothing": 0, "component=cart.Cart": 0,
+	} {
+		if _, body := get(t, p, "localhost", "/log?"+query); strings.Count(body, `"msg"`) != want {
+			t.Errorf("%s: %s, want %d entries", query, body, want)
 		}
 	}
 	app.status.Started = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)

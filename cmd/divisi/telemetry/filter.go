@@ -24,6 +24,7 @@ type Filter struct {
 	Replica   string            // as name.IsChosen takes it
 	Version   string            // the beginning of one
 	Level     string            // this one and above; printed lines count as info
+	Text      string            // in the message or the value of an attribute, in capitals or not
 	Attrs     map[string]string // all of these
 	Expr      string            // a condition in the language of expr-lang.org; levels have an order
 
@@ -140,11 +141,24 @@ func (f *Filter) Match(e Entry) bool {
 			return false
 		}
 	}
+	if f.Text != "" && !hasText(e, strings.ToLower(f.Text)) {
+		return false
+	}
 	if f.program == nil {
 		return true
 	}
 	result, err := expr.Run(f.program, fields(e))
 	return err == nil && result == true
+}
+
+func hasText(e Entry, lower string) bool {
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), lower) }
+	for _, value := range e.Attrs {
+		if has(value) {
+			return true
+		}
+	}
+	return has(e.Msg)
 }
 
 // IsComponent reports whether an entry's component is the one that was asked for. Either may be a

@@ -90,8 +90,8 @@ func TestParseQuery(t *testing.T) {
 		"":                   {Tail: -1},
 		"tail=0&follow=true": {Tail: 0, Follow: true},
 		"since=2026-01-02T03:04:05Z&until=2026-01-02T03:04:05Z": {Tail: -1, Filter: Filter{Since: since, Until: since}},
-		"tail=5&component=cart.Cart&replica=a&version=v&level=warn&kind=log&attr=a%3Db%3Dc&attr=d%3D": {Tail: 5,
-			Filter: Filter{Component: "cart.Cart", Replica: "a", Version: "v", Level: "warn", Kind: KindLog,
+		"tail=5&component=cart.Cart&replica=a&version=v&level=warn&kind=log&text=x&attr=a%3Db%3Dc&attr=d%3D": {Tail: 5,
+			Filter: Filter{Component: "cart.Cart", Replica: "a", Version: "v", Level: "warn", Kind: KindLog, Text: "x",
 				Attrs: map[string]string{"a": "b=c", "d": ""}}},
 	} {
 		v, err := url.ParseQuery(text)

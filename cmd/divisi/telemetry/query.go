@@ -20,7 +20,7 @@ type Query struct {
 // attribute, as key=value. An expression is none of them: what it costs has no bound, and must not
 // be paid by the one who runs the application. The filter is compiled.
 func ParseQuery(v url.Values) (*Query, error) {
-	known := []string{"component", "replica", "version", "level", "kind", "since", "until", "attr", "tail", "follow"}
+	known := []string{"component", "replica", "version", "level", "kind", "text", "since", "until", "attr", "tail", "follow"}
 	for key := range v {
 		if !slices.Contains(known, key) {
 			return nil, fmt.Errorf("unknown parameter %q: known are %s", key, strings.Join(known, ", "))
@@ -28,7 +28,7 @@ func ParseQuery(v url.Values) (*Query, error) {
 	}
 	q := &Query{Tail: -1, Filter: Filter{
 		Component: v.Get("component"), Replica: v.Get("replica"), Version: v.Get("version"),
-		Level: v.Get("level"), Kind: v.Get("kind"),
+		Level: v.Get("level"), Kind: v.Get("kind"), Text: v.Get("text"),
 	}}
 	var err error
 	if q.Attrs, err = ParseAttrs(v["attr"]); err != nil {
