@@ -28,6 +28,7 @@ export DIVISI_HOME="$demo/home"
 mkdir -p "$demo"
 pid= # of divisi run
 ended= # the store has been stopped
+tail=  # of tail, which shows events
 
 fail() {
   echo "divisi: error: $1" >&2
@@ -76,7 +77,7 @@ stop() {
   within 40 over || kill -KILL "$pid" 2>/dev/null || true
 }
 # divisi has the terminal's Ctrl-C as well, and drains: to ask for the same again does no harm.
-trap 'stop' EXIT
+trap 'stop; [ -z "$tail" ] || kill "$tail" 2>/dev/null || true' EXIT
 trap 'trap "" INT TERM PIPE; stop; exit 130' INT TERM PIPE
 
 echo "The store of examples/shop as twelve processes:"
@@ -157,7 +158,10 @@ echo "  DIVISI_HOME='$DIVISI_HOME' '$divisi' logs -f"
 echo
 
 if [ $check = no ]; then
-  echo "Ctrl-C drains and stops everything."
+  echo "Ctrl-C drains and stops everything. What happens:"
+  echo
+  tail -n +1 -f "$demo/err" & # in the background, so Ctrl-C does not end it before the store
+  tail=$!
   wait "$pid" || fail "the store ended: see $demo/err"
   exit 0
 fi
