@@ -12,10 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/identity"
-
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call/link"
+	"github.com/divisi-go/divisi/internal/identity"
 )
 
 const (

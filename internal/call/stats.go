@@ -1,13 +1,13 @@
 package call
 
-// Stats is a snapshot of what a Pool or a Server has done.
+// Stats is a snapshot of what a pool of replicas or a [Server] has done.
 type Stats struct {
 	Connections int    // open now
 	InFlight    int    // calls and streams now
 	Calls       uint64 // begun
 	Errors      uint64 // ended neither OK nor with an application's error
-	Retries     uint64 // calls sent once more by a Pool
-	Refused     uint64 // connections turned away by a Server, calls refused by it excluded
+	Retries     uint64 // calls sent once more by a pool
+	Refused     uint64 // connections turned away by a server, calls refused by it excluded
 	BytesIn     uint64 // read from sockets, above TLS
 	BytesOut    uint64 // written to sockets, above TLS
 }

@@ -64,8 +64,8 @@ func (s *Stream) open() error {
 }
 
 // Recv returns the next element, which belongs to the caller. At the normal end of the stream
-// the error is io.EOF, at an abnormal one a *codegen.StatusError; it is a *call.Error when the connection
-// breaks, and wraps that of the stream's context when it ends. Later calls return the same.
+// the error is io.EOF, at an abnormal one a [*codegen.StatusError]; it is a [*call.Error] when the
+// connection breaks, and wraps that of the stream's context when it ends. Later calls return the same.
 func (s *Stream) Recv() ([]byte, error) {
 	for s.err == nil {
 		b, ended := s.feed.Next(s.try.ctx)
