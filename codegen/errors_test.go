@@ -146,14 +146,14 @@ func TestErrorThatPanics(t *testing.T) {
 
 // brittle is an error whose methods panic when it is nil, and that cannot be compared.
 type brittle struct {
-	retry func()
+	_     func() // cannot be compared
 	cause error
 }
 
 func (*brittle) Error() string   { return "brittle" }
 func (b *brittle) Unwrap() error { return b.cause }
 
-type picky struct{ retry func() }
+type picky struct{ _ func() }
 
 func (picky) Error() string { return "picky" }
 func (picky) Is(error) bool { panic("not comparable") }

@@ -65,14 +65,14 @@ func (o *word) answer(err error) {
 	o.since, o.known, o.err = time.Time{}, true, err
 }
 
-// last returns the last answer, and for how long the call that is under way has run.
-func (o *word) last(now time.Time) (known bool, err error, running time.Duration) {
+// last returns the last answer, if there is one, and for how long the call that is under way has run.
+func (o *word) last(now time.Time) (known bool, running time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.since.IsZero() {
 		running = now.Sub(o.since)
 	}
-	return o.known, o.err, running
+	return o.known, running, o.err
 }
 
 // Health is what a weavelet knows of its components.
@@ -153,7 +153,7 @@ func (w *Weavelet) reason(p *part, now time.Time) (text string, denied bool) {
 		return "", false
 	}
 
-	known, err, running := p.word.last(now)
+	known, running, err := p.word.last(now)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s is not ready: %v", p.name(), err), true
