@@ -53,7 +53,7 @@ func (p *Program) Release() { p.lock.Close() }
 func (s *Store) Copy(file string) (*Program, error) {
 	p, err := s.Make(func(dir string) (string, error) {
 		target := filepath.Join(dir, filepath.Base(file))
-		return target, copyProgram(target, file)
+		return target, copyProgram(target, file, io.Copy)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep a copy of the program %s: %w", file, s.explain(err))
@@ -70,7 +70,7 @@ func (s *Store) explain(err error) error {
 }
 
 // copyProgram copies a program, and fails if that was written meanwhile.
-func copyProgram(target, file string) error {
+func copyProgram(target, file string, copy func(io.Writer, io.Reader) (int64, error)) error {
 	from, err := os.Open(file)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func copyProgram(target, file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
+	_, err = copy(to, from)
 	if err := errors.Join(err, to.Close()); err != nil {
 		return err
 	}
