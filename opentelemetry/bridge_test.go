@@ -19,7 +19,7 @@ import (
 // build builds a package of this repository.
 func build(t *testing.T, dir, pkg string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "program")
+	program := filepath.Join(t.TempDir(), filepath.Base(filepath.Join(dir, pkg)))
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, pkg)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
