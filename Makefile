@@ -50,7 +50,7 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 # has run in lint.
 unit: test-tools ## the tests of all modules, with the race detector
 	@for m in $(MODULES); do echo "test $$m"; \
-	  (cd $$m && CGO_ENABLED=1 $(GO) test -race -vet=off -exec 'env CGO_ENABLED=0' ./...) || exit 1; done
+	  (cd $$m && CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec 'env CGO_ENABLED=0' ./...) || exit 1; done
 
 # Nobody runs what is compiled here, so the compiler may leave out what takes it long.
 cross: tools ## build what applications import for the other systems
