@@ -164,7 +164,7 @@ func field(ts *testscript.TestScript, _ bool, args []string) {
 	poll(ts, "a replica "+args[2], func() bool {
 		s, ok := status(ts, args[1])
 		for _, r := range s.Replicas {
-			if ok && r.Name == args[2] {
+			if ok && r.Name == args[2] && (args[3] != "pid" || r.Pid != 0) {
 				values := map[string]string{
 					"pid": strconv.Itoa(r.Pid), "restarts": strconv.Itoa(r.Restarts), "state": r.State,
 				}

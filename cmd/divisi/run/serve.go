@@ -41,8 +41,11 @@ func (a *application) serve(ctx context.Context, k *keeper.Keeper, api *control.
 
 	noticed := make(chan error, 1) // why the start has failed, nil if it has not
 	go func() { noticed <- a.notice(served) }()
+	// Whoever follows what is told goes on until everything has been noticed.
+	told, endTold := context.WithCancel(context.WithoutCancel(ctx))
+	defer endTold()
 	services.Go(func() {
-		_ = a.told.Follow(served, func(r event.Record) error {
+		_ = a.told.Follow(told, func(r event.Record) error {
 			a.view.Event(r)
 			return nil
 		})
@@ -61,6 +64,7 @@ func (a *application) serve(ctx context.Context, k *keeper.Keeper, api *control.
 	err := errors.Join(a.deployer.Serve(ctx), k.Close())
 	endServices()
 	failed := <-noticed
+	endTold()
 	endLogs()
 
 	switch {
