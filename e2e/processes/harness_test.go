@@ -130,10 +130,7 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 	run := &deployment{t: t, logs: k.LogDir()}
 	o.RuntimeDir = dir
 	o.Events = &run.events
-	go run.events.Follow(t.Context(), func(r event.Record) error {
-		t.Log(r.Event)
-		return nil
-	})
+	follow(t, &run.events)
 	var launcher deployer.Launcher = launch.NewLauncher(k)
 	if wrap != nil {
 		launcher = wrap(launcher)
@@ -152,6 +149,23 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 	status := run.until("a listener is open", func(s control.Status) bool { return len(s.Listeners) > 0 })
 	run.url = status.Listeners[0].URL
 	return run
+}
+
+// follow shows events in the log of the test, until everything else of the test is cleaned up.
+func follow(t *testing.T, events *event.Log) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = events.Follow(ctx, func(r event.Record) error {
+			t.Log(r.Event)
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-over
+	})
 }
 
 // eventsOf returns the events of a kind that a replica had so far.

@@ -98,10 +98,7 @@ func deployWith(t *testing.T, spec Spec, o Options) *deployment {
 	run := &deployment{t: t, launcher: newExecLauncher(t), done: make(chan error, 1)}
 	o.RuntimeDir = cmp.Or(o.RuntimeDir, t.TempDir())
 	o.Events = &run.events
-	go run.events.Follow(t.Context(), func(r event.Record) error {
-		t.Log(r.Event)
-		return nil
-	})
+	follow(t, &run.events)
 	var err error
 	if run.Deployer, err = New(spec, run.launcher, o); err != nil {
 		t.Fatal(err)
@@ -116,6 +113,23 @@ func deployWith(t *testing.T, spec Spec, o Options) *deployment {
 	run.ready()
 	run.url = run.Status().Listeners[0].URL
 	return run
+}
+
+// follow shows events in the log of the test, until everything else of the test is cleaned up.
+func follow(t *testing.T, events *event.Log) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = events.Follow(ctx, func(r event.Record) error {
+			t.Log(r.Event)
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-over
+	})
 }
 
 // ready waits until all replicas are ready.
