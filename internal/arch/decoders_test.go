@@ -76,6 +76,8 @@ var decoders = map[string]string{
 	"internal/keeper.unfinished":               "FuzzJournal",
 	"internal/name.ParseComponent":             "FuzzParse",
 	"internal/name.ParseServer":                "FuzzParse",
+	"internal/notify.parse":                    "FuzzParse",
+	"internal/notify.unpack":                   "FuzzUnpack",
 	"internal/pipe.(*conn).read":               "FuzzConversation",
 	"internal/trace.ParseTraceparent":          "FuzzParseTraceparent",
 	"internal/wire.(*Message).Add":             "FuzzMessage",
