@@ -1,0 +1,57 @@
+//go:build linux
+
+package frame
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Bounds.
+const (
+	MaxFrame    = 1 << 20  // bytes of a frame, with the end of its line
+	MaxFiles    = 8        // of a frame
+	MaxRequests = 1024     // of a peer that are open
+	maxQueue    = 16 << 20 // bytes that wait to be written
+)
+
+// frame is one line.
+type frame struct {
+	ID     uint64          `json:"id"`
+	Verb   string          `json:"verb,omitempty"` // of a request
+	Cancel bool            `json:"cancel,omitempty"`
+	Files  int             `json:"files,omitempty"`
+	Body   json.RawMessage `json:"body,omitempty"`
+	Error
+}
+
+// errLong is the error of a frame that is longer than MaxFrame.
+var errLong = fmt.Errorf("a frame is longer than %d bytes", MaxFrame)
+
+// encode returns the line of a frame.
+func (f *frame) encode() ([]byte, error) {
+	line, err := json.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	if len(line) >= MaxFrame {
+		return nil, errLong
+	}
+	return append(line, '\n'), nil
+}
+
+// decode reads a line.
+func decode(line []byte) (frame, error) {
+	var f frame
+	if err := json.Unmarshal(line, &f); err != nil {
+		return frame{}, fmt.Errorf("a frame is malformed: %w", err)
+	}
+	switch {
+	case f.ID == 0:
+		return frame{}, errors.New("a frame has no id")
+	case f.Files < 0 || f.Files > MaxFiles:
+		return frame{}, fmt.Errorf("a frame says that it has %d files: at most %d are possible", f.Files, MaxFiles)
+	}
+	return f, nil
+}

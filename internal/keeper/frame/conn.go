@@ -1,0 +1,425 @@
+//go:build linux
+
+package frame
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Request is what the peer asks for.
+type Request struct {
+	Verb  string
+	Body  json.RawMessage
+	Files []*os.File // closed once the handler returns; it takes them by setting this to nil
+}
+
+// Decode reads the body. Members that v does not have are skipped.
+func (r *Request) Decode(v any) error {
+	if len(r.Body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(r.Body, v); err != nil {
+		return &Error{Text: fmt.Sprintf("the body of %s is malformed: %v", quote(r.Verb), err), Code: CodeInvalid}
+	}
+	return nil
+}
+
+// Handler answers requests, each on a goroutine of its own. Its context ends when nobody waits for
+// the answer any more. What it returns is encoded as JSON; the files are closed when they are sent.
+type Handler func(context.Context, *Request) (body any, files []*os.File, err error)
+
+// Conn is one end of a connection. It is safe for concurrent use.
+//
+// When mu is free:
+//   - calls has an entry for each call whose answer has not come, and for no other;
+//   - answering has an entry for each request that a handler has, at most MaxRequests;
+//   - queued is the length of all lines in queue, at most maxQueue;
+//   - once over is closed, err says why and does not change, and queue stays empty.
+type Conn struct {
+	socket *net.UnixConn
+
+	mu        sync.Mutex // guards what follows
+	last      uint64     // the id of the last call
+	calls     map[uint64]chan answer
+	answering map[uint64]context.CancelFunc
+	queue     []outgoing
+	queued    int
+	more      sync.Cond // there is more in queue, or the connection is over
+	err       error
+	over      chan struct{}
+}
+
+// outgoing is a line to be written, with what it passes.
+type outgoing struct {
+	line []byte
+	descriptors
+}
+
+// answer is what came for a call.
+type answer struct {
+	frame
+	passed
+}
+
+// New returns an end of a connection, which it owns. Nothing is read or written before Serve.
+func New(socket *net.UnixConn) *Conn {
+	c := &Conn{
+		socket:    socket,
+		calls:     map[uint64]chan answer{},
+		answering: map[uint64]context.CancelFunc{},
+		over:      make(chan struct{}),
+	}
+	c.more.L = &c.mu
+	return c
+}
+
+// Over is closed when the connection is over.
+func (c *Conn) Over() <-chan struct{} { return c.over }
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	c.fail(ErrClosed)
+	return nil
+}
+
+// fail ends the connection: its calls fail, and its requests are not waited for any more.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(err)
+}
+
+// end is fail for who holds mu.
+func (c *Conn) end(err error) {
+	if c.err != nil {
+		return
+	}
+
+	c.err = err
+	close(c.over)
+	for _, cancel := range c.answering {
+		cancel()
+	}
+	for _, o := range c.queue {
+		o.close()
+	}
+	c.queue, c.queued = nil, 0
+	c.more.Broadcast()
+	c.socket.Close()
+}
+
+// Serve reads and writes until the connection is over or ctx ends, and hands requests to the handler;
+// without one, every request is refused. It returns when nothing of the connection is left: nil if
+// the peer has closed it, else why.
+func (c *Conn) Serve(ctx context.Context, handle Handler) error {
+	if handle == nil {
+		handle = func(_ context.Context, r *Request) (any, []*os.File, error) {
+			return nil, nil, Unknown(r.Verb)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { c.fail(fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))) })()
+
+	var own sync.WaitGroup
+	own.Go(c.write)
+	c.read(ctx, handle, &own)
+	own.Wait()
+
+	if errors.Is(c.err, io.EOF) {
+		return nil
+	}
+	return c.err
+}
+
+// read receives until the connection is over.
+func (c *Conn) read(ctx context.Context, handle Handler, handlers *sync.WaitGroup) {
+	r := newReader(c.socket)
+	defer r.close()
+	for {
+		f, came, err := r.next()
+		switch {
+		case err != nil:
+			c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
+			return
+		case f.Cancel:
+			came.close()
+			c.abandon(f.ID)
+		case f.Verb == "":
+			c.settle(answer{f, came})
+		default:
+			c.admit(ctx, f, came, handle, handlers)
+		}
+	}
+}
+
+// admit lets a handler answer a request, if not too many are open.
+func (c *Conn) admit(ctx context.Context, f frame, came passed, handle Handler, handlers *sync.WaitGroup) {
+	if came.cut {
+		came.close()
+		c.refuse(f.ID, errCut)
+		return
+	}
+
+	c.mu.Lock()
+	_, twice := c.answering[f.ID]
+	full := len(c.answering) >= MaxRequests
+	if !twice && !full && c.err == nil {
+		own, cancel := context.WithCancel(ctx)
+		c.answering[f.ID] = cancel
+		handlers.Go(func() { c.answer(own, f, came, handle) })
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+
+	came.close()
+	if twice {
+		c.fail(fmt.Errorf("%w: the request %d is made while it is open", ErrClosed, f.ID))
+		return
+	}
+	c.refuse(f.ID, errBusy)
+}
+
+var (
+	errBusy = &Error{
+		Text: fmt.Sprintf("%d requests of this connection are open", MaxRequests), Code: CodeBusy,
+		Way: "wait for some of them",
+	}
+	errCut = &Error{
+		Text: "the files did not arrive: the receiving process cannot open more", Code: CodeNoFiles,
+		Way: "raise its limit of open files (ulimit -n)",
+	}
+)
+
+// answer has a handler answer a request.
+func (c *Conn) answer(ctx context.Context, f frame, came passed, handle Handler) {
+	request := &Request{Verb: f.Verb, Body: f.Body, Files: came.open()}
+	body, files, err := handle(ctx, request)
+	closeFiles(request.Files)
+	defer closeFiles(files)
+
+	// It is over before the peer can know and use the id again.
+	c.mu.Lock()
+	c.answering[f.ID]()
+	delete(c.answering, f.ID)
+	c.mu.Unlock()
+
+	if err == nil {
+		err = c.post(frame{ID: f.ID}, body, files)
+	}
+	if err != nil {
+		c.refuse(f.ID, err)
+	}
+}
+
+// refuse answers a request with an error.
+func (c *Conn) refuse(id uint64, err error) {
+	refusal := asError(err)
+	if c.post(frame{ID: id, Error: refusal}, nil, nil) != nil {
+		// Its text or detail is too long.
+		refusal = Error{Text: quote(refusal.Text), Code: refusal.Code}
+		_ = c.post(frame{ID: id, Error: refusal}, nil, nil) // the connection is over
+	}
+}
+
+// abandon ends a request that the peer does not wait for any more.
+func (c *Conn) abandon(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel, open := c.answering[id]; open {
+		cancel()
+	}
+}
+
+// settle hands an answer to the call that waits for it.
+func (c *Conn) settle(a answer) {
+	c.mu.Lock()
+	call, waits := c.calls[a.ID]
+	delete(c.calls, a.ID)
+	c.mu.Unlock()
+
+	if !waits {
+		a.close()
+		return
+	}
+	call <- a
+}
+
+// Call makes a request and decodes its answer into out, unless that is nil. The files are copied:
+// the caller's stay its own. Those of the answer are the caller's as well. When ctx ends, the peer
+// is told that nobody waits any more; whether it does what was asked for is not known then. A
+// refusal is an [Error]; if the connection ends, the error is [ErrClosed].
+func (c *Conn) Call(ctx context.Context, verb string, in any, files []*os.File, out any) ([]*os.File, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	id, came := c.begin()
+	if err := c.post(frame{ID: id, Verb: verb}, in, files); err != nil {
+		if !c.forget(id) {
+			(<-came).close() // the peer has answered what it was not asked
+		}
+		return nil, err
+	}
+
+	var a answer
+	select {
+	case a = <-came:
+	case <-c.over:
+		if !c.forget(id) {
+			a = <-came // it was the last to come
+			break
+		}
+		return nil, c.err
+	case <-ctx.Done():
+		if !c.forget(id) {
+			a = <-came
+			break
+		}
+		_ = c.post(frame{ID: id, Cancel: true}, nil, nil) // the connection is over
+		return nil, context.Cause(ctx)
+	}
+	return a.read(out)
+}
+
+// begin makes an entry in calls.
+func (c *Conn) begin() (uint64, <-chan answer) {
+	came := make(chan answer, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	c.calls[c.last] = came
+	return c.last, came
+}
+
+// forget removes a call, and reports whether its answer had not come.
+func (c *Conn) forget(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, waits := c.calls[id]
+	delete(c.calls, id)
+	return waits
+}
+
+// read returns what an answer says.
+func (a answer) read(out any) ([]*os.File, error) {
+	err := a.check()
+	if err == nil && out != nil && len(a.Body) > 0 {
+		err = json.Unmarshal(a.Body, out)
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a.open(), nil
+}
+
+func (a answer) check() error {
+	switch {
+	case a.Text != "" || a.Code != "":
+		refusal := a.Error
+		return &refusal
+	case a.cut:
+		return errCut
+	}
+	return nil
+}
+
+// post puts a frame into the queue. It does not wait: a peer that does not read until the queue is
+// full loses its connection. An error is one of this frame, or [ErrClosed].
+func (c *Conn) post(f frame, body any, files []*os.File) error {
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		f.Body = text
+	}
+	f.Files = len(files)
+	line, err := f.encode()
+	if err != nil {
+		return &Error{Text: err.Error(), Code: CodeTooLong}
+	}
+	fds, err := copies(files)
+	if err != nil {
+		return err
+	}
+
+	if err := c.push(outgoing{line, fds}); err != nil {
+		fds.close()
+		return err
+	}
+	return nil
+}
+
+func (c *Conn) push(o outgoing) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+
+	if c.queued+len(o.line) > maxQueue {
+		c.end(fmt.Errorf("%w: the peer does not read what it asked for", ErrClosed))
+		return c.err
+	}
+	c.queue = append(c.queue, o)
+	c.queued += len(o.line)
+	c.more.Signal()
+	return nil
+}
+
+// write writes what is in the queue until the connection is over.
+func (c *Conn) write() {
+	for {
+		o, ok := c.pop()
+		if !ok {
+			return
+		}
+		err := o.write(c.socket)
+		o.close()
+		if err != nil {
+			c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
+			return
+		}
+	}
+}
+
+// pop waits for a line to write. It returns false when the connection is over.
+func (c *Conn) pop() (outgoing, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.err == nil && len(c.queue) == 0 {
+		c.more.Wait()
+	}
+	if c.err != nil {
+		return outgoing{}, false
+	}
+
+	o := c.queue[0]
+	c.queue[0] = outgoing{}
+	c.queue = c.queue[1:]
+	c.queued -= len(o.line)
+	return o, true
+}
+
+// write writes a line; what it passes goes with its first bytes.
+func (o outgoing) write(socket *net.UnixConn) error {
+	var rights []byte
+	if len(o.descriptors) > 0 {
+		rights = syscall.UnixRights(o.descriptors...)
+	}
+	n, _, err := socket.WriteMsgUnix(o.line, rights, nil)
+	if err == nil && n < len(o.line) {
+		_, err = socket.Write(o.line[n:])
+	}
+	return err
+}
