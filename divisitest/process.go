@@ -44,6 +44,12 @@ const testComponent = string(name.Main)
 // testGroup is the group of components that run in the test's own process.
 const testGroup = "test"
 
+// The application that a test is, and its domain.
+const (
+	testApp    = "test"
+	testDomain = "/" + testApp
+)
+
 // startTime bounds the start and the end of the processes of a test.
 const startTime = time.Minute
 
@@ -75,10 +81,14 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 		t.Fatal(err)
 	}
 	defer showLogs(t, k)
+	session, err := k.Attach(t.Context(), keeper.Claim{Domain: testDomain, Who: t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	here := inTest(registry, body, fakes)
 	launcher := &launcher{
-		Launcher: launch.NewLauncher(k),
+		Launcher: launch.NewLauncher(session),
 		ready:    make(chan *weavelet.Weavelet, 1),
 		done:     make(chan struct{}),
 		app:      weavelet.Application{Registry: registry, Inspect: weavelet.Inspect()},
@@ -131,7 +141,7 @@ func showLogs(t testing.TB, k *keeper.Keeper) {
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}
-	files, _ := filepath.Glob(filepath.Join(k.LogDir(), "*"))
+	files, _ := filepath.Glob(filepath.Join(k.LogDir(testDomain), "*"))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -169,7 +179,7 @@ func testSpec(t testing.TB, registry *codegen.Registry, binary string, conf conf
 	test := codegen.Info{Name: testComponent, Main: true}
 	group := config.Group{Name: testGroup, Components: []string{testComponent}, Replicas: 1}
 	spec := deployer.Spec{
-		Name: "test", Binary: binary, Config: conf,
+		Name: testApp, Binary: binary, Config: conf,
 	}
 	elsewhere := map[string]bool{}
 	for _, c := range registry.Components {

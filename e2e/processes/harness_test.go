@@ -25,6 +25,7 @@ import (
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // patience bounds every wait for a condition.
@@ -127,11 +128,16 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &deployment{t: t, logs: k.LogDir()}
+	domain := name.Domain(spec.Name)
+	session, err := k.Attach(t.Context(), keeper.Claim{Domain: domain, Who: t.Name()})
+	if err != nil {
+		t.Fatal(errors.Join(err, k.Close()))
+	}
+	run := &deployment{t: t, logs: k.LogDir(domain)}
 	o.RuntimeDir = dir
 	o.Events = &run.events
 	follow(t, &run.events)
-	var launcher deployer.Launcher = launch.NewLauncher(k)
+	var launcher deployer.Launcher = launch.NewLauncher(session)
 	if wrap != nil {
 		launcher = wrap(launcher)
 	}

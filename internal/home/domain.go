@@ -32,7 +32,7 @@ func (h Home) Domain(path string) Domain {
 	stem := filepath.Join(h.Runtime, stem(path))
 	return Domain{
 		State: filepath.Join(h.Dir, "domains", filepath.FromSlash(path)),
-		Logs:  filepath.Join(h.Dir, "logs", filepath.FromSlash(path)),
+		Logs:  filepath.Join(h.Logs(), filepath.FromSlash(path)),
 		Token: filepath.Join(h.Dir, "domains", filepath.FromSlash(path), "token"),
 		Door:  stem + doorSuffix,
 		Calls: stem + callsSuffix,

@@ -172,6 +172,9 @@ func (h Home) checkLayout() error {
 	return nil
 }
 
+// Logs returns the folder of the logs of all domains.
+func (h Home) Logs() string { return filepath.Join(h.Dir, "logs") }
+
 func (h Home) layoutFile() string { return filepath.Join(h.Dir, "layout") }
 
 // Make makes the state folder, if it is not there.

@@ -1,63 +1,98 @@
-//go:build linux || darwin
+//go:build unix
 
 package keeper
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
+
+	"github.com/divisi-go/divisi/internal/keeper/journal"
+	"github.com/divisi-go/divisi/internal/keeper/output"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/proc"
 )
 
-var errClosed = errors.New("the keeper is closed")
-
-// Keeper holds processes and sockets for one folder. It is safe for concurrent use.
+// Keeper holds servers, sockets and slots for one state folder. Clients use it by a [Session]. It is
+// safe for concurrent use.
 //
-// Nothing that may wait happens under mu: a slow disk or resolver delays neither a signal nor the
-// record of an end.
+// Invariants:
+//   - A process is signalled and reaped under mu only, so that no signal reaches a number that may be
+//     another's.
+//   - What changes is added to the journal under mu, in the order in which it happens.
+//   - Nothing that may wait happens under mu: a slow disk or resolver delays neither a signal nor the
+//     record of an end.
 type Keeper struct {
 	logs    string // folder
-	logSize int64  // of a log file that is rotated
-	journal *journal
+	boot    string // which start of the machine this is; "" if nobody knows
+	mark    string // begins the value of DIVISI_RUN in every process of this state folder
+	journal *journal.Journal
+	output  output.Logs
 
 	starting  sync.RWMutex // read to start a process, and to open a socket; written to close
 	listening sync.Mutex   // held to open a socket, one at a time
 
-	mu        sync.Mutex // guards what follows; held to signal and to reap
-	sockets   map[string]*socket
-	processes map[*process]bool
-	files     map[string]*logFile      // by path, those in use
-	logged    map[string]chan struct{} // by name, of processes that ended; closed when their logs are written
+	mu        sync.Mutex               // guards what follows
+	run       uint64                   // the last number of a start
+	servers   map[ID][]*server         // by name without a start, the newest one last
+	processes map[uint64]*process      // by the number of the start, until their logs are written
+	logged    map[string]chan struct{} // by log, of processes that ended; closed when their last words are written
+	sockets   map[key]*socket
+	slots     map[key]*os.File
+	claims    map[string]*Session // by domain
+	epochs    map[string]uint64   // by domain, the last one
+	exits     []ExitRecord        // the latest ones, the oldest first
+	exit      uint64              // the number of the last one
+	events    eventList
+	changed   chan struct{} // closed when a claim ends
 	closed    bool
 	wait      sync.WaitGroup // for what accompanies processes
 }
 
-// Open opens a keeper with its journal in one folder and logs in another. Both are made if they do
-// not exist, and must be nobody else's meanwhile.
+// key names what is kept for a domain.
+type key struct{ domain, name string }
+
+// Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
+// made if they do not exist, and must be nobody else's meanwhile.
 func Open(dir, logs string) (*Keeper, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
 		return nil, err
 	}
 
-	journal, err := openJournal(filepath.Join(dir, "journal.ndjson"))
+	k := &Keeper{
+		logs: logs, boot: proc.BootID(), mark: rand.Text(),
+		servers:   map[ID][]*server{},
+		processes: map[uint64]*process{},
+		logged:    map[string]chan struct{}{},
+		sockets:   map[key]*socket{},
+		slots:     map[key]*os.File{},
+		claims:    map[string]*Session{},
+		epochs:    map[string]uint64{},
+		changed:   make(chan struct{}),
+	}
+	path := filepath.Join(dir, "journal.ndjson")
+	lines, err := journal.Read(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := k.recall(lines); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if k.journal, err = journal.Open(path, k.state); err != nil {
 		return nil, err
 	}
 
 	closeOnExec()
-	return &Keeper{
-		logs: logs, journal: journal, logSize: maxFile,
-		sockets:   map[string]*socket{},
-		processes: map[*process]bool{},
-		files:     map[string]*logFile{},
-		logged:    map[string]chan struct{}{},
-	}, nil
+	return k, nil
 }
 
-// Close kills every process with its children, and closes sockets and logs.
-// A second call does nothing.
+// Close kills every process with its children, and closes sockets and logs. A second call does
+// nothing.
 func (k *Keeper) Close() error {
 	k.mu.Lock()
 	closed := k.closed
@@ -69,19 +104,24 @@ func (k *Keeper) Close() error {
 
 	k.starting.Lock() // what is being started is there afterwards
 	k.mu.Lock()
-	for p := range k.processes {
-		// One that has just ended is the only reason to fail.
-		_ = p.kill(syscall.SIGKILL)
+	for _, all := range k.servers {
+		for _, s := range all {
+			s.step(lifecycle.Kill)
+		}
 	}
 	for _, s := range k.sockets {
 		s.close()
 	}
 	clear(k.sockets)
+	for _, f := range k.slots {
+		f.Close()
+	}
+	clear(k.slots)
 	k.mu.Unlock()
 	k.starting.Unlock()
 
 	k.wait.Wait()
-	return k.journal.close()
+	return k.journal.Close()
 }
 
 // closeOnExec keeps the descriptors that whoever started this program has left open from the
@@ -98,6 +138,8 @@ func closeOnExec() {
 	}
 }
 
-// LogDir returns the folder of the logs: NAME.log of a process, and NAME.log.1 and NAME.log.2 of
-// what was before.
-func (k *Keeper) LogDir() string { return k.logs }
+// LogDir returns the folder of the logs of a domain: NAME.log of a server, and NAME.log.1 and
+// NAME.log.2 of what was before.
+func (k *Keeper) LogDir(domain string) string {
+	return filepath.Join(k.logs, filepath.FromSlash(domain))
+}

@@ -1,36 +1,52 @@
-//go:build !linux && !darwin
+//go:build !unix
 
 package keeper
 
 import (
+	"context"
 	"errors"
-	"net"
+	"syscall"
 )
 
 var errUnsupported = errors.New("processes are kept on Linux and macOS only: use go run . here")
 
-// Keeper holds processes and sockets for one folder.
+// Keeper holds servers, sockets and slots for one state folder.
 type Keeper struct{}
 
-// Open fails on this system, as do the methods of Keeper.
+// Open fails on this system.
 func Open(dir, logs string) (*Keeper, error) { return nil, errUnsupported }
 
 // Close closes the keeper.
 func (*Keeper) Close() error { return errUnsupported }
 
-// LogDir returns the folder of the logs.
-func (*Keeper) LogDir() string { return "" }
+// LogDir returns the folder of the logs of a domain.
+func (*Keeper) LogDir(domain string) string { return "" }
+
+// Attach returns a session.
+func (*Keeper) Attach(context.Context, Claim) (*Session, error) { return nil, errUnsupported }
+
+// Session is how one client uses a keeper.
+type Session struct{}
+
+// Holder returns the claim of the session.
+func (*Session) Holder() Holder { return Holder{} }
+
+// Release ends the session.
+func (*Session) Release() error { return errUnsupported }
 
 // Listen opens a listening socket and keeps it under a key.
-func (*Keeper) Listen(key, network, address string) (net.Addr, error) { return nil, errUnsupported }
+func (*Session) Listen(context.Context, Socket) (Socket, error) { return Socket{}, errUnsupported }
 
-// Start starts a process.
-func (*Keeper) Start(s Spec) (*Process, error) {
-	for _, f := range s.Files {
-		f.Close()
+// Start starts a server.
+func (*Session) Start(_ context.Context, spec Spec) (Proc, error) {
+	for _, f := range spec.Files {
+		f.File.Close()
 	}
-	return nil, errUnsupported
+	return Proc{}, errUnsupported
 }
 
-// Exits returns the ends in the journal.
-func (*Keeper) Exits() ([]ExitRecord, error) { return nil, errUnsupported }
+// Signal sends a signal to a process and its children.
+func (*Session) Signal(context.Context, ID, syscall.Signal) error { return errUnsupported }
+
+// Wait returns how one start of a server has ended.
+func (*Session) Wait(context.Context, ID) (Exit, error) { return Exit{}, errUnsupported }

@@ -1,4 +1,4 @@
-//go:build linux || darwin
+//go:build unix
 
 package keeper
 
@@ -11,54 +11,63 @@ import (
 	"syscall"
 )
 
-// socket is a listening socket. It is held as a plain descriptor: an os.File would take the
-// socket, and with it all processes that share it, out of non-blocking mode when asked for its
+// socket is a listening socket that is kept. It is held as a plain descriptor: an os.File would take
+// the socket, and with it all processes that share it, out of non-blocking mode when asked for its
 // number.
 type socket struct {
-	fd   int
-	addr net.Addr
-	path string // of a Unix socket
+	Socket
+	fd int
 }
 
-// Listen opens a listening socket and keeps it under a key, until Close. If the key has one, its
-// address is returned, whatever is asked for. The network is one of net.Listen's.
-func (k *Keeper) Listen(key, network, address string) (net.Addr, error) {
-	if key == "" || strings.ContainsAny(key, ":\x00") {
-		return nil, fmt.Errorf("cannot keep a socket under the key %q: use one without a colon, "+
-			"which separates keys in LISTEN_FDNAMES", key)
+// listen opens a listening socket for a session, or returns the one that has the key.
+func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
+	if want.Key == "" || strings.ContainsAny(want.Key, ":\x00") {
+		return Socket{}, fmt.Errorf("cannot keep a socket under the key %q: %w: use one without a colon, "+
+			"which separates keys in LISTEN_FDNAMES", want.Key, ErrInvalid)
+	}
+	if err := checkDomain(want.Domain); err != nil {
+		return Socket{}, err
 	}
 	k.starting.RLock()
 	defer k.starting.RUnlock()
 	k.listening.Lock() // one who asks for the same key meanwhile gets the same socket
 	defer k.listening.Unlock()
 
+	at := key{want.Domain, want.Key}
 	k.mu.Lock()
-	s, open := k.sockets[key]
-	closed := k.closed
+	err := session.may(want.Domain)
+	s, open := k.sockets[at]
 	k.mu.Unlock()
 	switch {
-	case closed:
-		return nil, errClosed
+	case err != nil:
+		return Socket{}, err
+	case open && (s.Network != want.Network || s.Address != want.Address):
+		return Socket{}, fmt.Errorf("cannot open %s in %s at %s: %w: %s", want.Key, want.Domain, want.Address, ErrDiffers, s.Address)
 	case open:
-		return s.addr, nil
+		return s.Socket, nil
 	}
 
-	s, err := listen(key, network, address)
-	if err != nil {
-		return nil, err
+	if s, err = openSocket(want); err != nil {
+		return Socket{}, err
 	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sockets[key] = s
-	return s.addr, nil
+	if err := session.may(want.Domain); err != nil {
+		s.close()
+		return Socket{}, err
+	}
+	k.sockets[at] = s
+	k.journal.Add(entry{Event: listened, Socket: &s.Socket})
+
+	return s.Socket, nil
 }
 
-// listen opens a socket, and takes it out of the hands of the runtime.
-func listen(key, network, address string) (*socket, error) {
-	l, err := net.Listen(network, address)
-	if errors.Is(err, syscall.EADDRINUSE) && network == "unix" && abandoned(address) {
-		l, err = net.Listen(network, address)
+// openSocket opens a socket, and takes it out of the hands of the runtime.
+func openSocket(want Socket) (*socket, error) {
+	l, err := net.Listen(want.Network, want.Address)
+	if errors.Is(err, syscall.EADDRINUSE) && want.Network == "unix" && abandoned(want.Address) {
+		l, err = net.Listen(want.Network, want.Address)
 	}
 	if err != nil {
 		return nil, err
@@ -72,17 +81,14 @@ func listen(key, network, address string) (*socket, error) {
 		return nil, err
 	}
 
-	s := &socket{addr: l.Addr()}
-	if network == "unix" {
-		s.path = address
-	}
-
+	s := &socket{Socket: want}
+	s.Actual = l.Addr().String()
 	var dupErr error
 	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = dup(int(fd)) }); err != nil {
 		return nil, err
 	}
 	if dupErr != nil {
-		return nil, fmt.Errorf("cannot keep the socket %s: %w", key, dupErr)
+		return nil, fmt.Errorf("cannot keep the socket %s: %w", want.Key, dupErr)
 	}
 
 	return s, nil
@@ -115,7 +121,7 @@ func dup(fd int) (int, error) {
 
 func (s *socket) close() {
 	syscall.Close(s.fd)
-	if s.path != "" {
-		syscall.Unlink(s.path)
+	if s.Network == "unix" {
+		syscall.Unlink(s.Address)
 	}
 }

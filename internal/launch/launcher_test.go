@@ -38,7 +38,11 @@ func newLauncher(t *testing.T) *Launcher {
 			t.Error(err)
 		}
 	})
-	return NewLauncher(k)
+	session, err := k.Attach(t.Context(), keeper.Claim{Domain: "/app", Who: t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewLauncher(session)
 }
 
 func TestLaunch(t *testing.T) {

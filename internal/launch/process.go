@@ -2,6 +2,7 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,19 +10,35 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/proc"
 )
 
-// Launcher starts processes with a keeper. They have the environment of this process. It
-// implements deployer.Launcher.
-type Launcher struct{ keeper *keeper.Keeper }
+// Keeper is what holds the processes: a session of one.
+type Keeper interface {
+	Holder() keeper.Holder
+	Listen(context.Context, keeper.Socket) (keeper.Socket, error)
+	Start(context.Context, keeper.Spec) (keeper.Proc, error)
+	Signal(context.Context, keeper.ID, syscall.Signal) error
+	Wait(context.Context, keeper.ID) (keeper.Exit, error)
+}
+
+var _ Keeper = (*keeper.Session)(nil)
+
+// Launcher starts processes with a keeper, in the domain that it has claimed there. They have the environment of this process.
+// It implements deployer.Launcher.
+type Launcher struct {
+	keeper Keeper
+	domain string
+}
 
 // NewLauncher returns a launcher whose processes the keeper holds.
-func NewLauncher(k *keeper.Keeper) *Launcher { return &Launcher{k} }
+func NewLauncher(k Keeper) *Launcher { return &Launcher{k, k.Holder().Domain} }
 
 // Listen opens a listener once for all replicas.
 func (l *Launcher) Listen(name, address string) (string, error) {
@@ -29,7 +46,9 @@ func (l *Launcher) Listen(name, address string) (string, error) {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		network, address = "unix", path
 	}
-	addr, err := l.keeper.Listen(name, network, address)
+	socket, err := l.keeper.Listen(context.Background(), keeper.Socket{
+		Domain: l.domain, Key: name, Network: network, Address: address,
+	})
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			var op *net.OpError
@@ -40,7 +59,7 @@ func (l *Launcher) Listen(name, address string) (string, error) {
 		}
 		return "", err
 	}
-	return addr.String(), nil
+	return socket.Actual, nil
 }
 
 // Launch starts a replica with the pipes of the envelope protocol.
@@ -53,27 +72,38 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, theirIn.Close(), toWeavelet.Close())
 	}
-	p, err := l.keeper.Start(keeper.Spec{
-		Name:     launch.Name,
-		Node:     launch.Server,
-		LogKey:   launch.LogKey,
-		Path:     launch.Binary,
-		Arg0:     launch.Arg0,
-		Args:     launch.Args,
-		Env:      environment(os.Environ(), launch.Env),
-		Sockets:  launch.Sockets,
-		Files:    []*os.File{theirIn, theirOut},
-		FileVars: []string{inherit.ToWeavelet, inherit.ToEnvelope},
+	var sockets []keeper.Inherit
+	for _, name := range launch.Sockets {
+		sockets = append(sockets, keeper.Inherit{Key: name})
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return deployer.Process{}, errors.Join(err, theirIn.Close(), theirOut.Close(), toWeavelet.Close(), fromWeavelet.Close())
+	}
+	p, err := l.keeper.Start(context.Background(), keeper.Spec{
+		Domain:  l.domain,
+		Name:    launch.Name,
+		Beside:  true, // a replica of the next version
+		LogKey:  launch.LogKey,
+		Path:    launch.Binary,
+		Arg0:    launch.Arg0,
+		Args:    launch.Args,
+		Env:     environment(os.Environ(), launch.Env),
+		Dir:     dir,
+		Sockets: sockets,
+		Files:   []keeper.File{{Var: inherit.ToWeavelet, File: theirIn}, {Var: inherit.ToEnvelope, File: theirOut}},
 	})
 	if err != nil {
 		return deployer.Process{}, errors.Join(err, toWeavelet.Close(), fromWeavelet.Close())
 	}
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
-		exit := <-p.Exited
-		exited <- control.ExitStatus{
-			Code: exit.Code, Signal: exit.Signal, Time: exit.Time, Text: exit.String(),
+		exit, err := l.keeper.Wait(context.Background(), p.ID)
+		status := control.ExitStatus{Code: exit.Code, Signal: exit.Signal, Time: exit.Time, Text: exit.String()}
+		if err != nil {
+			status = control.ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()}
 		}
+		exited <- status
 	}()
 
 	return deployer.Process{
@@ -83,9 +113,9 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 			if !ok {
 				return fmt.Errorf("cannot send %v", s)
 			}
-			return p.Signal(number)
+			return l.keeper.Signal(context.Background(), p.ID, number)
 		},
-		CPU: p.CPU,
+		CPU: func() (time.Duration, error) { return proc.CPUTime(p.Pid) },
 	}, nil
 }
 

@@ -141,19 +141,19 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 	defer domain.Release()
-	k, err := keeper.Open(domain.State, domain.Logs)
+	k, session, err := openKeeper(ctx, where, domain, a.spec.Name)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	a.logDir = k.LogDir()
+	a.logDir = domain.Logs
 
 	spans, endSpans, err := spanExport(ctx)
 	if err != nil {
 		return err
 	}
 	defer endSpans()
-	a.deployer, err = deployer.New(a.spec, launch.NewLauncher(k), deployer.Options{
+	a.deployer, err = deployer.New(a.spec, launch.NewLauncher(session), deployer.Options{
 		RuntimeDir:  domain.Calls,
 		Events:      &a.events,
 		HandleSpans: spans,
@@ -179,6 +179,22 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 	}
 
 	return a.serve(ctx, k, api, page)
+}
+
+// openKeeper opens a keeper in this process, and claims the domain of the application there.
+func openKeeper(ctx context.Context, h home.Home, domain *home.Claim, app string) (*keeper.Keeper, *keeper.Session, error) {
+	k, err := keeper.Open(domain.State, h.Logs())
+	if err != nil {
+		return nil, nil, err
+	}
+
+	who := fmt.Sprintf("divisi run %s (process %d)", app, os.Getpid())
+	session, err := k.Attach(ctx, keeper.Claim{Domain: name.Domain(app), Who: who})
+	if err != nil {
+		return nil, nil, errors.Join(err, k.Close())
+	}
+
+	return k, session, nil
 }
 
 // firstVersion builds the program, if it has to be built, and says what of the configuration is not

@@ -1,11 +1,11 @@
-package keeper
+package proc
 
 import "syscall"
 
-// waitExited waits until a child has ended, and leaves it to be reaped: until it is, its number
+// WaitExited waits until a child has ended, and leaves it to be reaped: until it is, its number
 // cannot become another's. It may return a moment before the child can be reaped. An error means
 // that it could not wait.
-func waitExited(pid int) error {
+func WaitExited(pid int) error {
 	queue, err := syscall.Kqueue()
 	if err != nil {
 		return err

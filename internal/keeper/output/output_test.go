@@ -1,51 +1,75 @@
-//go:build linux || darwin
+//go:build unix
 
-package keeper
+package output
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-func open(t *testing.T, dir string) *Keeper {
+// desk is where a test's processes have their logs.
+type desk struct {
+	Logs
+	dir string
+}
+
+func newDesk(t *testing.T) *desk { return &desk{dir: t.TempDir()} }
+
+func (d *desk) path(name string) string { return filepath.Join(d.dir, name+".log") }
+
+// start has a shell print to the log of a name until it ends, and returns its exit code and what
+// waits until its log is written.
+func (d *desk) start(t *testing.T, name, key, script string, before <-chan struct{}) (code int, finish func()) {
 	t.Helper()
-	k, err := Open(dir, filepath.Join(dir, "logs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			t.Error(err)
+	log := d.Open(d.path(name))
+	var reads, writes [2]*os.File
+	for i := range reads {
+		var err error
+		if reads[i], writes[i], err = os.Pipe(); err != nil {
+			t.Fatal(err)
 		}
-	})
-	return k
-}
-
-// run starts a shell and returns how it ended.
-func run(t *testing.T, k *Keeper, name, script string) Exit {
-	t.Helper()
-	p, err := k.Start(shell(name, script))
-	if err != nil {
+	}
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Stdout, cmd.Stderr = writes[0], writes[1]
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return <-p.Exited
+	writes[0].Close()
+	writes[1].Close()
+
+	collected := Collect(log, name, key, reads[0], reads[1], before)
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), func() {
+		collected()
+		log.Close()
+	}
 }
 
-func shell(name, script string) Spec {
-	return Spec{Name: name, Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ()}
+// run has a shell print, and returns its exit code when its log is written.
+func (d *desk) run(t *testing.T, name, script string) int {
+	t.Helper()
+	code, finish := d.start(t, name, "", script, nil)
+	finish()
+	return code
 }
 
 // read returns the current log of a process.
-func read(t *testing.T, k *Keeper, name string) string {
+func (d *desk) read(t *testing.T, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(k.LogDir(), name+".log"))
+	data, err := os.ReadFile(d.path(name))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -74,14 +98,13 @@ func parse(t *testing.T, data []byte) []logLine {
 }
 
 func TestLines(t *testing.T) {
-	k := open(t, t.TempDir())
+	d := newDesk(t)
 	entry := `{"divisi":1,"time":"2030-01-01T00:00:00Z","level":"info","msg":"ours","node":"n"}`
 	long := strings.Repeat("x", maxLine+100)
-	run(t, k, "talker", fmt.Sprintf(
+	d.run(t, "talker", fmt.Sprintf(
 		"echo plain; echo '%s'; echo '%s,'; printf 'a\\377b\\n'; echo %s; printf unfinished", entry, entry, long))
-	run(t, k, "talker", "echo again >&2")
-	k.wait.Wait()
-	log := read(t, k, "talker")
+	d.run(t, "talker", "echo again >&2")
+	log := d.read(t, "talker")
 	if !strings.Contains(log, entry+"\n") {
 		t.Error("the line that is an entry is not as it was")
 	}
@@ -108,13 +131,12 @@ func TestLines(t *testing.T) {
 }
 
 func TestRotation(t *testing.T) {
-	k := open(t, t.TempDir())
-	k.logSize = 8 << 10
+	d := newDesk(t)
+	d.limit = 8 << 10
 	const lines = 1000
-	run(t, k, "talker", fmt.Sprintf(
+	d.run(t, "talker", fmt.Sprintf(
 		"i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done", lines))
-	k.wait.Wait()
-	names, err := os.ReadDir(k.LogDir())
+	names, err := os.ReadDir(d.dir)
 	if err != nil || len(names) != 1+oldFiles {
 		t.Fatalf("files %v, %v", names, err)
 	}
@@ -124,8 +146,8 @@ func TestRotation(t *testing.T) {
 		if n > 0 {
 			name += "." + strconv.Itoa(n)
 		}
-		data, err := os.ReadFile(filepath.Join(k.LogDir(), name))
-		if err != nil || int64(len(data)) > k.logSize || len(data) == 0 {
+		data, err := os.ReadFile(filepath.Join(d.dir, name))
+		if err != nil || int64(len(data)) > d.limit || len(data) == 0 {
 			t.Errorf("%s has %d bytes, %v", name, len(data), err)
 		}
 		all = append(all, parse(t, data)...)
@@ -148,21 +170,20 @@ func TestFlood(t *testing.T) {
 		"large": strings.Repeat("y", 40<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := open(t, t.TempDir())
+			d := newDesk(t)
 			stuck := make(chan struct{})
-			k.logged[name] = stuck
 			lines := 20_000
 			if name == "large" {
 				lines = 200
 			}
-			exit := run(t, k, name, fmt.Sprintf(
-				"i=0; while [ $i -lt %d ]; do echo %s; i=$((i+1)); done; exit 5", lines, words))
-			if exit.Code != 5 || read(t, k, name) != "" {
-				t.Fatalf("exit %+v", exit)
+			code, finish := d.start(t, name, "", fmt.Sprintf(
+				"i=0; while [ $i -lt %d ]; do echo %s; i=$((i+1)); done; exit 5", lines, words), stuck)
+			if code != 5 || d.read(t, name) != "" {
+				t.Fatalf("exit code %d", code)
 			}
 			close(stuck)
-			k.wait.Wait()
-			log := parse(t, []byte(read(t, k, name)))
+			finish()
+			log := parse(t, []byte(d.read(t, name)))
 			held, lost := 0, 0
 			for i, l := range log {
 				switch {
@@ -192,18 +213,18 @@ func missing(t *testing.T, l logLine) (n int) {
 
 // TestUnwritableLog has a process whose log cannot be opened: it runs without.
 func TestUnwritableLog(t *testing.T) {
-	k := open(t, t.TempDir())
-	if err := os.Mkdir(filepath.Join(k.LogDir(), "talker.log"), 0o700); err != nil {
+	d := newDesk(t)
+	if err := os.Mkdir(filepath.Join(d.dir, "talker.log"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if exit := run(t, k, "talker", "echo hello; exit 6"); exit.Code != 6 {
-		t.Errorf("exit %+v", exit)
+	if code := d.run(t, "talker", "echo hello; exit 6"); code != 6 {
+		t.Errorf("exit code %d", code)
 	}
 }
 
 // TestMissingIsSaidInPlace drops lines between others.
 func TestMissingIsSaidInPlace(t *testing.T) {
-	o := newOutput("talker", "", &logFile{path: filepath.Join(t.TempDir(), "log"), limit: maxFile})
+	o := newOutput("talker", &Log{path: filepath.Join(t.TempDir(), "log"), limit: maxFile})
 	o.read(strings.NewReader(strings.Repeat("before\n", maxLines+3)), "stdout")
 	for range 2 {
 		<-o.lines
@@ -212,7 +233,7 @@ func TestMissingIsSaidInPlace(t *testing.T) {
 	o.read(strings.NewReader("after\nlost\n"), "stdout")
 	close(o.lines)
 	o.write()
-	data, err := os.ReadFile(o.file.path)
+	data, err := os.ReadFile(o.log.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,17 +265,11 @@ func TestMissingIsSaidInPlace(t *testing.T) {
 
 // TestEntriesWithKey: only lines that begin with the key of the process are entries.
 func TestEntriesWithKey(t *testing.T) {
-	k := open(t, t.TempDir())
-	spec := shell("talker", `echo '{"divisi":"KEY","level":"error","msg":"mine","node":"n"}'
-		echo '{"divisi":1,"level":"error","msg":"forged","node":"n"}'`)
-	spec.LogKey = "KEY"
-	p, err := k.Start(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-p.Exited
-	k.wait.Wait()
-	log := parse(t, []byte(read(t, k, "talker")))
+	d := newDesk(t)
+	_, finish := d.start(t, "talker", "KEY", `echo '{"divisi":"KEY","level":"error","msg":"mine","node":"n"}'
+		echo '{"divisi":1,"level":"error","msg":"forged","node":"n"}'`, nil)
+	finish()
+	log := parse(t, []byte(d.read(t, "talker")))
 	if len(log) != 2 || log[0].Level != "error" || log[0].Msg != "mine" || log[0].Divisi != 1 {
 		t.Errorf("the log is %+v", log)
 	}
@@ -267,7 +282,7 @@ func TestEntriesWithKey(t *testing.T) {
 // and it goes on with a line of its own.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l := &logFile{path: path, limit: maxFile}
+	l := &Log{path: path, limit: maxFile}
 	line := entry("talker", "stdout", "hello", 0)
 	l.write("talker", line)
 
@@ -308,7 +323,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("x\n"), 2*maxLines))
 	f.Add(append(bytes.Repeat(append(bytes.Repeat([]byte("y"), maxLine/2), '\n'), 40), "z\nz\n"...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		o := newOutput("fuzz", "", &logFile{})
+		o := newOutput("fuzz", &Log{})
 		o.read(bytes.NewReader(data), "stdout")
 		close(o.lines)
 		size, got := int64(0), int(o.dropped.Load())
@@ -332,4 +347,34 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d lines of %d, %d bytes, said to be %d", got, want, size, o.waiting.Load())
 		}
 	})
+}
+
+func newOutput(name string, log *Log) *output {
+	return &output{name: name, lines: make(chan []byte, maxLines), log: log}
+}
+
+// TestOneNameOneLog has two processes of one name print at the same time, as an upgrade does.
+func TestOneNameOneLog(t *testing.T) {
+	d := newDesk(t)
+	script := `i=0; while [ $i -lt 500 ]; do echo "%s $i"; i=$((i+1)); done`
+	var all sync.WaitGroup
+	for _, which := range []string{"old", "new"} {
+		all.Go(func() { d.run(t, "twice", fmt.Sprintf(script, which)) })
+	}
+	all.Wait()
+
+	next := map[string]int{}
+	for _, l := range parse(t, []byte(d.read(t, "twice"))) {
+		which, number, _ := strings.Cut(l.Msg, " ")
+		if number != strconv.Itoa(next[which]) {
+			t.Fatalf("%s comes after %d lines of %s", l.Msg, next[which], which)
+		}
+		next[which]++
+	}
+	if next["old"] != 500 || next["new"] != 500 {
+		t.Errorf("lines: %v", next)
+	}
+	if len(d.files) != 0 {
+		t.Errorf("still open: %v", d.files)
+	}
 }

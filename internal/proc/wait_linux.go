@@ -1,4 +1,4 @@
-package keeper
+package proc
 
 import (
 	"os"
@@ -16,11 +16,11 @@ const (
 	sysPidfdOpen = 434
 )
 
-// waitExited waits until a child has ended, and leaves it to be reaped: until it is, its number
+// WaitExited waits until a child has ended, and leaves it to be reaped: until it is, its number
 // cannot become another's. It waits with the runtime's poller, so that many children do not take
 // as many threads; kernels before 5.10 have no descriptor to do so. An error means that it is no
 // child of this process.
-func waitExited(pid int) error {
+func WaitExited(pid int) error {
 	fd, _, errno := syscall.Syscall(sysPidfdOpen, uintptr(pid), syscall.O_NONBLOCK, 0)
 	if errno == 0 {
 		f := os.NewFile(fd, "pidfd")

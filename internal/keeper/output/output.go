@@ -1,15 +1,17 @@
-//go:build linux || darwin
+//go:build unix
 
-package keeper
+// Package output writes what processes print to their logs: a line of JSON for each line. A process
+// never waits for the disk: lines that have no room are dropped, and the log says how many.
+package output
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,19 +37,19 @@ type output struct {
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
 	dropped atomic.Int64 // lines that are missing, and of which lines does not say so yet
-	file    *logFile
+	log     *Log
 }
 
-func newOutput(name, key string, file *logFile) *output {
-	return &output{name: name, key: key, lines: make(chan []byte, maxLines), file: file}
-}
-
-// collect begins to read both streams. It writes nothing until before is closed, unless that is
-// nil: an earlier process of the same name has its last words first.
+// Collect begins to write what comes from both streams, which are pipes, to a log. Lines that begin
+// with the key are entries already (see logline.Own); all others are those of the given node. It
+// writes nothing until before is closed, unless that is nil: an earlier process of the same name has
+// its last words first.
 //
 // The caller calls finish when the process has ended. It waits until everything that the process
-// wrote is in the log. It does not wait for other processes that hold the streams open.
-func (o *output) collect(stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
+// wrote is in the log, and closes the streams. It does not wait for other processes that hold them
+// open.
+func Collect(log *Log, node, key string, stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
+	o := &output{name: node, key: key, lines: make(chan []byte, maxLines), log: log}
 	var readers, writer sync.WaitGroup
 	readers.Go(func() { o.read(&stream{file: stdout}, "stdout") })
 	readers.Go(func() { o.read(&stream{file: stderr}, "stderr") })
@@ -177,43 +179,63 @@ func entry(node, level, msg string, cut int) []byte {
 func (o *output) write() {
 	for line := range o.lines {
 		o.waiting.Add(-int64(len(line)))
-		o.file.write(o.name, line)
+		o.log.write(o.name, line)
 	}
 	if n := o.dropped.Load(); n > 0 {
-		o.file.write(o.name, o.missing(n))
+		o.log.write(o.name, o.missing(n))
 	}
 }
 
-// openLog returns the log of the processes of a name; the mutex is held.
-func (k *Keeper) openLog(name string) *logFile {
-	path := filepath.Join(k.logs, name+".log")
-	file, open := k.files[path]
+// Logs are the log files that are open. The zero value has none. It is safe for concurrent use.
+type Logs struct {
+	mu    sync.Mutex // guards files, and the users of each
+	files map[string]*Log
+	limit int64 // of the size of a file that is rotated; default maxFile
+}
+
+// Open returns the log in a file, whose folder exists. Whoever opens it closes it; several who have
+// it open write to one log.
+func (l *Logs) Open(path string) *Log {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	log, open := l.files[path]
 	if !open {
-		file = &logFile{path: path, limit: k.logSize}
-		k.files[path] = file
+		log = &Log{logs: l, path: path, limit: cmp.Or(l.limit, maxFile)}
+		if l.files == nil {
+			l.files = map[string]*Log{}
+		}
+		l.files[path] = log
 	}
-	file.users++
+	log.users++
 
-	return file
+	return log
 }
 
-// closeLog closes a log that no process uses any more; the mutex is held.
-func (k *Keeper) closeLog(file *logFile) {
-	file.users--
-	if file.users == 0 {
-		delete(k.files, file.path)
-		file.close()
+// Close closes a log for one of its users.
+func (l *Log) Close() {
+	l.logs.mu.Lock()
+	defer l.logs.mu.Unlock()
+
+	l.users--
+	if l.users == 0 {
+		delete(l.logs.files, l.path)
+		l.close()
 	}
 }
 
-// logFile is a file that is rotated. One that cannot be written loses lines, not the process: how
+// Lost returns how many lines could not be written since the log was opened, as on a full disk.
+func (l *Log) Lost() int64 { return l.lost.Load() }
+
+// Log is a file that is rotated. One that cannot be written loses lines, not the process: how
 // many is said once lines can be written again.
-type logFile struct {
+type Log struct {
+	logs  *Logs
 	path  string
 	limit int64 // of its size, unless one line is longer
-	users int   // guarded by the keeper's mutex
+	users int   // guarded by the mutex of logs
 
-	lost atomic.Int64 // lines that could not be written, since the keeper has opened the file
+	lost atomic.Int64 // lines that could not be written, since the file was opened
 
 	mu     sync.Mutex // guards what follows: processes of one name write to one log
 	file   *os.File
@@ -224,7 +246,7 @@ type logFile struct {
 }
 
 // write writes a line of a process.
-func (l *logFile) write(node string, line []byte) {
+func (l *Log) write(node string, line []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -242,7 +264,7 @@ func (l *logFile) write(node string, line []byte) {
 }
 
 // append writes lines, on a line of their own.
-func (l *logFile) append(lines []byte) error {
+func (l *Log) append(lines []byte) error {
 	if l.file == nil {
 		if err := l.open(); err != nil {
 			return err
@@ -267,7 +289,7 @@ func (l *logFile) append(lines []byte) error {
 }
 
 // open opens the file, which an earlier keeper may have left in the middle of a line.
-func (l *logFile) open() error {
+func (l *Log) open() error {
 	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -287,7 +309,7 @@ func (l *logFile) open() error {
 }
 
 // rotate makes room for a new file. If the file cannot be moved, lines go on to be added to it.
-func (l *logFile) rotate() {
+func (l *Log) rotate() {
 	l.close()
 	for n := oldFiles; n > 0; n-- {
 		from := l.path
@@ -299,7 +321,7 @@ func (l *logFile) rotate() {
 	l.size = 0
 }
 
-func (l *logFile) close() {
+func (l *Log) close() {
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil

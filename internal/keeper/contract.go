@@ -1,0 +1,179 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/lifecycle"
+)
+
+// ID is one start of a server: a name in a domain, and the number of the start, which no other start
+// in the same state folder ever has. Where a server is meant, whatever its start, Run is 0.
+type ID struct {
+	Domain string `json:"domain"` // such as "/shop"
+	Name   string `json:"name"`   // such as "cart-0"
+	Run    uint64 `json:"run,omitempty"`
+}
+
+// String returns "cart-0@/shop".
+func (id ID) String() string { return id.Name + "@" + id.Domain }
+
+// Spec is a server to start.
+type Spec struct {
+	Domain string `json:"domain"`
+	Name   string `json:"name"`             // also that of its log, which all starts of the name share
+	Beside bool   `json:"beside,omitempty"` // start it although one of this name runs
+	LogKey string `json:"log_key,omitempty"`
+
+	Path string   `json:"path"`           // of the program, absolute
+	Arg0 string   `json:"arg0,omitempty"` // what the process calls itself, as the system shows it; default Path
+	Args []string `json:"args,omitempty"`
+	Env  []string `json:"env,omitempty"` // all of it, but for what tells of inherited descriptors
+	Dir  string   `json:"dir,omitempty"` // default the root folder
+	User string   `json:"user,omitempty"`
+
+	Sockets []Inherit `json:"sockets,omitempty"` // inherited from descriptor 3 on, named by LISTEN_FDNAMES
+	Secrets []Inherit `json:"secrets,omitempty"` // slots; the variable As has the descriptor's number
+	Files   []File    `json:"-"`                 // inherited after the sockets; closed once the process has started
+
+	Notify bool              `json:"notify,omitempty"` // it is ready when it says so at NOTIFY_SOCKET, else at once
+	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
+	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
+
+	Digest string            `json:"digest,omitempty"` // of what the client compares; means nothing here
+	Labels map[string]string `json:"labels,omitempty"` // at most 4 KiB; mean nothing here
+}
+
+// ID returns the server's name, without a start.
+func (s *Spec) ID() ID { return ID{Domain: s.Domain, Name: s.Name} }
+
+// Inherit is something that is kept, and what a process knows it by.
+type Inherit struct {
+	Key string `json:"key"` // in the domain of the process
+	As  string `json:"as"`  // default Key
+}
+
+// File is a file that a process inherits; the variable has its descriptor's number.
+type File struct {
+	Var  string
+	File *os.File
+}
+
+// Socket is a listening socket that is kept.
+type Socket struct {
+	Domain  string `json:"domain"`
+	Key     string `json:"key"`
+	Network string `json:"network"` // tcp, tcp4, tcp6 or unix
+	Address string `json:"address"` // as it was asked for, such as "localhost:0"
+	Actual  string `json:"actual"`  // where it listens
+}
+
+// Proc is a server as it is now.
+type Proc struct {
+	ID
+	Pid      int               `json:"pid,omitempty"` // 0 while it waits for its next start
+	State    lifecycle.State   `json:"state"`
+	Since    time.Time         `json:"since"` // of the state
+	Started  time.Time         `json:"started"`
+	Status   string            `json:"status,omitempty"` // what it has said of itself
+	Restarts int               `json:"restarts"`
+	Digest   string            `json:"digest,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	LastExit *Exit             `json:"last_exit,omitempty"` // of its start before this one
+	LogLost  int64             `json:"log_lost,omitempty"`  // lines of its log that could not be written
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code   int       `json:"code"` // -1 if a signal ended it, or if it is not known
+	Signal string    `json:"signal,omitempty"`
+	How    How       `json:"how"`
+	Time   time.Time `json:"time"`
+}
+
+// String returns "exited with code 1", "was ended by the signal killed" or "ended in an unknown
+// way".
+func (e Exit) String() string {
+	switch {
+	case e.How == Unknown || e.How == Reboot:
+		return "ended in an unknown way"
+	case e.Signal != "":
+		return "was ended by the signal " + e.Signal
+	}
+	return fmt.Sprintf("exited with code %d", e.Code)
+}
+
+// How says how the end of a process is known.
+type How string
+
+// The ways.
+const (
+	Waited  How = "wait"    // the keeper was its parent
+	Stat    How = "stat"    // the keeper read it in /proc, of a process that nobody had waited for yet
+	Pidfd   How = "pidfd"   // the kernel told it, of a process that somebody else had waited for
+	Unknown How = "unknown" // nobody can know
+	Reboot  How = "reboot"  // the machine was started again; nobody can know
+)
+
+// ExitRecord is the end of a process. Numbers grow with time.
+type ExitRecord struct {
+	Number uint64 `json:"number"`
+	ID
+	Pid  int  `json:"pid"`
+	Exit Exit `json:"exit"`
+}
+
+// Kind says what happened to a server.
+type Kind string
+
+// The kinds of events.
+const (
+	Started  Kind = "started"
+	Ready    Kind = "ready"
+	NotReady Kind = "not ready"
+	Exited   Kind = "exited"
+	Waits    Kind = "backoff" // for its next start
+	Failed   Kind = "failed"  // as Waits, after too many restarts
+	Stopped  Kind = "stopped" // nobody wants it any more, and it has gone
+	Missed   Kind = "missed"  // events that nobody can be told any more
+)
+
+// Event is something that happened to a server. Numbers grow with time.
+type Event struct {
+	Number uint64    `json:"number"`
+	Time   time.Time `json:"time"`
+	Kind   Kind      `json:"kind"`
+	ID
+	Pid  int    `json:"pid,omitempty"`
+	Exit *Exit  `json:"exit,omitempty"`
+	Text string `json:"text,omitempty"` // why, for people
+}
+
+// Claim is the wish to decide about a domain and all below it. One client at a time does.
+type Claim struct {
+	Domain string `json:"domain"` // "" to look only
+	Who    string `json:"who"`    // for people, such as "divisi run shop (process 811)"
+	Take   bool   `json:"take"`   // also from a client that holds it: its changes are refused from now on
+}
+
+// Holder is what holds a claim: who has it, since when, and which one it is.
+type Holder struct {
+	Domain string    `json:"domain"`
+	Epoch  uint64    `json:"epoch"` // grows with every claim of the domain, also over restarts
+	Who    string    `json:"who"`
+	Since  time.Time `json:"since"`
+}
+
+// Errors that clients tell apart.
+var (
+	ErrRuns    = errors.New("it runs already")
+	ErrDiffers = errors.New("it is open at another address")
+	ErrUnknown = errors.New("there is no such thing here")
+	ErrHeld    = errors.New("somebody else decides there")
+	ErrFenced  = errors.New("somebody else decides there by now")
+	ErrNoClaim = errors.New("changes need a claim of the domain")
+	ErrInvalid = errors.New("it cannot be meant")
+	ErrClosed  = errors.New("the keeper is closed")
+)

@@ -1,0 +1,61 @@
+//go:build unix
+
+package keeper
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxEvents bounds how many events are remembered.
+const maxEvents = 1000
+
+// eventList has the latest events. The zero value has none.
+type eventList struct {
+	list   []Event
+	number uint64        // of the last one
+	more   chan struct{} // closed at the next one; nil while nobody waits
+}
+
+// add adds an event that happens now.
+func (l *eventList) add(e Event) {
+	l.number++
+	e.Number, e.Time = l.number, time.Now()
+	l.list = append(l.list, e)
+	if len(l.list) > maxEvents {
+		l.list = slices.Delete(l.list, 0, 1)
+	}
+
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
+}
+
+// after returns the events of a domain and those below behind a number, and a channel that is closed
+// when there are more. A number that was never given, such as one of an earlier keeper, is 0.
+func (l *eventList) after(domain string, number uint64) ([]Event, <-chan struct{}) {
+	if number > l.number {
+		number = 0
+	}
+
+	var list []Event
+	forgotten := l.number - uint64(len(l.list))
+	if number > 0 && number < forgotten {
+		list = append(list, Event{
+			Number: forgotten, Time: l.list[0].Time, Kind: Missed,
+			ID: ID{Domain: domain}, Text: fmt.Sprintf("%d events are forgotten", forgotten-number),
+		})
+	}
+	for _, e := range l.list {
+		if e.Number > number && within(e.Domain, domain) {
+			list = append(list, e)
+		}
+	}
+
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return list, l.more
+}

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package keeper
+
+import "os"
+
+// newPipe returns both ends of a pipe for what a process prints.
+func newPipe() (read, write *os.File, err error) { return os.Pipe() }

@@ -1,0 +1,333 @@
+//go:build unix
+
+package keeper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+// server is what somebody wants to run under a name, with the processes that it has one after the
+// other. Package lifecycle decides about it. The keeper's mutex guards it.
+//
+// Invariants:
+//   - It is in the keeper's table from its first start until its life is stopped and nothing is
+//     written any more of its last process.
+//   - While a process is being started, process is nil and its life is one of those that run. Signals
+//     for it wait until it is there.
+type server struct {
+	k    *Keeper
+	spec Spec
+	life lifecycle.Process
+
+	process  *process         // nil while there is none
+	signals  []syscall.Signal // for the process that is being started
+	born     uint64           // number of the first start
+	started  time.Time        // of the last one
+	status   string           // what it says of itself
+	lastExit *Exit
+	timer    *time.Timer   // of its life; nil without one
+	over     chan struct{} // closed when it leaves the table
+}
+
+// stopGrace is the default of Spec.Grace.
+const stopGrace = 10 * time.Second
+
+// maxLabels bounds the labels of a server, in bytes.
+const maxLabels = 4 << 10
+
+func (s *Spec) check() error {
+	err := name.CheckLabel(s.Name)
+	if err == nil {
+		err = checkDomain(s.Domain)
+	}
+	size := 0
+	for label, value := range s.Labels {
+		size += len(label) + len(value)
+	}
+	if err == nil && size > maxLabels {
+		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
+	}
+
+	return nil
+}
+
+func checkDomain(domain string) error {
+	if err := name.CheckDomain(domain); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// start starts a server for a session. One whose first process cannot be started leaves nothing.
+func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
+	if err := spec.check(); err != nil {
+		return Proc{}, err
+	}
+
+	s := &server{k: k, spec: spec, over: make(chan struct{})}
+	s.life.Policy = lifecycle.Policy{Restart: lifecycle.Temporary}
+	if spec.Policy != nil {
+		s.life.Policy = *spec.Policy
+	}
+	s.life.Policy.StopTime = spec.Grace
+	if spec.Grace == 0 {
+		s.life.Policy.StopTime = stopGrace
+	}
+	s.life.Rand = rand.Float64
+
+	if err := k.enter(session, s); err != nil {
+		return Proc{}, err
+	}
+	files := spec.Files
+	s.spec.Files = nil // a later start has none
+	if err := s.spawn(files); err != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		s.leave()
+		return Proc{}, err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return s.proc(), nil
+}
+
+// enter puts a server in the table, about to start.
+func (k *Keeper) enter(session *Session, s *server) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := session.may(s.spec.Domain); err != nil {
+		return err
+	}
+	id := s.spec.ID()
+	if running := k.servers[id]; len(running) > 0 && !s.spec.Beside {
+		return fmt.Errorf("cannot start %v: %w as process %d", id, ErrRuns, running[0].proc().Pid)
+	}
+
+	k.servers[id] = append(k.servers[id], s)
+	s.life.Step(lifecycle.Start, time.Now())
+
+	return nil
+}
+
+// leave takes the server out of the table; the mutex is held.
+func (s *server) leave() {
+	id := s.spec.ID()
+	s.k.servers[id] = slices.DeleteFunc(s.k.servers[id], func(other *server) bool { return other == s })
+	if len(s.k.servers[id]) == 0 {
+		delete(s.k.servers, id)
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	close(s.over)
+}
+
+// find returns the servers of a name: the one that had a certain start, or all; the mutex is held.
+func (k *Keeper) find(id ID) []*server {
+	all := k.servers[ID{Domain: id.Domain, Name: id.Name}]
+	if id.Run == 0 {
+		return slices.Clone(all)
+	}
+
+	for _, s := range all {
+		if s.process != nil && s.process.id.Run == id.Run {
+			return []*server{s}
+		}
+	}
+	// An earlier start of a server that was restarted since.
+	for _, s := range slices.Backward(all) {
+		if s.born <= id.Run && (s.process == nil || id.Run < s.process.id.Run) {
+			return []*server{s}
+		}
+	}
+
+	return nil
+}
+
+// step tells the life of the server what happened, and does what follows; the mutex is held.
+func (s *server) step(e lifecycle.Event) {
+	before := s.life.State
+	actions := s.life.Step(e, time.Now())
+	for len(actions) > 0 {
+		a := actions[0]
+		actions = actions[1:]
+		switch a {
+		case lifecycle.Spawn:
+			s.k.wait.Go(s.respawn)
+		case lifecycle.Drain: // SIGTERM asks for that, too
+			actions = append(actions, s.life.Step(lifecycle.Drained, time.Now())...)
+		case lifecycle.Terminate:
+			s.signal(syscall.SIGTERM)
+		case lifecycle.Destroy:
+			s.signal(syscall.SIGKILL)
+		case lifecycle.Complain:
+			s.tell(NotReady, fmt.Sprintf("it is not ready after %v", s.life.Policy.WithDefaults().StartTime))
+		}
+	}
+
+	if s.life.State != before {
+		s.changed()
+	}
+	s.arm()
+}
+
+// changed tells of the new state; the mutex is held.
+func (s *server) changed() {
+	switch s.life.State {
+	case lifecycle.Ready:
+		s.tell(Ready, "")
+	case lifecycle.NotReady, lifecycle.Silent:
+		s.tell(NotReady, "")
+	case lifecycle.Backoff:
+		s.tell(Waits, fmt.Sprintf("it starts again in %v", time.Until(s.life.Wake).Round(time.Millisecond)))
+	case lifecycle.Failed:
+		s.tell(Failed, fmt.Sprintf("it did not become ready too often; it starts again in %v",
+			time.Until(s.life.Wake).Round(time.Second)))
+	case lifecycle.Stopped:
+		s.tell(Stopped, "")
+	}
+}
+
+// tell adds an event; the mutex is held.
+func (s *server) tell(kind Kind, text string) {
+	e := Event{Kind: kind, ID: s.spec.ID(), Text: text}
+	if s.process != nil {
+		e.ID, e.Pid = s.process.id, s.process.pid
+	}
+	s.k.events.add(e)
+}
+
+// arm sets the timer to the time at which the life wants to go on; the mutex is held.
+func (s *server) arm() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	if s.life.Wake.IsZero() || s.k.closed && !s.life.Runs() {
+		return
+	}
+
+	s.timer = time.AfterFunc(time.Until(s.life.Wake), func() {
+		s.k.mu.Lock()
+		defer s.k.mu.Unlock()
+		if !s.k.closed {
+			s.step(lifecycle.Tick)
+		}
+	})
+}
+
+// signal sends a signal to the process, or has it wait for the one that is being started; the mutex
+// is held.
+func (s *server) signal(number syscall.Signal) {
+	if s.process == nil {
+		s.signals = append(s.signals, number)
+		return
+	}
+	_ = s.process.kill(number) // one that has just ended is the only reason to fail
+}
+
+// respawn starts the next process. One that cannot be started has ended.
+func (s *server) respawn() {
+	err := s.spawn(nil)
+	if err == nil {
+		return
+	}
+
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	s.k.events.add(Event{Kind: Exited, ID: s.spec.ID(), Text: err.Error()})
+	s.ended(lifecycle.Exited)
+}
+
+// spawn starts a process.
+func (s *server) spawn(files []File) error {
+	p, err := s.k.spawn(s, files)
+	if err != nil {
+		return err
+	}
+
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	s.process, s.started, s.status = p, p.started, ""
+	if s.born == 0 {
+		s.born = p.id.Run
+	}
+	s.tell(Started, "")
+	for _, number := range s.signals {
+		s.signal(number)
+	}
+	s.signals = nil
+	if !s.spec.Notify {
+		s.step(lifecycle.Answered)
+	}
+	s.k.accompany(p)
+
+	return nil
+}
+
+// exited is told of the end of the process; the mutex is held.
+func (s *server) exited(p *process) {
+	s.tell(Exited, p.exit.String())
+	s.lastExit, s.process = &p.exit, nil
+
+	e := lifecycle.Exited
+	if p.exit.Code == 0 && p.exit.How != Unknown {
+		e = lifecycle.Finished
+	}
+	s.ended(e)
+}
+
+// ended steps the life by an end; the mutex is held.
+func (s *server) ended(e lifecycle.Event) {
+	s.signals = nil
+	s.step(e)
+	if s.life.State != lifecycle.Stopped {
+		return
+	}
+
+	last := s.k.logged[s.k.logPath(s.spec.ID())]
+	if last == nil {
+		s.leave()
+		return
+	}
+	s.k.wait.Go(func() {
+		<-last
+		s.k.mu.Lock()
+		defer s.k.mu.Unlock()
+		s.leave()
+	})
+}
+
+// last returns how the last process ended.
+func (s *server) last() Exit {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if s.lastExit == nil {
+		return Exit{Code: -1, How: Unknown, Time: time.Now()}
+	}
+	return *s.lastExit
+}
+
+// proc describes the server; the mutex is held.
+func (s *server) proc() Proc {
+	p := Proc{
+		ID: s.spec.ID(), State: s.life.State, Since: s.life.Since, Started: s.started,
+		Status: s.status, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
+		LastExit: s.lastExit,
+	}
+	if s.process != nil {
+		p.ID, p.Pid, p.LogLost = s.process.id, s.process.pid, s.process.log.Lost()
+	}
+	return p
+}

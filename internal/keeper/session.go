@@ -1,0 +1,376 @@
+//go:build unix
+
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/lifecycle"
+)
+
+// Session is how one client uses a keeper. It may look at everything, and change what belongs to the
+// domain that it has claimed, or to one below. It is safe for concurrent use.
+type Session struct {
+	k      *Keeper
+	holder Holder
+	next   *Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
+	over   bool    // released; guarded as well
+}
+
+// claimTime bounds how long a claim may take to be on the disk.
+const claimTime = 5 * time.Second
+
+// Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
+// then is [ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
+// take a domain above or below that of another client.
+func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
+	s := &Session{k: k, holder: Holder{Domain: c.Domain, Who: c.Who}}
+	if c.Domain == "" {
+		return s, nil
+	}
+	if err := checkDomain(c.Domain); err != nil {
+		return nil, err
+	}
+
+	for {
+		holder, changed, err := k.claim(s, c.Take)
+		if err != nil {
+			return nil, err
+		}
+		if holder == nil {
+			break
+		}
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("cannot decide about %s: %w: %s has %s since %s", c.Domain, ErrHeld,
+				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
+		}
+	}
+
+	// An epoch that is forgotten would be given twice. Where the disk takes nothing, it is known
+	// for as long as this keeper lives.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
+	defer cancel()
+	_ = k.journal.Sync(ctx)
+
+	return s, nil
+}
+
+// claim gives a session its domain, or returns who has it, and a channel that is closed when that may
+// have changed.
+func (k *Keeper) claim(s *Session, take bool) (*Holder, <-chan struct{}, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, nil, ErrClosed
+	}
+
+	domain := s.holder.Domain
+	for held, other := range k.claims {
+		if held == domain && take || !within(held, domain) && !within(domain, held) {
+			continue
+		}
+		holder := other.holder
+		return &holder, k.changed, nil
+	}
+
+	k.epochs[domain]++
+	s.holder.Epoch, s.holder.Since = k.epochs[domain], time.Now()
+	if former, ok := k.claims[domain]; ok {
+		next := s.holder
+		former.next = &next
+	}
+	k.claims[domain] = s
+	k.journal.Add(entry{Event: claimed, Holder: &s.holder})
+
+	return nil, nil, nil
+}
+
+// Holder returns the claim of the session.
+func (s *Session) Holder() Holder { return s.holder }
+
+// Release ends the session: the client has gone. Nothing of what it has started ends.
+func (s *Session) Release() error {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+
+	s.over = true
+	if s.k.claims[s.holder.Domain] == s {
+		delete(s.k.claims, s.holder.Domain)
+		close(s.k.changed)
+		s.k.changed = make(chan struct{})
+	}
+
+	return nil
+}
+
+// may says why the session may not change something of a domain; the mutex is held.
+func (s *Session) may(domain string) error {
+	switch {
+	case s.k.closed || s.over:
+		return ErrClosed
+	case s.holder.Domain == "" || !within(domain, s.holder.Domain):
+		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, ErrNoClaim, s.holder.Domain)
+	case s.next != nil:
+		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, ErrFenced,
+			s.next.Who, s.next.Since.Format(time.RFC3339), s.next.Epoch, s.holder.Epoch)
+	}
+	return nil
+}
+
+// within reports whether a domain is another one or below it.
+func within(domain, other string) bool {
+	return domain == other || strings.HasPrefix(domain, strings.TrimSuffix(other, "/")+"/")
+}
+
+// Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has
+// one, that is returned; asked for with another address it is [ErrDiffers].
+func (s *Session) Listen(_ context.Context, want Socket) (Socket, error) { return s.k.listen(s, want) }
+
+// Unlisten closes a socket. Processes that have inherited it keep their copies.
+func (s *Session) Unlisten(_ context.Context, domain, name string) error {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(domain); err != nil {
+		return err
+	}
+
+	socket, ok := s.k.sockets[key{domain, name}]
+	if !ok {
+		return fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
+	}
+	socket.close()
+	delete(s.k.sockets, key{domain, name})
+	s.k.journal.Add(entry{Event: unlistened, Socket: &socket.Socket})
+
+	return nil
+}
+
+// Take returns a copy of a listening socket.
+func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(domain); err != nil {
+		return nil, err
+	}
+
+	socket, ok := s.k.sockets[key{domain, name}]
+	if !ok {
+		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
+	}
+	fd, err := dup(socket.fd)
+	if err != nil {
+		return nil, err
+	}
+
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Sockets returns the sockets of a domain and of those below it.
+func (s *Session) Sockets(_ context.Context, domain string) ([]Socket, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+
+	var list []Socket
+	for _, socket := range s.k.sockets {
+		if within(socket.Domain, domain) {
+			list = append(list, socket.Socket)
+		}
+	}
+	slices.SortFunc(list, func(a, b Socket) int {
+		return strings.Compare(a.Domain+"\x00"+a.Key, b.Domain+"\x00"+b.Key)
+	})
+
+	return list, nil
+}
+
+// Put keeps a file in a slot of a domain, in place of what is there. It becomes the keeper's.
+func (s *Session) Put(_ context.Context, domain, slot string, f *os.File) error {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(domain); err != nil {
+		f.Close()
+		return err
+	}
+
+	if former, ok := s.k.slots[key{domain, slot}]; ok {
+		former.Close()
+	}
+	s.k.slots[key{domain, slot}] = f
+
+	return nil
+}
+
+// Get returns a copy of the file in a slot.
+func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(domain); err != nil {
+		return nil, err
+	}
+
+	f, ok := s.k.slots[key{domain, slot}]
+	if !ok {
+		return nil, fmt.Errorf("nothing is in the slot %s of %s: %w", slot, domain, ErrUnknown)
+	}
+	fd, err := rawDescriptor(f)
+	if err == nil {
+		fd, err = dup(fd)
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	return os.NewFile(uintptr(fd), slot), nil
+}
+
+// Start starts a server, and returns once its process is there: it may not be ready yet. A name that
+// runs is [ErrRuns], unless the server is to start beside it.
+func (s *Session) Start(_ context.Context, spec Spec) (Proc, error) {
+	defer func() {
+		for _, f := range spec.Files {
+			f.File.Close()
+		}
+	}()
+
+	return s.k.start(s, spec)
+}
+
+// Signal sends a signal to a process and its children.
+func (s *Session) Signal(_ context.Context, id ID, number syscall.Signal) error {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(id.Domain); err != nil {
+		return err
+	}
+
+	found := s.k.find(id)
+	if len(found) == 0 {
+		return fmt.Errorf("cannot signal %v: %w", id, ErrUnknown)
+	}
+	for _, server := range found {
+		if server.process == nil || id.Run != 0 && server.process.id.Run != id.Run {
+			return fmt.Errorf("cannot signal %v: %w", id, os.ErrProcessDone)
+		}
+		if err := server.process.kill(number); err != nil {
+			return fmt.Errorf("cannot signal %v (process %d): %w", id, server.process.pid, err)
+		}
+	}
+
+	return nil
+}
+
+// Stop ends a server that nobody wants any more: by SIGTERM, and after its grace by SIGKILL. It
+// returns when the server has ended and its log is written. What it has begun goes on when ctx ends.
+func (s *Session) Stop(ctx context.Context, id ID) (Exit, error) {
+	s.k.mu.Lock()
+	err := s.may(id.Domain)
+	found := s.k.find(id)
+	if err == nil {
+		for _, server := range found {
+			server.step(lifecycle.Stop)
+		}
+	}
+	s.k.mu.Unlock()
+	switch {
+	case err != nil:
+		return Exit{}, err
+	case len(found) == 0:
+		return Exit{}, fmt.Errorf("cannot stop %v: %w", id, ErrUnknown)
+	}
+
+	var exit Exit
+	for _, server := range found {
+		select {
+		case <-server.over:
+			exit = server.last()
+		case <-ctx.Done():
+			return Exit{}, context.Cause(ctx)
+		}
+	}
+
+	return exit, nil
+}
+
+// Wait returns how one start of a server has ended, once it has, and its log is written. Of a server
+// without the number of a start it is the start that runs now, or the last one.
+func (s *Session) Wait(ctx context.Context, id ID) (Exit, error) {
+	process, exit, err := s.k.lookUp(id)
+	if process == nil || err != nil {
+		return exit, err
+	}
+
+	select {
+	case <-process.logged:
+		return process.exit, nil
+	case <-ctx.Done():
+		return Exit{}, context.Cause(ctx)
+	}
+}
+
+// List returns the servers of a domain and of those below it, by name.
+func (s *Session) List(_ context.Context, domain string) ([]Proc, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+
+	var list []Proc
+	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), compareIDs) {
+		if !within(id.Domain, domain) {
+			continue
+		}
+		for _, server := range s.k.servers[id] {
+			list = append(list, server.proc())
+		}
+	}
+
+	return list, nil
+}
+
+// Exits returns the ends of the processes of a domain and of those below it, behind a number, the
+// oldest first. A bounded number is remembered.
+func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]ExitRecord, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+
+	var list []ExitRecord
+	for _, r := range s.k.exits {
+		if r.Number > after && within(r.Domain, domain) {
+			list = append(list, r)
+		}
+	}
+
+	return list, nil
+}
+
+// Next returns the events of a domain and of those below it, behind a number. If there are none it
+// waits for the next one. Of those that are forgotten by then it says how many they were, those of
+// other domains included.
+func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]Event, error) {
+	for {
+		s.k.mu.Lock()
+		list, more := s.k.events.after(domain, after)
+		s.k.mu.Unlock()
+		if len(list) > 0 {
+			return list, nil
+		}
+
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func compareIDs(a, b ID) int {
+	return strings.Compare(a.Domain+"\x00"+a.Name, b.Domain+"\x00"+b.Name)
+}

@@ -1,0 +1,18 @@
+//go:build !linux
+
+// Package proc is what the kernel tells of processes.
+package proc
+
+import (
+	"errors"
+	"time"
+)
+
+// CPUTime returns how long the processors have worked for a process, which is not known here.
+func CPUTime(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
+
+// StartTicks returns when a process started, which is not known here.
+func StartTicks(int) uint64 { return 0 }
+
+// BootID returns which start of the machine this is, which is not known here.
+func BootID() string { return "" }
