@@ -19,7 +19,7 @@ type Domain struct {
 	Logs  string // folder of logs
 	Token string // file of what opens the live page
 	Door  string // socket of the control API
-	Calls string // folder of the sockets on which replicas are called
+	Calls string // folder of the sockets on which replicas are called, or the keeper is told how servers are
 
 	home Home
 }
@@ -40,7 +40,20 @@ func (h Home) Domain(path string) Domain {
 	}
 }
 
+// Keeper returns the part of the keeper. It is claimed as that of a domain is.
+func (h Home) Keeper() Domain {
+	return Domain{
+		State: filepath.Join(h.Dir, keeperStem),
+		Logs:  h.Logs(),
+		Door:  filepath.Join(h.Runtime, keeperStem) + doorSuffix,
+		Calls: filepath.Join(h.Runtime, keeperStem) + callsSuffix,
+		home:  h,
+	}
+}
+
 const (
+	keeperStem = "keeper" // which no domain has
+
 	doorSuffix  = ".sock"
 	callsSuffix = ".d"
 
@@ -48,15 +61,15 @@ const (
 )
 
 // stem names a domain in the runtime folder: by its path, with "~" for the slashes between labels.
-// Of one that is too long for that a hash tells it from others.
+// Of one that is too long for that, or has the name of the keeper, a hash tells it from others.
 func stem(path string) string {
 	name := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", "~")
-	if len(name) <= maxStem {
+	if len(name) <= maxStem && name != keeperStem {
 		return name
 	}
 	sum := sha256.Sum256([]byte(path))
 	hash := hex.EncodeToString(sum[:6])
-	return name[:maxStem-len(hash)-2] + "~~" + hash
+	return name[:min(len(name), maxStem-len(hash)-2)] + "~~" + hash
 }
 
 func (d Domain) clear() {
@@ -92,8 +105,8 @@ func (h Home) sweep() {
 	}
 }
 
-// Doors returns the sockets of the control APIs in the runtime folder; their processes may have
-// been killed.
+// Doors returns the sockets of the control APIs of applications in the runtime folder; their
+// processes may have been killed.
 func (h Home) Doors() ([]string, error) {
 	entries, err := os.ReadDir(h.Runtime)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +114,7 @@ func (h Home) Doors() ([]string, error) {
 	}
 	var doors []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), doorSuffix) {
+		if strings.HasSuffix(e.Name(), doorSuffix) && e.Name() != keeperStem+doorSuffix {
 			doors = append(doors, filepath.Join(h.Runtime, e.Name()))
 		}
 	}

@@ -8,11 +8,15 @@
 //	  domains/shop/journal.ndjson   starts and ends of its processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  cas/                          programs, by their content
-//	  keeper/                       reserved
+//	  keeper/lock                   held by the keeper
+//	  keeper/journal.ndjson         what it holds, and how what it held has ended
+//	  keeper/keeper.log             what it has to say itself
 //
 //	RUNTIME/
 //	  shop.sock                     the door of shop: its control API
 //	  shop.d/                       the sockets on which its replicas are called
+//	  keeper.sock                   the door of the keeper
+//	  keeper.d/                     the sockets on which servers tell it how they are
 //
 // Looking makes and changes nothing. What is made belongs to this user alone; the permissions of
 // what others have made are left as they are.
@@ -47,6 +51,16 @@ func Find() (Home, error) {
 	if err != nil {
 		return Home{}, err
 	}
+	return At(dir)
+}
+
+// At is Find for a state folder that is known.
+func At(dir string) (Home, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Home{}, err
+	}
+	dir = resolve(dir)
 	runtime, err := runtimeDir(dir)
 	if err != nil {
 		return Home{}, err
@@ -68,11 +82,7 @@ func stateDir() (string, error) {
 		}
 		dir = filepath.Join(base, "divisi")
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	return resolve(dir), nil
+	return dir, nil
 }
 
 // resolve follows the symbolic links of a path as far as it exists, so that a folder has one name

@@ -199,7 +199,7 @@ func TestLongNames(t *testing.T) {
 	h := find(t)
 	long := strings.Repeat("n", 99)
 	seen := map[string]bool{}
-	for _, path := range []string{"/" + long + "1", "/" + long + "2", "/" + long + "/eu", "/n/n", "/n-n"} {
+	for _, path := range []string{"/" + long + "1", "/" + long + "2", "/" + long + "/eu", "/n/n", "/n-n", "/keeper"} {
 		c := claim(t, h, path)
 		listen(t, c.Door, false)
 		listen(t, filepath.Join(c.Calls, "0123456789ab.sock"), false)
@@ -207,6 +207,32 @@ func TestLongNames(t *testing.T) {
 			t.Errorf("%s is at %s and in %s", path, c.Door, c.Calls)
 		}
 		seen[c.Door] = true
+	}
+	if seen[h.Keeper().Door] {
+		t.Error("a domain has the door of the keeper")
+	}
+}
+
+// The keeper has its part as a domain has, and its door is none of an application.
+func TestKeeper(t *testing.T) {
+	environment(t)
+	h := find(t)
+	c, err := h.Keeper().Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen(t, c.Door, false)
+	if _, err := h.Keeper().Claim(); !errors.Is(err, ErrTaken) {
+		t.Errorf("claimed again: %v", err)
+	}
+	if doors, err := h.Doors(); err != nil || len(doors) > 0 {
+		t.Errorf("doors %q, %v", doors, err)
+	}
+	if at, err := At(h.Dir); err != nil || at != h {
+		t.Errorf("at %s: %v, %v; want %v", h.Dir, at, err, h)
+	}
+	if err := c.Release(); err != nil {
+		t.Error(err)
 	}
 }
 
