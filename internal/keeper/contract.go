@@ -156,6 +156,10 @@ type Claim struct {
 	Domain string `json:"domain"` // "" to look only
 	Who    string `json:"who"`    // for people, such as "divisi run shop (process 811)"
 	Take   bool   `json:"take"`   // also from a client that holds it: its changes are refused from now on
+
+	// Epoch renews the claim that had it, as after the end of a connection. If anybody else has
+	// decided since, the error is [ErrFenced].
+	Epoch uint64 `json:"epoch,omitempty"`
 }
 
 // Holder is what holds a claim: who has it, since when, and which one it is.

@@ -124,6 +124,13 @@ func (k *Keeper) Close() error {
 	return k.journal.Close()
 }
 
+// Idle reports whether the keeper holds nothing: no server, no socket and no slot.
+func (k *Keeper) Idle() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.servers)+len(k.processes)+len(k.sockets)+len(k.slots) == 0
+}
+
 // closeOnExec keeps the descriptors that whoever started this program has left open from the
 // processes that it starts: they get those that are meant for them, and no others.
 func closeOnExec() {

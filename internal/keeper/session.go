@@ -40,7 +40,7 @@ func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
 	}
 
 	for {
-		holder, changed, err := k.claim(s, c.Take)
+		holder, changed, err := k.claim(s, c)
 		if err != nil {
 			return nil, err
 		}
@@ -67,23 +67,33 @@ func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
 
 // claim gives a session its domain, or returns who has it, and a channel that is closed when that may
 // have changed.
-func (k *Keeper) claim(s *Session, take bool) (*Holder, <-chan struct{}, error) {
+func (k *Keeper) claim(s *Session, c Claim) (*Holder, <-chan struct{}, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
 		return nil, nil, ErrClosed
 	}
 
-	domain := s.holder.Domain
+	domain := c.Domain
+	renews := c.Epoch > 0
+	if renews && k.epochs[domain] > c.Epoch {
+		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
+			domain, ErrFenced, c.Epoch, k.epochs[domain])
+	}
 	for held, other := range k.claims {
-		if held == domain && take || !within(held, domain) && !within(domain, held) {
+		if held == domain && (c.Take || renews) || !within(held, domain) && !within(domain, held) {
 			continue
 		}
 		holder := other.holder
+		if renews {
+			return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", domain, ErrFenced,
+				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
+		}
 		return &holder, k.changed, nil
 	}
 
-	k.epochs[domain]++
+	// A journal that could not be written may not have the epoch that is renewed.
+	k.epochs[domain] = max(k.epochs[domain], c.Epoch) + 1
 	s.holder.Epoch, s.holder.Since = k.epochs[domain], time.Now()
 	if former, ok := k.claims[domain]; ok {
 		next := s.holder
