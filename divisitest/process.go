@@ -113,6 +113,7 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 		case <-time.After(startTime):
 			d.Kill()
 			t.Errorf("the processes have not ended within %v", startTime)
+			<-served
 		}
 	}()
 	select {

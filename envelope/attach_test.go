@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/divisi-go/divisi/envelope"
@@ -42,7 +43,9 @@ func attach(t *testing.T, h pipe.WeaveletHandler, info *protos.WeaveletInfo) (*e
 	t.Helper()
 	weaR, envW := io.Pipe()
 	envR, weaW := io.Pipe()
-	go func() {
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	serving.Go(func() {
 		w, _, err := pipe.NewWeavelet(weaR, weaW)
 		if err != nil {
 			t.Error(err)
@@ -51,7 +54,7 @@ func attach(t *testing.T, h pipe.WeaveletHandler, info *protos.WeaveletInfo) (*e
 		if w.Hello(info) == nil {
 			w.Serve(t.Context(), h)
 		}
-	}()
+	})
 	return envelope.Attach(t.Context(), envR, envW, &protos.EnvelopeInfo{App: "app", DeploymentId: "v1", Id: "w1"})
 }
 

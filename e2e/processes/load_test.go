@@ -55,7 +55,10 @@ func visit(t *testing.T, url string, flags ...string) *crowd {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		c.cmd.Process.Kill()
+		c.cmd.Wait() // a second time unless the test has failed
+	})
 	return c
 }
 

@@ -42,7 +42,9 @@ func FuzzSession(f *testing.F) {
 		if _, err := link.Greet(near, &o); err != nil {
 			t.Fatal(err)
 		}
+		written := make(chan bool)
 		go func() {
+			defer close(written)
 			near.Write(data)
 			near.CloseWrite()
 		}()
@@ -56,6 +58,7 @@ func FuzzSession(f *testing.F) {
 		}
 		near.Close()
 		<-ended
+		<-written
 	})
 }
 
@@ -72,7 +75,9 @@ func FuzzClient(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		near, far := memnet.Pipe(64<<10, "a", "b")
 		o := link.Options{MaxMessage: 1 << 20}.WithDefaults()
+		heard := make(chan bool)
 		go func() {
+			defer close(heard)
 			if _, err := link.Welcome(far, &o); err != nil {
 				t.Error(err)
 			}
@@ -94,7 +99,9 @@ func FuzzClient(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		written := make(chan bool)
 		go func() {
+			defer close(written)
 			far.Write(data)
 			far.CloseWrite()
 		}()
@@ -105,5 +112,7 @@ func FuzzClient(f *testing.F) {
 		stream.Outcome()
 		<-called
 		far.Close()
+		<-heard
+		<-written
 	})
 }

@@ -114,6 +114,16 @@ var info = &protos.EnvelopeInfo{
 	App: "app", DeploymentId: "d", Id: "w", RunMain: true, Features: []string{"extensions"},
 }
 
+// beside runs one side of a conversation, which is over before the test is.
+func beside(t *testing.T, side func()) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		side()
+	}()
+	t.Cleanup(func() { <-over })
+}
+
 // connect does the handshake, and serves both ends until the test is over.
 func connect(t *testing.T, l link, eh handler, wh WeaveletHandler) (*Envelope, *Weavelet) {
 	t.Helper()
@@ -265,7 +275,7 @@ func TestFlood(t *testing.T) {
 // TestFloodWithoutServe: messages that nobody takes yet do not keep replies from coming through.
 func TestFloodWithoutServe(t *testing.T) {
 	l := links["io.Pipe"](t)
-	go func() {
+	beside(t, func() {
 		w, _, err := NewWeavelet(l.weaR, l.weaW)
 		if err != nil {
 			t.Error(err)
@@ -276,7 +286,7 @@ func TestFloodWithoutServe(t *testing.T) {
 			w.SendLogEntry(&protos.LogEntry{Msg: "m"})
 		}
 		w.Serve(t.Context(), &weavelet{})
-	}()
+	})
 	e, _, err := NewEnvelope(l.envR, l.envW, info)
 	if err != nil {
 		t.Fatal(err)
@@ -405,14 +415,14 @@ func check(t *testing.T, what string, err error, want string) {
 func TestLastReply(t *testing.T) {
 	for range 200 {
 		l := links["io.Pipe"](t)
-		go func() {
+		beside(t, func() {
 			var m protos.EnvelopeMsg
 			protomsg.Read(l.weaR, &m)
 			protomsg.Write(l.weaW, &protos.WeaveletMsg{WeaveletInfo: &protos.WeaveletInfo{DialAddr: "a"}})
 			protomsg.Read(l.weaR, &m)
 			protomsg.Write(l.weaW, &protos.WeaveletMsg{Id: -1, GetHealthReply: &protos.GetHealthReply{Ready: true}})
 			l.weaW.Close()
-		}()
+		})
 		e, _, err := NewEnvelope(l.envR, l.envW, info)
 		if err != nil {
 			t.Fatal(err)
@@ -431,7 +441,7 @@ func TestStrayReplies(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	late := errors.New("too late")
-	go func() {
+	beside(t, func() {
 		var m protos.EnvelopeMsg
 		protomsg.Read(l.weaR, &m)
 		protomsg.Write(l.weaW, &protos.WeaveletMsg{WeaveletInfo: &protos.WeaveletInfo{DialAddr: "a"}})
@@ -448,7 +458,7 @@ func TestStrayReplies(t *testing.T) {
 		}
 		protomsg.Read(l.weaR, &m) // request 3, answered without content
 		protomsg.Write(l.weaW, &protos.WeaveletMsg{Id: -3})
-	}()
+	})
 	e, _, err := NewEnvelope(l.envR, l.envW, info)
 	if err != nil {
 		t.Fatal(err)

@@ -59,11 +59,11 @@ func TestLogsThatNobodyTakes(t *testing.T) {
 // process does that was stopped.
 func TestStoppedPeer(t *testing.T) {
 	l := links["io.Pipe"](t)
-	go func() {
+	beside(t, func() {
 		var m protos.EnvelopeMsg
 		protomsg.Read(l.weaR, &m)
 		protomsg.Write(l.weaW, &protos.WeaveletMsg{WeaveletInfo: &protos.WeaveletInfo{DialAddr: "a"}})
-	}()
+	})
 	e, _, err := NewEnvelope(l.envR, l.envW, info)
 	if err != nil {
 		t.Fatal(err)
@@ -82,14 +82,14 @@ func TestStoppedPeer(t *testing.T) {
 // TestTooManyRequests: a peer that does nothing but ask is left.
 func TestTooManyRequests(t *testing.T) {
 	l := links["io.Pipe"](t)
-	go func() {
+	beside(t, func() {
 		var m protos.EnvelopeMsg
 		protomsg.Read(l.weaR, &m)
 		protomsg.Write(l.weaW, &protos.WeaveletMsg{WeaveletInfo: &protos.WeaveletInfo{DialAddr: "a"}})
 		for id := int64(1); id <= maxRequests+1; id++ {
 			protomsg.Write(l.weaW, &protos.WeaveletMsg{Id: id, GetListenerAddressRequest: &protos.GetListenerAddressRequest{}})
 		}
-	}()
+	})
 	e, _, err := NewEnvelope(l.envR, l.envW, info)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func (h *profiled) GetProfile(context.Context, *protos.GetProfileRequest) (*prot
 // Peers of v0.20 take anything else for an error.
 func TestReplyOfItsOwn(t *testing.T) {
 	l := links["io.Pipe"](t)
-	go func() {
+	beside(t, func() {
 		w, _, err := NewWeavelet(l.weaR, l.weaW)
 		if err != nil {
 			t.Error(err)
@@ -137,7 +137,7 @@ func TestReplyOfItsOwn(t *testing.T) {
 		}
 		w.Hello(&protos.WeaveletInfo{DialAddr: "a"})
 		w.Serve(t.Context(), &weavelet{routing: func(*protos.UpdateRoutingInfoRequest) error { return nil }})
-	}()
+	})
 	defer l.envW.Close()
 	var m protos.WeaveletMsg
 	for _, send := range []*protos.EnvelopeMsg{
@@ -176,11 +176,11 @@ func TestFeatures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() {
+		beside(t, func() {
 			w.Serve(t.Context(), &weavelet{health: func(context.Context) (*protos.GetHealthReply, error) {
 				return &protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY, Ready: true, HealthyComponents: []string{"c"}}, nil
 			}})
-		}()
+		})
 		if err := w.Hello(&protos.WeaveletInfo{DialAddr: "a", Features: []string{"f"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -270,14 +270,16 @@ func TestLeave(t *testing.T) {
 			t.Errorf("a request that was left: %v", err)
 		}
 		begun, ended := make(chan struct{}, 2), make(chan error, 2)
-		go w.Serve(t.Context(), &weavelet{health: func(ctx context.Context) (*protos.GetHealthReply, error) {
-			begun <- struct{}{}
-			<-ctx.Done()
-			ended <- context.Cause(ctx)
-			return nil, nil
-		}})
+		beside(t, func() {
+			w.Serve(t.Context(), &weavelet{health: func(ctx context.Context) (*protos.GetHealthReply, error) {
+				begun <- struct{}{}
+				<-ctx.Done()
+				ended <- context.Cause(ctx)
+				return nil, nil
+			}})
+		})
 		ctx, cancel = context.WithCancel(t.Context())
-		go func() { <-begun; cancel() }()
+		beside(t, func() { <-begun; cancel() })
 		if _, err := e.GetHealth(ctx, &protos.GetHealthRequest{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("a request that was left: %v", err)
 		}

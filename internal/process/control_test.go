@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/divisi-go/divisi/envelope"
@@ -44,11 +45,13 @@ func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler
 		t.Fatal(err)
 	}
 	reasons, over := make(chan string), make(chan error, 1)
-	go func() {
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	serving.Go(func() {
 		over <- serveDeployed(context.WithoutCancel(t.Context()), app, deployment{
 			files: inherit.Files{In: in, Out: out}, program: p, asked: reasons, gone: func() {},
 		})
-	}()
+	})
 	e, err = envelope.Attach(t.Context(), fromWeavelet, toWeavelet, &protos.EnvelopeInfo{
 		App: "app", DeploymentId: "v1", Id: "w1", RunMain: p != nil, Features: features,
 		InternalAddress: "localhost:0",
@@ -56,8 +59,8 @@ func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler
 	if err != nil {
 		t.Fatal(err)
 	}
+	serving.Go(func() { e.Serve(h) })
 	t.Cleanup(func() { e.Close() })
-	go e.Serve(h)
 	return e, reasons, over
 }
 

@@ -26,7 +26,9 @@ func FuzzServe(f *testing.F) {
 		if err := l.Out.SendMessage(out, false); err != nil {
 			t.Fatal(err)
 		}
+		written := make(chan bool)
 		go func() {
+			defer close(written)
 			far.Write(data)
 			far.CloseWrite()
 		}()
@@ -54,5 +56,6 @@ func FuzzServe(f *testing.F) {
 		if err := <-said; err != io.EOF && err != io.ErrUnexpectedEOF {
 			t.Errorf("it sends what is no frame: %v", err)
 		}
+		<-written
 	})
 }
