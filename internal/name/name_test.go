@@ -160,6 +160,8 @@ func TestNearest(t *testing.T) {
 		{"rolout", keys, "rollout"},
 		{"frobnicate", keys, ""},
 		{"x", keys, ""},
+		{"tcsh", []string{"bash", "fish", "powershell", "zsh"}, ""}, // half of its letters are others
+		{"zhs", []string{"bash", "fish", "powershell", "zsh"}, "zsh"},
 		{"", keys, ""},
 		{"example.com/shop/cart/Crat", components, "example.com/shop/cart/Cart"},
 		{"cart/Cart", components, "example.com/shop/cart/Cart"},

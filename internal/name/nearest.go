@@ -9,7 +9,8 @@ import (
 // Nearest returns the known name that s was most likely meant to be. Components are also found
 // by their short form and by what either ends with.
 func Nearest(s string, known []string) (string, bool) {
-	best, least := "", min(5, (len(s)+2)/3)+1
+	// A third of the letters may differ, but less than half of a short word.
+	best, least := "", min(5, (len(s)+2)/3, max(1, (len(s)-1)/2))+1
 	low := strings.ToLower(s)
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		d := least

@@ -8,7 +8,7 @@ import (
 
 // Card is a payment card.
 type Card struct {
-	Number string // digits, with or without spaces
+	Number string // digits, and spaces or dashes anywhere between them
 	Expiry string // MM/YY
 	Code   string // the three digits on the back
 }
@@ -66,7 +66,7 @@ func (c Card) String() string {
 	return fmt.Sprintf("%s ending in %s", c.Brand(), digits[max(0, len(digits)-4):])
 }
 
-func (c Card) digits() string { return strings.ReplaceAll(c.Number, " ", "") }
+func (c Card) digits() string { return strings.NewReplacer(" ", "", "-", "").Replace(c.Number) }
 
 func isDigits(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
