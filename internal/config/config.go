@@ -8,7 +8,7 @@
 //	env = ["REGION=eu"]
 //	colocate = [["example.com/shop/cart/Cart", "example.com/shop/cart/Store"]]
 //	rollout = "10m"                            # how long an upgrade takes; default: at once
-//	replicas = 2                               # of every group that does not say
+//	replicas = 4                               # of every group that does not say; default: place.DefaultReplicas
 //	start = "30s"                              # see Times
 //	hung = "10s"
 //	drain = "30s"                              # also of a stop of everything

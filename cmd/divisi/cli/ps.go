@@ -78,8 +78,8 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 	return nil, failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
 }
 
-// place is where everything is, as JSON shows it.
-type place struct {
+// places is where everything is, as JSON shows it.
+type places struct {
 	Home    string `json:"home"`
 	Runtime string `json:"runtime"`
 	Apps    []door `json:"apps"`
@@ -109,7 +109,7 @@ func (c *command) where() *cobra.Command {
 				err = &exitError{code: exitDegraded, err: err}
 			}
 
-			p := place{Home: h.Dir, Runtime: h.Runtime, Apps: []door{}}
+			p := places{Home: h.Dir, Runtime: h.Runtime, Apps: []door{}}
 			rows := [][]string{{"home", p.Home}, {"runtime", p.Runtime}}
 			for _, app := range apps {
 				d := door{app.Status.App, app.Status.Controller.Socket}

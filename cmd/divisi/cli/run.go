@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/place"
 )
 
 // The default addresses of the live page: one that stays the same, and any other if it is taken.
@@ -25,7 +27,8 @@ func (c *command) run() *cobra.Command {
 		Use:   "run TARGET [-- ARGS]",
 		Short: "Run a program as many supervised processes on this machine",
 		Long: "Run a program as many supervised processes on this machine: one for every replica of\n" +
-			"every group of components. A group has 2 replicas unless the file or --replicas says\n" +
+			"every group of components. A group has " + strconv.Itoa(place.DefaultReplicas) +
+			" replicas unless the file or --replicas says\n" +
 			"another number; one of a singleton, or of a main component without a listener, has 1.\n" +
 			"TARGET is the folder of a main package or its import path, which is built first, a\n" +
 			"program, or a TOML file. The program gets ARGS. The first line on the output is the\n" +
@@ -74,7 +77,8 @@ func (c *command) run() *cobra.Command {
 	flags.StringVar(&o.Name, "name", "", "name of the application (default that of the program)")
 	flags.StringVar(&o.ConfigFile, "config", "", "TOML file, if TARGET is none (default that of DIVISI_CONFIG)")
 	flags.StringVar(&o.Colocate, "colocate", "file", "groups: those of the file, all in one, or none")
-	flags.StringSliceVar(&replicas, "replicas", nil, "replicas: N, or GROUP=N, for some or all groups (default 2)")
+	flags.StringSliceVar(&replicas, "replicas", nil,
+		fmt.Sprintf("replicas: N, or GROUP=N, for some or all groups (default %d)", place.DefaultReplicas))
 	flags.BoolVar(&o.MTLS, "mtls", false, "mutual TLS between processes, with rights from the call graph")
 	flags.BoolVar(&o.Watch, "watch", false, "build again when the source changes, and upgrade without a pause")
 	flags.BoolVar(&o.Logs, "logs", false, "show the application's log here (default on a terminal)")

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/place"
 )
 
 func TestChoose(t *testing.T) {
@@ -234,5 +237,18 @@ func TestEvents(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// TestDefaultReplicas: the document has the number that decides.
+func TestDefaultReplicas(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(string(text), "| `replicas` |")
+	row, _, _ = strings.Cut(row, "\n")
+	if want := fmt.Sprintf("| %d; ", place.DefaultReplicas); !strings.Contains(row, want) {
+		t.Errorf("docs/configuration.md says of replicas%s, want the default %q", row, want)
 	}
 }
