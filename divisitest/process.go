@@ -278,7 +278,7 @@ func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 // embed runs the weavelet in the test's own process.
 func (l *launcher) embed(in, out *os.File) <-chan control.ExitStatus {
 	l.mu.Lock()
-	files := inherit.Files{In: in, Out: out, Sockets: l.sockets}
+	files := inherit.Files{In: in, Out: out, Sockets: inherit.NewSockets(l.sockets...)}
 	l.mu.Unlock()
 	body := func(ctx context.Context, w *weavelet.Weavelet) error {
 		l.ready <- w

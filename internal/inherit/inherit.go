@@ -3,11 +3,12 @@
 package inherit
 
 import (
-	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // The variables that have the descriptors of a weavelet's pipes.
@@ -34,25 +35,30 @@ var taken = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid
 // Files is what a parent has left open for this process.
 type Files struct {
 	In, Out *os.File // the pipes of an envelope; nil if there is none
-	Sockets []Socket
+	Sockets *Sockets
 }
 
-// Socket is an inherited listening socket.
-type Socket struct {
-	Name     string // by which its parent calls it; may be empty
-	Listener net.Listener
-}
+// parent has what the parent left open: Take and Listening hand it out.
+var parent = sync.OnceValues(takeOver)
 
-// Find returns the socket with a name. If only is set, the only socket is that of any name.
-func (f Files) Find(name string, only bool) (net.Listener, bool) {
-	at := slices.IndexFunc(f.Sockets, func(s Socket) bool { return s.Name == name })
-	switch {
-	case at >= 0:
-		return f.Sockets[at].Listener, true
-	case only && len(f.Sockets) == 1:
-		return f.Sockets[0].Listener, true
+// pipesTaken is set once somebody has the pipes.
+var pipesTaken atomic.Bool
+
+// Take takes over what the parent has left open, so that children of this process inherit none of it:
+// they must not keep the pipes open. It happens once in a process. Who asks later, as Listening does,
+// gets no pipes, and the sockets that nobody has claimed.
+func Take() (Files, error) {
+	files, err := parent()
+	if pipesTaken.Swap(true) {
+		files.In, files.Out = nil, nil
 	}
-	return nil, false
+	return files, err
+}
+
+// Listening returns the sockets alone. It leaves the pipes to Take.
+func Listening() (*Sockets, error) {
+	files, err := parent()
+	return files.Sockets, err
 }
 
 // Deployed reports whether a deployer has started this process, and nobody has taken its pipes yet.

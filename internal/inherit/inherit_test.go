@@ -20,8 +20,12 @@ func TestMain(m *testing.M) {
 	deployed := Deployed()
 	files, err := Take()
 	fmt.Println("deployed", deployed, Deployed(), files.In != nil, files.Out != nil, err)
-	for _, s := range files.Sockets {
-		fmt.Println("socket", s.Name, s.Listener.Addr())
+	if later, _ := Take(); later.In != nil || later.Sockets != files.Sockets {
+		fmt.Println("the same again:", later)
+	}
+	for _, name := range files.Sockets.Unclaimed() {
+		l, _ := files.Sockets.Claim(name, false)
+		fmt.Println("socket", name, l.Addr())
 	}
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, "LISTEN_") || strings.HasSuffix(strings.Split(v, "=")[0], "_FD") {
@@ -85,6 +89,10 @@ func TestTake(t *testing.T) {
 			nil, append(os.Environ(), ToWeavelet+"=x"),
 			[]string{"deployed true false false false the environment variable " + ToWeavelet + ` is "x": `},
 		},
+		"no count": {
+			nil, append(os.Environ(), "LISTEN_FDS=x"),
+			[]string{`deployed false false false false the environment variable LISTEN_FDS is "x": `},
+		},
 		"nothing": {nil, os.Environ(), []string{"deployed false false false false <nil>"}},
 	} {
 		cmd := exec.Command(os.Args[0])
@@ -101,25 +109,48 @@ func TestTake(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestClaim(t *testing.T) {
 	web, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer web.Close()
-	one := Files{Sockets: []Socket{{"web.socket", web}}}
-	two := Files{Sockets: []Socket{{"", nil}, {"web", web}}}
+	const exact, only, first = "exact", "only", "first"
 	for _, tc := range []struct {
-		files Files
-		name  string
-		only  bool
-		want  net.Listener
+		have, asked, how string
+		want             bool
 	}{
-		{one, "web.socket", false, web}, {one, "web", true, web}, {one, "web", false, nil},
-		{two, "web", false, web}, {two, "admin", true, nil}, {Files{}, "web", true, nil},
+		{"web", "web", exact, true}, {"web.socket", "web", exact, true}, {"web.socket", "web.socket", exact, true},
+		{"web", "admin", exact, false}, {"", "web", exact, false},
+		{"web", "admin", only, true}, {",admin", "web", only, false}, {",web", "web", only, true},
+		{"", "web", first, true}, {"unknown", "web", first, true}, {"shop.socket", "web", first, true},
+		{"admin", "web", first, false}, {"a.socket,b.socket", "web", first, false},
+		{"a.socket,web.socket", "web", first, true}, {"a.socket,web.socket", "a", first, true},
 	} {
-		if got, ok := tc.files.Find(tc.name, tc.only); got != tc.want || ok != (tc.want != nil) {
-			t.Errorf("%s, only %v: %v, %v", tc.name, tc.only, got, ok)
+		var list []Socket
+		for name := range strings.SplitSeq(tc.have, ",") {
+			list = append(list, Socket{name, web})
 		}
+		sockets := NewSockets(list...)
+		claim := func(name string) (net.Listener, bool) {
+			if tc.how == first {
+				return sockets.ClaimFirst(name)
+			}
+			return sockets.Claim(name, tc.how == only)
+		}
+		got, ok := claim(tc.asked)
+		if ok != tc.want || ok != (got != nil) {
+			t.Errorf("of %q, %s %s: %v, %v", tc.have, tc.how, tc.asked, got, ok)
+		}
+		if _, twice := claim(tc.asked); ok && twice {
+			t.Errorf("of %q, %s %s is claimed twice", tc.have, tc.how, tc.asked)
+		}
+		if left := len(sockets.Unclaimed()); ok == (left == len(list)) {
+			t.Errorf("of %q, %s %s: %d are left", tc.have, tc.how, tc.asked, left)
+		}
+	}
+	var none *Sockets
+	if _, ok := none.Claim("web", true); ok || none.Unclaimed() != nil {
+		t.Error("there is a socket where there are none")
 	}
 }

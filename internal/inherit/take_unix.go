@@ -3,6 +3,7 @@
 package inherit
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -11,9 +12,7 @@ import (
 	"syscall"
 )
 
-// Take takes over what the parent has left open, so that children of this process inherit none of it:
-// they must not keep the pipes open.
-func Take() (Files, error) {
+func takeOver() (Files, error) {
 	defer forget()
 	var files Files
 	var err error
@@ -25,7 +24,8 @@ func Take() (Files, error) {
 			return Files{}, err
 		}
 	}
-	files.Sockets, err = sockets()
+	list, err := sockets()
+	files.Sockets = NewSockets(list...)
 	return files, err
 }
 
@@ -49,7 +49,12 @@ func sockets() ([]Socket, error) {
 		return nil, nil // they are for another process, whose environment this one has
 	}
 
-	count, _ := strconv.Atoi(os.Getenv(listenFDs))
+	text := cmp.Or(os.Getenv(listenFDs), "0")
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 0 {
+		return nil, fmt.Errorf("the environment variable %s is %q: it must be the number of sockets that "+
+			"the process inherits, as systemd sets it", listenFDs, text)
+	}
 	names := strings.Split(os.Getenv(listenFDNames), ":")
 	var list []Socket
 	for i := range count {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call"
+	"github.com/divisi-go/divisi/internal/interrupt"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
 	"github.com/divisi-go/divisi/internal/weavelet"
@@ -200,7 +201,7 @@ func (c *control) fate(ctx context.Context, asked <-chan string) error {
 			case first.IsZero():
 				first = time.Now()
 				go func() { left <- c.leave(ctx, reason) }()
-			case time.Since(first) >= impatience:
+			case time.Since(first) >= interrupt.Impatience:
 				return fmt.Errorf("%w, twice: %s", errSignal, reason)
 			}
 		case err := <-left:

@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/interrupt"
 	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/name"
@@ -43,7 +44,7 @@ type deployment struct {
 // runDeployed hosts what a deployer wants here.
 func runDeployed(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
 	asked := make(chan string)
-	ctx, stop := withSignals(ctx, asked)
+	ctx, stop := interrupt.Context(ctx, errStop, asked)
 	defer stop()
 
 	quit := func() {

@@ -73,7 +73,7 @@ func (n *remoteNetwork) serve(ctx context.Context) {
 
 // Listen implements [weavelet.Network]: an inherited socket, or one at the address that the deployer says.
 func (n *remoteNetwork) Listen(ctx context.Context, listener string) (net.Listener, string, error) {
-	l, ok := n.files.Find(listener, false)
+	l, ok := n.files.Sockets.Claim(listener, false)
 	if !ok {
 		reply, err := n.deployer.GetListenerAddress(ctx,
 			&protos.GetListenerAddressRequest{Name: listener})

@@ -6,10 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"reflect"
-	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -21,10 +18,6 @@ const (
 	// orphanTime bounds the end of a process whose deployer has gone: nobody will restart what it
 	// served, and nobody else will end it.
 	orphanTime = 2 * time.Second
-
-	// impatience is how long after a first signal another one means a second wish. Programs that
-	// forward signals to their children make two of one.
-	impatience = time.Second
 
 	// bodyEnd is how long the program's own function may go on after everything has been shut down.
 	bodyEnd = time.Second
@@ -145,59 +138,4 @@ func end(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) 
 		limit = orphanTime
 	}
 	w.End(ctx, limit, drain)
-}
-
-// withSignals returns a context that ends when the process is asked to end: by SIGINT or SIGTERM, or
-// by the end of parent. The reason is offered to asked first, whose reader decides about the end
-// itself; asked may be nil. A later signal, when the context has ended, ends the process at once.
-func withSignals(parent context.Context, asked chan<- string) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	over := make(chan struct{})
-	go func() {
-		gone := parent.Done()
-		for ctx.Err() == nil {
-			var reason string
-			select {
-			case s := <-signals:
-				reason = fmt.Sprintf("it got the signal %v", s)
-			case <-gone:
-				gone = nil
-				reason = "the context of Run has ended"
-			case <-ctx.Done():
-			case <-over:
-				return
-			}
-			if asked == nil || !offer(asked, reason) {
-				cancel(errStop)
-			}
-		}
-		ended := time.Now()
-		for {
-			select {
-			case <-signals:
-				if time.Since(ended) >= impatience {
-					os.Exit(130)
-				}
-			case <-over:
-				return
-			}
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(over)
-		cancel(nil)
-	}
-}
-
-// offer hands a reason over, and reports whether somebody has taken it.
-func offer(asked chan<- string, reason string) bool {
-	select {
-	case asked <- reason:
-		return true
-	case <-time.After(impatience):
-		return false
-	}
 }

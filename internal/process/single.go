@@ -11,13 +11,15 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/interrupt"
 	"github.com/divisi-go/divisi/internal/logger"
+	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
 // runSingle runs all of the application in this process.
 func runSingle(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
-	ctx, stop := withSignals(ctx, nil)
+	ctx, stop := interrupt.Context(ctx, errStop, nil)
 	defer stop()
 	component, err := main.component(app.Registry)
 	if err != nil {
@@ -28,9 +30,9 @@ func runSingle(ctx context.Context, app weavelet.Application, main Main, files i
 		return err
 	}
 	o := weavelet.LocalOptions{
-		Files:  files,
-		Config: conf,
-		Logger: slog.New(logger.NewConsole(os.Stderr)),
+		Sockets: files.Sockets,
+		Config:  conf,
+		Logger:  slog.New(logger.NewConsole(os.Stderr)),
 	}
 	bridge := bridgeOf(ctx)
 	if name := tracingWanted(); name != "" && bridge == nil {
@@ -45,9 +47,22 @@ func runSingle(ctx context.Context, app weavelet.Application, main Main, files i
 	defer bridge.shutdown(ctx)
 	o.Trace = bridge.options(resource(self), export)
 	w := weavelet.NewLocal(app, self, o)
-	defer tell(ctx, func(ctx context.Context) { w.Tracer().Serve(ctx) })()
+	defer tell(ctx, func(ctx context.Context) { w.Tracer().Serve(ctx) }, notify.Watchdog)()
+	say := func(state string) {
+		if err := notify.Send(state); err != nil {
+			o.Logger.Warn("not said", "err", err)
+		}
+	}
+	defer context.AfterFunc(ctx, func() { say(notify.Stopping) })()
 
-	return main.run(ctx, w, component, w.Start, nil)
+	start := func(ctx context.Context, components ...string) error {
+		err := w.Start(ctx, components...)
+		if err == nil {
+			say(notify.Ready)
+		}
+		return err
+	}
+	return main.run(ctx, w, component, start, nil)
 }
 
 // tracingWanted returns the name of the environment variable, of those that OpenTelemetry knows,

@@ -18,11 +18,11 @@ import (
 
 // LocalOptions say how an application runs in one process. The zero value suits most.
 type LocalOptions struct {
-	Config config.App
-	Logger *slog.Logger
-	Trace  trace.Options
-	Fakes  map[string]any // implementations by component
-	Files  inherit.Files  // sockets of listeners
+	Config  config.App
+	Logger  *slog.Logger
+	Trace   trace.Options
+	Fakes   map[string]any   // implementations by component
+	Sockets *inherit.Sockets // of listeners
 
 	// Encoded makes calls take the way of remote ones, but for the network: arguments and
 	// results are encoded and decoded.
@@ -101,7 +101,7 @@ var _ Network = (*local)(nil)
 const anyPort = "127.0.0.1:0"
 
 func (n *local) Listen(_ context.Context, listener string) (net.Listener, string, error) {
-	l, ok := n.options.Files.Find(listener, n.listeners == 1)
+	l, ok := n.options.Sockets.Claim(listener, n.listeners == 1)
 	if !ok {
 		address := cmp.Or(n.options.Config.Single.Listeners[listener].Address, anyPort)
 		var err error
