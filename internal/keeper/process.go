@@ -149,6 +149,9 @@ func (k *Keeper) fork(p *process, outputs *pipes, sockets []int, files []File) (
 			if err != nil {
 				return err
 			}
+			if err := block(fd); err != nil {
+				return err
+			}
 			descriptors = append(descriptors, uintptr(fd))
 		}
 		return nil
@@ -230,6 +233,8 @@ func (k *Keeper) accompany(p *process) {
 		defer k.mu.Unlock()
 		close(p.logged)
 		delete(k.processes, p.id.Run)
+		p.server.writing--
+		p.server.settle()
 		if k.logged[path] == p.logged {
 			delete(k.logged, path)
 		}
@@ -323,6 +328,19 @@ func rawDescriptor(f *os.File) (int, error) {
 	var number int
 	err = raw.Control(func(fd uintptr) { number = int(fd) })
 	return number, err
+}
+
+// block takes a pipe out of non-blocking mode, in which programs do not expect it. Its end is that of
+// the process alone; a socket may be shared with others, and stays as it is.
+func block(fd int) error {
+	var info syscall.Stat_t
+	if err := syscall.Fstat(fd, &info); err != nil {
+		return err
+	}
+	if info.Mode&syscall.S_IFMT == syscall.S_IFIFO {
+		return syscall.SetNonblock(fd, false)
+	}
+	return nil
 }
 
 // pipes are the standard output and the standard error of a process.

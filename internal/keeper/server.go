@@ -17,8 +17,8 @@ import (
 // other. Package lifecycle decides about it. The keeper's mutex guards it.
 //
 // Invariants:
-//   - It is in the keeper's table from its first start until its life is stopped and nothing is
-//     written any more of its last process.
+//   - It is in the keeper's table from its first start until its life is stopped and the logs of its
+//     processes are written.
 //   - While a process is being started, process is nil and its life is one of those that run. Signals
 //     for it wait until it is there.
 type server struct {
@@ -33,6 +33,7 @@ type server struct {
 	status   string           // what it says of itself
 	lastExit *Exit
 	timer    *time.Timer   // of its life; nil without one
+	writing  int           // processes that have ended, or will, and whose logs are not written
 	over     chan struct{} // closed when it leaves the table
 }
 
@@ -180,6 +181,14 @@ func (s *server) step(e lifecycle.Event) {
 		s.changed()
 	}
 	s.arm()
+	s.settle()
+}
+
+// settle has the server leave when it is over; the mutex is held.
+func (s *server) settle() {
+	if s.life.State == lifecycle.Stopped && s.process == nil && s.writing == 0 {
+		s.leave()
+	}
 }
 
 // changed tells of the new state; the mutex is held.
@@ -247,7 +256,8 @@ func (s *server) respawn() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	s.k.events.add(Event{Kind: Exited, ID: s.spec.ID(), Text: err.Error()})
-	s.ended(lifecycle.Exited)
+	s.signals = nil
+	s.step(lifecycle.Exited)
 }
 
 // spawn starts a process.
@@ -260,6 +270,7 @@ func (s *server) spawn(files []File) error {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	s.process, s.started, s.status = p, p.started, ""
+	s.writing++
 	if s.born == 0 {
 		s.born = p.id.Run
 	}
@@ -285,28 +296,7 @@ func (s *server) exited(p *process) {
 	if p.exit.Code == 0 && p.exit.How != Unknown {
 		e = lifecycle.Finished
 	}
-	s.ended(e)
-}
-
-// ended steps the life by an end; the mutex is held.
-func (s *server) ended(e lifecycle.Event) {
-	s.signals = nil
 	s.step(e)
-	if s.life.State != lifecycle.Stopped {
-		return
-	}
-
-	last := s.k.logged[s.k.logPath(s.spec.ID())]
-	if last == nil {
-		s.leave()
-		return
-	}
-	s.k.wait.Go(func() {
-		<-last
-		s.k.mu.Lock()
-		defer s.k.mu.Unlock()
-		s.leave()
-	})
 }
 
 // last returns how the last process ended.

@@ -1,0 +1,35 @@
+//go:build unix
+
+package keeper_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest"
+)
+
+func TestMain(m *testing.M) { keepertest.Main(m) }
+
+func TestSession(t *testing.T) {
+	keepertest.Run(t, func(t *testing.T) keepertest.Keeper {
+		dir := t.TempDir()
+		logs := filepath.Join(dir, "logs")
+		k, err := keeper.Open(filepath.Join(dir, "state"), logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := k.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return keepertest.Keeper{
+			Attach: func(ctx context.Context, c keeper.Claim) (keepertest.Session, error) { return k.Attach(ctx, c) },
+			Logs:   logs,
+			Close:  k.Close,
+		}
+	})
+}
