@@ -6,9 +6,12 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/cmd/divisi/pid1"
+	"github.com/divisi-go/divisi/internal/keeper/door"
 )
 
 func main() {
+	door.Enter()
+
 	code, first := pid1.Supervise(os.Stderr)
 	if first {
 		os.Exit(code)

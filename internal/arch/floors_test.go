@@ -25,7 +25,7 @@ var floors = [][]string{
 		"metrics", "metadata", "internal/message", "internal/logline", "envelope/colors"},
 	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
-	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "envelope"},
+	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "envelope", "internal/keeper/door"},
 	{"internal/process"},
 	{".", "internal/deployer"},
 	{"internal/launch"},

@@ -1,0 +1,333 @@
+//go:build linux
+
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/frame"
+)
+
+// Client is a [keeper.Session] of a keeper in another process. When its connection ends, because the
+// keeper does, it attaches again, to a keeper that it starts if there is none, and renews its claim.
+// What only looks is asked again then. The end of a keeper is never taken for that of a process.
+type Client struct {
+	home  home.Home
+	claim keeper.Claim
+	ctx   context.Context // until Release
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the last connection is over
+
+	mu      sync.Mutex // guards what follows
+	link    *link      // nil while there is none
+	holder  keeper.Holder
+	err     error         // why there will be none any more
+	leaving bool          // the keeper is asked to end
+	changed chan struct{} // closed when link or err changes
+}
+
+// Attach returns a client of the keeper of a home, which it starts if none answers. While somebody
+// else has the claim it waits, until ctx ends; the error then is [keeper.ErrHeld].
+func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, error) {
+	l, err := connect(ctx, h, claim)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the keeper of %s: %w", h.Dir, err)
+	}
+
+	c := &Client{
+		home: h, claim: claim, link: l, holder: l.Holder,
+		done: make(chan struct{}), changed: make(chan struct{}),
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	go c.stay(l)
+	return c, nil
+}
+
+// Bounds of the wait before a keeper that could not be started is tried again.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// stay stays attached until Release, or until somebody else has taken the domain.
+func (c *Client) stay(l *link) {
+	defer close(c.done)
+	for {
+		select {
+		case <-l.served:
+		case <-c.ctx.Done():
+			c.become(nil, keeper.ErrClosed)
+			l.close()
+			return
+		}
+		if c.leaves() {
+			c.become(nil, keeper.ErrClosed)
+			return
+		}
+		c.become(nil, nil)
+
+		next, err := c.again(l.Holder.Epoch)
+		if err != nil {
+			c.become(nil, err)
+			return
+		}
+		c.become(next, nil)
+		l = next
+	}
+}
+
+// again attaches again.
+func (c *Client) again(epoch uint64) (*link, error) {
+	claim := c.claim
+	claim.Epoch, claim.Take = epoch, false
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		l, err := connect(c.ctx, c.home, claim)
+		switch {
+		case err == nil:
+			return l, nil
+		case c.ctx.Err() != nil:
+			return nil, keeper.ErrClosed
+		case errors.Is(err, keeper.ErrFenced), errors.Is(err, ErrProtocol):
+			return nil, err
+		}
+
+		select { // as a full disk or process table may have room again
+		case <-time.After(rand.N(pause)):
+		case <-c.ctx.Done():
+		}
+	}
+}
+
+// become takes note of another link, of none, or of why there is none any more.
+func (c *Client) become(l *link, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link, c.err = l, err
+	if l != nil {
+		c.holder = l.Holder
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// current returns the link, and waits until there is one.
+func (c *Client) current(ctx context.Context) (*link, error) {
+	for {
+		c.mu.Lock()
+		l, err, changed := c.link, c.err, c.changed
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return nil, err
+		case l != nil && !l.over():
+			return l, nil
+		}
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no keeper answers: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func (l *link) over() bool {
+	select {
+	case <-l.conn.Over():
+		return true
+	default:
+		return false
+	}
+}
+
+// repeat says whether a request may be made again when nobody knows whether it was executed.
+type repeat bool
+
+const (
+	once      repeat = false
+	repeating repeat = true
+)
+
+// call makes a request.
+func (c *Client) call(ctx context.Context, verb string, a ask, files []*os.File, out any, may repeat) ([]*os.File, error) {
+	for {
+		l, err := c.current(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot %s: %w", verb, err)
+		}
+		got, err := l.conn.Call(ctx, verb, a, files, out)
+		switch {
+		case !errors.Is(err, frame.ErrClosed):
+			return got, understood(err)
+		case may == once:
+			return nil, fmt.Errorf("whether it did %s is not known: %w", verb, ErrLost)
+		}
+	}
+}
+
+// file makes a request that is answered with a file.
+func (c *Client) file(ctx context.Context, verb string, a ask) (*os.File, error) {
+	files, err := c.call(ctx, verb, a, nil, nil, repeating)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, fmt.Errorf("%w: it answers %s with %d files", ErrProtocol, verb, len(files))
+	}
+	return files[0], nil
+}
+
+// Holder returns the claim of the client, which has another epoch after each time that it was
+// renewed.
+func (c *Client) Holder() keeper.Holder {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holder
+}
+
+// releaseTime bounds how long a keeper is told that the client goes. It sees that by itself, later.
+const releaseTime = 2 * time.Second
+
+// Release ends the session. Nothing of what it has started ends.
+func (c *Client) Release() error {
+	ctx, cancel := context.WithTimeout(c.ctx, releaseTime)
+	defer cancel()
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		_, _ = l.conn.Call(ctx, "release", ask{}, nil, nil) // it has ended, or sees the end of the connection
+	}
+	c.stop()
+	<-c.done
+	return nil
+}
+
+func (c *Client) leaves() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving
+}
+
+// Shutdown kills all that the keeper holds, whoever has it, and ends the keeper and this session. It
+// returns when the keeper answers nobody any more.
+func (c *Client) Shutdown(ctx context.Context) error {
+	l, err := c.current(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.leaving = true
+	c.mu.Unlock()
+
+	_, err = l.conn.Call(ctx, "shutdown", ask{}, nil, nil)
+	if err != nil && !errors.Is(err, frame.ErrClosed) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.leaving = false
+		return understood(err)
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Listen opens a listening socket and keeps it under a key. See [keeper.Session.Listen].
+func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
+	_, err = c.call(ctx, "listen", ask{Socket: &want}, nil, &got, repeating)
+	return got, err
+}
+
+// Unlisten closes a socket.
+func (c *Client) Unlisten(ctx context.Context, domain, key string) error {
+	_, err := c.call(ctx, "unlisten", ask{Domain: domain, Key: key}, nil, nil, once)
+	return err
+}
+
+// Take returns a copy of a listening socket.
+func (c *Client) Take(ctx context.Context, domain, key string) (*os.File, error) {
+	return c.file(ctx, "take", ask{Domain: domain, Key: key})
+}
+
+// Sockets returns the sockets of a domain and of those below it.
+func (c *Client) Sockets(ctx context.Context, domain string) (list []keeper.Socket, err error) {
+	_, err = c.call(ctx, "sockets", ask{Domain: domain}, nil, &list, repeating)
+	return list, err
+}
+
+// Put keeps a file in a slot of a domain, in place of what is there. It becomes the keeper's.
+func (c *Client) Put(ctx context.Context, domain, slot string, f *os.File) error {
+	defer f.Close()
+	_, err := c.call(ctx, "put", ask{Domain: domain, Key: slot}, []*os.File{f}, nil, repeating)
+	return err
+}
+
+// Get returns a copy of the file in a slot.
+func (c *Client) Get(ctx context.Context, domain, slot string) (*os.File, error) {
+	return c.file(ctx, "get", ask{Domain: domain, Key: slot})
+}
+
+// Start starts a server. See [keeper.Session.Start].
+func (c *Client) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, err error) {
+	a := ask{Spec: &spec}
+	var files []*os.File
+	for _, f := range spec.Files {
+		defer f.File.Close()
+		files = append(files, f.File)
+		a.Variables = append(a.Variables, f.Var)
+	}
+	_, err = c.call(ctx, "start", a, files, &p, once)
+	return p, err
+}
+
+// Signal sends a signal to a process and its children.
+func (c *Client) Signal(ctx context.Context, id keeper.ID, number syscall.Signal) error {
+	_, err := c.call(ctx, "signal", ask{ID: id, Signal: int(number)}, nil, nil, once)
+	return err
+}
+
+// Stop ends a server that nobody wants any more. See [keeper.Session.Stop].
+func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
+	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
+	return exit, err
+}
+
+// Wait returns how one start of a server has ended, once it has. See [keeper.Session.Wait].
+func (c *Client) Wait(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
+	_, err = c.call(ctx, "wait", ask{ID: id}, nil, &exit, repeating)
+	return exit, err
+}
+
+// List returns the servers of a domain and of those below it, by name.
+func (c *Client) List(ctx context.Context, domain string) (list []keeper.Proc, err error) {
+	_, err = c.call(ctx, "list", ask{Domain: domain}, nil, &list, repeating)
+	return list, err
+}
+
+// Exits returns the ends of the processes of a domain and of those below it, behind a number.
+func (c *Client) Exits(ctx context.Context, domain string, after uint64) (list []keeper.ExitRecord, err error) {
+	_, err = c.call(ctx, "exits", ask{Domain: domain, After: after}, nil, &list, repeating)
+	return list, err
+}
+
+// Next returns the events of a domain and of those below it, behind a number. See
+// [keeper.Session.Next].
+func (c *Client) Next(ctx context.Context, domain string, after uint64) (list []keeper.Event, err error) {
+	_, err = c.call(ctx, "next", ask{Domain: domain, After: after}, nil, &list, repeating)
+	return list, err
+}

@@ -1,0 +1,255 @@
+//go:build linux
+
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/proc"
+)
+
+// linger is how long a keeper that holds nothing waits for another client.
+const linger = time.Second
+
+// server is the keeper's side of the door.
+type server struct {
+	home    home.Home
+	keeper  *keeper.Keeper
+	look    *keeper.Session // claims nothing
+	started time.Time
+	program string
+	ended   chan struct{} // closed when everything was shut down
+
+	shut sync.Once
+
+	mu       sync.Mutex // guards what follows
+	open     int        // connections
+	attached int        // those of them that have upgraded
+	quiet    time.Time  // when the last one ended, or the server began
+	over     bool       // no connection is served any more
+}
+
+func newServer(h home.Home, k *keeper.Keeper) (*server, error) {
+	look, err := k.Attach(context.Background(), keeper.Claim{Who: "the door"})
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	return &server{
+		home: h, keeper: k, look: look, program: program, started: time.Now(), quiet: time.Now(),
+		ended: make(chan struct{}),
+	}, nil
+}
+
+// listen opens the socket. Nobody else can have it, for this process has the keeper's claim.
+func listen(path string) (*net.UnixListener, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the door of the keeper: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l.(*net.UnixListener), nil
+}
+
+// serve answers until the keeper holds nothing and nobody is there any more, until it is shut down, or
+// until ctx ends.
+func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       linger,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
+		ConnState:         s.count,
+		ErrorLog:          log.New(io.Discard, "", 0), // about clients that have broken off
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	defer h.Close()
+
+	look := time.NewTicker(linger)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if s.leave() {
+				return nil
+			}
+		case <-s.ended:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			return err
+		}
+	}
+}
+
+// shutdown kills all that the keeper holds, and ends it.
+func (s *server) shutdown() error {
+	err := s.keeper.Close()
+	s.shut.Do(func() { close(s.ended) })
+	return err
+}
+
+// leave reports whether it is time to end. From then on nobody is served.
+func (s *server) leave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = s.open == 0 && time.Since(s.quiet) >= linger && s.keeper.Idle()
+	return s.over
+}
+
+// count counts connections, as one of HTTP comes or goes.
+func (s *server) count(conn net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case state == http.StateNew && s.over:
+		conn.Close() // its client finds another keeper
+	case state == http.StateNew:
+		s.open++
+	case state == http.StateClosed && !s.over:
+		s.gone()
+	}
+}
+
+// gone counts a connection that is over; the mutex is held.
+func (s *server) gone() {
+	s.open--
+	s.quiet = time.Now()
+}
+
+// peerKey is the key of a connection's peer, a *syscall.Ucred, in its context.
+type peerKey struct{}
+
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	peer, err := peerOf(conn.(*net.UnixConn))
+	if err != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, peer)
+}
+
+// peerOf returns who is at the other end.
+func peerOf(conn *net.UnixConn) (*syscall.Ucred, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var peer *syscall.Ucred
+	var peerErr error
+	err = raw.Control(func(fd uintptr) {
+		peer, peerErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	return peer, errors.Join(err, peerErr)
+}
+
+// handler returns the door's HTTP, for its user and root only.
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/keeper", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.info(), nil) })
+	mux.HandleFunc("GET /v1/servers", s.servers)
+	mux.HandleFunc("GET /v1/sockets", s.sockets)
+	mux.HandleFunc("GET /v1/exits", s.exits)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/attach", s.attach)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, nil, &frame.Error{Text: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Code: "unknown"})
+	})
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, ok := r.Context().Value(peerKey{}).(*syscall.Ucred)
+		if !ok || peer.Uid != 0 && int(peer.Uid) != os.Getuid() {
+			reply(w, nil, &frame.Error{Text: "this keeper belongs to another user", Code: "forbidden"})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// attach upgrades a connection, and serves it until it is over.
+func (s *server) attach(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != upgrade {
+		reply(w, nil, &frame.Error{
+			Text: "attach needs a connection that upgrades", Code: "invalid",
+			Way: "send the headers Connection: Upgrade and Upgrade: " + upgrade,
+		})
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		reply(w, nil, err)
+		return
+	}
+	s.mu.Lock()
+	s.attached++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.attached--
+		s.gone()
+	}()
+
+	err = conn.SetDeadline(time.Time{})
+	if err == nil && buffered.Reader.Buffered() > 0 {
+		err = errors.New("frames came before the answer to attach")
+	}
+	if err == nil {
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\n\r\n")
+	}
+	if err != nil {
+		conn.Close()
+		return
+	}
+
+	a := &attached{server: s}
+	defer a.release()
+	_ = frame.New(conn.(*net.UnixConn)).Serve(r.Context(), a.handle) // why it has ended concerns the client
+}
+
+// info describes the keeper.
+func (s *server) info() Info {
+	s.mu.Lock()
+	clients := s.attached
+	s.mu.Unlock()
+	return Info{
+		Pid: os.Getpid(), Protocol: Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),
+		Started: s.started, Clients: clients, Resident: resident(),
+	}
+}
+
+// resident returns how much memory of this process is in the machine's, 0 if that is not known.
+func resident() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int64
+	if _, err := fmt.Fscan(strings.NewReader(string(text)), &size, &pages); err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
