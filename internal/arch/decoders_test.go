@@ -132,7 +132,7 @@ var notDecoders = map[string]string{
 	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
 	"internal/keeper/frame.(*Request).Decode": "passes the bytes on to encoding/json",
 	"internal/keeper/frame.answer.read":       "passes the bytes on to encoding/json",
-	"internal/proc.readStat":                  "opens the file, which parseStat decodes",
+	"internal/proc.ReadStat":                  "opens the file, which parseStat decodes",
 	"internal/keeper/output.(*stream).Read":   "passes the bytes on to output.read",
 	"internal/memfd.Read":                     "copies the bytes",
 	"internal/memfd.create":                   "writes a file",

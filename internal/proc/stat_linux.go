@@ -4,6 +4,7 @@ package proc
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -13,58 +14,71 @@ import (
 // userHz is how the kernel counts the time of processors in /proc, on every architecture.
 const userHz = 100
 
-// stat is what the kernel tells of a process.
-type stat struct {
-	cpu   time.Duration // how long the processors have worked for it
-	ticks uint64        // when it started, since the machine did: with its number, it tells it from all others
+// Stat is what the kernel tells of a process.
+type Stat struct {
+	Parent, Group, Session int
+	Ended                  bool          // only its parent has not asked yet how
+	CPU                    time.Duration // how long the processors have worked for it, in steps of 10 ms
+	Ticks                  uint64        // see [StartTicks]
 }
 
 // CPUTime returns how long the processors have worked for a process, in steps of 10 ms. It is an
 // error where that is not known.
 func CPUTime(pid int) (time.Duration, error) {
-	s, err := readStat(pid)
-	return s.cpu, err
+	s, err := ReadStat(pid)
+	return s.CPU, err
 }
 
 // StartTicks returns when a process started, as the kernel counts it; 0 if nobody knows. With its
 // number, it tells the process from all others since the machine started.
 func StartTicks(pid int) uint64 {
-	s, _ := readStat(pid)
-	return s.ticks
+	s, _ := ReadStat(pid)
+	return s.Ticks
 }
 
-func readStat(pid int) (stat, error) {
+// ReadStat returns what the kernel tells of a process.
+func ReadStat(pid int) (Stat, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return stat{}, err
+		return Stat{}, err
 	}
 	return parseStat(text)
 }
 
 // parseStat reads the stat of a process. Its second field is the name of the program, which may have
 // spaces and parentheses.
-func parseStat(text []byte) (stat, error) {
+func parseStat(text []byte) (Stat, error) {
 	_, rest, _ := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte(" "))
 	fields := bytes.Fields(rest)
-	const user, system, start = 11, 12, 19 // behind the name
+	// Of the fields behind the name.
+	const state, parent, group, session, user, system, threads, start = 0, 1, 2, 3, 11, 12, 17, 19
 	if len(fields) <= start {
-		return stat{}, fmt.Errorf("%q is no stat of a process", text)
+		return Stat{}, fmt.Errorf("%q is no stat of a process", text)
 	}
 
-	var numbers [3]uint64
-	for i, at := range []int{user, system, start} {
+	var numbers [start + 1]uint64
+	for _, at := range []int{parent, group, session, user, system, threads, start} {
 		n, err := strconv.ParseUint(string(fields[at]), 10, 64)
 		if err != nil {
-			return stat{}, err
+			return Stat{}, err
 		}
-		numbers[i] = n
+		numbers[at] = n
 	}
-	used := numbers[0] + numbers[1]
-	if used < numbers[0] || used > 1<<48 {
-		return stat{}, fmt.Errorf("%q has no time of processors", text)
+	used := numbers[user] + numbers[system]
+	if used < numbers[user] || used > 1<<48 {
+		return Stat{}, fmt.Errorf("%q has no time of processors", text)
+	}
+	if max(numbers[parent], numbers[group], numbers[session]) > math.MaxInt32 {
+		return Stat{}, fmt.Errorf("%q has no numbers of processes", text)
 	}
 
-	return stat{cpu: time.Duration(used) * time.Second / userHz, ticks: numbers[2]}, nil
+	return Stat{
+		Parent: int(numbers[parent]), Group: int(numbers[group]), Session: int(numbers[session]),
+		// One whose first thread has ended runs on with the others.
+		Ended: bytes.ContainsAny(fields[state], "ZXx") && numbers[threads] <= 1,
+		CPU:   time.Duration(used) * time.Second / userHz,
+		Ticks: numbers[start],
+	}, nil
 }
 
 // BootID returns which start of the machine this is; "" if nobody knows.

@@ -27,15 +27,21 @@ func FuzzStat(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := parseStat(data)
-		if err == nil && got.cpu < 0 {
-			t.Errorf("%q has used %v", data, got.cpu)
+		if err == nil && (got.CPU < 0 || got.Parent < 0 || got.Group < 0 || got.Session < 0) {
+			t.Errorf("%q is %+v", data, got)
 		}
 	})
 }
 
 func TestParseStat(t *testing.T) {
-	got, err := parseStat([]byte("1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 7 1 1"))
-	if err != nil || got != (stat{2 * time.Second, 7}) {
-		t.Errorf("got %v, %v", got, err)
+	for text, want := range map[string]Stat{
+		"9 (a) b) S 2 3 4 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 7 1 1": {Parent: 2, Group: 3, Session: 4, CPU: 2 * time.Second, Ticks: 7},
+		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 1 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ended: true, Ticks: 7},
+		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 2 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ticks: 7}, // its other thread runs
+	} {
+		got, err := parseStat([]byte(text))
+		if err != nil || got != want {
+			t.Errorf("%q is %+v, %v, want %+v", text, got, err, want)
+		}
 	}
 }

@@ -1,0 +1,268 @@
+package family
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/proc"
+)
+
+const (
+	// maxFreezes bounds how often the processes that came meanwhile are stopped before they are killed.
+	maxFreezes = 20
+
+	// Between two looks whether those that were killed have gone.
+	firstWait = time.Millisecond
+	longWait  = 50 * time.Millisecond
+
+	// maxEnvironment bounds what is read of an environment, in bytes; the kernel's bound is the same
+	// unless stacks may be larger than usual.
+	maxEnvironment = 6 << 20
+
+	prSetChildSubreaper = 36 // of <linux/prctl.h>
+)
+
+// AdoptOrphans has what descends from this process become its child when its own parent ends, and not
+// a child of process 1. It holds until this process ends, also when it executes another program.
+func AdoptOrphans() error {
+	_, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0)
+	if errno != 0 {
+		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", errno)
+	}
+
+	return nil
+}
+
+// Find returns the processes of the family that have not ended, by number.
+func (f Family) Find() ([]int, error) {
+	h := hunt{Family: f, seen: map[int]uint64{}}
+	return h.look()
+}
+
+// End kills the processes of the family until there are none, and waits for those that are children
+// of this process, but for Pid, which is the caller's to wait for. It first stops them all, so that
+// none can start another one while the others are killed.
+//
+// The error at the end of ctx, or when this process may kill none of those that are left, names them.
+// Whatever ctx is, all that were found are killed once.
+func (f Family) End(ctx context.Context) error {
+	h := hunt{Family: f, seen: map[int]uint64{}, stopped: map[int]uint64{}}
+	for wait := firstWait; ; wait = min(2*wait, longWait) {
+		left, err := h.freeze()
+		if err == nil && len(left) > 0 {
+			err = h.kill(left)
+		}
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", describe(left), context.Cause(ctx))
+		}
+
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hunt is the search for a family while it changes.
+type hunt struct {
+	Family
+
+	// By number, with the time of their start, by which a number is known to be still theirs.
+	seen    map[int]uint64 // all of the family so far: they are of it although what told so has gone
+	stopped map[int]uint64
+}
+
+// freeze stops all that run, until a look shows no others, and returns them.
+func (h *hunt) freeze() ([]int, error) {
+	for freezes := 0; ; freezes++ {
+		found, err := h.look()
+		if err != nil || freezes == maxFreezes {
+			return found, err
+		}
+
+		more := false
+		for _, pid := range found {
+			if h.stopped[pid] != h.seen[pid] {
+				h.stopped[pid] = h.seen[pid]
+				// One that has ended does not matter, and one that cannot be stopped is killed.
+				_ = h.signal(pid, syscall.SIGSTOP)
+				more = true
+			}
+		}
+		if !more {
+			return found, nil
+		}
+	}
+}
+
+// kill kills processes. It is an error if this process may kill none of them.
+func (h *hunt) kill(found []int) error {
+	if h.Group != nil {
+		// Kernels before 5.14 cannot do it in one step.
+		_ = h.Group.kill()
+	}
+
+	var refused error
+	killed := false
+	for _, pid := range found {
+		err := h.signal(pid, syscall.SIGKILL)
+		if err == nil || errors.Is(err, os.ErrProcessDone) {
+			killed = true
+			continue
+		}
+		refused = err
+	}
+	if !killed {
+		return fmt.Errorf("%s: %w", describe(found), refused)
+	}
+
+	return nil
+}
+
+// signal sends a signal to a process that was seen, and to no other that has its number by now.
+func (h *hunt) signal(pid int, s syscall.Signal) error {
+	// The number belongs to what was found until this is released.
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	if proc.StartTicks(pid) != h.seen[pid] {
+		return os.ErrProcessDone
+	}
+
+	return p.Signal(s)
+}
+
+// look returns the processes of the family that have not ended, and waits for those that have.
+func (h *hunt) look() ([]int, error) {
+	all, err := everybody()
+	if err != nil {
+		return nil, err
+	}
+	delete(all, os.Getpid()) // neither this process nor its other children are of the family
+	grouped := h.grouped()
+
+	family := map[int]bool{}
+	for pid, stat := range all {
+		since, seen := h.seen[pid]
+		if pid == h.Pid || seen && since == stat.Ticks || grouped[pid] || h.marked(pid) {
+			family[pid] = true
+		}
+	}
+	for more := true; more; {
+		more = false
+		for pid, stat := range all {
+			if !family[pid] && (family[stat.Parent] || family[stat.Group] || family[stat.Session]) {
+				family[pid], more = true, true
+			}
+		}
+	}
+
+	var found []int
+	for pid := range family {
+		h.seen[pid] = all[pid].Ticks
+		switch {
+		case !all[pid].Ended:
+			found = append(found, pid)
+		case all[pid].Parent == os.Getpid() && pid != h.Pid:
+			// An orphan that has come here. Nobody else waits for it.
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		}
+	}
+	slices.Sort(found)
+
+	return found, nil
+}
+
+// everybody returns all processes but the first one.
+func everybody() (map[int]proc.Stat, error) {
+	folder, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
+	}
+	defer folder.Close()
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
+	}
+
+	all := map[int]proc.Stat{}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid <= 1 {
+			continue
+		}
+		if stat, err := proc.ReadStat(pid); err == nil { // else it has ended meanwhile
+			all[pid] = stat
+		}
+	}
+
+	return all, nil
+}
+
+// marked reports whether a process was started with the mark. The environments of other users cannot
+// be read; this process may not signal them either.
+func (h *hunt) marked(pid int) bool {
+	if h.Mark == "" {
+		return false
+	}
+	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	environment, _ := io.ReadAll(io.LimitReader(file, maxEnvironment)) // what could be read counts
+
+	wanted := []byte(Variable + "=" + h.Mark)
+	for entry := range bytes.SplitSeq(environment, []byte{0}) {
+		if bytes.Equal(entry, wanted) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// grouped returns the processes in the control group.
+func (h *hunt) grouped() map[int]bool {
+	if h.Group == nil {
+		return nil
+	}
+
+	return h.Group.members()
+}
+
+// describe returns "3 processes do not end: 17 (sleep), 18 (sh) and others".
+func describe(found []int) string {
+	const most = 5
+	var names []string
+	for _, pid := range found[:min(len(found), most)] {
+		text := strconv.Itoa(pid)
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil {
+			text += " (" + strings.TrimSpace(string(name)) + ")"
+		}
+		names = append(names, text)
+	}
+	list := strings.Join(names, ", ")
+	if len(found) > most {
+		list += " and others"
+	}
+	if len(found) == 1 {
+		return "a process does not end: " + list
+	}
+
+	return fmt.Sprintf("%d processes do not end: %s", len(found), list)
+}

@@ -1,0 +1,41 @@
+//go:build !linux
+
+package family
+
+import (
+	"context"
+	"errors"
+	"syscall"
+)
+
+var errUnsupported = errors.New("only Linux says of what server a process is")
+
+// Find fails on this system.
+func (f Family) Find() ([]int, error) { return nil, errUnsupported }
+
+// End fails on this system.
+func (f Family) End(ctx context.Context) error { return errUnsupported }
+
+// AdoptOrphans fails on this system.
+func AdoptOrphans() error { return errUnsupported }
+
+// Group is a control group, which this system does not have.
+type Group struct{}
+
+// MakeGroup fails on this system.
+func MakeGroup(name string) (*Group, error) { return nil, errUnsupported }
+
+// OpenGroup fails on this system.
+func OpenGroup(path string) (*Group, error) { return nil, errUnsupported }
+
+// Path returns the folder of the group.
+func (*Group) Path() string { return "" }
+
+// Join does nothing on this system.
+func (*Group) Join(attr *syscall.SysProcAttr) {}
+
+// Close closes the group.
+func (*Group) Close() error { return errUnsupported }
+
+// Remove removes the group.
+func (*Group) Remove(ctx context.Context) error { return errUnsupported }
