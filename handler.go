@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/drain"
 )
 
 // HTTP is the main component of a program that is one http.Handler: see Handler.
@@ -62,12 +63,8 @@ func Server(s *http.Server) func(context.Context, *HTTP) error {
 		if s.BaseContext == nil {
 			s.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 		}
-		serve := s.Serve
-		if s.TLSConfig != nil {
-			serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
-		}
-		err := serve(&main.http)
-		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
+		err := drain.ServeHTTP(main.http.Listener.(*drain.Listener), s)
+		if ctx.Err() != nil && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
 			return nil
 		}
 		return err

@@ -60,7 +60,7 @@ func InstrumentHandler(label string, h http.Handler) http.Handler {
 			// A header that does not parse begins a trace, like none.
 			parent, _ := trace.ParseTraceparent(r.Header.Get("traceparent"))
 			var done func()
-			ctx, done = local.Request(ctx, parent, w.Header())
+			ctx, done = local.Request(ctx, r.ProtoMajor, parent, w.Header())
 			defer done()
 		}
 		ctx, span := trace.Start(ctx, "HTTP "+label, trace.Server)

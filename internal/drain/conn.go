@@ -25,8 +25,9 @@ const never = time.Duration(math.MaxInt64)
 //  4. A read begins.
 //
 // Other protocols and servers never do that. A connection of them is idle if nothing has ever passed
-// on it. One that is encrypted, such as one of HTTP/2, is also taken to be idle after a third of the
-// time to drain without a byte: its clients keep it open for a next request, for minutes.
+// on it. One that is encrypted, or of HTTP/2, is also taken to be idle after a third of the time to
+// drain without a byte: its clients keep it open for a next request, for minutes. Where server and
+// client take turns, a server that reads has answered.
 type conn struct {
 	net.Conn
 	listener *Listener
@@ -36,9 +37,12 @@ type conn struct {
 	turn     turn
 	passed   bool // something was read or written
 	asked    bool // something was read after the last write
+	reads    int  // that are under way
 	secret   bool // it began with a TLS handshake
+	preface  int  // how many bytes of it are those with which HTTP/2 begins; -1 if others followed
 	http1    bool // it has been between requests of HTTP/1
-	requests int  // that instrumented handlers serve
+	http2    bool
+	requests int  // that handlers serve, if they say so
 	told     bool // the response says that the connection closes
 }
 
@@ -52,25 +56,30 @@ const (
 	waiting               // step 4
 )
 
-// idle reports whether nobody waits for an answer, and has not for some time. One that is encrypted,
-// in which nobody can know, is idle when it has been quiet for as long as opaque says.
-func (c *conn) idle(now time.Time, opaque time.Duration) bool {
+// look returns whether nobody waits for an answer, and has not for some time, and whether it is known
+// to speak HTTP/2. What nobody can see into, and its server does not end, is idle when it has been quiet
+// for as long as opaque says.
+func (c *conn) look(now time.Time, opaque time.Duration) (idle, http2 bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	quiet := now.Sub(c.last)
+	bye, quiet := c.listener.goodbye, now.Sub(c.last)
+	waits := c.turn == waiting || !c.passed || c.listener.turns && c.reads > 0 && !c.asked
 	switch {
 	case c.requests > 0:
-		return false
-	case c.turn == waiting, !c.passed:
-		return quiet >= lameDuck
-	case c.secret && !c.http1:
-		return quiet >= opaque
+		return false, c.http2
+	case waits:
+		return quiet >= LameDuck, c.http2
+	case bye.Any, c.http2 && bye.Say != nil:
+		return false, c.http2 // the server ends it
+	case c.http2 || c.secret && !c.http1:
+		return quiet >= opaque, c.http2
 	}
-	return false
+	return false, false
 }
 
 func (c *conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
+	c.reads++
 	if c.turn == ready {
 		c.turn = waiting
 		c.http1 = true
@@ -78,20 +87,37 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.mu.Unlock()
 
 	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.heard(b[0])
-	}
+	c.heard(b[:n])
 	return n, err
 }
 
-// heard notes that something was read.
-func (c *conn) heard(first byte) {
-	const handshake = 0x16 // the type of a TLS record
+// heard notes that a read has ended, with these bytes.
+func (c *conn) heard(b []byte) {
+	const (
+		handshake = 0x16  // the type of a TLS record
+		preface   = "PRI" // no method of HTTP/1 begins like this
+	)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.passed {
-		c.secret = first == handshake
+	c.reads--
+	if len(b) == 0 {
+		return
 	}
+
+	if !c.passed {
+		c.secret = b[0] == handshake
+	}
+	for _, next := range b[:min(len(b), len(preface))] {
+		if c.preface < 0 || c.preface == len(preface) {
+			break
+		}
+		if next == preface[c.preface] {
+			c.preface++
+		} else {
+			c.preface = -1
+		}
+	}
+	c.http2 = c.http2 || c.preface == len(preface)
 	c.last, c.passed, c.asked, c.turn = time.Now(), true, true, answering
 }
 
@@ -164,15 +190,16 @@ type Addr struct {
 // LocalAddr implements net.Conn. The address is an [Addr].
 func (c *conn) LocalAddr() net.Addr { return Addr{c.Conn.LocalAddr(), c} }
 
-// Request is told of a request whose response has the given header. It returns the context to serve
-// it with; done ends it. While the listener drains, the response asks the client to close the
-// connection.
-func (a Addr) Request(ctx context.Context, parent trace.SpanContext, header map[string][]string) (
+// Request is told of a request, whose response has the given header, and of its version of HTTP. It
+// returns the context to serve it with; done ends it. While the listener drains, the response asks the
+// client to close the connection.
+func (a Addr) Request(ctx context.Context, major int, parent trace.SpanContext, header map[string][]string) (
 	_ context.Context, done func()) {
 	c := a.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests++
+	c.http2 = c.http2 || major == 2
 	if c.listener.draining.Load() {
 		c.told = true
 		header["Connection"] = []string{"close"}

@@ -17,18 +17,20 @@ import (
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
-// lameDuck is how long a connection must have been quiet to be closed, although nobody waits for an
+// LameDuck is how long a connection must have been quiet to be closed, although nobody waits for an
 // answer on it. A shorter time would cut clients that send their next request at that moment; a
 // longer one makes every end slower.
-const lameDuck = 200 * time.Millisecond
+const LameDuck = 200 * time.Millisecond
 
 // Listener is a network listener that can be drained.
 type Listener struct {
 	net.Listener
 	tracer   *trace.Recorder
 	draining atomic.Bool
-	drained  chan struct{} // closed when no connection is left, or time was up
-	once     sync.Once     // closes drained
+	over     chan struct{} // closed when Accept may return
+	once     sync.Once     // closes over
+	goodbye  Goodbye       // by Leave
+	turns    bool          // by Turns
 
 	mu        sync.Mutex // guards what follows
 	conns     map[*conn]struct{}
@@ -42,9 +44,28 @@ var _ net.Listener = (*Listener)(nil)
 // the tracer.
 func New(inner net.Listener, tracer *trace.Recorder) *Listener {
 	return &Listener{
-		Listener: inner, tracer: tracer, drained: make(chan struct{}), conns: map[*conn]struct{}{},
+		Listener: inner, tracer: tracer, over: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 }
+
+// Goodbye is how a server itself ends connections.
+type Goodbye struct {
+	// Say tells clients to go, as HTTP/2 does, and waits until they have gone, or ctx ends. It is
+	// called once in a drain, also if nobody is left.
+	Say func(ctx context.Context)
+
+	// Any says that Say is right for every connection, from the beginning of the drain on. Otherwise it
+	// waits until HTTP/2 alone is left, or half of the time is over: [net/http.Server.Shutdown] drops
+	// requests of HTTP/1 that it has just read.
+	Any bool
+}
+
+// Leave says how the server of the listener ends connections, before there are any.
+func (l *Listener) Leave(by Goodbye) { l.goodbye = by }
+
+// Turns says, before there are connections, that the server and its clients take turns: where the
+// server waits for bytes, and nothing has come since its last answer, a connection is idle.
+func (l *Listener) Turns() { l.turns = true }
 
 // Accept implements net.Listener. Once the listener has drained, its error is net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -58,7 +79,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		l.accepting--
 		l.mu.Unlock()
 		if l.draining.Load() {
-			<-l.drained
+			<-l.over
 			return nil, net.ErrClosed
 		}
 		return nil, err
@@ -107,53 +128,70 @@ func (l *Listener) Pause(on bool) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. A drain goes on, but Accept waits no longer for its end.
 func (l *Listener) Close() error {
-	if !l.draining.Swap(true) {
-		l.end()
-	}
+	l.draining.Store(true)
+	l.end()
 	l.Pause(false)
 	return l.Listener.Close()
 }
 
-func (l *Listener) end() { l.once.Do(func() { close(l.drained) }) }
+func (l *Listener) end() { l.once.Do(func() { close(l.over) }) }
 
 // Drain stops accepting, closes connections as they become idle, and returns when there are
-// none, or when ctx ends. Only the first call does.
-func (l *Listener) Drain(ctx context.Context) {
+// none, or when ctx ends, with the number of those that are left. Only the first call does anything.
+func (l *Listener) Drain(ctx context.Context) (left int) {
 	if l.draining.Swap(true) {
-		return
+		return 0
 	}
 	defer l.end()
 	l.Pause(false)
 	l.Listener.Close()
 
-	opaque := never
+	begun := time.Now()
+	limit := never
 	if end, ok := ctx.Deadline(); ok {
-		opaque = max(lameDuck, time.Until(end)/3)
+		limit = end.Sub(begun)
 	}
-	tick := time.NewTicker(lameDuck / 8)
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	said := l.goodbye.Say == nil
+	tick := time.NewTicker(LameDuck / 8)
 	defer tick.Stop()
-	for l.closeIdle(time.Now(), opaque) {
+	for {
+		left, others := l.closeIdle(time.Now(), max(LameDuck, limit/3))
+		if !said && (l.goodbye.Any || others == 0 || time.Since(begun) >= limit/2) {
+			said = true
+			leaving.Go(func() { l.goodbye.Say(ctx) })
+		}
+		if left == 0 {
+			return 0
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return left
 		}
 	}
 }
 
-// closeIdle closes the connections that are idle and reports whether there are others.
-func (l *Listener) closeIdle(now time.Time, opaque time.Duration) bool {
+// closeIdle closes the connections that are idle. It returns the number of those that are left, and
+// how many of them are not known to speak HTTP/2.
+func (l *Listener) closeIdle(now time.Time, opaque time.Duration) (left, others int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	others = l.accepting
 	for c := range l.conns {
-		if c.idle(now, opaque) {
+		idle, http2 := c.look(now, opaque)
+		switch {
+		case idle:
 			delete(l.conns, c)
 			c.Conn.Close()
+		case !http2:
+			others++
 		}
 	}
-	return len(l.conns)+l.accepting > 0
+	return len(l.conns) + l.accepting, others
 }
 
 func (l *Listener) forget(c *conn) {

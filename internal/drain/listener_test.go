@@ -60,7 +60,7 @@ func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "mem"} }
 func instrumented(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(http.LocalAddrContextKey).(Addr)
-		_, done := c.Request(r.Context(), trace.SpanContext{}, w.Header())
+		_, done := c.Request(r.Context(), r.ProtoMajor, trace.SpanContext{}, w.Header())
 		defer done()
 		h(w, r)
 	}
@@ -101,22 +101,22 @@ func TestDrain(t *testing.T) {
 		want    string
 		takes   time.Duration
 	}{
-		"at once": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, "ok", lameDuck},
+		"at once": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, "ok", LameDuck},
 		"slow": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Second)
 			io.WriteString(w, "ok")
-		}, "ok", 10*time.Second + lameDuck},
+		}, "ok", 10*time.Second + LameDuck},
 		"slow, instrumented": {instrumented(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Second)
 			io.WriteString(w, "ok")
-		}), "ok", 10*time.Second + lameDuck},
+		}), "ok", 10*time.Second + LameDuck},
 		"in pieces, instrumented": {instrumented(func(w http.ResponseWriter, _ *http.Request) {
 			for range 3 {
 				io.WriteString(w, "piece ")
 				w.(http.Flusher).Flush()
-				time.Sleep(10 * lameDuck)
+				time.Sleep(10 * LameDuck)
 			}
-		}), "piece piece piece ", 30*lameDuck + lameDuck},
+		}), "piece piece piece ", 30*LameDuck + LameDuck},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestDrain(t *testing.T) {
 					t.Errorf("http.Serve: %v", err)
 				}
 				<-drained
-				if took := time.Since(begin).Round(lameDuck / 2); took != tc.takes {
+				if took := time.Since(begin).Round(LameDuck / 2); took != tc.takes {
 					t.Errorf("drained after %v, want %v", took, tc.takes)
 				}
 				if _, err := l.Accept(); err != net.ErrClosed {
@@ -215,7 +215,7 @@ func TestDrainNewConnection(t *testing.T) {
 		mem.late = func() { time.Sleep(time.Minute) }
 		c := mem.dial()
 		go l.Drain(t.Context())
-		time.Sleep(time.Minute + lameDuck/2)
+		time.Sleep(time.Minute + LameDuck/2)
 		if got, _ := body(t, get(c)); got != "ok" {
 			t.Errorf("got %q", got)
 		}

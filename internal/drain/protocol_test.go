@@ -34,8 +34,11 @@ func newCertificate(t *testing.T) tls.Certificate {
 }
 
 // drainTime is how long the servers of these tests may drain. A third of it, without a byte, is how
-// long an encrypted connection of HTTP/2 stays.
+// long a connection of HTTP/2 stays if its server does not end it.
 const drainTime = time.Minute
+
+// goAway is how long net/http waits after GOAWAY for clients to leave.
+const goAway = time.Second
 
 // TestDrainProtocols: whatever the protocol, an answer that comes in pieces and one that comes late
 // are not cut, with handlers that nothing is done to, and a connection that its client only keeps
@@ -45,15 +48,21 @@ func TestDrainProtocols(t *testing.T) {
 	for name, tc := range map[string]struct {
 		secure  bool
 		version string
+		leaves  bool          // the server takes part in the drain
 		timeout time.Duration // of the server's reads; 0 for none
 		takes   time.Duration // from the last answer on, at most
 	}{
-		"HTTP/1.1":                         {false, "HTTP/1.1", 0, 2 * lameDuck},
-		"HTTP/1.1, with timeouts":          {false, "HTTP/1.1", 5 * time.Minute, 2 * lameDuck},
-		"HTTP/1.1 over TLS":                {true, "HTTP/1.1", 0, 2 * lameDuck},
-		"HTTP/1.1 over TLS, with timeouts": {true, "HTTP/1.1", 5 * time.Minute, 2 * lameDuck},
-		"HTTP/2 over TLS":                  {true, "HTTP/2.0", 0, drainTime/3 + lameDuck},
-		"HTTP/2 over TLS, with timeouts":   {true, "HTTP/2.0", 5 * time.Minute, drainTime/3 + lameDuck},
+		"HTTP/1.1":                         {false, "HTTP/1.1", false, 0, 2 * LameDuck},
+		"HTTP/1.1, with timeouts":          {false, "HTTP/1.1", false, 5 * time.Minute, 2 * LameDuck},
+		"HTTP/1.1, leaving":                {false, "HTTP/1.1", true, 0, 2 * LameDuck},
+		"HTTP/1.1 over TLS":                {true, "HTTP/1.1", false, 0, 2 * LameDuck},
+		"HTTP/1.1 over TLS, with timeouts": {true, "HTTP/1.1", false, 5 * time.Minute, 2 * LameDuck},
+		"HTTP/1.1 over TLS, leaving":       {true, "HTTP/1.1", true, 0, 2 * LameDuck},
+		"HTTP/2":                           {false, "HTTP/2.0", false, 0, drainTime/3 + LameDuck},
+		"HTTP/2, leaving":                  {false, "HTTP/2.0", true, 0, goAway + LameDuck},
+		"HTTP/2 over TLS":                  {true, "HTTP/2.0", false, 0, drainTime/3 + LameDuck},
+		"HTTP/2 over TLS, with timeouts":   {true, "HTTP/2.0", false, 5 * time.Minute, drainTime/3 + LameDuck},
+		"HTTP/2 over TLS, leaving":         {true, "HTTP/2.0", true, 0, goAway + LameDuck},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -61,22 +70,26 @@ func TestDrainProtocols(t *testing.T) {
 				l := New(mem, trace.NewRecorder(trace.Options{}))
 				server := &http.Server{
 					Handler: http.HandlerFunc(answer), ReadHeaderTimeout: tc.timeout, ReadTimeout: 2 * tc.timeout,
-					TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
+					Protocols: protocols(tc.version, tc.secure),
 				}
-				if tc.version == "HTTP/1.1" {
-					server.Protocols = new(http.Protocols)
-					server.Protocols.SetHTTP1(true)
+				if tc.secure {
+					server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 				}
 				returned := make(chan error, 1)
 				go func() {
-					if tc.secure {
+					switch {
+					case tc.leaves:
+						server.Handler = Handler(server.Handler)
+						returned <- ServeHTTP(l, server)
+					case tc.secure:
 						returned <- server.ServeTLS(l, "", "")
-					} else {
+					default:
 						returned <- server.Serve(l)
 					}
 				}()
 
-				idle, pieces, late := newClient(mem), newClient(mem), newClient(mem)
+				client := func() *http.Client { return newClient(mem, protocols(tc.version, tc.secure)) }
+				idle, pieces, late := client(), client(), client()
 				for _, c := range []*http.Client{idle, pieces, late} {
 					defer c.CloseIdleConnections()
 					fetch(t, c, tc.secure, "/now", "now", tc.version)
@@ -105,7 +118,7 @@ func TestDrainProtocols(t *testing.T) {
 				if took := time.Since(last); ctx.Err() != nil || took > tc.takes {
 					t.Errorf("drained %v after the last answer, %v", took, ctx.Err())
 				}
-				if err := <-returned; err != net.ErrClosed {
+				if err := <-returned; err != net.ErrClosed && err != http.ErrServerClosed {
 					t.Errorf("Serve: %v", err)
 				}
 			})
@@ -130,11 +143,17 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// protocols returns one version of HTTP alone.
+func protocols(version string, secure bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(version == "HTTP/1.1")
+	p.SetHTTP2(version == "HTTP/2.0" && secure)
+	p.SetUnencryptedHTTP2(version == "HTTP/2.0" && !secure)
+	return p
+}
+
 // newClient returns a client with one connection.
-func newClient(mem *memListener) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+func newClient(mem *memListener, protocols *http.Protocols) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:     func(context.Context, string, string) (net.Conn, error) { return mem.dial(), nil },
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
