@@ -6,14 +6,13 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -57,20 +56,15 @@ func (k *Keeper) spawn(s *server, files []File) (*process, error) {
 		return nil, err
 	}
 
-	outputs, err := newPipes()
+	defer closeAll(sockets)
+	forked, err := fork.Start(p.program(sockets, files))
 	if err != nil {
-		return nil, err
-	}
-	defer outputs.closeWrites()
-	p.pid, err = k.fork(p, outputs, sockets, files)
-	if err != nil {
-		outputs.closeReads()
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.journal.Add(entry{Event: refused, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
-	p.out = outputs.reads
+	p.pid, p.out = forked.Pid, [2]*os.File{forked.Stdout, forked.Stderr}
 	p.ticks, p.started = proc.StartTicks(p.pid), time.Now()
 
 	// The folder may have been removed while the keeper runs; without one the log is lost, and counted.
@@ -105,7 +99,7 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 			return nil, nil, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
 				s.spec.ID(), inherit.Key, ErrUnknown)
 		}
-		fd, err := dup(socket.fd)
+		fd, err := fork.Dup(socket.fd)
 		if err != nil {
 			closeAll(sockets)
 			return nil, nil, err
@@ -122,100 +116,32 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 	return p, sockets, nil
 }
 
+// program returns what is to run.
+func (p *process) program(sockets []int, files []File) fork.Program {
+	spec := &p.server.spec
+	program := fork.Program{
+		Path: spec.Path, Arg0: spec.Arg0, Args: spec.Args, Dir: spec.Dir, User: spec.User,
+		Env: spec.Env, More: []string{runVar + "=" + p.server.k.markOf(p.id.Run)},
+		Sockets: sockets,
+	}
+	for _, i := range spec.Sockets {
+		program.Names = append(program.Names, cmp.Or(i.As, i.Key))
+	}
+	for _, f := range files {
+		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
+	}
+
+	return program
+}
+
 func closeAll(descriptors []int) {
 	for _, fd := range descriptors {
 		syscall.Close(fd)
 	}
 }
 
-// fork starts the process.
-func (k *Keeper) fork(p *process, outputs *pipes, sockets []int, files []File) (int, error) {
-	defer closeAll(sockets)
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return 0, err
-	}
-	defer null.Close()
-
-	open := append([]*os.File{null}, outputs.writes[:]...)
-	var variables []string
-	for _, f := range files {
-		variables = append(variables, f.Var)
-	}
-	var descriptors []uintptr
-	add := func(list ...*os.File) error {
-		for _, f := range list {
-			fd, err := rawDescriptor(f)
-			if err != nil {
-				return err
-			}
-			if err := block(fd); err != nil {
-				return err
-			}
-			descriptors = append(descriptors, uintptr(fd))
-		}
-		return nil
-	}
-	if err := add(open...); err != nil {
-		return 0, err
-	}
-	for _, fd := range sockets {
-		descriptors = append(descriptors, uintptr(fd))
-	}
-	for _, f := range files {
-		if err := add(f.File); err != nil {
-			return 0, err
-		}
-	}
-
-	spec := &p.server.spec
-	attributes := &syscall.SysProcAttr{Setpgid: true}
-	if spec.User != "" {
-		if attributes.Credential, err = credential(spec.User); err != nil {
-			return 0, err
-		}
-	}
-	var names []string
-	for _, i := range spec.Sockets {
-		names = append(names, cmp.Or(i.As, i.Key))
-	}
-	// A keeper may be a child of one itself: descriptors and mark are those of this child only.
-	env := inherit.Environment(spec.Env, names, variables)
-	env = slices.DeleteFunc(env, func(v string) bool { return len(v) > len(runVar) && v[:len(runVar)+1] == runVar+"=" })
-	env = append(env, runVar+"="+k.markOf(p.id.Run))
-
-	return syscall.ForkExec(spec.Path, append([]string{cmp.Or(spec.Arg0, spec.Path)}, spec.Args...), &syscall.ProcAttr{
-		Dir: cmp.Or(spec.Dir, "/"), Env: env, Files: descriptors, Sys: attributes,
-	})
-}
-
 // markOf returns what tells the processes of one start from all others.
 func (k *Keeper) markOf(run uint64) string { return k.mark + "-" + strconv.FormatUint(run, 10) }
-
-// credential returns who a process is to be.
-func credential(who string) (*syscall.Credential, error) {
-	u, err := user.Lookup(who)
-	if err != nil {
-		if u, err = user.LookupId(who); err != nil {
-			return nil, fmt.Errorf("there is no user %q on this machine", who)
-		}
-	}
-	groups, err := u.GroupIds()
-	if err != nil {
-		return nil, fmt.Errorf("the groups of the user %s: %w", who, err)
-	}
-
-	var ids []uint32
-	for _, text := range append([]string{u.Uid, u.Gid}, groups...) {
-		id, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("the user %s: %w", who, err)
-		}
-		ids = append(ids, uint32(id))
-	}
-
-	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, nil
-}
 
 // logPath returns the file of the log of a server.
 func (k *Keeper) logPath(id ID) string { return filepath.Join(k.LogDir(id.Domain), id.Name+".log") }
@@ -315,55 +241,4 @@ func (k *Keeper) lookUp(id ID) (*process, Exit, error) {
 	}
 
 	return nil, Exit{}, fmt.Errorf("cannot wait for %v: %w", id, ErrUnknown)
-}
-
-// rawDescriptor returns the descriptor of an open file. Its method Fd would take the file, and with
-// it all processes that share it, out of non-blocking mode.
-func rawDescriptor(f *os.File) (int, error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-
-	var number int
-	err = raw.Control(func(fd uintptr) { number = int(fd) })
-	return number, err
-}
-
-// block takes a pipe out of non-blocking mode, in which programs do not expect it. Its end is that of
-// the process alone; a socket may be shared with others, and stays as it is.
-func block(fd int) error {
-	var info syscall.Stat_t
-	if err := syscall.Fstat(fd, &info); err != nil {
-		return err
-	}
-	if info.Mode&syscall.S_IFMT == syscall.S_IFIFO {
-		return syscall.SetNonblock(fd, false)
-	}
-	return nil
-}
-
-// pipes are the standard output and the standard error of a process.
-type pipes struct{ reads, writes [2]*os.File }
-
-func newPipes() (*pipes, error) {
-	p := &pipes{}
-	for i := range p.reads {
-		var err error
-		if p.reads[i], p.writes[i], err = newPipe(); err != nil {
-			p.closeReads()
-			p.closeWrites()
-			return nil, err
-		}
-	}
-	return p, nil
-}
-
-func (p *pipes) closeReads()  { closeFiles(p.reads[:]) }
-func (p *pipes) closeWrites() { closeFiles(p.writes[:]) }
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		f.Close() // a file that was never opened is nil, which is an error without effect
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -177,7 +178,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 	if !ok {
 		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
 	}
-	fd, err := dup(socket.fd)
+	fd, err := fork.Dup(socket.fd)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +233,9 @@ func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) 
 	if !ok {
 		return nil, fmt.Errorf("nothing is in the slot %s of %s: %w", slot, domain, ErrUnknown)
 	}
-	fd, err := rawDescriptor(f)
+	fd, err := fork.Descriptor(f)
 	if err == nil {
-		fd, err = dup(fd)
+		fd, err = fork.Dup(fd)
 	}
 	if err != nil {
 		return nil, err

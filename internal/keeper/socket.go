@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/divisi-go/divisi/internal/keeper/fork"
 )
 
 // socket is a listening socket that is kept. It is held as a plain descriptor: an os.File would take
@@ -84,7 +86,7 @@ func openSocket(want Socket) (*socket, error) {
 	s := &socket{Socket: want}
 	s.Actual = l.Addr().String()
 	var dupErr error
-	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = dup(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = fork.Dup(int(fd)) }); err != nil {
 		return nil, err
 	}
 	if dupErr != nil {
@@ -106,17 +108,6 @@ func abandoned(path string) bool {
 		conn.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
-}
-
-// dup copies a descriptor that children do not inherit unless they are given it.
-func dup(fd int) (int, error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	copied, err := syscall.Dup(fd)
-	if err == nil {
-		syscall.CloseOnExec(copied)
-	}
-	return copied, err
 }
 
 func (s *socket) close() {

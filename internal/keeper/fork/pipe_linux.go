@@ -1,4 +1,4 @@
-package keeper
+package fork
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func newPipe() (read, write *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fd, err := rawDescriptor(write)
+	fd, err := Descriptor(write)
 	if err != nil {
 		return read, write, err
 	}

@@ -1,0 +1,197 @@
+//go:build unix
+
+// Package fork starts a process with exactly the descriptors that it is meant to have.
+package fork
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/divisi-go/divisi/internal/inherit"
+)
+
+// Program is what to start, and with what.
+type Program struct {
+	Path string
+	Arg0 string // what the process calls itself, as the system shows it; default Path
+	Args []string
+	Env  []string // but for what tells of descriptors
+	More []string // variables that take the place of those of the same names in Env
+	Dir  string   // default the root folder
+	User string   // default the one of this process
+
+	Sockets []int    // descriptors that stay open here
+	Names   []string // of the sockets, for LISTEN_FDNAMES
+	Files   []*os.File
+	Vars    []string // for each file the variable that has its descriptor's number
+}
+
+// Process is a process that was started, as the leader of a process group of its own. Whoever has
+// started it waits for it.
+type Process struct {
+	Pid    int
+	Stdout *os.File // to be read until the process has ended
+	Stderr *os.File
+}
+
+// Start starts a program.
+func Start(p Program) (Process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return Process{}, err
+	}
+	defer null.Close()
+	outputs, err := newPipes()
+	if err != nil {
+		return Process{}, err
+	}
+	defer closeFiles(outputs.writes[:])
+
+	pid, err := p.start(append([]*os.File{null}, outputs.writes[:]...))
+	if err != nil {
+		closeFiles(outputs.reads[:])
+		return Process{}, err
+	}
+
+	return Process{Pid: pid, Stdout: outputs.reads[0], Stderr: outputs.reads[1]}, nil
+}
+
+func (p *Program) start(standard []*os.File) (int, error) {
+	attributes := &syscall.SysProcAttr{Setpgid: true}
+	if p.User != "" {
+		var err error
+		if attributes.Credential, err = credential(p.User); err != nil {
+			return 0, err
+		}
+	}
+	descriptors, err := numbers(standard)
+	if err != nil {
+		return 0, err
+	}
+	for _, fd := range p.Sockets {
+		descriptors = append(descriptors, uintptr(fd))
+	}
+	files, err := numbers(p.Files)
+	if err != nil {
+		return 0, err
+	}
+
+	return syscall.ForkExec(p.Path, append([]string{cmp.Or(p.Arg0, p.Path)}, p.Args...), &syscall.ProcAttr{
+		Dir: cmp.Or(p.Dir, "/"), Env: p.environment(), Files: append(descriptors, files...), Sys: attributes,
+	})
+}
+
+// environment returns that of the process. This one may have been started the same way: descriptors
+// are those of the new one only.
+func (p *Program) environment() []string {
+	env := slices.DeleteFunc(inherit.Environment(p.Env, p.Names, p.Vars), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.ContainsFunc(p.More, func(more string) bool { return strings.HasPrefix(more, name+"=") })
+	})
+	return append(env, p.More...)
+}
+
+// numbers returns the descriptors of files for the process that will be their only owner.
+func numbers(files []*os.File) ([]uintptr, error) {
+	var list []uintptr
+	for _, f := range files {
+		fd, err := Descriptor(f)
+		if err == nil {
+			err = block(fd)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, uintptr(fd))
+	}
+	return list, nil
+}
+
+// block takes a pipe out of non-blocking mode, in which programs do not expect it. Its end is that of
+// the process alone; a socket may be shared with others, and stays as it is.
+func block(fd int) error {
+	var info syscall.Stat_t
+	if err := syscall.Fstat(fd, &info); err != nil {
+		return err
+	}
+	if info.Mode&syscall.S_IFMT == syscall.S_IFIFO {
+		return syscall.SetNonblock(fd, false)
+	}
+	return nil
+}
+
+// Descriptor returns the descriptor of an open file, for as long as that is open. Its method Fd would
+// take the file, and with it all processes that share it, out of non-blocking mode.
+func Descriptor(f *os.File) (int, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+
+	var number int
+	err = raw.Control(func(fd uintptr) { number = int(fd) })
+	return number, err
+}
+
+// Dup copies a descriptor that children do not inherit unless they are given it.
+func Dup(fd int) (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	copied, err := syscall.Dup(fd)
+	if err == nil {
+		syscall.CloseOnExec(copied)
+	}
+	return copied, err
+}
+
+// pipes are the standard output and the standard error of a process.
+type pipes struct{ reads, writes [2]*os.File }
+
+func newPipes() (*pipes, error) {
+	p := &pipes{}
+	for i := range p.reads {
+		var err error
+		if p.reads[i], p.writes[i], err = newPipe(); err != nil {
+			closeFiles(append(p.reads[:], p.writes[:]...))
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close() // a file that was never opened is nil, which is an error without effect
+	}
+}
+
+// credential returns who a process is to be.
+func credential(who string) (*syscall.Credential, error) {
+	u, err := user.Lookup(who)
+	if err != nil {
+		if u, err = user.LookupId(who); err != nil {
+			return nil, fmt.Errorf("there is no user %q on this machine", who)
+		}
+	}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("the groups of the user %s: %w", who, err)
+	}
+
+	var ids []uint32
+	for _, text := range append([]string{u.Uid, u.Gid}, groups...) {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("the user %s: %w", who, err)
+		}
+		ids = append(ids, uint32(id))
+	}
+
+	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, nil
+}
