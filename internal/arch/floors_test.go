@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "envelope/colors"},
 	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
-	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control"},
+	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "envelope", "internal/keeper/door"},
 	{"internal/process"},
 	{".", "internal/deployer"},

@@ -54,7 +54,8 @@ func TestGoodbye(t *testing.T) {
 				begun = time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), drainTime)
 				defer cancel()
-				if left := l.Drain(ctx); left != len(tc.conns) {
+				l.Drain(ctx)
+				if left := l.Cut(); left != len(tc.conns) {
 					t.Errorf("%d are left", left)
 				}
 				if len(said) != 1 || said[0].Round(LameDuck) != tc.want {
@@ -97,7 +98,8 @@ func TestGoodbyeReleasesAccept(t *testing.T) {
 		io.WriteString(mem.dial(), "x")
 		synctest.Wait()
 
-		if left := l.Drain(t.Context()); left != 0 {
+		l.Drain(t.Context())
+		if left := l.Cut(); left != 0 {
 			t.Errorf("%d are left", left)
 		}
 	})
@@ -114,7 +116,7 @@ func TestGoodbyeMixed(t *testing.T) {
 		both.SetUnencryptedHTTP2(true)
 		returned := make(chan error, 1)
 		go func() {
-			returned <- ServeHTTP(l, &http.Server{Handler: Handler(http.HandlerFunc(answer)), Protocols: both})
+			returned <- ServeHTTP(l, l, &http.Server{Handler: Handler(http.HandlerFunc(answer)), Protocols: both})
 		}()
 		one, two := newClient(mem, protocols("HTTP/1.1", false)), newClient(mem, protocols("HTTP/2.0", false))
 		defer one.CloseIdleConnections()
@@ -126,7 +128,8 @@ func TestGoodbyeMixed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), drainTime)
 		defer cancel()
 		begun := time.Now()
-		if left := l.Drain(ctx); left != 0 {
+		l.Drain(ctx)
+		if left := l.Cut(); left != 0 {
 			t.Errorf("%d are left", left)
 		}
 		if took := time.Since(begun); took < 14*time.Second || took > 14*time.Second+goAway+2*LameDuck {
@@ -185,7 +188,8 @@ func TestTurns(t *testing.T) {
 
 				ctx, cancel := context.WithTimeout(t.Context(), drainTime)
 				defer cancel()
-				if left := l.Drain(ctx); left != tc.want {
+				l.Drain(ctx)
+				if left := l.Cut(); left != tc.want {
 					t.Errorf("%d are left, want %d", left, tc.want)
 				}
 				close(stop)

@@ -2,15 +2,16 @@ package drain
 
 import (
 	"context"
+	"net"
 	"net/http"
 
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
-// ServeHTTP serves the listener with s, over TLS if that is configured, until Accept fails. When the
-// listener drains, s sends GOAWAY to the clients that speak HTTP/2.
-func ServeHTTP(l *Listener, s *http.Server) error {
-	l.Leave(Goodbye{Say: func(ctx context.Context) { s.Shutdown(ctx) }})
+// ServeHTTP serves l with s, over TLS if that is configured, until Accept fails. When drained drains,
+// which is l or what l wraps, s sends GOAWAY to the clients that speak HTTP/2.
+func ServeHTTP(l net.Listener, drained *Listener, s *http.Server) error {
+	drained.Leave(Goodbye{Say: func(ctx context.Context) { s.Shutdown(ctx) }})
 	if s.TLSConfig != nil {
 		return s.ServeTLS(l, "", "")
 	}

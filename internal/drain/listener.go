@@ -139,10 +139,10 @@ func (l *Listener) Close() error {
 func (l *Listener) end() { l.once.Do(func() { close(l.over) }) }
 
 // Drain stops accepting, closes connections as they become idle, and returns when there are
-// none, or when ctx ends, with the number of those that are left. Only the first call does anything.
-func (l *Listener) Drain(ctx context.Context) (left int) {
+// none, or when ctx ends. Only the first call does.
+func (l *Listener) Drain(ctx context.Context) {
 	if l.draining.Swap(true) {
-		return 0
+		return
 	}
 	defer l.end()
 	l.Pause(false)
@@ -165,14 +165,26 @@ func (l *Listener) Drain(ctx context.Context) (left int) {
 			leaving.Go(func() { l.goodbye.Say(ctx) })
 		}
 		if left == 0 {
-			return 0
+			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return left
+			return
 		}
 	}
+}
+
+// Cut closes the connections that a drain has left, and returns how many there were.
+func (l *Listener) Cut() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := len(l.conns)
+	for c := range l.conns {
+		c.Conn.Close()
+	}
+	clear(l.conns)
+	return count
 }
 
 // closeIdle closes the connections that are idle. It returns the number of those that are left, and

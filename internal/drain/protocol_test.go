@@ -80,7 +80,7 @@ func TestDrainProtocols(t *testing.T) {
 					switch {
 					case tc.leaves:
 						server.Handler = Handler(server.Handler)
-						returned <- ServeHTTP(l, server)
+						returned <- ServeHTTP(l, l, server)
 					case tc.secure:
 						returned <- server.ServeTLS(l, "", "")
 					default:
