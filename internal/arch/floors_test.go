@@ -22,7 +22,7 @@ const module = "github.com/divisi-go/divisi"
 var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/keeper/frame", "internal/proc"},
 	{"internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
-		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "envelope/colors"},
+		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
 	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "envelope", "internal/keeper/door"},
