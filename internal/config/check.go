@@ -12,7 +12,7 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// checker makes an App of what was decoded, and looks for what no decoder can see.
+// checker makes an App of what was decoded, and finds the mistakes that a decoder cannot see.
 type checker struct {
 	*document
 	app     App
@@ -35,8 +35,13 @@ func (c *checker) common() {
 // deployment checks what concerns deployers.
 func (c *checker) deployment() {
 	t, p, app := &c.tables.Divisi, &c.tables.Process, &c.app
-	app.Rollout, app.Restart, app.Orphan = t.Rollout, t.Restart, cmp.Or(t.Orphan, OrphanExit)
-	app.Process, app.Times, app.Replicas = *p, t.Times, t.Replicas
+	app.Process = *p
+	app.Replicas = t.Replicas
+	app.Rollout = t.Rollout
+	app.Times = t.Times
+	app.Restart = t.Restart
+	app.Orphan = cmp.Or(t.Orphan, OrphanExit)
+
 	c.env(t.Env, "divisi", "env")
 	c.env(p.Env, "process", "env")
 	c.duration(t.Rollout, "divisi", "rollout")
@@ -71,6 +76,7 @@ func (c *checker) binary() {
 			where[1] = "binary"
 		}
 	}
+
 	if offset, ok := c.at(where...); ok {
 		if err := name.CheckLabel(app.Name); err != nil && where[1] == "binary" {
 			c.fail(offset, "the application cannot be called like its binary: %w; or set name", err)

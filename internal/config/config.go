@@ -54,13 +54,13 @@ const MaxReplicas = 1000
 // Options say what is known about the application that a file is for.
 type Options struct {
 	// Components are the full names of the components in the binary. If there are none, the
-	// binary is not at hand, and the names in the file are taken as they are.
+	// binary is unknown, and the names in the file are taken as they are.
 	Components []string
 
-	// Configured are those of Components that take a section; nil if that is not known.
+	// Configured are the components that take a section; nil if that is not known.
 	Configured []string
 
-	// Listeners are the names of the listeners in the binary, likewise.
+	// Listeners are the names of the listeners in the binary; none if the binary is unknown.
 	Listeners []string
 }
 
@@ -76,7 +76,7 @@ type App struct {
 	// of the binary are known, one for each component that is in none. Their names are unique.
 	Groups []Group
 
-	Replicas int           // of groups that do not say; zero leaves it to the deployer
+	Replicas int           // of every group that says no number; zero leaves it to the deployer
 	Rollout  time.Duration // how long an upgrade takes; zero is at once
 	Drain    time.Duration // how long a stop of everything may take
 	Times    Times
@@ -87,7 +87,7 @@ type App struct {
 	Single  Single
 	Process Process
 
-	// Sections are those of components, by full name.
+	// Sections are the sections of components, by full name.
 	Sections map[string]Section
 
 	// Ignored are the places of tables that are for deployers which do not read them here, such
@@ -98,14 +98,14 @@ type App struct {
 // Group is components that share processes.
 type Group struct {
 	Name       string   // as in the file, or the short name of its first component
-	Components []string // full names; none if the file relies on a binary that is not at hand
-	Replicas   int      // zero is that of the application
-	Times      Times    // those of the application where the group says nothing
-	Restart    Restart  // likewise
+	Components []string // full names; none if the file relies on a binary that is unknown
+	Replicas   int      // zero is the number of the application
+	Times      Times    // of the application, where the group says nothing
+	Restart    Restart  // of the application, where the group says nothing
 }
 
-// Times are how long a process may take for what is asked of it. Zero values are the defaults of
-// the one who supervises it.
+// Times are how long a process may take for what is asked of it. A zero value is the default of the
+// deployer that supervises it.
 type Times struct {
 	Start time.Duration // from its start until it answers
 	Hung  time.Duration // without an answer, once it has answered
@@ -180,8 +180,8 @@ func Parse(file, text string, o Options) (App, error) {
 	return c.result()
 }
 
-// ParseSingle is Parse for an application that runs in one process. What only deployers use, such as
-// groups and restarts, has the right types, and is not looked at further: the App has none of it.
+// ParseSingle is Parse for an application that runs in one process. Of what only deployers use, such as
+// groups and restarts, it checks the types only, and the App has none of it.
 func ParseSingle(file, text string, o Options) (App, error) {
 	c := newChecker(file, text, o)
 	if len(c.errs) == 0 {
@@ -271,7 +271,8 @@ func show(path ...string) string {
 	parts := make([]string, len(path))
 	for i, p := range path {
 		bare := p != "" && strings.Trim(p, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
-		if parts[i] = p; !bare {
+		parts[i] = p
+		if !bare {
 			parts[i] = fmt.Sprintf("%q", p)
 		}
 	}

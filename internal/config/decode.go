@@ -139,6 +139,7 @@ func (d *document) fromArray(v reflect.Value, n *node, p place) {
 		d.fail(n.at, "%s has %d elements: write no more than %d", d.show(p.path), len(n.list), v.Len())
 		return
 	}
+
 	for i, elem := range n.list {
 		d.into(v.Index(i), elem, p)
 	}
@@ -166,7 +167,7 @@ func (d *document) fromScalar(v reflect.Value, n *node, p place) {
 	}
 }
 
-// bounds returns what an integer can be in a file, which knows no more than those of 64 bits.
+// bounds returns the least and the greatest integer that a file can have, whose integers have 64 bits.
 func bounds(t reflect.Type) (least int64, most int64) {
 	if t.Kind() >= reflect.Uint {
 		return 0, math.MaxInt64 >> max(0, 63-t.Bits())
@@ -192,6 +193,7 @@ func plain(n *node) any {
 		}
 		return all
 	}
+
 	return n.value
 }
 
@@ -229,6 +231,7 @@ func (d *document) unknown(k key, path []string, t reflect.Type) {
 			way = other
 		}
 	}
+
 	d.fail(k.at, "unknown %s: %s", what, way)
 }
 
@@ -241,19 +244,23 @@ func (d *document) elsewhere(k key, heads []string) string {
 	if _, ok := name.Nearest(k.name, heads); ok {
 		return ""
 	}
+
 	path := k.name
 	for n := k.node; n.kind == unstable.Table && n.made != byHeader && len(n.keys) > 0; n = n.keys[0].node {
 		path += "." + n.keys[0].name
 	}
+
 	full, ok := name.Nearest(path, d.known)
 	for _, component := range d.known {
 		if hasSuffixFold("."+strings.ReplaceAll(component, "/", "."), "."+path) {
 			full, ok = component, true
 		}
 	}
+
 	if ok {
 		return "the section of a component has its full name, [" + show(full) + "]"
 	}
+
 	return ""
 }
 
@@ -342,5 +349,6 @@ func wanted(t reflect.Type) string {
 	case k == reflect.Map, k == reflect.Struct:
 		return "a table"
 	}
+
 	return "a value for " + t.String()
 }

@@ -91,6 +91,7 @@ func newDocument(file, text string) *document {
 		file: file, text: []byte(text), line: 1, col: 1,
 		root: &node{kind: unstable.Table, made: byHeader},
 	}
+
 	var p unstable.Parser
 	p.Reset(d.text)
 	for table := d.root; p.NextExpression() && table != nil; {
@@ -106,12 +107,15 @@ func newDocument(file, text string) *document {
 			return d
 		}
 	}
+
 	if err, ok := errors.AsType[*unstable.ParserError](p.Error()); ok {
-		// What is wrong is a part of the text: the rest of that is as long as what it could grow by.
+		// Highlight is a slice of the text. Both end at the same place in memory, so the difference of
+		// their capacities is where it begins.
 		d.explainSyntax(min(cap(d.text)-cap(err.Highlight), len(d.text)), err.Message)
 	} else if p.Error() != nil {
 		d.invalid(0, "%w", p.Error())
 	}
+
 	return d
 }
 
@@ -140,6 +144,7 @@ func (d *document) table(parts []part, isElement bool) *node {
 	if n == nil {
 		return nil
 	}
+
 	last := parts[len(parts)-1]
 	named := &node{kind: unstable.Table, at: last.start, made: byHeader}
 	switch child := n.get(last.name); {
@@ -155,6 +160,7 @@ func (d *document) table(parts []part, isElement bool) *node {
 		child.made = byHeader
 		return child
 	}
+
 	d.twice(last)
 	return nil
 }
@@ -175,6 +181,7 @@ func (d *document) descend(n *node, parts []part, by maker) *node {
 		}
 		n = child
 	}
+
 	return n
 }
 
@@ -182,7 +189,8 @@ func (d *document) descend(n *node, parts []part, by maker) *node {
 func (d *document) set(n *node, e *unstable.Node) {
 	parts := keyParts(e)
 	last := parts[len(parts)-1]
-	if n = d.descend(n, parts, byKey); n == nil {
+	n = d.descend(n, parts, byKey)
+	if n == nil {
 		return
 	}
 	if n.get(last.name) != nil {
@@ -200,6 +208,7 @@ func (d *document) value(v *unstable.Node, at int) *node {
 	if v.Kind != unstable.Array {
 		n.at = int(v.Raw.Offset)
 	}
+
 	var err error
 	switch v.Kind {
 	case unstable.Array:
@@ -226,13 +235,15 @@ func (d *document) value(v *unstable.Node, at int) *node {
 		n.text = string(v.Data)
 		n.value, err = parseTime(v.Kind, n.text)
 	}
+
 	if err != nil {
 		d.invalid(n.at, "%s is out of range", v.Data)
 	}
+
 	return n
 }
 
-// parseTime parses a date, a time or both. What has no zone is in that of this machine.
+// parseTime parses a date, a time or both. A time without a zone is in the zone of this machine.
 func parseTime(kind unstable.Kind, text string) (time.Time, error) {
 	const date = "2006-01-02"
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "t", "T"), "z", "Z")
@@ -251,9 +262,11 @@ func parseTime(kind unstable.Kind, text string) (time.Time, error) {
 			layout += ":05"
 		}
 	}
+
 	if kind == unstable.DateTime {
 		layout += "Z07:00"
 	}
+
 	return time.ParseInLocation(layout, text, time.Local)
 }
 
@@ -293,6 +306,7 @@ func (d *document) elements(path ...string) (offsets []int) {
 	if k := d.find(path); k.node != nil && k.node.kind == unstable.Array {
 		collect(k.node)
 	}
+
 	return offsets
 }
 

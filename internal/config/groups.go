@@ -11,18 +11,20 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// groups makes the groups of the application: those with components in the file, and those of
-// one component each for the rest of the binary. Then it applies the tables that only change one.
+// groups makes the groups of the application: the groups to which the file gives components, and a group
+// for each other component of the binary. Then it applies the tables that only change a group.
 func (c *checker) groups() {
 	app, tables := &c.app, c.tables.Divisi.Groups
 	places := map[int]string{}
 	for key := range tables {
 		places[c.groupAt(key)] = key
 	}
+
 	var keys []string // in the order of their lines
 	for _, place := range slices.Sorted(maps.Keys(places)) {
 		keys = append(keys, places[place])
 	}
+
 	c.colocated()
 	for _, key := range keys {
 		if len(tables[key].Components) > 0 {
@@ -31,6 +33,7 @@ func (c *checker) groups() {
 			app.Groups = append(app.Groups, Group{Name: key, Components: components})
 		}
 	}
+
 	c.rest()
 	c.checkNames()
 	nameGroups(app.Groups)
@@ -41,14 +44,18 @@ func (c *checker) groups() {
 			i, ok = len(app.Groups), true
 			app.Groups = append(app.Groups, Group{Name: key})
 		}
+
 		c.restart(t.Restart, "divisi", "groups", key, "restart")
 		c.times(t.Times, "divisi", "groups", key)
 		c.number(t.Replicas, MaxReplicas, "divisi", "groups", key, "replicas")
 		if ok {
 			g := &app.Groups[i]
-			g.Replicas, g.Times, g.Restart = t.Replicas, t.Times, t.Restart
+			g.Replicas = t.Replicas
+			g.Times = t.Times
+			g.Restart = t.Restart
 		}
 	}
+
 	for i := range app.Groups {
 		r, all := &app.Groups[i].Restart, app.Restart
 		r.Policy = cmp.Or(r.Policy, all.Policy)
@@ -66,8 +73,8 @@ func (c *checker) groups() {
 }
 
 // Colocate groups the components of the binary in another way than the file does: "all" makes one
-// group of them, "none" one of each, and "file" changes nothing. A component of its own keeps the times
-// and restarts of the first group that it was in.
+// group of them, "none" makes a group of each, and "file" changes nothing. A component that gets a group
+// of its own keeps the times and restarts of the first group that it was in.
 func (a *App) Colocate(how string) error {
 	var all []string
 	var each []Group
@@ -91,6 +98,7 @@ func (a *App) Colocate(how string) error {
 	default:
 		return fmt.Errorf("components cannot be colocated by %q: give file, all or none", how)
 	}
+
 	return nil
 }
 
@@ -140,7 +148,8 @@ func (c *checker) rest() {
 	}
 }
 
-// checkNames refuses names in the file that replicas cannot have, or those of two groups would share.
+// checkNames refuses names in the file that replicas cannot have, or that replicas of two groups would
+// have.
 func (c *checker) checkNames() {
 	written := map[string]string{}
 	for _, g := range c.app.Groups {
@@ -190,9 +199,9 @@ func label(g Group) string {
 	return strings.ToLower(name.Label(cmp.Or(g.Name, name.Group(name.Component(g.Components[0])))))
 }
 
-// find returns the index of the group that is meant by s: its name, or the full or short name of
-// its first component. It notes an error at an offset if there is none and the components are
-// known.
+// find returns the index of the group that s means: s is its name, or the full or short name of its
+// first component. If there is no such group and the components are known, it notes an error at an
+// offset.
 func (c *checker) find(offset int, s string) (int, bool) {
 	groups := c.app.Groups
 	var names []string
@@ -202,6 +211,7 @@ func (c *checker) find(offset int, s string) (int, bool) {
 		}
 		names = append(names, g.Name)
 	}
+
 	inside := ""
 	for i, g := range groups {
 		for at, component := range g.Components {
@@ -214,11 +224,13 @@ func (c *checker) find(offset int, s string) (int, bool) {
 			}
 		}
 	}
+
 	switch {
 	case inside != "":
 		c.fail(offset, "component %q is in the group %q: write the group's name", s, inside)
 	case len(c.known) > 0:
 		c.fail(offset, "group %q does not exist: %s", s, name.Suggest(s, names))
 	}
+
 	return 0, false
 }

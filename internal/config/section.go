@@ -13,9 +13,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// Section is the text of a component's table. It is TOML without the table's own header, and so
-// may be passed on as text and decoded by anyone. One that Parse made has its lines and columns
-// where they are in the file, and names the file in a comment at its end, for Decode.
+// Section is the text of a component's table. It is TOML without the table's own header, so it can be
+// passed on as text and decoded by anyone. In a section that Parse made, everything has the line and the
+// column that it has in the file, and a comment at the end names the file for [Decode].
 type Section string
 
 // origin is how the comment begins: `#divisi:section "app.toml" 12 1`.
@@ -35,13 +35,14 @@ func (s Section) origin() (file string, line, col int) {
 			}
 		}
 	}
+
 	return "section", 1, 1
 }
 
 // Decode decodes a component's section into v, a pointer to a struct, and then calls v's method
-// Validate() error if it has one. What v holds where the section says nothing stays. Keys that v
-// has no field for are errors. A time.Duration is a string such as "1m30s", or nanoseconds.
-// Errors have the place in the file that the section comes from, as those of Parse have.
+// Validate() error if it has one. Fields that the section does not name keep their values. A key for
+// which v has no field is an error. A time.Duration is a string such as "1m30s", or nanoseconds.
+// Errors name the place in the file that the section comes from, as errors of [Parse] do.
 func Decode(section Section, v any) error {
 	file, line, col := section.origin()
 	d := newDocument(file, string(section))
@@ -52,11 +53,13 @@ func Decode(section Section, v any) error {
 	if len(d.errs) > 0 {
 		return d.err()
 	}
+
 	if v, ok := v.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			return &Error{File: file, Line: line, Col: col, Err: err}
 		}
 	}
+
 	return nil
 }
 
@@ -66,8 +69,9 @@ type region struct {
 	owner      string
 }
 
-// split separates the sections of components from the rest of a file. The components are known, if
-// there are any; configured are those that take a section, nil if that is not known.
+// split separates the sections of components from the rest of a file. known are the components of the
+// binary, none if it is unknown; configured are the components that take a section, nil if that is
+// not known.
 func (d *document) split(known, configured []string) {
 	d.known, d.whole = known, true
 	regions := []region{{}}
@@ -76,7 +80,8 @@ func (d *document) split(known, configured []string) {
 	for _, x := range d.expressions {
 		inTable = inTable || x.kind != unstable.KeyValue
 		if x.kind != unstable.KeyValue || !inTable {
-			if owner = d.owner(x); owner != "" {
+			owner = d.owner(x)
+			if owner != "" {
 				if configured != nil && headers[owner] == nil && !slices.Contains(configured, owner) {
 					d.fail(x.parts[0].start, "component %q takes no configuration: "+
 						"embed divisi.WithConfig in its struct, or remove the section", owner)
@@ -84,13 +89,16 @@ func (d *document) split(known, configured []string) {
 				headers[owner] = append(headers[owner], d.header(x, owner, len(headers[owner]) == 0))
 			}
 		}
+
 		start := bytes.LastIndexByte(d.text[:x.parts[0].start], '\n') + 1
 		regions[len(regions)-1].end = start
 		regions = append(regions, region{start, len(d.text), owner})
 	}
+
 	if len(d.errs) > 0 {
 		return
 	}
+
 	d.sections = map[string]Section{}
 	for component, edits := range headers {
 		d.sections[component] = d.section(component, regions, edits)
@@ -118,6 +126,7 @@ func (d *document) component(offset int, s string) string {
 	if s == string(name.OldMain) && !slices.Contains(d.known, s) {
 		s = string(name.Main)
 	}
+
 	if len(d.known) == 0 {
 		if _, err := name.ParseComponent(s); err != nil {
 			d.fail(offset, "%w", err)
@@ -127,19 +136,21 @@ func (d *document) component(offset int, s string) string {
 		d.fail(offset, "component %q is not in the binary: %s", s, name.Suggest(s, d.known))
 		return ""
 	}
+
 	return s
 }
 
 // span is a part of the text.
 type span struct{ start, end int }
 
-// header returns what has to be taken out of a key so that the rest is from the root of a
-// component's section.
+// header returns the part of a key that has to be removed so that the rest of the key begins at the root
+// of a component's section.
 func (d *document) header(x expression, owner string, first bool) span {
 	start := x.parts[0].start
 	if len(x.parts) > 1 {
 		return span{start, x.parts[1].start}
 	}
+
 	table := "[" + show(owner) + "]"
 	switch {
 	case x.kind == unstable.KeyValue:
@@ -149,6 +160,7 @@ func (d *document) header(x expression, owner string, first bool) span {
 	case !first:
 		d.fail(start, "%s comes after a table inside it: move it up", table)
 	}
+
 	open := bytes.LastIndexByte(d.text[:start], '[')
 	end := x.parts[0].end
 	return span{open, end + bytes.IndexByte(d.text[end:], ']') + 1}
@@ -161,6 +173,7 @@ func (d *document) section(component string, regions []region, headers []span) S
 	for _, h := range headers {
 		blank(text[h.start:h.end])
 	}
+
 	var out []byte
 	for _, r := range regions {
 		if r.owner == component {
@@ -169,12 +182,13 @@ func (d *document) section(component string, regions []region, headers []span) S
 			out = append(out, bytes.Repeat([]byte("\n"), bytes.Count(text[r.start:r.end], []byte("\n")))...)
 		}
 	}
+
 	line, col := d.place(headers[0].start)
 	out = fmt.Appendf(bytes.TrimRight(out, " \t\r\n"), "%s%q %d %d\n", origin, d.file, line, col)
 	return Section(out)
 }
 
-// rename gives tables with old names those of today, and reports whether none has both.
+// rename gives tables with old names their present names, and reports whether no table is there under both.
 func (d *document) rename() bool {
 	d.written = map[string]string{}
 	first := map[string]key{}
@@ -182,6 +196,7 @@ func (d *document) rename() bool {
 		if isComponent(k.name) {
 			continue
 		}
+
 		now := cmp.Or(oldNames[k.name], strings.ToLower(k.name))
 		if other, used := first[now]; used {
 			line, _ := d.place(other.at)
@@ -189,11 +204,13 @@ func (d *document) rename() bool {
 				show(k.name), show(other.name), line, now)
 			return false
 		}
+
 		first[now], d.written[now] = k, k.name
 		d.root.keys[i].name = now
 		delete(d.root.index, k.name)
 		d.root.index[now] = i
 	}
+
 	return true
 }
 

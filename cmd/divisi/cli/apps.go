@@ -24,7 +24,7 @@ func doors() ([]string, error) {
 	return h.Doors()
 }
 
-// find returns the applications that run. The error is about those that do not answer.
+// find returns the applications that run. The error names each application that does not answer.
 func find(ctx context.Context) ([]control.Running, error) {
 	list, err := doors()
 	if err != nil {
@@ -33,7 +33,7 @@ func find(ctx context.Context) ([]control.Running, error) {
 	return control.Find(ctx, list)
 }
 
-// errNone is the error when there is no application to speak of.
+// errNone is the error when no application runs.
 var errNone = &exitError{code: exitFailed, err: errors.New("no application runs"), hint: "start one: divisi run TARGET"}
 
 // endedError is about an application that does not run any more.
@@ -94,6 +94,7 @@ func choose(asked string, names []string) (int, error) {
 	if i := slices.Index(names, asked); i >= 0 {
 		return i, nil
 	}
+
 	var found []int
 	var several []string
 	for i, n := range names {
@@ -111,6 +112,7 @@ func choose(asked string, names []string) (int, error) {
 	case len(found) > 1:
 		return 0, usageError("several applications run: give one of %s", strings.Join(several, ", "))
 	}
+
 	return found[0], nil
 }
 
@@ -120,6 +122,7 @@ func exactly(asked, names []string) ([]int, error) {
 	if len(names) == 0 {
 		return nil, errNone
 	}
+
 	var found []int
 	for _, n := range asked {
 		i := slices.Index(names, n)
@@ -130,6 +133,7 @@ func exactly(asked, names []string) ([]int, error) {
 			found = append(found, i)
 		}
 	}
+
 	return found, nil
 }
 
@@ -140,7 +144,7 @@ func appArg(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// completeApps completes the names of applications that run, of which a command takes at most so many.
+// completeApps completes the names of applications that run, for a command that takes at most so many.
 func completeApps(most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) >= most {

@@ -28,14 +28,17 @@ func (c *command) callgraph() *cobra.Command {
 			if done, err := c.json(graph(infos)); done {
 				return err
 			}
+
 			if c.output == "mermaid" {
 				fmt.Fprint(c.out, mermaid(infos))
 			} else {
 				fmt.Fprint(c.out, graphText(infos))
 			}
+
 			return nil
 		},
 	}
+
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "format: text, json or mermaid")
 	complete(cmd, "output", "text", "json", "mermaid")
 	return cmd
@@ -71,17 +74,20 @@ func graphText(infos []codegen.Info) string {
 		for _, l := range i.Listeners {
 			fmt.Fprintf(&b, " listens:%s", l)
 		}
+
 		if i.Routed {
 			b.WriteString(" routed")
 		}
 		if i.Singleton {
 			b.WriteString(" singleton")
 		}
+
 		b.WriteByte('\n')
 		for _, ref := range i.Refs {
 			fmt.Fprintf(&b, "  calls %s\n", name.Short(ref))
 		}
 	}
+
 	return b.String()
 }
 
@@ -93,6 +99,7 @@ func mermaid(infos []codegen.Info) string {
 		number[i.Name] = n
 		fmt.Fprintf(&b, "    c%d[%q]\n", n, name.Short(i.Name))
 	}
+
 	for n, i := range infos {
 		for _, ref := range i.Refs {
 			if to, ok := number[ref]; ok {
@@ -100,5 +107,6 @@ func mermaid(infos []codegen.Info) string {
 			}
 		}
 	}
+
 	return b.String()
 }

@@ -72,7 +72,7 @@ func newCommand(out, err io.Writer) *command {
 	return c
 }
 
-// never has the command never wait again for who reads its output.
+// never makes the command stop waiting for the reader of its output.
 func (c *command) never() {
 	c.screen = screen.New(c.err)
 	c.out, c.err = c.screen.Through(c.out), c.screen.Through(c.err)
@@ -91,6 +91,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		signals = append(signals, syscall.SIGHUP)
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	c := newCommand(out, errOut)
@@ -172,6 +173,7 @@ func (c *command) root() *cobra.Command {
 			return nil
 		},
 	}
+
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "format: text or json")
 	root.SetVersionTemplate("divisi {{.Version}}\n")
 	complete(root, "output", "text", "json")
@@ -194,6 +196,7 @@ func refuseArguments(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseArguments(sub)
 	}
+
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
@@ -202,6 +205,7 @@ func refuseArguments(cmd *cobra.Command) {
 			return nil
 		}
 	}
+
 	if cmd.HasSubCommands() && cmd.HasParent() {
 		cmd.Args = nil
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -243,6 +247,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			hint = "did you mean --" + near + "?"
 		}
 	}
+
 	if wrong := wrongValue.FindStringSubmatch(err.Error()); wrong != nil {
 		value, flag := wrong[1], wrong[2]
 		_, long, _ := strings.Cut(flag, "--")
@@ -250,6 +255,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			err = fmt.Errorf("%s cannot be %q: give %s", flag, value, wanted[f.Value.Type()])
 		}
 	}
+
 	return &exitError{code: exitUsage, err: err, hint: hint}
 }
 

@@ -22,6 +22,7 @@ func (c *command) generate() *cobra.Command {
 			return gen.Run(cmd.Context(), options)
 		},
 	}
+
 	cmd.Flags().BoolVar(&options.Check, "check", false, "write nothing; fail if a file would change")
 	cmd.Flags().StringVar(&options.Tags, "tags", "", "build tags, separated by commas")
 	return cmd

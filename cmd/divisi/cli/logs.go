@@ -37,6 +37,7 @@ func (c *command) logs() *cobra.Command {
 			if q.Tail < -1 {
 				return usageError("--tail %d: give a number of entries, or -1 for all", q.Tail)
 			}
+
 			var err error
 			if q.Since, err = parseTime("--since", since, time.Now()); err != nil {
 				return err
@@ -53,9 +54,11 @@ func (c *command) logs() *cobra.Command {
 			if !q.Follow && !cmd.Flags().Changed("tail") {
 				q.Tail = -1
 			}
+
 			return c.showLogs(cmd.Context(), args, q)
 		},
 	})
+
 	flags := cmd.Flags()
 	flags.BoolVarP(&q.Follow, "follow", "f", false, "go on with what is written from now on")
 	flags.StringVar(&since, "since", "", "only what is not older than a time")
@@ -65,7 +68,7 @@ func (c *command) logs() *cobra.Command {
 		"only the last so many entries; -1 for all, which is the default without --follow")
 	flags.StringVar(&q.Component, "component", "", "only of a component: cart.Cart, Cart, or the full name")
 	flags.StringVar(&q.Replica, "replica", "", "only of a replica, such as cart-0 or cart-0@/shop, or of those whose names begin so")
-	flags.StringVar(&q.Version, "version", "", "only of a version, or of those that begin so")
+	flags.StringVar(&q.Version, "version", "", "only of a version, or of all versions that begin with this")
 	flags.StringVar(&q.Level, "level", "", "only of this level and above: debug, info, warn, error")
 	flags.StringArrayVar(&attrs, "attr", nil, "only with an attribute, as key=value; may be repeated")
 	flags.StringVar(&q.Expr, "expr", "", "only where a condition holds (the language is that of expr-lang.org)")
@@ -91,6 +94,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		}
 		return err
 	}
+
 	app, err := pick(ctx, args)
 	dir := ""
 	var over *endedError
@@ -106,8 +110,8 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		}
 	}
 
-	// The files are read here: whatever an expression costs, whoever asked for it pays, and the one
-	// who runs the application only says when it has ended.
+	// This process reads the files: what an expression costs is paid by the process that asked for it.
+	// The deployer only says when the application has ended.
 	reading, end := context.WithCancel(ctx)
 	defer end()
 	if q.Follow {
@@ -116,6 +120,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 			_ = app.Stream(reading, "events", nil, func(json.RawMessage) error { return nil })
 		}()
 	}
+
 	done := make(chan error, 1)
 	go func() { done <- telemetry.Show(reading, dir, q, show) }()
 	select {
@@ -130,6 +135,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 	if err == nil && shown == 0 && !q.Follow {
 		fmt.Fprintln(c.err, "no entries yet, or none that the filters choose")
 	}
+
 	return err
 }
 
@@ -148,6 +154,7 @@ func there(app control.Running, q *telemetry.Query) error {
 	if old, err := telemetry.Replicas(app.Status.Controller.LogDir); err == nil && slices.ContainsFunc(old, begins) {
 		return nil
 	}
+
 	return usageError("--replica %s: there is no such replica: %s", q.Replica, name.Suggest(q.Replica, known))
 }
 
@@ -174,16 +181,19 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
+
 	for _, layout := range []string{"15:04", "15:04:05"} {
 		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			year, month, day := now.Date()
 			return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), 0, now.Location()), nil
 		}
 	}
+
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			return t, nil
 		}
 	}
+
 	return time.Time{}, usageError("%s cannot be %q: give a time such as 10m, 15:04 or 2006-01-02T15:04:05", flag, text)
 }

@@ -22,6 +22,7 @@ func (c *command) metrics() *cobra.Command {
 			if err != nil {
 				return err
 			}
+
 			return within(cmd.Context(), timeout, func(ctx context.Context) error {
 				all, err := app.Metrics(ctx)
 				if err != nil {
@@ -34,6 +35,7 @@ func (c *command) metrics() *cobra.Command {
 			})
 		},
 	})
+
 	timeoutFlag(cmd, &timeout, 10*time.Second)
 	return cmd
 }

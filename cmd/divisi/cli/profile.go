@@ -38,26 +38,32 @@ func (c *command) profile() *cobra.Command {
 			case o.length <= 0:
 				return usageError("--duration %v: give a time, such as 10s", o.length)
 			}
+
 			app, err := pick(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
+
 			var groups []string
 			for _, g := range app.Status.Groups {
 				groups = append(groups, g.Name)
 			}
+
 			if o.group != "" && !slices.Contains(groups, o.group) {
 				return usageError("--group %s: there is no such group: %s", o.group, name.Suggest(o.group, groups))
 			}
+
 			limit := o.timeout
 			if o.kind == "cpu" {
 				limit += o.length
 			}
+
 			return within(cmd.Context(), limit, func(ctx context.Context) error {
 				return c.writeProfile(ctx, app, o)
 			})
 		},
 	})
+
 	flags := cmd.Flags()
 	flags.StringVar(&o.kind, "type", "cpu", "cpu or heap")
 	flags.DurationVar(&o.length, "duration", 5*time.Second, "length of a CPU profile")
@@ -71,6 +77,7 @@ func (c *command) profile() *cobra.Command {
 		}
 		return groups
 	})
+
 	return cmd
 }
 
@@ -78,10 +85,12 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	if o.file != "-" && c.errTerminal && o.kind == "cpu" {
 		fmt.Fprintf(c.err, "profiling %s for %v\n", app.Status.App, o.length)
 	}
+
 	answer, err := app.Profile(ctx, o.group, o.kind, o.length)
 	if err != nil {
 		return err
 	}
+
 	merged, err := telemetry.MergeProfiles(answer.Profiles)
 	if err != nil {
 		return err
@@ -89,6 +98,7 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	if o.file == "" {
 		o.file = fmt.Sprintf("%s-%s.pprof", app.Status.App, o.kind)
 	}
+
 	var missing error
 	if answer.Failed != "" {
 		missing = &exitError{code: exitDegraded, err: errors.New("not profiled: " + answer.Failed)}
@@ -99,13 +109,16 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 	if err := writeFile(o.file, merged.Write); err != nil {
 		return err
 	}
+
 	var replicas []string
 	for _, p := range answer.Profiles {
 		replicas = append(replicas, p.Name)
 	}
+
 	if done, err := c.json(map[string]any{"file": o.file, "replicas": replicas}); done {
 		return errors.Join(err, missing)
 	}
+
 	fmt.Fprintf(c.out, "%d replicas profiled; look at it with: go tool pprof -http : %s\n",
 		len(replicas), o.file)
 	return missing

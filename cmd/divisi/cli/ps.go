@@ -26,10 +26,12 @@ func (c *command) ps() *cobra.Command {
 			if err != nil {
 				return err
 			}
+
 			all, err := control.Servers(cmd.Context(), list)
 			if err != nil && len(all) > 0 {
 				err = &exitError{code: exitDegraded, err: err}
 			}
+
 			servers, unknown := ofApp(all, strings.Join(args, ""))
 			if unknown != nil {
 				return errors.Join(err, unknown)
@@ -45,14 +47,17 @@ func (c *command) ps() *cobra.Command {
 			if len(servers) > 0 {
 				c.columns(replicaRows(servers, time.Now()))
 			}
+
 			return err
 		},
 	})
 }
 
-// ofApp returns the servers of the application that was asked for, or of those that begin so.
+// ofApp returns the servers of the application that was asked for, or of all applications whose names
+// begin with what was asked for.
 func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, error) {
-	exact, begin, apps := []control.ReplicaStatus{}, []control.ReplicaStatus{}, []string{}
+	exact, begin := []control.ReplicaStatus{}, []control.ReplicaStatus{} // JSON shows none as []
+	var apps []string
 	for _, s := range all {
 		if s.App == asked {
 			exact = append(exact, s)
@@ -69,12 +74,14 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 	case len(begin) > 0 || asked == "":
 		return begin, nil
 	}
+
 	if e := ended(asked); e != nil {
 		return nil, e
 	}
 	if len(apps) == 0 {
 		return nil, errNone
 	}
+
 	return nil, failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
 }
 
@@ -104,6 +111,7 @@ func (c *command) where() *cobra.Command {
 			if err != nil {
 				return err
 			}
+
 			apps, err := find(cmd.Context())
 			if err != nil {
 				err = &exitError{code: exitDegraded, err: err}
@@ -116,9 +124,11 @@ func (c *command) where() *cobra.Command {
 				p.Apps = append(p.Apps, d)
 				rows = append(rows, []string{"door of " + d.App, d.Socket})
 			}
+
 			if done, failed := c.json(p); done {
 				return errors.Join(failed, err)
 			}
+
 			c.columns(rows)
 			return err
 		},

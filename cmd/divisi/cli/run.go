@@ -50,29 +50,34 @@ func (c *command) run() *cobra.Command {
 			if o.Colocate != "file" && o.Colocate != "all" && o.Colocate != "none" {
 				return usageError("--colocate %s: give file, all or none", o.Colocate)
 			}
+
 			if o.Name != "" {
 				if err := name.CheckLabel(o.Name); err != nil {
 					return usageError("--name: %w", err)
 				}
 			}
+
 			switch flags := cmd.Flags(); {
 			case !flags.Changed("admin"):
 				o.Admin = []string{livePage, anyPage}
 			case admin != "":
 				o.Admin = []string{admin}
 			}
+
 			if err := dashboard.Check(o.Admin); err != nil {
 				return usageError("%w", err)
 			}
 			if !cmd.Flags().Changed("logs") {
 				o.Logs = c.outTerminal
 			}
+
 			o.Args = args[1:]
 
 			c.never()
 			return run.Serve(cmd.Context(), args[0], o, &view{command: c})
 		},
 	}
+
 	flags := cmd.Flags()
 	flags.StringVar(&o.Name, "name", "", "name of the application (default that of the program)")
 	flags.StringVar(&o.ConfigFile, "config", "", "TOML file, if TARGET is none (default that of DIVISI_CONFIG)")

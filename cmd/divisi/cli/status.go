@@ -36,12 +36,15 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
 		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(s.Controller.Pid)},
 		{"logs", s.Controller.LogDir}, {"control", s.Controller.Socket}}
+
 	for _, l := range s.Listeners {
 		rows = append(rows, []string{"listener " + l.Name, l.URL})
 	}
+
 	if s.Controller.Page != "" {
 		rows = append(rows, []string{"live page", s.Controller.Page})
 	}
+
 	c.columns(rows)
 	fmt.Fprintln(c.out)
 	rows = [][]string{{"GROUP", "READY", "COMPONENTS"}}
@@ -50,6 +53,7 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 			g.Name, fmt.Sprintf("%d/%d", g.Ready, g.Wanted), strings.Join(g.Components, " "),
 		})
 	}
+
 	c.columns(rows)
 	fmt.Fprintln(c.out)
 	c.columns(replicaRows(s.Replicas, now))

@@ -36,6 +36,7 @@ func (c *command) stop() *cobra.Command {
 			case len(args) > 1 && !yes:
 				return usageError("%d applications would be stopped: add --yes to say that you mean it", len(args))
 			}
+
 			return within(cmd.Context(), timeout, func(ctx context.Context) error {
 				apps, silent := find(ctx)
 				if !all {
@@ -45,16 +46,19 @@ func (c *command) stop() *cobra.Command {
 					}
 					apps, silent = chosen, nil
 				}
+
 				if silent != nil && len(apps) == 0 {
 					return silent
 				}
 				if len(apps) == 0 && c.output != "json" {
 					fmt.Fprintln(c.err, errNone)
 				}
+
 				return c.stopAll(ctx, apps, silent)
 			})
 		},
 	}
+
 	cmd.Flags().BoolVar(&all, "all", false, "stop every application")
 	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all, or more than one application")
 	timeoutFlag(cmd, &timeout, 2*time.Minute)
@@ -68,6 +72,7 @@ func toStop(apps []control.Running, args []string) ([]control.Running, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if len(args) == 0 {
 		hint := "give its name: divisi stop " + names[0]
 		if len(names) > 1 {
@@ -80,6 +85,7 @@ func toStop(apps []control.Running, args []string) ([]control.Running, error) {
 	for n, i := range found {
 		chosen[n] = apps[i]
 	}
+
 	return chosen, nil
 }
 
@@ -101,6 +107,7 @@ func (c *command) stopAll(ctx context.Context, apps []control.Running, failed er
 			stopped = append(stopped, app.Status.App)
 		})
 	}
+
 	wait.Wait()
 	slices.Sort(stopped)
 	err := errors.Join(failures...)
@@ -110,8 +117,10 @@ func (c *command) stopAll(ctx context.Context, apps []control.Running, failed er
 	if done, failed := c.json(map[string]any{"stopped": stopped}); done {
 		return errors.Join(failed, err)
 	}
+
 	for _, app := range stopped {
 		fmt.Fprintf(c.out, "stopped %s\n", app)
 	}
+
 	return err
 }

@@ -49,6 +49,7 @@ func (c *command) columns(rows [][]string) {
 			width[i] = max(width[i], utf8.RuneCountInString(cell))
 		}
 	}
+
 	for n, row := range rows {
 		var b strings.Builder
 		for i, cell := range row {
@@ -81,6 +82,7 @@ func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 			r.Name, pid, r.Group, state, shortVersion(r.Version), fmt.Sprint(r.Restarts), age, strings.Join(r.Components, " "),
 		})
 	}
+
 	return rows
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version is that of the command; a release sets it with the linker.
+// Version is the version of the command; a release sets it with the linker.
 var Version = "development"
 
 func (c *command) version() *cobra.Command {

@@ -93,6 +93,7 @@ func summary(s control.Status, livePage string) string {
 	} else if most > 1 {
 		text += fmt.Sprintf(", up to %d replicas of each (--replicas 1 for one)", most)
 	}
+
 	if livePage != "" {
 		text += ", live page " + livePage
 	}
@@ -158,7 +159,7 @@ func (v *view) again(at time.Time, e event.Exited) bool {
 	return false
 }
 
-// progress is a line on a terminal that says what goes on, and for how long.
+// progress is a line on a terminal that says what is being done, and for how long.
 type progress struct {
 	begin time.Time
 	stop  chan struct{} // closed by end; nil without a terminal
@@ -171,6 +172,7 @@ func (c *command) progress(what string) *progress {
 	if !c.errTerminal {
 		return p
 	}
+
 	p.stop, p.done = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(p.done)
@@ -186,6 +188,7 @@ func (c *command) progress(what string) *progress {
 			}
 		}
 	}()
+
 	return p
 }
 

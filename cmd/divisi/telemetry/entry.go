@@ -49,15 +49,18 @@ func parse(text []byte, replica string) Entry {
 		Time: l.Time, Level: l.Level, Msg: l.Msg, Component: l.Component, Replica: cmp.Or(l.Node, replica),
 		Version: l.Version, File: l.File, Line: l.Line,
 	}
+
 	for i := 0; i+1 < len(l.Attrs); i += 2 {
 		if e.Attrs == nil {
 			e.Attrs = map[string]string{}
 		}
 		e.Attrs[l.Attrs[i]] = l.Attrs[i+1]
 	}
+
 	if replica == eventName {
 		e.Kind, e.Replica = KindEvent, l.Node
 	}
+
 	return e
 }
 
@@ -79,15 +82,18 @@ func (e Entry) Format(color bool) string {
 	if c := colors[e.Level]; color && c != "" {
 		on, off = c, "\x1b[0m"
 	}
+
 	fmt.Fprintf(&b, "%s%s %-6s", on, e.Time.Local().Format("15:04:05.000"), logline.Visible(e.Level))
 	if e.Kind == KindEvent {
 		// Its words name the replica.
 		return b.String() + " * " + logline.Visible(e.Msg) + off
 	}
+
 	fmt.Fprintf(&b, " %s", logline.Visible(e.Replica))
 	if e.Component != "" {
 		fmt.Fprintf(&b, " [%s]", logline.Visible(name.Short(e.Component)))
 	}
+
 	fmt.Fprintf(&b, " %s", logline.Visible(e.Msg))
 	for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {
 		value := e.Attrs[key]
@@ -96,6 +102,7 @@ func (e Entry) Format(color bool) string {
 		}
 		fmt.Fprintf(&b, " %s=%s", logline.Visible(key), logline.Visible(value))
 	}
+
 	b.WriteString(off)
 	return b.String()
 }

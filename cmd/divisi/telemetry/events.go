@@ -49,6 +49,7 @@ func (w *EventWriter) write(r event.Record) error {
 			return err
 		}
 	}
+
 	if w.file == nil {
 		if err := w.open(); err != nil {
 			return err
@@ -70,6 +71,7 @@ func (w *EventWriter) open() error {
 	if err != nil {
 		return err
 	}
+
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()

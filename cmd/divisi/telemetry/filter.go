@@ -64,12 +64,14 @@ func (f *Filter) Compile() error {
 			return err
 		}
 	}
+
 	if kinds := []string{KindEvent, KindLog}; f.Kind != "" && !slices.Contains(kinds, f.Kind) {
 		return fmt.Errorf("unknown kind %q: %s", f.Kind, name.Suggest(f.Kind, kinds))
 	}
 	if f.Expr == "" {
 		return nil
 	}
+
 	order := &levelOrder{}
 	program, err := expr.Compile(f.Expr, expr.Env(fields(Entry{})), expr.AsBool(), expr.Patch(order),
 		expr.Function("severity", func(args ...any) (any, error) { return severity(args[0].(string)), nil },
@@ -81,6 +83,7 @@ func (f *Filter) Compile() error {
 		return fmt.Errorf("the expression %q is not a condition over %s: %w", f.Expr,
 			strings.Join(slices.Sorted(maps.Keys(fields(Entry{}))), ", "), err)
 	}
+
 	f.program = program
 	return nil
 }
@@ -102,6 +105,7 @@ func (o *levelOrder) Visit(node *ast.Node) {
 	if !ok || !slices.Contains([]string{"<", "<=", ">", ">="}, b.Operator) {
 		return
 	}
+
 	isLevel := func(n ast.Node) bool {
 		i, ok := n.(*ast.IdentifierNode)
 		return ok && i.Value == "level"
@@ -109,6 +113,7 @@ func (o *levelOrder) Visit(node *ast.Node) {
 	if !isLevel(b.Left) && !isLevel(b.Right) {
 		return
 	}
+
 	for _, side := range []*ast.Node{&b.Left, &b.Right} {
 		if s, ok := (*side).(*ast.StringNode); ok && o.err == nil {
 			o.err = checkLevel(s.Value)
@@ -136,17 +141,20 @@ func (f *Filter) Match(e Entry) bool {
 	if f.Level != "" && severity(e.Level) < severity(f.Level) {
 		return false
 	}
+
 	for key, value := range f.Attrs {
 		if e.Attrs[key] != value {
 			return false
 		}
 	}
+
 	if f.Text != "" && !hasText(e, strings.ToLower(f.Text)) {
 		return false
 	}
 	if f.program == nil {
 		return true
 	}
+
 	result, err := expr.Run(f.program, fields(e))
 	return err == nil && result == true
 }

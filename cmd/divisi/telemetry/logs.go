@@ -17,9 +17,9 @@ const (
 	followEvery = 100 * time.Millisecond
 )
 
-// Show hands on the entries of a log that a query chooses, in the order of their times. The log
-// is the folder of a keeper. If the query follows, Show goes on until ctx ends, and then hands on
-// what has been written until then; else it ends at the end of the log. Files that are rotated
+// Show passes the entries of a log that a query chooses to show, in the order of their times. The log
+// is the folder of a keeper. If the query follows, Show goes on until ctx ends, and then shows what
+// was written before that; else it ends at the end of the log. Files that are rotated
 // meanwhile are read to their ends.
 func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) error {
 	l := &logs{dir: dir}
@@ -28,6 +28,7 @@ func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) err
 	if q.Follow {
 		until = time.Now().Add(-lag)
 	}
+
 	var last []Entry
 	err := l.read(until, func(e Entry) error {
 		switch {
@@ -43,19 +44,23 @@ func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) err
 		default:
 			last = append(last, e)
 		}
+
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+
 	for _, e := range last {
 		if err := show(e); err != nil {
 			return err
 		}
 	}
+
 	if !q.Follow {
 		return nil
 	}
+
 	return l.follow(ctx, q, show)
 }
 
@@ -80,10 +85,12 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 		case <-ctx.Done():
 			ended = true
 		}
+
 		until := time.Now()
 		if !ended {
 			until = until.Add(-lag)
 		}
+
 		err := l.read(until, func(e Entry) error {
 			if !q.Match(e) {
 				return nil
@@ -94,6 +101,7 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -121,25 +129,30 @@ func (l *logs) find() error {
 	if err != nil {
 		return err
 	}
+
 	for _, entry := range entries {
 		match := logFile.FindStringSubmatch(entry.Name())
 		if match == nil {
 			continue
 		}
+
 		path := filepath.Join(l.dir, match[1])
 		if slices.ContainsFunc(l.tails, func(t *tail) bool { return t.path == path }) {
 			continue
 		}
+
 		t, err := openTail(path)
 		if err != nil {
 			return err
 		}
+
 		l.tails = append(l.tails, t)
 	}
+
 	return nil
 }
 
-// read hands on what was written since the last call, up to a time; the zero time has no limit.
+// read shows what was written since the last call, up to a time; the zero time is no limit.
 func (l *logs) read(until time.Time, show func(Entry) error) error {
 	if err := l.find(); err != nil {
 		return err
@@ -164,12 +177,13 @@ type window struct {
 // maxWindow bounds how many entries are held up.
 const maxWindow = 4096
 
-// add takes an entry, and hands on those that none can come before any more.
+// add takes an entry, and shows each entry that no other can come before any more.
 func (w *window) add(e Entry) error {
 	at := len(w.entries)
 	for at > 0 && late(e, w.entries[at-1]) {
 		at--
 	}
+
 	w.entries = slices.Insert(w.entries, at, e)
 	if e.Time.After(w.newest) {
 		w.newest = e.Time
@@ -181,6 +195,7 @@ func (w *window) add(e Entry) error {
 		}
 		w.entries = w.entries[1:]
 	}
+
 	return nil
 }
 
@@ -190,7 +205,7 @@ func late(e, before Entry) bool {
 	return by > 0 && by <= lag
 }
 
-// flush hands on all that are left.
+// flush shows all entries that are left.
 func (w *window) flush() error {
 	for _, e := range w.entries {
 		if err := w.show(e); err != nil {
@@ -201,8 +216,8 @@ func (w *window) flush() error {
 	return nil
 }
 
-// merge hands on what was written since the last call, up to a time, by the times of the replicas'
-// next entries.
+// merge shows what was written since the last call, up to a time, always the replica's entry next whose
+// time is the first.
 func (l *logs) merge(until time.Time, show func(Entry) error) error {
 	more := slices.Clone(l.tails)
 	for {
@@ -224,6 +239,7 @@ func (l *logs) merge(until time.Time, show func(Entry) error) error {
 		if next == nil || !until.IsZero() && next.order.After(until) {
 			return nil
 		}
+
 		e := *next.head
 		next.head = nil
 		if err := show(e); err != nil {
@@ -238,6 +254,7 @@ func RemoveOld(dir string, since time.Time) error {
 	if err != nil {
 		return err
 	}
+
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err == nil && logFile.MatchString(entry.Name()) && info.ModTime().Before(since) {
@@ -247,5 +264,6 @@ func RemoveOld(dir string, since time.Time) error {
 			return err
 		}
 	}
+
 	return nil
 }

@@ -22,16 +22,20 @@ func WritePrometheus(w io.Writer, app string, replicas []control.ReplicaMetrics)
 			for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
 				labels = append(labels, metrics.Label{Name: key, Value: m.Labels[key]})
 			}
+
 			metric := metrics.Metric{
 				Type: typeOf(m), Name: m.Name, Help: m.Help, Labels: labels,
 				Value: float64(m.Value), Counts: m.Counts,
 			}
+
 			for _, b := range m.Bounds {
 				metric.Bounds = append(metric.Bounds, float64(b))
 			}
+
 			all = append(all, metric)
 		}
 	}
+
 	// Metrics of one name stand together.
 	slices.SortStableFunc(all, func(a, b metrics.Metric) int {
 		switch {
@@ -42,6 +46,7 @@ func WritePrometheus(w io.Writer, app string, replicas []control.ReplicaMetrics)
 		}
 		return 0
 	})
+
 	return metrics.WritePrometheus(w, all)
 }
 
@@ -49,8 +54,8 @@ func byName(a, b control.ReplicaMetrics) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
 }
 
-// typeOf returns the type of a metric, which is none of those that are known if a later program has
-// made it.
+// typeOf returns the type of a metric, or zero, which Prometheus calls untyped: a program that was built
+// later may have types that are unknown here.
 func typeOf(m control.Metric) metrics.Type {
 	for _, t := range []metrics.Type{metrics.CounterType, metrics.GaugeType, metrics.HistogramType} {
 		if t.String() == m.Type {

@@ -17,8 +17,8 @@ type Query struct {
 }
 
 // ParseQuery reads a query from parameters of the control API, where "attr" is given once for each
-// attribute, as key=value. An expression is none of them: what it costs has no bound, and must not
-// be paid by the one who runs the application. The filter is compiled.
+// attribute, as key=value. It takes no expression, because the deployer must not pay for one whose cost
+// has no bound. The filter is compiled.
 func ParseQuery(v url.Values) (*Query, error) {
 	known := []string{"component", "replica", "version", "level", "kind", "text", "since", "until", "attr", "tail", "follow"}
 	for key := range v {
@@ -26,14 +26,17 @@ func ParseQuery(v url.Values) (*Query, error) {
 			return nil, fmt.Errorf("unknown parameter %q: known are %s", key, strings.Join(known, ", "))
 		}
 	}
+
 	q := &Query{Tail: -1, Filter: Filter{
 		Component: v.Get("component"), Replica: v.Get("replica"), Version: v.Get("version"),
 		Level: v.Get("level"), Kind: v.Get("kind"), Text: v.Get("text"),
 	}}
+
 	var err error
 	if q.Attrs, err = ParseAttrs(v["attr"]); err != nil {
 		return nil, err
 	}
+
 	for key, field := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		text := v.Get(key)
 		if text == "" {
@@ -43,16 +46,19 @@ func ParseQuery(v url.Values) (*Query, error) {
 			return nil, fmt.Errorf("%s %q is not a time such as %s", key, text, time.RFC3339)
 		}
 	}
+
 	if text := v.Get("tail"); text != "" {
 		if q.Tail, err = strconv.Atoi(text); err != nil {
 			return nil, fmt.Errorf("tail %q is no number", text)
 		}
 	}
+
 	if text := v.Get("follow"); text != "" {
 		if q.Follow, err = strconv.ParseBool(text); err != nil {
 			return nil, fmt.Errorf("follow %q is neither true nor false", text)
 		}
 	}
+
 	return q, q.Compile()
 }
 

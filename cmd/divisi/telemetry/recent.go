@@ -20,12 +20,14 @@ func Recent(dir string, f *Filter, most int) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	entries := []Entry{}
 	for _, file := range files {
 		replica, ok := strings.CutSuffix(file.Name(), ".log")
 		if !ok {
 			continue
 		}
+
 		end, err := readEnd(filepath.Join(dir, file.Name()))
 		if os.IsNotExist(err) {
 			continue // it is being rotated
@@ -33,15 +35,19 @@ func Recent(dir string, f *Filter, most int) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		for text := range bytes.Lines(end) {
-			if text = bytes.TrimSpace(text); len(text) == 0 {
+			text = bytes.TrimSpace(text)
+			if len(text) == 0 {
 				continue
 			}
+
 			if e := parse(text, replica); f.Match(e) {
 				entries = append(entries, e)
 			}
 		}
 	}
+
 	slices.SortStableFunc(entries, func(a, b Entry) int { return a.Time.Compare(b.Time) })
 	return entries[max(0, len(entries)-most):], nil
 }
@@ -57,10 +63,12 @@ func readEnd(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	begin := max(0, info.Size()-recentBytes)
 	text, err := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin))
 	if begin > 0 {
 		_, text, _ = bytes.Cut(text, []byte("\n")) // the first line may be the end of one
 	}
+
 	return text[:bytes.LastIndexByte(text, '\n')+1], err
 }

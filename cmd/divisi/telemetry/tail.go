@@ -36,6 +36,7 @@ func openTail(path string) (*tail, error) {
 		if n > 0 {
 			name = fmt.Sprintf("%s.%d", path, n)
 		}
+
 		f, err := os.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			if n == 0 {
@@ -43,6 +44,7 @@ func openTail(path string) (*tail, error) {
 			}
 			break
 		}
+
 		if err != nil {
 			t.close()
 			return nil, err
@@ -51,8 +53,10 @@ func openTail(path string) (*tail, error) {
 			f.Close()
 			continue
 		}
+
 		t.files = slices.Insert(t.files, 0, f)
 	}
+
 	return t, nil
 }
 
@@ -84,9 +88,11 @@ func (t *tail) peek() (*Entry, error) {
 		if text == nil || err != nil {
 			return nil, err
 		}
-		if text = bytes.TrimSpace(text); len(text) == 0 {
+		text = bytes.TrimSpace(text)
+		if len(text) == 0 {
 			continue
 		}
+
 		e := parse(text, t.replica)
 		// An entry whose time is missing, or to come, must not hold up those behind it.
 		if !e.Time.IsZero() {
@@ -95,8 +101,10 @@ func (t *tail) peek() (*Entry, error) {
 		if now := time.Now(); t.order.After(now) {
 			t.order = now
 		}
+
 		t.head = &e
 	}
+
 	return t.head, nil
 }
 
@@ -106,6 +114,7 @@ func (t *tail) line() ([]byte, error) {
 		if t.reader == nil {
 			t.reader = bufio.NewReader(t.files[0])
 		}
+
 		piece, err := t.reader.ReadSlice('\n')
 		t.partial = append(t.partial, piece...)
 		switch {
@@ -118,13 +127,15 @@ func (t *tail) line() ([]byte, error) {
 			return nil, fmt.Errorf("cannot read the log: %w", err)
 		case len(t.files) > 1:
 			t.files[0].Close()
-			t.files, t.reader, t.partial = t.files[1:], nil, nil
+			t.files = t.files[1:]
+			t.reader, t.partial = nil, nil
 		default:
 			if more, err := t.rotated(); !more || err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	return nil, nil
 }
 
@@ -141,11 +152,13 @@ func (t *tail) rotated() (bool, error) {
 	if mine, err := t.files[0].Stat(); err != nil || os.SameFile(mine, now) {
 		return false, err
 	}
+
 	all, err := openTail(t.path)
 	if err != nil {
 		return false, err
 	}
-	// If the one at hand has been deleted, all of them came after it.
+
+	// If the current file has been deleted, all the others came after it.
 	at := all.index(t.files[0])
 	for i, f := range all.files {
 		if i <= at {
@@ -154,5 +167,6 @@ func (t *tail) rotated() (bool, error) {
 			t.files = append(t.files, f)
 		}
 	}
+
 	return len(t.files) > 1, nil
 }

@@ -74,6 +74,7 @@ func (w *writer) enc(s *shape.Shape, to coder, x string) string {
 	if apart(s) {
 		return fmt.Sprintf("%s(%s, %s)", w.helper("enc", s), to.ptr, x)
 	}
+
 	switch s.Kind {
 	case shape.Basic:
 		if !plain(s) && s.Basic != "Bytes" {
@@ -97,6 +98,7 @@ func (w *writer) dec(s *shape.Shape, from coder) string {
 	if apart(s) {
 		return fmt.Sprintf("%s(%s)", w.helper("dec", s), from.ptr)
 	}
+
 	switch s.Kind {
 	case shape.Basic:
 		x := fmt.Sprintf("%s.%s()", from.sel, s.Basic)
@@ -133,8 +135,8 @@ func (w *writer) decFunc(s *shape.Shape) string {
 	return w.helper("dec", s)
 }
 
-// copyOf returns an expression for a copy of x that shares no memory with it; x itself if there
-// is none to share.
+// copyOf returns an expression for a copy of x that shares no memory with it: x itself if values of its
+// type hold no memory that could be shared.
 func (w *writer) copyOf(s *shape.Shape, x string) string {
 	if !s.Shared() {
 		return x
@@ -142,6 +144,7 @@ func (w *writer) copyOf(s *shape.Shape, x string) string {
 	if apart(s) {
 		return fmt.Sprintf("%s(%s)", w.helper("copy", s), x)
 	}
+
 	switch s.Kind {
 	case shape.Map:
 		return fmt.Sprintf("%s.CopyMap(%s, %s, %s)",
@@ -206,6 +209,7 @@ func (w *writer) helpers() {
 				if !w.wanted[name] || written[name] {
 					continue
 				}
+
 				written[name], again = true, true
 				switch kind {
 				case "enc":
@@ -230,6 +234,7 @@ func (w *writer) encHelper(name string, s *shape.Shape) {
 		w.p("}")
 		w.p("defer $e.Leave()")
 	}
+
 	switch {
 	case s.InPlace():
 		w.p("$e.Bool($v != %s)", w.untyped(w.typ(s.Type)))
@@ -255,6 +260,7 @@ func (w *writer) encHelper(name string, s *shape.Shape) {
 	default:
 		w.p("%s", w.enc(inner(s), to, v))
 	}
+
 	w.p("}\n")
 }
 
@@ -267,6 +273,7 @@ func (w *writer) decHelper(name string, s *shape.Shape) {
 		w.p("}")
 		w.p("defer $d.Leave()")
 	}
+
 	switch {
 	case s.InPlace():
 		w.p("return %s.Dec%sPtr[%s]($d)", w.codegen(), form(s.Elem), w.typ(s.Elem.Type))
@@ -291,6 +298,7 @@ func (w *writer) decHelper(name string, s *shape.Shape) {
 	default:
 		w.p("return %s", w.dec(inner(s), from))
 	}
+
 	w.p("}\n")
 }
 
@@ -318,10 +326,11 @@ func (w *writer) copyHelper(name string, s *shape.Shape) {
 	default:
 		w.p("return %s", w.copyOf(inner(s), w.local("v")))
 	}
+
 	w.p("}\n")
 }
 
-// inner returns a shape as one that stands apart no more, for use inside its own helper.
+// inner returns a copy of a shape that needs no helper, for use inside the shape's own helper.
 func inner(s *shape.Shape) *shape.Shape {
 	c := *s
 	c.Type = s.Type.Underlying()

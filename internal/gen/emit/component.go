@@ -70,6 +70,7 @@ func (w *writer) callStub(i *check.Interface, m *check.Method, index int) {
 		named = append(named, w.result(n)+" "+w.typ(r.Type))
 		vars = append(vars, w.result(n))
 	}
+
 	named = append(named, w.local("err")+" "+w.predeclared("error"))
 	w.signature(i, m, "("+strings.Join(named, ", ")+")")
 
@@ -94,6 +95,7 @@ func (w *writer) localCall(m *check.Method, index int, vars []string) {
 		}
 		copies = append(copies, text)
 	}
+
 	list := strings.Join(vars, ", ")
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, true))
 	args := w.share(m, m.Args, w.arg, index)
@@ -104,17 +106,20 @@ func (w *writer) localCall(m *check.Method, index int, vars []string) {
 		w.p("%sreturn %s", args, call)
 		return
 	}
+
 	w.p("%s%s, $err = %s", args, list, call)
 	text := strings.Join(copies, ", ")
 	if len(text) <= lineLimit-2*tabWidth-len("return , err") {
 		w.p("%sreturn %s, $err", results, text)
 		return
 	}
+
 	for n, text := range copies {
 		if text != vars[n] {
 			w.p("%s = %s", vars[n], text)
 		}
 	}
+
 	w.p("%sreturn %s, $err", results, list)
 }
 
@@ -125,6 +130,7 @@ func (w *writer) remoteCall(i *check.Interface, m *check.Method, index int, vars
 	for n, arg := range m.Args {
 		w.p("%s", w.enc(arg, to, w.arg(n)))
 	}
+
 	if m.Route != nil {
 		w.p("$call.Route(%s)", w.route(i, m))
 	}
@@ -134,17 +140,20 @@ func (w *writer) remoteCall(i *check.Interface, m *check.Method, index int, vars
 		w.p("return $call.End()")
 		return
 	}
+
 	from := coder{sel: w.local("call") + ".Results", ptr: "&" + w.local("call") + ".Results"}
 	w.p("if $call.Do() {")
 	for n, r := range m.Results {
 		w.p("%s = %s", w.result(n), w.dec(r, from))
 	}
+
 	w.p("}")
 	w.p("return %s, $call.End()", strings.Join(vars, ", "))
 }
 
-// share returns the statement that tells of values which a method shares, "" if there are none. It
-// tells of variables of its own: those of the method stay on the stack when nobody is told.
+// share returns the statement that reports the values which a method shares, "" if there are none. The
+// statement copies them into variables of its own, so that the variables of the method stay on the stack
+// when nothing is reported.
 func (w *writer) share(m *check.Method, values []*shape.Shape, name func(int) string, index int) string {
 	var vars, copies []string
 	for n, v := range values {
@@ -153,6 +162,7 @@ func (w *writer) share(m *check.Method, values []*shape.Shape, name func(int) st
 			copies = append(copies, w.copyOf(v, name(n)))
 		}
 	}
+
 	if copies == nil {
 		return ""
 	}
@@ -176,6 +186,7 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 			w.p("%s = %s", w.arg(n), text)
 		}
 	}
+
 	w.p("return %s.Stream($ctx, $s.$c, %d, %s.StreamOf[%s]{",
 		w.codegen(), index, w.codegen(), w.typ(m.Stream.Type))
 	to := coder{sel: w.local("e"), ptr: w.local("e")}
@@ -183,10 +194,12 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 	for n, arg := range m.Args {
 		w.p("%s", w.enc(arg, to, w.arg(n)))
 	}
+
 	w.p("},")
 	if m.Route != nil {
 		w.p("Route: func($call *%s.Call) { $call.Route(%s) },", w.codegen(), w.route(i, m))
 	}
+
 	w.p("Elem: %s,", w.decFunc(m.Stream))
 	if m.Stream.Shared() {
 		w.p("Copy: %s,", w.copyFunc(m.Stream))
@@ -194,6 +207,7 @@ func (w *writer) streamStub(i *check.Interface, m *check.Method, index int) {
 	if m.Stream.Shared() && m.Shared {
 		w.p("Share: %s,", w.predeclared("true"))
 	}
+
 	w.p("Local: func($impl %s) %s {", w.predeclared("any"), stream)
 	w.p("%sreturn $impl.(%s).%s(%s)", w.share(m, m.Args, w.arg, index), w.typ(i.Type), m.Name,
 		w.args(m, false))
@@ -210,10 +224,12 @@ func (w *writer) serve(i *check.Interface, m *check.Method) {
 	for n, arg := range m.Args {
 		w.p("%s := %s", w.arg(n), w.dec(arg, from))
 	}
+
 	w.p("if $s.Ready() {")
 	if m.Route != nil {
 		w.p("$s.Route(%s)", w.route(i, m))
 	}
+
 	call := fmt.Sprintf("%s.%s(%s)", w.local("impl"), m.Name, w.args(m, false))
 	switch {
 	case m.Stream != nil:
@@ -232,6 +248,7 @@ func (w *writer) serve(i *check.Interface, m *check.Method) {
 		}
 		w.p("$s.End($err)")
 	}
+
 	w.p("}")
 	w.p("}\n")
 }

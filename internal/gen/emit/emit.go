@@ -37,6 +37,7 @@ func File(pkg *check.Result) ([]byte, error) {
 	if len(pkg.Components)+len(pkg.Marshals) == 0 {
 		return nil, nil
 	}
+
 	w := &writer{
 		pkg:      pkg,
 		imports:  map[string]string{},
@@ -47,6 +48,7 @@ func File(pkg *check.Result) ([]byte, error) {
 		stubs:    map[*check.Interface]string{},
 		serves:   map[*check.Method]string{},
 	}
+
 	maps.Copy(w.idents, pkg.Source.Names)
 	maps.Copy(w.declared, pkg.Source.Names)
 	var ifaces []*check.Interface
@@ -56,10 +58,12 @@ func File(pkg *check.Result) ([]byte, error) {
 			w.stubs[i] = w.unique("", lowerFirst(typeName(i.Type)), "Stub")
 		}
 	}
+
 	w.registrations()
 	for _, i := range ifaces {
 		w.stub(i)
 	}
+
 	w.marshals()
 	w.helpers()
 	checks := w.b.String()
@@ -72,6 +76,7 @@ func File(pkg *check.Result) ([]byte, error) {
 	if pkg.Constraint != "" {
 		fmt.Fprintf(&head, "//go:build %s\n\n", pkg.Constraint)
 	}
+
 	fmt.Fprintf(&head, "package %s\n\n", pkg.Types.Name())
 	w.importBlock(&head)
 	return layOut(head.String() + checks)
@@ -92,6 +97,7 @@ func (w *writer) p(text string, args ...any) {
 		}
 		b.WriteString(part)
 	}
+
 	fmt.Fprintf(&w.b, b.String()+"\n", args...)
 }
 
@@ -113,18 +119,22 @@ func (w *writer) registrations() {
 	if len(w.pkg.Components)+len(w.pkg.Sentinels)+len(w.pkg.ErrorTypes) == 0 {
 		return
 	}
+
 	w.p("func init() {")
 	for _, comp := range w.pkg.Components {
 		w.registration(comp)
 	}
+
 	for _, v := range w.pkg.Sentinels {
 		w.p("%s.RegisterSentinel(%q, %s)",
 			w.codegen(), v.Pkg().Path()+"."+v.Name(), w.qualified(v.Pkg(), v.Name()))
 	}
+
 	for _, s := range w.pkg.ErrorTypes {
 		name := types.TypeString(s.Type, (*types.Package).Path)
 		w.p("%s.RegisterErrorType(%q, %s, %s)", w.codegen(), name, w.encFunc(s), w.decFunc(s))
 	}
+
 	w.p("}\n")
 }
 
@@ -138,6 +148,7 @@ func (w *writer) registration(comp *check.Component) {
 		w.p(")")
 		return
 	}
+
 	w.p("func($c *%s.Client) %s { return %s{$c} },", w.codegen(), iface, w.stubs[i])
 	for _, m := range i.Methods {
 		more := ""
@@ -150,6 +161,7 @@ func (w *writer) registration(comp *check.Component) {
 		w.p("%s.Method[%s]{Name: %q, Layout: %#x,%s Serve: %s},",
 			w.codegen(), iface, m.Name, m.Layout, more, w.serveName(i, m))
 	}
+
 	w.p(")")
 }
 
@@ -169,19 +181,23 @@ func quote(s string, width int) string {
 			}
 			pieces, line = append(pieces, line[:end]), line[end:]
 		}
+
 		if len(strconv.Quote(piece+line)) > width && piece != "" {
 			pieces, piece = append(pieces, piece), ""
 		}
+
 		piece += line
 	}
+
 	pieces = append(pieces, piece)
 	for i, p := range pieces {
 		pieces[i] = strconv.Quote(p)
 	}
+
 	return strings.Join(pieces, "+\n")
 }
 
-// importBlock writes the imports, those of the standard library first.
+// importBlock writes the imports, the standard library first.
 func (w *writer) importBlock(b *strings.Builder) {
 	std, other := []string{}, []string{}
 	for _, path := range slices.Sorted(maps.Keys(w.imports)) {
@@ -195,14 +211,17 @@ func (w *writer) importBlock(b *strings.Builder) {
 			other = append(other, line)
 		}
 	}
+
 	b.WriteString("import (\n")
 	for _, line := range std {
 		b.WriteString(line + "\n")
 	}
+
 	b.WriteString("\n")
 	for _, line := range other {
 		b.WriteString(line + "\n")
 	}
+
 	b.WriteString(")\n\n")
 }
 
@@ -220,5 +239,6 @@ func layOut(src string) ([]byte, error) {
 		}
 		src = wrapped
 	}
+
 	return format.Source([]byte(src))
 }

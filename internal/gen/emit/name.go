@@ -37,8 +37,8 @@ func (w *writer) unique(prefix, name, suffix string) string {
 	}
 }
 
-// taken reports whether the file cannot declare an identifier: one of the package has it, or an import
-// of any of its files.
+// taken reports whether the file cannot declare an identifier, because the package declares it already or
+// one of its files imports a package by that name.
 func (w *writer) taken(ident string) bool { return w.idents[ident] || w.pkg.Source.Imported[ident] }
 
 // codegen returns the name of the package codegen.
@@ -91,14 +91,17 @@ func (w *writer) name(s *shape.Shape) string {
 	if name, ok := w.names[s]; ok {
 		return name
 	}
+
 	base := w.word(s.Type)
 	name := base
 	for n := 2; w.taken("enc"+name) || w.taken("dec"+name) || w.taken("copy"+name); n++ {
 		name = fmt.Sprintf("%s%d", base, n)
 	}
+
 	for _, prefix := range []string{"enc", "dec", "copy"} {
 		w.idents[prefix+name] = true
 	}
+
 	w.names[s] = name
 	return name
 }
@@ -125,13 +128,16 @@ func (w *writer) word(t types.Type) string {
 	default:
 		return "Struct"
 	}
+
 	word := upperFirst(obj.Name())
 	if obj.Pkg() != nil && obj.Pkg() != w.pkg.Types {
 		word = upperFirst(obj.Pkg().Name()) + word
 	}
+
 	for arg := range args.Types() {
 		word += "Of" + w.word(arg)
 	}
+
 	return word
 }
 

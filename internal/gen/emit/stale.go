@@ -29,12 +29,14 @@ func (w *writer) checks(ifaces []*check.Interface) {
 			w.p("_ = %s[%s.RoutedBy[%s]](%s)", fresh, root, w.typ(comp.Router), w.null("*"+impl))
 		}
 	}
+
 	for _, i := range ifaces {
 		w.p("_ = %s[%s](%s{})", fresh, w.typ(i.Type), w.stubs[i])
 		w.p("_ = %s[interface {", fresh)
 		for _, m := range i.Methods {
 			w.method(m.Name, m.Type)
 		}
+
 		w.p("}](%s)", w.null(w.typ(i.Type)))
 		if i.Router != nil {
 			w.p("_ = %s[interface {", fresh)
@@ -46,17 +48,21 @@ func (w *writer) checks(ifaces []*check.Interface) {
 			w.p("}](%s)", w.fresh(w.typ(i.Router)))
 		}
 	}
+
 	for _, s := range named {
 		w.p("_ = (*%s%s)(%s)", stalePrefix, w.name(s), w.null("*"+w.typ(s.Type)))
 	}
+
 	w.p(")\n")
 	if len(named) == 0 {
 		return
 	}
+
 	w.p("type (")
 	for _, s := range named {
 		w.layoutType(s)
 	}
+
 	w.p(")\n")
 }
 
@@ -73,6 +79,7 @@ func (w *writer) layoutType(s *shape.Shape) {
 		w.p("%s %s", name, w.typ(s.Type.Underlying()))
 		return
 	}
+
 	w.p("%s struct {", name)
 	for f := range u.Fields() {
 		if f.Embedded() {
@@ -81,6 +88,7 @@ func (w *writer) layoutType(s *shape.Shape) {
 			w.p("%s %s", f.Name(), w.typ(f.Type()))
 		}
 	}
+
 	w.p("}")
 }
 
@@ -93,6 +101,7 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*shape.Shape {
 		if seen[s] {
 			return
 		}
+
 		seen[s] = true
 		if s.Kind == shape.Auto {
 			return // its package sees to it
@@ -100,10 +109,12 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*shape.Shape {
 		if w.layoutMatters(s) {
 			found = append(found, s)
 		}
+
 		for _, child := range s.Parts() {
 			walk(child)
 		}
 	}
+
 	for _, i := range ifaces {
 		for _, m := range i.Methods {
 			for _, s := range slices.Concat(m.Args, m.Results) {
@@ -114,20 +125,23 @@ func (w *writer) namedShapes(ifaces []*check.Interface) []*shape.Shape {
 			}
 		}
 	}
+
 	for _, s := range slices.Concat(w.pkg.ErrorTypes, w.pkg.Marshals) {
 		walk(s)
 	}
+
 	return found
 }
 
 // layoutMatters reports whether a type can change without a change of its name, in a way that
-// this file would not notice. Those of the standard library do not change.
+// this file would not notice. Types of the standard library do not change.
 func (w *writer) layoutMatters(s *shape.Shape) bool {
 	named := s.Named()
 	if named == nil || named.Obj().Pkg() == nil || w.pkg.Source.Std(named.Obj().Pkg().Path()) &&
 		named.TypeArgs().Len() == 0 {
 		return false
 	}
+
 	switch s.Kind {
 	case shape.Binary, shape.Text, shape.Proto, shape.Auto:
 		return false

@@ -65,6 +65,7 @@ func (w *writer) structType(t *types.Struct) string {
 		}
 		fields = append(fields, text)
 	}
+
 	return "struct{" + strings.Join(fields, "; ") + "}"
 }
 
@@ -74,9 +75,11 @@ func (w *writer) signatureType(sig *types.Signature) string {
 	for v := range sig.Params().Variables() {
 		params = append(params, w.typ(v.Type()))
 	}
+
 	if last := len(params) - 1; sig.Variadic() {
 		params[last] = "..." + strings.TrimPrefix(params[last], "[]")
 	}
+
 	for v := range sig.Results().Variables() {
 		results = append(results, w.typ(v.Type()))
 	}

@@ -42,9 +42,11 @@ func breakLine(line string) string {
 			best = l
 		}
 	}
+
 	if best.close-best.open < 2 {
 		return line
 	}
+
 	indent := line[:len(line)-len(strings.TrimLeft(line, "\t"))] + "\t"
 	var b strings.Builder
 	b.WriteString(line[:best.open+1])
@@ -55,6 +57,7 @@ func breakLine(line string) string {
 		if elem == "" {
 			continue
 		}
+
 		if n := len([]rune(elem)) + 2; width+n > lineLimit {
 			b.WriteString("\n" + indent)
 			width = columns(indent) + n
@@ -62,8 +65,10 @@ func breakLine(line string) string {
 			b.WriteString(" ")
 			width += n
 		}
+
 		b.WriteString(elem + ",")
 	}
+
 	b.WriteString("\n" + line[best.close:])
 	return b.String()
 }
@@ -79,6 +84,7 @@ func lists(line string) []list {
 		list
 		tok, before token.Token
 	}
+
 	var stack []open
 	var found []list
 	before := token.ILLEGAL
@@ -87,6 +93,7 @@ func lists(line string) []list {
 		if tok == token.EOF {
 			return found
 		}
+
 		at := file.Offset(pos)
 		switch tok {
 		case token.LPAREN, token.LBRACK, token.LBRACE:
@@ -107,6 +114,7 @@ func lists(line string) []list {
 				found = append(found, top.list)
 			}
 		}
+
 		before = tok
 	}
 }
