@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -569,6 +571,33 @@ func TestStartByCall(t *testing.T) {
 	}
 	if got := w.Done(); got != "init A, do A, init B, do B" {
 		t.Errorf("did: %s", got)
+	}
+}
+
+// TestReadyWhileAsked: a look at the components that begins before any is asked for, and ends after that,
+// finds no weavelet ready.
+func TestReadyWhileAsked(t *testing.T) {
+	for range 200 {
+		w := newWorld(t, map[string]*behaviour{"A": {}, "B": {}})
+		app := w.local(LocalOptions{})
+		var expected atomic.Bool
+		var looks sync.WaitGroup
+		looking := make(chan struct{})
+		looks.Go(func() {
+			close(looking)
+			for last := false; !last; {
+				last = expected.Load()
+				if h := app.Examine(); len(h.Reasons) == 0 {
+					t.Error("ready before a component has started")
+				}
+			}
+		})
+		<-looking
+		if err := app.Expect("t/p/A", "t/p/B"); err != nil {
+			t.Error(err)
+		}
+		expected.Store(true)
+		looks.Wait()
 	}
 }
 

@@ -89,6 +89,7 @@ func (w *Weavelet) News() <-chan struct{} { return w.news }
 // Examine asks the components how they are. It waits for those that answer at once.
 func (w *Weavelet) Examine() Health {
 	w.mu.Lock()
+	asked := w.asked // at the same moment: else parts that come in between would be missed
 	parts := make([]*part, 0, len(w.parts))
 	for _, p := range w.parts {
 		parts = append(parts, p)
@@ -123,7 +124,7 @@ func (w *Weavelet) Examine() Health {
 			h.Stuck = append(h.Stuck, p.component.Info.Name)
 		}
 	}
-	if !w.asked.Load() {
+	if !asked {
 		h.Reasons = append(h.Reasons, "no component has been asked for yet")
 	}
 	return h

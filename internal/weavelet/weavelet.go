@@ -146,12 +146,12 @@ type Weavelet struct {
 	methods *tally.Methods
 	loads   *tally.Loads
 
-	asked    atomic.Bool   // for components
 	news     chan struct{} // has an element when what is known of health has changed
 	draining atomic.Bool
 	drained  chan struct{} // closed when the first Drain has returned
 
 	mu      sync.Mutex // guards what follows
+	asked   bool       // for components, whose parts are there
 	parts   map[string]*part
 	started []*part // in the order of their start
 	remotes map[string]Remote
@@ -228,7 +228,10 @@ func (w *Weavelet) Expect(names ...string) error {
 			return err
 		}
 	}
-	w.asked.Store(true)
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = true
 	return nil
 }
 
@@ -236,13 +239,13 @@ func (w *Weavelet) Expect(names ...string) error {
 // are not there yet, fills their references, and runs their Inits, those of the components that are
 // used first. It returns when they run, or the first error; the components after it are not started.
 func (w *Weavelet) Host(ctx context.Context, names ...string) error {
-	w.asked.Store(true)
+	if err := w.Expect(names...); err != nil {
+		return err
+	}
+
 	var parts []*part
 	for _, name := range names {
-		p, err := w.create(name)
-		if err != nil {
-			return err
-		}
+		p, _ := w.lookup(name)
 		parts = append(parts, p)
 	}
 	for _, p := range parts {

@@ -47,15 +47,6 @@ func (c *command) run() *cobra.Command {
 			if o.Replicas, err = parseReplicas(replicas); err != nil {
 				return err
 			}
-			if o.Colocate != "file" && o.Colocate != "all" && o.Colocate != "none" {
-				return usageError("--colocate %s: give file, all or none", o.Colocate)
-			}
-
-			if o.Name != "" {
-				if err := name.CheckLabel(o.Name); err != nil {
-					return usageError("--name: %w", err)
-				}
-			}
 
 			switch flags := cmd.Flags(); {
 			case !flags.Changed("admin"):
@@ -64,15 +55,14 @@ func (c *command) run() *cobra.Command {
 				o.Admin = []string{admin}
 			}
 
-			if err := dashboard.Check(o.Admin); err != nil {
-				return usageError("%w", err)
+			if err := refuseOptions(o); err != nil {
+				return err
 			}
 			if !cmd.Flags().Changed("logs") {
 				o.Logs = c.outTerminal
 			}
 
 			o.Args = args[1:]
-
 			c.never()
 			return run.Serve(cmd.Context(), args[0], o, &view{command: c})
 		},
@@ -93,6 +83,22 @@ func (c *command) run() *cobra.Command {
 		"complain, or give up an upgrade, if not everything is ready after this time")
 	complete(cmd, "colocate", "file", "all", "none")
 	return cmd
+}
+
+// refuseOptions refuses options that no application can be run with.
+func refuseOptions(o run.Options) error {
+	if o.Colocate != "file" && o.Colocate != "all" && o.Colocate != "none" {
+		return usageError("--colocate %s: give file, all or none", o.Colocate)
+	}
+	if o.Name != "" {
+		if err := name.CheckLabel(o.Name); err != nil {
+			return usageError("--name: %w", err)
+		}
+	}
+	if err := dashboard.Check(o.Admin); err != nil {
+		return usageError("%w", err)
+	}
+	return nil
 }
 
 // oneTarget checks that there is one argument before those of the program.
