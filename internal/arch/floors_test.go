@@ -20,8 +20,8 @@ const module = "github.com/divisi-go/divisi"
 // floors lists every package of the repository by the floor it stands on, the lowest first. A
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
-	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/keeper/frame", "internal/proc"},
-	{"internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
+	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/proc"},
+	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home",
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
 	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},

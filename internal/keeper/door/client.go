@@ -31,7 +31,6 @@ type Client struct {
 	link    *link      // nil while there is none
 	holder  keeper.Holder
 	err     error         // why there will be none any more
-	leaving bool          // the keeper is asked to end
 	changed chan struct{} // closed when link or err changes
 }
 
@@ -69,7 +68,7 @@ func (c *Client) stay(l *link) {
 			l.close()
 			return
 		}
-		if c.leaves() {
+		if l.ended.Load() {
 			c.become(nil, keeper.ErrClosed)
 			return
 		}
@@ -215,29 +214,18 @@ func (c *Client) Release() error {
 	return nil
 }
 
-func (c *Client) leaves() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.leaving
-}
-
-// Shutdown kills all that the keeper holds, whoever has it, and ends the keeper and this session. It
-// returns when the keeper answers nobody any more.
+// Shutdown kills all that the keeper holds, whoever has it, and ends the keeper and the sessions of all
+// its clients. It returns when it answers nobody any more.
 func (c *Client) Shutdown(ctx context.Context) error {
-	l, err := c.current(ctx)
+	_, err := c.call(ctx, "shutdown", ask{}, nil, nil, once)
+	if errors.Is(err, ErrLost) {
+		// It may have ended before the answer was sent, but told its clients before that.
+		if _, now := c.current(ctx); errors.Is(now, keeper.ErrClosed) {
+			err = nil
+		}
+	}
 	if err != nil {
 		return err
-	}
-	c.mu.Lock()
-	c.leaving = true
-	c.mu.Unlock()
-
-	_, err = l.conn.Call(ctx, "shutdown", ask{}, nil, nil)
-	if err != nil && !errors.Is(err, frame.ErrClosed) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.leaving = false
-		return understood(err)
 	}
 	select {
 	case <-c.done:

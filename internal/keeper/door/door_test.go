@@ -3,6 +3,7 @@
 package door
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest"
 )
 
 // initialised is what an initialiser of this program does when it becomes a keeper: it prints, takes
@@ -33,22 +35,10 @@ var initialised = func() bool {
 	return err == nil
 }()
 
-// roleVar makes the test binary play a child instead of running tests.
-const roleVar = "DOOR_TEST_ROLE"
-
 func TestMain(m *testing.M) {
 	Enter()
-	if role := os.Getenv(roleVar); role != "" {
-		if err := roles[role](); err != nil {
-			fmt.Fprintln(os.Stderr, role, err)
-			os.Exit(98)
-		}
-		return
-	}
-	os.Exit(m.Run())
+	keepertest.Main(m)
 }
-
-var roles = map[string]func() error{}
 
 // newHome returns a home whose keeper has ended when the test has.
 func newHome(t testing.TB) home.Home {
@@ -66,37 +56,45 @@ func newHome(t testing.TB) home.Home {
 	if err := h.Make(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { endKeeper(t, h) })
+	t.Cleanup(func() {
+		kill(t, h)
+		if said, err := os.ReadFile(logOf(h)); err == nil && t.Failed() {
+			t.Logf("the keeper said:\n%s", said)
+		}
+	})
 	return h
 }
 
 // keeperPid returns the process of the keeper, 0 if there is none.
-func keeperPid(h home.Home) int {
-	text, _ := os.ReadFile(filepath.Join(h.Keeper().State, "lock"))
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+func keeperPid(t testing.TB, h home.Home) int {
+	t.Helper()
+	c, err := h.Keeper().Claim()
+	if err == nil {
+		err = c.Release()
+	}
+	if !errors.Is(err, home.ErrTaken) {
+		if err != nil {
+			t.Error(err)
+		}
+		return 0
+	}
+	text, err := os.ReadFile(filepath.Join(h.Keeper().State, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return pid
 }
 
-// endKeeper kills the keeper with its process group and waits until it has gone.
-func endKeeper(t testing.TB, h home.Home) {
+// kill kills the keeper, if there is one, and waits until its place is free.
+func kill(t testing.TB, h home.Home) {
 	t.Helper()
-	killKeeper(h)
-	if t.Failed() {
-		said, _ := os.ReadFile(logOf(h))
-		t.Logf("the keeper said:\n%s", said)
-	}
-}
-
-// killKeeper kills the keeper, if there is one, and waits until it has gone.
-func killKeeper(h home.Home) {
-	pid := keeperPid(h)
-	if pid == 0 || syscall.Kill(pid, syscall.SIGKILL) != nil {
-		return
-	}
-	for range 1000 {
-		if c, err := h.Keeper().Claim(); err == nil {
-			c.Release()
-			return
+	for pid := keeperPid(t, h); pid != 0; pid = keeperPid(t, h) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,17 @@ import (
 type link struct {
 	conn   *frame.Conn
 	served chan struct{} // closed when nothing is left of the connection
+	ended  atomic.Bool   // the keeper was shut down
 	welcome
+}
+
+// handle answers what the keeper asks.
+func (l *link) handle(_ context.Context, r *frame.Request) (any, []*os.File, error) {
+	if r.Verb != farewell {
+		return nil, nil, frame.Unknown(r.Verb)
+	}
+	l.ended.Store(true)
+	return nil, nil, nil
 }
 
 func (l *link) close() {
@@ -88,7 +99,7 @@ func reach(ctx context.Context, h home.Home, c keeper.Claim) (*link, error) {
 	l := &link{conn: frame.New(conn), served: make(chan struct{})}
 	go func() {
 		defer close(l.served)
-		_ = l.conn.Serve(context.Background(), nil) // its end is the news
+		_ = l.conn.Serve(context.Background(), l.handle) // its end is the news
 	}()
 	if err := l.attach(ctx, c); err != nil {
 		l.close()

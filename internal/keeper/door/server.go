@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -36,11 +37,11 @@ type server struct {
 
 	shut sync.Once
 
-	mu       sync.Mutex // guards what follows
-	open     int        // connections
-	attached int        // those of them that have upgraded
-	quiet    time.Time  // when the last one ended, or the server began
-	over     bool       // no connection is served any more
+	mu      sync.Mutex           // guards what follows
+	open    int                  // connections
+	clients map[*frame.Conn]bool // those of them that have upgraded
+	quiet   time.Time            // when the last one ended, or the server began
+	over    bool                 // no connection is served any more
 }
 
 func newServer(h home.Home, k *keeper.Keeper) (*server, error) {
@@ -54,7 +55,7 @@ func newServer(h home.Home, k *keeper.Keeper) (*server, error) {
 	}
 	return &server{
 		home: h, keeper: k, look: look, program: program, started: time.Now(), quiet: time.Now(),
-		ended: make(chan struct{}),
+		ended: make(chan struct{}), clients: map[*frame.Conn]bool{},
 	}, nil
 }
 
@@ -106,9 +107,25 @@ func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
 	}
 }
 
-// shutdown kills all that the keeper holds, and ends it.
+// farewellTime bounds how long a client may take to hear that the keeper ends for good.
+const farewellTime = time.Second
+
+// shutdown kills all that the keeper holds, and ends it. Clients are told, so that they start no
+// other one.
 func (s *server) shutdown() error {
 	err := s.keeper.Close()
+
+	s.mu.Lock()
+	clients := maps.Clone(s.clients)
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
+	defer cancel()
+	var told sync.WaitGroup
+	for conn := range clients {
+		told.Go(func() { _, _ = conn.Call(ctx, farewell, nil, nil, nil) }) // one who does not listen starts another keeper
+	}
+	told.Wait()
+
 	s.shut.Do(func() { close(s.ended) })
 	return err
 }
@@ -203,13 +220,14 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, err)
 		return
 	}
+	frames := frame.New(conn.(*net.UnixConn))
 	s.mu.Lock()
-	s.attached++
+	s.clients[frames] = true
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.attached--
+		delete(s.clients, frames)
 		s.gone()
 	}()
 
@@ -227,13 +245,13 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 
 	a := &attached{server: s}
 	defer a.release()
-	_ = frame.New(conn.(*net.UnixConn)).Serve(r.Context(), a.handle) // why it has ended concerns the client
+	_ = frames.Serve(r.Context(), a.handle) // why it has ended concerns the client
 }
 
 // info describes the keeper.
 func (s *server) info() Info {
 	s.mu.Lock()
-	clients := s.attached
+	clients := len(s.clients)
 	s.mu.Unlock()
 	return Info{
 		Pid: os.Getpid(), Protocol: Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),

@@ -21,6 +21,9 @@ const (
 // upgrade is the name of the frames in HTTP.
 const upgrade = "divisi-keeper"
 
+// farewell is what the keeper asks its clients when it was shut down: to start no other one.
+const farewell = "farewell"
+
 // hello is the body of attach.
 type hello struct {
 	Protocol int `json:"protocol"`

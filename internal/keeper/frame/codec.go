@@ -10,10 +10,12 @@ import (
 
 // Bounds.
 const (
-	MaxFrame    = 1 << 20  // bytes of a frame, with the end of its line
-	MaxFiles    = 8        // of a frame
-	MaxRequests = 1024     // of a peer that are open
-	maxQueue    = 16 << 20 // bytes that wait to be written
+	MaxFrame    = 1 << 20   // bytes of a frame, with the end of its line
+	MaxFiles    = 8         // of a frame
+	MaxRequests = 1024      // of a peer that are open
+	maxQueue    = 16 << 20  // bytes that wait to be written
+	maxInline   = 512 << 10 // bytes of an answer in its frame
+	MaxAnswer   = 16 << 20  // bytes of an answer
 )
 
 // frame is one line.
@@ -23,6 +25,7 @@ type frame struct {
 	Cancel bool            `json:"cancel,omitempty"`
 	Files  int             `json:"files,omitempty"`
 	Body   json.RawMessage `json:"body,omitempty"`
+	Long   bool            `json:"long,omitempty"` // the last file is the body
 	Error
 }
 
@@ -50,6 +53,8 @@ func decode(line []byte) (frame, error) {
 	switch {
 	case f.ID == 0:
 		return frame{}, errors.New("a frame has no id")
+	case f.Long && (f.Files == 0 || f.Verb != ""):
+		return frame{}, errors.New("a frame has a long body, and is no answer with a file")
 	case f.Files < 0 || f.Files > MaxFiles:
 		return frame{}, fmt.Errorf("a frame says that it has %d files: at most %d are possible", f.Files, MaxFiles)
 	}

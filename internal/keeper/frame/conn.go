@@ -12,6 +12,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/divisi-go/divisi/internal/memfd"
 )
 
 // Request is what the peer asks for.
@@ -256,12 +258,9 @@ func (c *Conn) settle(a answer) {
 
 // Call makes a request and decodes its answer into out, unless that is nil. The files are copied:
 // the caller's stay its own. Those of the answer are the caller's as well. When ctx ends, the peer
-// is told that nobody waits any more; whether it does what was asked for is not known then. A
+// is told that nobody waits any more, and does what it has begun by then: it begins in any case. A
 // refusal is an [Error]; if the connection ends, the error is [ErrClosed].
 func (c *Conn) Call(ctx context.Context, verb string, in any, files []*os.File, out any) ([]*os.File, error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
 	id, came := c.begin()
 	if err := c.post(frame{ID: id, Verb: verb}, in, files); err != nil {
 		if !c.forget(id) {
@@ -311,15 +310,22 @@ func (c *Conn) forget(id uint64) bool {
 
 // read returns what an answer says.
 func (a answer) read(out any) ([]*os.File, error) {
+	files, body := a.open(), []byte(a.Body)
 	err := a.check()
-	if err == nil && out != nil && len(a.Body) > 0 {
-		err = json.Unmarshal(a.Body, out)
+	if err == nil && a.Long {
+		last := len(files) - 1
+		body, err = memfd.Read(files[last], MaxAnswer)
+		err = errors.Join(err, files[last].Close())
+		files = files[:last]
+	}
+	if err == nil && out != nil && len(body) > 0 {
+		err = json.Unmarshal(body, out)
 	}
 	if err != nil {
-		a.close()
+		closeFiles(files)
 		return nil, err
 	}
-	return a.open(), nil
+	return files, nil
 }
 
 func (a answer) check() error {
@@ -341,7 +347,16 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 		if err != nil {
 			return err
 		}
-		f.Body = text
+		if len(text) > maxInline && f.Verb == "" {
+			file, err := hold(text)
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			files, f.Long = append(files[:len(files):len(files)], file), true
+		} else {
+			f.Body = text
+		}
 	}
 	f.Files = len(files)
 	line, err := f.encode()
@@ -358,6 +373,14 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 		return err
 	}
 	return nil
+}
+
+// hold returns a file that holds a long answer.
+func hold(text []byte) (*os.File, error) {
+	if len(text) > MaxAnswer {
+		return nil, &Error{Text: fmt.Sprintf("an answer is longer than %d bytes", MaxAnswer), Code: CodeTooLong}
+	}
+	return memfd.New("answer", text)
 }
 
 func (c *Conn) push(o outgoing) error {

@@ -16,6 +16,10 @@
 // descriptors of a read belong to the frame that the last byte of the read belongs to, however the
 // bytes are cut.
 //
-// Everything is bounded: a frame in its length and its files, a connection in its open requests and
-// in what waits to be written. A peer that leaves a bound ends its own connection and nothing else.
+// The body of an answer that is long for a frame is in a file in memory, the last one of the frame,
+// which then has "long":true.
+//
+// Everything is bounded: a frame in its length and its files, an answer, and a connection in its open
+// requests and in what waits to be written. A peer that leaves a bound ends its own connection and
+// nothing else.
 package frame

@@ -297,6 +297,8 @@ func TestBrokenPeersEndTheirOwnConnection(t *testing.T) {
 		{"too many files", `{"id":1,"verb":"v","files":9}` + "\n", 9, "more than 8 files came with a frame"},
 		{"far too many files", `{"id":1,"verb":"v","files":8}` + "\n", 200, "more than 8 files came with a frame"},
 		{"less than no files", `{"id":1,"verb":"v","files":-1}` + "\n", 0, "a frame says that it has -1 files"},
+		{"a long body that is nowhere", `{"id":1,"long":true}` + "\n", 0, "a frame has a long body, and is no answer with a file"},
+		{"a long request", `{"id":1,"verb":"v","long":true,"files":1}` + "\n", 1, "a frame has a long body, and is no answer with a file"},
 		{"an id twice", `{"id":1,"verb":"wait"}` + "\n" + `{"id":1,"verb":"wait"}` + "\n", 0, "the request 1 is made while it is open"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -393,11 +395,11 @@ func TestOneRequestTooMany(t *testing.T) {
 func TestPeerThatDoesNotRead(t *testing.T) {
 	keepDescriptors(t)
 	raw, socket := sockets(t)
-	large := strings.Repeat("x", MaxFrame-100)
+	large := strings.Repeat("x", maxInline-2)
 	ended := serve(t, New(socket), func(context.Context, *Request) (any, []*os.File, error) {
 		return large, []*os.File{pipe(t, "a")}, nil
 	})
-	for i := range 2 * maxQueue / MaxFrame {
+	for i := range 2 * maxQueue / maxInline {
 		if _, err := fmt.Fprintf(raw, `{"id":%d,"verb":"v"}`+"\n", i+1); err != nil {
 			break // the connection has ended
 		}
@@ -475,7 +477,7 @@ func TestRefusals(t *testing.T) {
 		case "plain":
 			return nil, nil, errors.New("no disk")
 		case "long":
-			return strings.Repeat("x", MaxFrame), nil, nil
+			return strings.Repeat("x", MaxAnswer), nil, nil
 		case "longer":
 			return nil, nil, errors.New(strings.Repeat("x", MaxFrame))
 		case "body":
@@ -486,7 +488,7 @@ func TestRefusals(t *testing.T) {
 	for verb, want := range map[string]Error{
 		"runs":   {"cannot start: cart-0 runs", "runs", "stop it", detail},
 		"plain":  {Text: "no disk", Code: CodeFailed},
-		"long":   {Text: errLong.Error(), Code: CodeTooLong},
+		"long":   {Text: "an answer is longer than 16777216 bytes", Code: CodeTooLong},
 		"longer": {Text: `"` + strings.Repeat("x", 64) + `"`, Code: CodeFailed},
 		"other":  {Text: `there is no request "other"`, Code: CodeUnknownVerb},
 		"body":   {Text: `the body of "body" is malformed: json: cannot unmarshal string into Go value of type int`, Code: CodeInvalid},
@@ -504,6 +506,38 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := c.Call(t.Context(), "v", nil, make([]*os.File, MaxFiles+1), nil); err == nil {
 		t.Error("nine files were sent")
+	}
+}
+
+// TestLongAnswers do not need to fit into a frame.
+func TestLongAnswers(t *testing.T) {
+	keepDescriptors(t)
+	const length = 3 << 20
+	_, c := connect(t, func(_ context.Context, r *Request) (any, []*os.File, error) {
+		return strings.Repeat("x", length), []*os.File{pipe(t, "a")}, nil
+	}, nil)
+	var got string
+	files, err := c.Call(t.Context(), "v", nil, nil, &got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := texts(files); err != nil || text != "a" || len(got) != length {
+		t.Errorf("got %d bytes and the files %q, %v", len(got), text, err)
+	}
+
+	// What is said to be a body may be no file that has an end.
+	raw, socket := sockets(t)
+	other := New(socket)
+	serve(t, other, nil)
+	answered := make(chan error)
+	go func() {
+		_, err := other.Call(t.Context(), "v", nil, nil, &got)
+		answered <- err
+	}()
+	line(t, raw)
+	send(t, raw, `{"id":1,"files":1,"long":true}`+"\n", pipe(t, "a"))
+	if err := <-answered; err == nil {
+		t.Error("a pipe was taken for a body")
 	}
 }
 
