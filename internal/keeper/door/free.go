@@ -9,14 +9,13 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/family"
 )
 
 // maxLog is how long the keeper's own log may be when a keeper begins. A longer one becomes
 // keeper.log.1.
 const maxLog = 1 << 20
-
-// setChildSubreaper is PR_SET_CHILD_SUBREAPER of <linux/prctl.h>.
-const setChildSubreaper = 36
 
 // closeForeign closes what the caller has left open. What this program itself has opened is closed on
 // exec, as everything is that Go opens.
@@ -48,12 +47,8 @@ func free() error {
 		return err
 	}
 
-	// What servers leave behind becomes a child of the keeper, and can be found and ended.
-	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0); errno != 0 {
-		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", errno)
-	}
 	_ = os.WriteFile("/proc/self/comm", []byte("divisi keeper"), 0) // for people
-	return nil
+	return family.AdoptOrphans()
 }
 
 // speakInto has everything that the process prints written to a file. Its input is empty.

@@ -348,7 +348,7 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 			return err
 		}
 		if len(text) > maxInline && f.Verb == "" {
-			file, err := hold(text)
+			file, err := appendix(text)
 			if err != nil {
 				return err
 			}
@@ -375,8 +375,8 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 	return nil
 }
 
-// hold returns a file that holds a long answer.
-func hold(text []byte) (*os.File, error) {
+// appendix returns a file that has a long answer.
+func appendix(text []byte) (*os.File, error) {
 	if len(text) > MaxAnswer {
 		return nil, &Error{Text: fmt.Sprintf("an answer is longer than %d bytes", MaxAnswer), Code: CodeTooLong}
 	}
