@@ -147,7 +147,7 @@ func looksWithoutClaim(t *testing.T, d *desk) {
 
 // nobodyNeedsToBeThere: what a client has started goes on without it, and the next one has it.
 func nobodyNeedsToBeThere(t *testing.T, d *desk) {
-	p := d.start(t, shell("a", "read line; exit 0 < /dev/null; sleep 60"))
+	p := d.start(t, shell("a", "exec sleep 60"))
 	socket := d.listen(t, "web", "tcp", "127.0.0.1:0")
 	if err := d.Release(); err != nil {
 		t.Fatal(err)
