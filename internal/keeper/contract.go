@@ -68,7 +68,20 @@ type Socket struct {
 	Network string `json:"network"` // tcp, tcp4, tcp6 or unix
 	Address string `json:"address"` // as it was asked for, such as "localhost:0"
 	Actual  string `json:"actual"`  // where it listens
+	Held    Held   `json:"held"`
 }
+
+// Held says who has a socket that is kept, after the keeper was killed.
+type Held string
+
+// Who has it.
+const (
+	Own      Held = "own"      // the keeper opened it
+	Getfd    Held = "getfd"    // the keeper, which took it back from a process
+	Relisten Held = "relisten" // the keeper, which opened it again: what waited there is lost
+	Child    Held = "child"    // processes that were started before; it is opened again when they have ended
+	Lost     Held = "lost"     // nobody, for something else is at its address
+)
 
 // Proc is a server as it is now.
 type Proc struct {

@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
@@ -80,15 +82,42 @@ func Open(dir, logs string) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.recall(lines); err != nil {
+	before, err := k.recall(lines)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	closeOnExec()
+	k.adopt(before)
 	if k.journal, err = journal.Open(path, k.state); err != nil {
 		return nil, err
 	}
+	k.resume()
 
-	closeOnExec()
 	return k, nil
+}
+
+// noteTime bounds how long a change may take to be in the journal. A disk that is slow or full delays
+// what is asked for by that, and prevents nothing.
+const noteTime = time.Second
+
+// written waits until what has changed is in the journal, so that what a client is told is true after
+// the end of the keeper, or of the machine.
+func (k *Keeper) written(machine bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
+	defer cancel()
+	if machine {
+		_ = k.journal.Sync(ctx) // what is missing is counted, and written later
+	} else {
+		_ = k.journal.Flush(ctx)
+	}
+}
+
+// note adds a change to the journal, unless that is yet to be opened with the whole state; the mutex
+// is held.
+func (k *Keeper) note(e entry) {
+	if k.journal != nil {
+		k.journal.Add(e)
+	}
 }
 
 // Close kills every process with its children, and closes sockets and logs. A second call does

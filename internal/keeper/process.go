@@ -28,7 +28,8 @@ type process struct {
 	pid     int
 	ticks   uint64 // when it started, as the kernel counts it
 	started time.Time
-	out     [2]*os.File // the keeper's ends of standard output and standard error
+	foreign *proc.Foreign // if an earlier keeper has started it; nil if this one has
+	out     [2]*os.File   // the keeper's ends of standard output and standard error; nil if they are lost
 	log     *output.Log
 	before  <-chan struct{} // closed when the former process of the log has said its last words
 	logged  chan struct{}   // closed when all of its log is written
@@ -42,6 +43,9 @@ type process struct {
 func (p *process) kill(s syscall.Signal) error {
 	if p.reaped {
 		return os.ErrProcessDone
+	}
+	if p.foreign != nil {
+		return p.foreign.Signal(s)
 	}
 	return syscall.Kill(-p.pid, s)
 }
@@ -57,11 +61,12 @@ func (k *Keeper) spawn(s *server, files []File) (*process, error) {
 	}
 
 	defer closeAll(sockets)
+	k.written(false)
 	forked, err := fork.Start(p.program(sockets, files))
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.journal.Add(entry{Event: refused, ID: p.id})
+		k.note(entry{Event: refused, Born: s.born, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
 	p.pid, p.out = forked.Pid, [2]*os.File{forked.Stdout, forked.Stderr}
@@ -76,7 +81,7 @@ func (k *Keeper) spawn(s *server, files []File) (*process, error) {
 	k.processes[p.id.Run] = p
 	p.log = k.output.Open(path)
 	p.before = k.logged[path]
-	k.journal.Add(entry{Event: started, ID: p.id, Pid: p.pid, Ticks: p.ticks, Time: p.started})
+	k.note(p.entry())
 
 	return p, nil
 }
@@ -94,7 +99,7 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 	var sockets []int
 	for _, inherit := range s.spec.Sockets {
 		socket, ok := k.sockets[key{s.spec.Domain, inherit.Key}]
-		if !ok {
+		if !ok || socket.fd < 0 {
 			closeAll(sockets)
 			return nil, nil, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
 				s.spec.ID(), inherit.Key, ErrUnknown)
@@ -110,8 +115,12 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 	k.run++
 	p := &process{server: s, id: s.spec.ID(), logged: make(chan struct{})}
 	p.id.Run = k.run
-	// Recorded before the process is there: one who comes later can find it by its mark.
-	k.journal.Add(entry{Event: starts, ID: p.id, Spec: s.spec.journaled()})
+	if s.born == 0 {
+		s.born = p.id.Run
+		k.note(s.entry())
+	}
+	// Recorded before the process is there: a keeper that comes later can find it by its mark.
+	k.note(entry{Event: starts, Born: s.born, ID: p.id})
 
 	return p, sockets, nil
 }
@@ -150,8 +159,15 @@ func (k *Keeper) logPath(id ID) string { return filepath.Join(k.LogDir(id.Domain
 func (k *Keeper) accompany(p *process) {
 	path := k.logPath(p.id)
 	k.wait.Go(func() {
-		finish := output.Collect(p.log, p.id.String(), p.server.spec.LogKey, p.out[0], p.out[1], p.before)
-		k.reap(p)
+		finish := func() {}
+		if p.out[0] != nil {
+			finish = output.Collect(p.log, p.id.String(), p.server.spec.LogKey, p.out[0], p.out[1], p.before)
+		}
+		if p.foreign != nil {
+			k.await(p)
+		} else {
+			k.reap(p)
+		}
 		finish()
 
 		p.log.Close()
@@ -205,12 +221,16 @@ func (k *Keeper) tryReap(p *process, ended bool) bool {
 		exit.Code, exit.Signal = -1, status.Signal().String()
 	}
 
+	k.ended(p, exit)
+	return true
+}
+
+// ended records the end of a process; the mutex is held.
+func (k *Keeper) ended(p *process, exit Exit) {
 	p.reaped, p.exit = true, exit
 	k.logged[k.logPath(p.id)] = p.logged
-	k.record(p.id, p.pid, exit)
+	k.record(p.server.born, p.id, p.pid, exit)
 	p.server.exited(p)
-
-	return true
 }
 
 // lookUp returns the process with a number, unless its log is written already: then how it has

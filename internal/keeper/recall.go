@@ -17,6 +17,7 @@ type entry struct {
 	Boot   string    `json:"boot,omitempty"`
 	Mark   string    `json:"mark,omitempty"`
 	Run    uint64    `json:"last_run,omitempty"`
+	Born   uint64    `json:"born,omitempty"` // the number of the first start of a server, which names it
 	ID     ID        `json:"id,omitzero"`
 	Pid    int       `json:"pid,omitempty"`
 	Ticks  uint64    `json:"ticks,omitempty"` // when the process started, as the kernel counts it
@@ -24,6 +25,7 @@ type entry struct {
 	Exit   *Exit     `json:"exit,omitempty"`
 	Holder *Holder   `json:"holder,omitempty"`
 	Socket *Socket   `json:"socket,omitempty"`
+	Inode  uint64    `json:"inode,omitempty"` // of the socket
 	Spec   *Spec     `json:"spec,omitempty"`
 	Time   time.Time `json:"time,omitzero"`
 }
@@ -36,10 +38,12 @@ const (
 	claimed    change = "claimed"    // Holder has the domain
 	listened   change = "listened"   // Socket is kept
 	unlistened change = "unlistened" // Socket is not kept any more
-	starts     change = "starts"     // ID is about to start; Spec says how
+	wanted     change = "wanted"     // the server Born is to run as Spec says
+	starts     change = "starts"     // ID is about to start, for the server Born
 	refused    change = "refused"    // it could not be started
 	started    change = "started"    // it is process Pid
 	exited     change = "exited"     // it has ended, which is the exit with Number
+	left       change = "left"       // nobody wants the server Born any more, and it has ended
 )
 
 // format is that of the entries.
@@ -49,13 +53,15 @@ const format = 1
 const maxExits = 10_000
 
 // record remembers the end of a process; the mutex is held.
-func (k *Keeper) record(id ID, pid int, exit Exit) {
+func (k *Keeper) record(born uint64, id ID, pid int, exit Exit) {
 	k.exit++
 	k.exits = append(k.exits, ExitRecord{Number: k.exit, ID: id, Pid: pid, Exit: exit})
 	if len(k.exits) > maxExits {
 		k.exits = slices.Delete(k.exits, 0, maxExits/10)
 	}
-	k.journal.Add(exitEntry(k.exits[len(k.exits)-1]))
+	last := exitEntry(k.exits[len(k.exits)-1])
+	last.Born = born
+	k.note(last)
 }
 
 func exitEntry(r ExitRecord) entry {
@@ -87,28 +93,50 @@ func (k *Keeper) state(forget func()) []any {
 		list = append(list, entry{Event: claimed, Holder: &holder})
 	}
 	for _, s := range k.sockets {
-		socket := s.Socket
-		list = append(list, entry{Event: listened, Socket: &socket})
+		list = append(list, s.entry())
 	}
 	for _, r := range k.exits {
 		list = append(list, exitEntry(r))
 	}
-	for _, p := range k.processes {
-		if p.reaped {
-			continue
+	for _, all := range k.servers {
+		for _, s := range all {
+			list = append(list, s.entry())
+			if p := s.process; p != nil {
+				list = append(list, p.entry())
+			}
 		}
-		list = append(list, entry{Event: starts, ID: p.id, Spec: p.server.spec.journaled()},
-			entry{Event: started, ID: p.id, Pid: p.pid, Ticks: p.ticks, Time: p.started})
 	}
 
 	return list
 }
 
-// recall takes over what an earlier keeper has written. Processes of which it has not seen the end
-// have ended in a way that nobody knows.
-func (k *Keeper) recall(lines [][]byte) error {
-	var boot string
-	open := map[ID]entry{}
+// entry returns what the journal has of a server, but for its process.
+func (s *server) entry() entry {
+	return entry{Event: wanted, Born: s.born, Spec: s.spec.journaled()}
+}
+
+// entry returns what the journal has of a process that runs.
+func (p *process) entry() entry {
+	return entry{Event: started, Born: p.server.born, ID: p.id, Pid: p.pid, Ticks: p.ticks, Time: p.started}
+}
+
+// past is what an earlier keeper has left.
+type past struct {
+	boot    string
+	mark    string
+	servers map[uint64]*pastServer // by born
+	sockets map[key]*socket
+}
+
+// pastServer is a server that somebody wanted when the earlier keeper ended.
+type pastServer struct {
+	spec    Spec
+	process *entry // its start that had not ended: starts or started; nil without one
+}
+
+// recall reads what an earlier keeper has written.
+func (k *Keeper) recall(lines [][]byte) (*past, error) {
+	before := &past{servers: map[uint64]*pastServer{}, sockets: map[key]*socket{}}
 	for n, line := range lines {
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
@@ -118,40 +146,59 @@ func (k *Keeper) recall(lines [][]byte) error {
 		switch e.Event {
 		case begun:
 			if e.Format != format {
-				return fmt.Errorf("line %d: format %d is not known here, only %d: use the divisi that wrote it, "+
+				return nil, fmt.Errorf("line %d: format %d is not known here, only %d: use the divisi that wrote it, "+
 					"or move the file away when nothing of it runs", n+1, e.Format, format)
 			}
-			boot = e.Boot
+			before.boot, before.mark = e.Boot, e.Mark
 			k.run, k.exit = max(k.run, e.Run), max(k.exit, e.Number)
 		case claimed:
 			if e.Holder != nil {
 				k.epochs[e.Holder.Domain] = max(k.epochs[e.Holder.Domain], e.Holder.Epoch)
 			}
-		case starts, started:
-			k.run = max(k.run, e.ID.Run)
-			open[e.ID] = e
-		case refused:
-			delete(open, e.ID)
+		case listened, unlistened:
+			if e.Socket != nil {
+				before.listened(e)
+			}
 		case exited:
-			delete(open, e.ID)
 			if e.Exit != nil && e.Number > 0 {
 				k.exit = max(k.exit, e.Number)
 				k.exits = append(k.exits, ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
 			}
+			before.ran(e)
+		default:
+			k.run = max(k.run, e.ID.Run, e.Born)
+			before.ran(e)
 		}
-	}
-
-	how := Unknown
-	if boot != k.boot {
-		how = Reboot
-	}
-	for id, e := range open {
-		k.exit++
-		k.exits = append(k.exits, ExitRecord{Number: k.exit, ID: id, Pid: e.Pid, Exit: Exit{Code: -1, How: how, Time: time.Now()}})
 	}
 	if len(k.exits) > maxExits {
 		k.exits = slices.Delete(k.exits, 0, len(k.exits)-maxExits)
 	}
 
-	return nil
+	return before, nil
+}
+
+// listened takes what happened to a socket.
+func (b *past) listened(e entry) {
+	at := key{e.Socket.Domain, e.Socket.Key}
+	if e.Event == unlistened {
+		delete(b.sockets, at)
+		return
+	}
+	b.sockets[at] = &socket{Socket: *e.Socket, inode: e.Inode, fd: -1}
+}
+
+// ran takes what happened to a server.
+func (b *past) ran(e entry) {
+	s := b.servers[e.Born]
+	switch {
+	case e.Event == wanted && e.Spec != nil:
+		b.servers[e.Born] = &pastServer{spec: *e.Spec}
+	case s == nil:
+	case e.Event == starts || e.Event == started:
+		s.process = &e
+	case e.Event == refused || e.Event == exited:
+		s.process = nil
+	case e.Event == left:
+		delete(b.servers, e.Born)
+	}
 }

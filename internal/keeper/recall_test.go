@@ -10,52 +10,66 @@ import (
 )
 
 // recalled returns the state of a keeper that reads a journal.
-func recalled(text string) (*Keeper, error) {
+func recalled(text string) (*Keeper, *past, error) {
 	k := &Keeper{boot: "this", epochs: map[string]uint64{}}
-	err := k.recall(slices.Collect(bytes.Lines([]byte(text))))
-	return k, err
+	before, err := k.recall(slices.Collect(bytes.Lines([]byte(text))))
+	return k, before, err
 }
 
 const head = `{"event":"keeper","format":1,"boot":"this","last_run":7,"number":3}` + "\n"
 
 func TestRecall(t *testing.T) {
 	const (
-		starts  = `{"event":"starts","id":{"domain":"/a","name":"b","run":8},"spec":{}}` + "\n"
-		started = `{"event":"started","id":{"domain":"/a","name":"b","run":8},"pid":5,"ticks":6}` + "\n"
-		exited  = `{"event":"exited","id":{"domain":"/a","name":"b","run":8},"pid":5,"number":4,"exit":{"code":2,"how":"wait"}}` + "\n"
-		refused = `{"event":"refused","id":{"domain":"/a","name":"b","run":8}}` + "\n"
+		wanted  = `{"event":"wanted","born":8,"spec":{"domain":"/a","name":"b"}}` + "\n"
+		starts  = `{"event":"starts","born":8,"id":{"domain":"/a","name":"b","run":8}}` + "\n"
+		started = `{"event":"started","born":8,"id":{"domain":"/a","name":"b","run":8},"pid":5,"ticks":6}` + "\n"
+		exited  = `{"event":"exited","born":8,"id":{"domain":"/a","name":"b","run":8},"pid":5,"number":4,"exit":{"code":2,"how":"wait"}}` + "\n"
+		refused = `{"event":"refused","born":8,"id":{"domain":"/a","name":"b","run":8}}` + "\n"
+		left    = `{"event":"left","born":8}` + "\n"
 		claims  = `{"event":"claimed","holder":{"domain":"/a","epoch":2}}` + "\n" + `{"event":"claimed","holder":{"domain":"/a","epoch":9}}` + "\n"
+		listens = `{"event":"listened","socket":{"domain":"/a","key":"web","address":"x:1"},"inode":9}` + "\n"
+		closes  = `{"event":"unlistened","socket":{"domain":"/a","key":"web"}}` + "\n"
 	)
 	for name, tc := range map[string]struct {
-		text  string
-		run   uint64
-		epoch uint64
-		exits []How
+		text    string
+		run     uint64
+		epoch   uint64
+		exits   int
+		process change // of the server that is left
+		servers int
+		sockets int
 	}{
-		"nothing":          {"", 0, 0, nil},
-		"ended":            {head + starts + started + exited, 8, 0, []How{Waited}},
-		"lost":             {head + starts + started, 8, 0, []How{Unknown}},
-		"about to start":   {head + starts, 8, 0, []How{Unknown}},
-		"refused":          {head + starts + refused, 8, 0, nil},
-		"claims":           {head + claims, 7, 9, nil},
-		"cut and unknown":  {head + `{"event":"star` + "\n" + `{"event":"new","x":1}` + "\n", 7, 0, nil},
-		"lost by a reboot": {strings.ReplaceAll(head, "this", "other") + starts + started, 8, 0, []How{Reboot}},
+		"nothing":         {text: ""},
+		"ended":           {text: head + wanted + starts + started + exited + left, run: 8, exits: 1},
+		"waits":           {text: head + wanted + starts + started + exited, run: 8, exits: 1, servers: 1},
+		"runs":            {text: head + wanted + starts + started, run: 8, servers: 1, process: "started"},
+		"about to start":  {text: head + wanted + starts, run: 8, servers: 1, process: "starts"},
+		"refused":         {text: head + wanted + starts + refused, run: 8, servers: 1},
+		"never wanted":    {text: head + starts + started, run: 8},
+		"claims":          {text: head + claims, run: 7, epoch: 9},
+		"sockets":         {text: head + listens, run: 7, sockets: 1},
+		"closed":          {text: head + listens + closes, run: 7},
+		"cut and unknown": {text: head + `{"event":"star` + "\n" + `{"event":"new","x":1}` + "\n", run: 7},
 	} {
-		k, err := recalled(tc.text)
+		k, before, err := recalled(tc.text)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		var how []How
-		for _, r := range k.exits {
-			how = append(how, r.Exit.How)
+		var process change
+		for _, s := range before.servers {
+			if s.process != nil {
+				process = s.process.Event
+			}
 		}
-		if k.run != tc.run || k.epochs["/a"] != tc.epoch || !slices.Equal(how, tc.exits) {
-			t.Errorf("%s: run %d, epoch %d, exits %v", name, k.run, k.epochs["/a"], how)
+		if k.run != tc.run || k.epochs["/a"] != tc.epoch || len(k.exits) != tc.exits || len(before.servers) != tc.servers ||
+			process != tc.process || len(before.sockets) != tc.sockets {
+			t.Errorf("%s: run %d, epochs %v, exits %v, servers %v, process %q, sockets %v", name,
+				k.run, k.epochs, k.exits, before.servers, process, before.sockets)
 		}
 	}
 
-	_, err := recalled(strings.ReplaceAll(head, `"format":1`, `"format":2`))
+	_, _, err := recalled(strings.ReplaceAll(head, `"format":1`, `"format":2`))
 	if err == nil || !strings.Contains(err.Error(), "line 1: format 2 is not known") {
 		t.Errorf("an unknown format: %v", err)
 	}
@@ -65,7 +79,7 @@ func FuzzRecall(f *testing.F) {
 	f.Add(head)
 	f.Add(head + `{"event":"exited","number":18446744073709551615,"exit":{}}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, err := recalled(text); err == nil && len(k.exits) > maxExits {
+		if k, _, err := recalled(text); err == nil && len(k.exits) > maxExits {
 			t.Errorf("%d exits", len(k.exits))
 		}
 	})

@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -75,17 +76,7 @@ func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
 		return Proc{}, err
 	}
 
-	s := &server{k: k, spec: spec, over: make(chan struct{})}
-	s.life.Policy = lifecycle.Policy{Restart: lifecycle.Temporary}
-	if spec.Policy != nil {
-		s.life.Policy = *spec.Policy
-	}
-	s.life.Policy.StopTime = spec.Grace
-	if spec.Grace == 0 {
-		s.life.Policy.StopTime = stopGrace
-	}
-	s.life.Rand = rand.Float64
-
+	s := k.newServer(spec)
 	if err := k.enter(session, s); err != nil {
 		return Proc{}, err
 	}
@@ -98,9 +89,25 @@ func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
 		return Proc{}, err
 	}
 
+	// One that the keeper itself starts again is there after the end of the machine as well.
+	k.written(spec.Policy != nil)
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return s.proc(), nil
+}
+
+// newServer returns a server that is stopped, and in no table.
+func (k *Keeper) newServer(spec Spec) *server {
+	s := &server{k: k, spec: spec, over: make(chan struct{})}
+	s.life.Policy = lifecycle.Policy{Restart: lifecycle.Temporary}
+	if spec.Policy != nil {
+		s.life.Policy = *spec.Policy
+	}
+	s.life.Policy.StopTime = cmp.Or(spec.Grace, stopGrace)
+	s.life.Rand = rand.Float64
+
+	return s
 }
 
 // enter puts a server in the table, about to start.
@@ -130,6 +137,9 @@ func (s *server) leave() {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+	}
+	if s.born != 0 {
+		s.k.note(entry{Event: left, Born: s.born})
 	}
 	close(s.over)
 }
@@ -271,9 +281,6 @@ func (s *server) spawn(files []File) error {
 	defer s.k.mu.Unlock()
 	s.process, s.started, s.status = p, p.started, ""
 	s.writing++
-	if s.born == 0 {
-		s.born = p.id.Run
-	}
 	s.tell(Started, "")
 	for _, number := range s.signals {
 		s.signal(number)

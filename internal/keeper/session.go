@@ -25,9 +25,6 @@ type Session struct {
 	over   bool    // released; guarded as well
 }
 
-// claimTime bounds how long a claim may take to be on the disk.
-const claimTime = 5 * time.Second
-
 // Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
 // then is [ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
 // take a domain above or below that of another client.
@@ -57,11 +54,8 @@ func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
 		}
 	}
 
-	// An epoch that is forgotten would be given twice. Where the disk takes nothing, it is known
-	// for as long as this keeper lives.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
-	defer cancel()
-	_ = k.journal.Sync(ctx)
+	// An epoch that is forgotten would be given twice.
+	k.written(true)
 
 	return s, nil
 }
@@ -101,7 +95,7 @@ func (k *Keeper) claim(s *Session, c Claim) (*Holder, <-chan struct{}, error) {
 		former.next = &next
 	}
 	k.claims[domain] = s
-	k.journal.Add(entry{Event: claimed, Holder: &s.holder})
+	k.note(entry{Event: claimed, Holder: &s.holder})
 
 	return nil, nil, nil
 }
@@ -145,7 +139,13 @@ func within(domain, other string) bool {
 
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has
 // one, that is returned; asked for with another address it is [ErrDiffers].
-func (s *Session) Listen(_ context.Context, want Socket) (Socket, error) { return s.k.listen(s, want) }
+func (s *Session) Listen(_ context.Context, want Socket) (Socket, error) {
+	socket, err := s.k.listen(s, want)
+	if err == nil {
+		s.k.written(false)
+	}
+	return socket, err
+}
 
 // Unlisten closes a socket. Processes that have inherited it keep their copies.
 func (s *Session) Unlisten(_ context.Context, domain, name string) error {
@@ -161,7 +161,7 @@ func (s *Session) Unlisten(_ context.Context, domain, name string) error {
 	}
 	socket.close()
 	delete(s.k.sockets, key{domain, name})
-	s.k.journal.Add(entry{Event: unlistened, Socket: &socket.Socket})
+	s.k.note(entry{Event: unlistened, Socket: &socket.Socket})
 
 	return nil
 }
@@ -175,7 +175,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 	}
 
 	socket, ok := s.k.sockets[key{domain, name}]
-	if !ok {
+	if !ok || socket.fd < 0 {
 		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
 	}
 	fd, err := fork.Dup(socket.fd)

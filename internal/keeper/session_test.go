@@ -4,6 +4,8 @@ package keeper_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,7 +13,13 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/keepertest"
 )
 
-func TestMain(m *testing.M) { keepertest.Main(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("KEEPER_TEST_MORTAL"); dir != "" {
+		fmt.Fprintln(os.Stderr, "the keeper ends:", mortal(dir))
+		os.Exit(1)
+	}
+	keepertest.Main(m)
+}
 
 func TestSession(t *testing.T) {
 	keepertest.Run(t, func(t *testing.T) keepertest.Keeper {

@@ -18,7 +18,8 @@ import (
 // number.
 type socket struct {
 	Socket
-	fd int
+	fd    int    // -1 while the keeper does not have it
+	inode uint64 // by which it is found in processes; 0 if nobody knows
 }
 
 // listen opens a listening socket for a session, or returns the one that has the key.
@@ -45,8 +46,11 @@ func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
 		return Socket{}, err
 	case open && (s.Network != want.Network || s.Address != want.Address):
 		return Socket{}, fmt.Errorf("cannot open %s in %s at %s: %w: %s", want.Key, want.Domain, want.Address, ErrDiffers, s.Address)
-	case open:
+	case open && s.fd >= 0:
 		return s.Socket, nil
+	case open:
+		return Socket{}, fmt.Errorf("cannot open %s in %s at %s: only processes that a killed keeper has started "+
+			"have it: stop them", want.Key, want.Domain, s.Actual)
 	}
 
 	if s, err = openSocket(want); err != nil {
@@ -60,7 +64,7 @@ func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
 		return Socket{}, err
 	}
 	k.sockets[at] = s
-	k.journal.Add(entry{Event: listened, Socket: &s.Socket})
+	k.note(s.entry())
 
 	return s.Socket, nil
 }
@@ -84,13 +88,17 @@ func openSocket(want Socket) (*socket, error) {
 	}
 
 	s := &socket{Socket: want}
-	s.Actual = l.Addr().String()
+	s.Actual, s.Held = l.Addr().String(), Own
 	var dupErr error
 	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = fork.Dup(int(fd)) }); err != nil {
 		return nil, err
 	}
 	if dupErr != nil {
 		return nil, fmt.Errorf("cannot keep the socket %s: %w", want.Key, dupErr)
+	}
+	var info syscall.Stat_t
+	if err := syscall.Fstat(s.fd, &info); err == nil {
+		s.inode = uint64(info.Ino)
 	}
 
 	return s, nil
@@ -110,7 +118,16 @@ func abandoned(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }
 
+// entry returns what the journal has of the socket.
+func (s *socket) entry() entry {
+	kept := s.Socket
+	return entry{Event: listened, Socket: &kept, Inode: s.inode}
+}
+
 func (s *socket) close() {
+	if s.fd < 0 {
+		return // its path is that of whoever has it
+	}
 	syscall.Close(s.fd)
 	if s.Network == "unix" {
 		syscall.Unlink(s.Address)

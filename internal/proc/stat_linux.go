@@ -20,6 +20,7 @@ type Stat struct {
 	Ended                  bool          // only its parent has not asked yet how
 	CPU                    time.Duration // how long the processors have worked for it, in steps of 10 ms
 	Ticks                  uint64        // see [StartTicks]
+	Status                 int           // how it ended, as for wait(2); -1 if that is not told
 }
 
 // CPUTime returns how long the processors have worked for a process, in steps of 10 ms. It is an
@@ -72,7 +73,17 @@ func parseStat(text []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("%q has no numbers of processes", text)
 	}
 
+	exit := -1
+	const status = 49 // told to whoever may trace the process
+	if len(fields) > status {
+		code, err := strconv.ParseUint(string(fields[status]), 10, 16)
+		if err == nil {
+			exit = int(code)
+		}
+	}
+
 	return Stat{
+		Status: exit,
 		Parent: int(numbers[parent]), Group: int(numbers[group]), Session: int(numbers[session]),
 		// One whose first thread has ended runs on with the others.
 		Ended: bytes.ContainsAny(fields[state], "ZXx") && numbers[threads] <= 1,

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,9 +36,12 @@ func FuzzStat(f *testing.F) {
 
 func TestParseStat(t *testing.T) {
 	for text, want := range map[string]Stat{
-		"9 (a) b) S 2 3 4 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 7 1 1": {Parent: 2, Group: 3, Session: 4, CPU: 2 * time.Second, Ticks: 7},
-		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 1 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ended: true, Ticks: 7},
-		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 2 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ticks: 7}, // its other thread runs
+		"9 (a) b) S 2 3 4 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 7 1 1": {Parent: 2, Group: 3, Session: 4, CPU: 2 * time.Second, Ticks: 7, Status: -1},
+		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 1 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ended: true, Ticks: 7, Status: -1},
+		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 2 0 7 1 1":       {Parent: 2, Group: 3, Session: 4, Ticks: 7, Status: -1}, // its other thread runs
+		"9 (a) Z 2 3 4 0 -1 4194560 1 2 3 4 0 0 9 9 20 0 1 0 7 1 1" + strings.Repeat(" 0", 27) + " 1792": {
+			Parent: 2, Group: 3, Session: 4, Ended: true, Ticks: 7, Status: 7 << 8,
+		},
 	} {
 		got, err := parseStat([]byte(text))
 		if err != nil || got != want {

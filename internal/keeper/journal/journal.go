@@ -88,8 +88,9 @@ type Journal struct {
 
 // item is a line, or somebody who waits for what came before.
 type item struct {
-	line   []byte
-	synced chan error
+	line    []byte
+	written chan error // nil in a line
+	sync    bool       // it is to survive the end of the machine
 }
 
 // Open writes the state to the file at path, in place of what is there, and begins to add to it.
@@ -125,11 +126,16 @@ func (j *Journal) Add(change any) {
 // there with the next state that can be written.
 func (j *Journal) Lost() int64 { return j.lost.Load() }
 
+// Flush waits until everything that was added is in the file, and survives the end of this process.
+func (j *Journal) Flush(ctx context.Context) error { return j.wait(ctx, false) }
+
 // Sync waits until everything that was added is on the disk, and survives the end of the machine.
-func (j *Journal) Sync(ctx context.Context) error {
-	synced := make(chan error, 1)
+func (j *Journal) Sync(ctx context.Context) error { return j.wait(ctx, true) }
+
+func (j *Journal) wait(ctx context.Context, sync bool) error {
+	written := make(chan error, 1)
 	select {
-	case j.queue <- item{synced: synced}:
+	case j.queue <- item{written: written, sync: sync}:
 	case <-j.done:
 		return ErrClosed
 	case <-ctx.Done():
@@ -137,7 +143,7 @@ func (j *Journal) Sync(ctx context.Context) error {
 	}
 
 	select {
-	case err := <-synced:
+	case err := <-written:
 		return err
 	case <-j.done:
 		return ErrClosed
@@ -182,8 +188,8 @@ func (j *Journal) serve() {
 
 // take writes a line, or answers who waits.
 func (j *Journal) take(i item) {
-	if i.synced != nil {
-		i.synced <- j.sync()
+	if i.written != nil {
+		i.written <- j.flush(i.sync)
 		return
 	}
 	if j.broken || j.lost.Load() > 0 {
@@ -204,8 +210,8 @@ func (j *Journal) take(i item) {
 	}
 }
 
-// sync brings everything to the disk.
-func (j *Journal) sync() error {
+// flush brings everything to the file, and to the disk if that is wanted.
+func (j *Journal) flush(sync bool) error {
 	if j.broken || j.lost.Load() > 0 {
 		j.tried = time.Time{}
 		if err := j.mend(); err != nil {
@@ -213,6 +219,9 @@ func (j *Journal) sync() error {
 		}
 	}
 
+	if !sync {
+		return nil
+	}
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("cannot write the journal: %w", err)
 	}
@@ -236,8 +245,8 @@ func (j *Journal) replace() error {
 	state := j.state(func() {
 		for len(j.queue) > 0 {
 			i := <-j.queue
-			if i.synced != nil {
-				waiting = append(waiting, i.synced)
+			if i.written != nil {
+				waiting = append(waiting, i.written)
 			} else {
 				j.lost.Add(1)
 			}
@@ -253,8 +262,8 @@ func (j *Journal) replace() error {
 		j.broken = false
 		j.lost.Add(-lost)
 	}
-	for _, synced := range waiting {
-		synced <- err
+	for _, written := range waiting {
+		written <- err
 	}
 
 	return err

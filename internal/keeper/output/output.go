@@ -224,6 +224,9 @@ func (l *Log) Close() {
 	}
 }
 
+// Warn adds a line of the given node that is not one of its own.
+func (l *Log) Warn(node, text string) { l.write(node, entry(node, "warn", text, 0)) }
+
 // Lost returns how many lines could not be written since the log was opened, as on a full disk.
 func (l *Log) Lost() int64 { return l.lost.Load() }
 

@@ -1,0 +1,188 @@
+//go:build unix
+
+package keeper
+
+import (
+	"cmp"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/proc"
+)
+
+// adopt takes over what an earlier keeper has left, which was killed or has lost the machine: its
+// processes, as far as they live, its sockets, and the servers that are to start again. Nobody uses
+// this keeper yet.
+func (k *Keeper) adopt(before *past) {
+	k.mark = cmp.Or(before.mark, k.mark)
+	for _, born := range slices.Sorted(maps.Keys(before.servers)) {
+		k.adoptServer(before, born)
+	}
+	for at, s := range before.sockets {
+		k.recover(s, before.boot == k.boot)
+		k.sockets[at] = s
+	}
+}
+
+// adoptServer takes over one server, if its process lives or it is to start again.
+func (k *Keeper) adoptServer(before *past, born uint64) {
+	old := before.servers[born]
+	s := k.newServer(old.spec)
+	s.born = born
+	s.life.Step(lifecycle.Start, time.Now()) // it was started; what follows is the same as then
+
+	if old.process != nil {
+		p := k.findAgain(before, *old.process)
+		if p != nil {
+			p.server, s.process, s.started, s.writing = s, p, p.started, 1
+			k.processes[p.id.Run] = p
+			s.life.Step(lifecycle.Answered, time.Now())
+		}
+	}
+	if s.process == nil {
+		how := Unknown
+		if before.boot != k.boot {
+			how = Reboot
+		}
+		exit := Exit{Code: -1, How: how, Time: time.Now()}
+		if e := old.process; e != nil {
+			k.record(born, e.ID, e.Pid, exit)
+		}
+		s.lastExit = &exit
+		s.life.Step(lifecycle.Exited, time.Now())
+	}
+
+	if s.life.State != lifecycle.Stopped {
+		id := s.spec.ID()
+		k.servers[id] = append(k.servers[id], s)
+	}
+}
+
+// findAgain returns the process of a start, if it lives, and what can be had of its output.
+func (k *Keeper) findAgain(before *past, e entry) *process {
+	if before.boot != k.boot {
+		return nil
+	}
+	if e.Event == starts { // the keeper was killed before it knew more
+		var found bool
+		if e.Pid, e.Ticks, found = proc.ByMark(runVar, k.markOf(e.ID.Run)); !found {
+			return nil
+		}
+		e.Time = time.Now()
+	}
+	foreign, err := proc.Find(e.Pid, e.Ticks)
+	if err != nil {
+		return nil
+	}
+
+	p := &process{
+		id: e.ID, pid: e.Pid, ticks: e.Ticks, started: e.Time, foreign: foreign, logged: make(chan struct{}),
+	}
+	path := k.logPath(p.id)
+	_ = os.MkdirAll(filepath.Dir(path), 0o700)
+	p.log = k.output.Open(path)
+	stdout, err := foreign.Output(1)
+	if err == nil {
+		var stderr *os.File
+		if stderr, err = foreign.Output(2); err != nil {
+			stdout.Close()
+		}
+		p.out = [2]*os.File{stdout, stderr}
+	}
+	if err != nil {
+		p.out = [2]*os.File{}
+		p.log.Warn(p.id.String(), "what it prints is lost from now on: "+err.Error())
+	}
+
+	return p
+}
+
+// recover takes a socket back, or says who has it.
+func (k *Keeper) recover(s *socket, sameBoot bool) {
+	if sameBoot && s.inode != 0 {
+		for _, p := range k.processes {
+			if fd, err := p.foreign.Socket(s.inode); err == nil {
+				s.fd, s.Held = fd, Getfd
+				return
+			}
+		}
+	}
+	k.relisten(s)
+}
+
+// relisten opens a socket again that nobody has handed over, at the address where it was.
+func (k *Keeper) relisten(s *socket) {
+	again := s.Socket
+	again.Address = s.Actual
+	fresh, err := openSocket(again)
+	switch {
+	case err == nil:
+		s.fd, s.inode, s.Held = fresh.fd, fresh.inode, Relisten
+	case k.inherited(s):
+		s.fd, s.Held = -1, Child
+	default:
+		s.fd, s.Held = -1, Lost
+	}
+}
+
+// inherited reports whether a process that an earlier keeper has started was given a socket.
+func (k *Keeper) inherited(s *socket) bool {
+	for _, p := range k.processes {
+		given := slices.ContainsFunc(p.server.spec.Sockets, func(i Inherit) bool { return i.Key == s.Key })
+		if p.foreign != nil && !p.reaped && p.server.spec.Domain == s.Domain && given {
+			return true
+		}
+	}
+	return false
+}
+
+// resume goes on with what was adopted.
+func (k *Keeper) resume() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.processes {
+		k.accompany(p)
+	}
+	for _, all := range k.servers {
+		for _, s := range all {
+			s.arm()
+		}
+	}
+}
+
+// await waits for the end of a process that an earlier keeper has started, and records it.
+func (k *Keeper) await(p *process) {
+	end, err := p.foreign.Wait()
+	exit := Exit{Code: end.Status.ExitStatus(), How: Unknown, Time: time.Now()}
+	switch {
+	case err != nil || !end.Stat && !end.Pidfd:
+		exit.Code = -1
+	case end.Stat:
+		exit.How = Stat
+	default:
+		exit.How = Pidfd
+	}
+	if exit.How != Unknown && end.Status.Signaled() {
+		exit.Code, exit.Signal = -1, end.Status.Signal().String()
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if exit.How == Stat {
+		// What it leaves behind of its group ends with it. While nobody has waited for it, the group's
+		// number is its own.
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+	}
+	k.ended(p, exit)
+	p.foreign.Close()
+	for _, s := range k.sockets {
+		if s.fd < 0 && s.Held != Own {
+			k.relisten(s)
+		}
+	}
+}
