@@ -55,7 +55,7 @@ unit: test-tools ## the tests of all modules, with the race detector
 # Nobody runs what is compiled here, so the compiler may leave out what takes it long.
 cross: tools ## build what applications import for the other systems
 	@for os in darwin windows; do echo "vet for $$os"; GOOS=$$os $(GO) vet -gcflags='all=-N -l' \
-	  . ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/... || exit 1; done
+	  . ./serve ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/... || exit 1; done
 	@echo "build divisi for darwin"
 	@cd cmd/divisi && GOOS=darwin $(GO) build -gcflags='all=-N -l' -o /dev/null .
 
@@ -64,8 +64,9 @@ SOAK ?= 10m
 accept-faults: tools ## kill, freeze, pause and upgrade the store under load, and count failed requests (15 minutes)
 	@GO="$(GO)" ./scripts/accept.sh
 
-soak: test-tools ## poll an application from a deployer of Service Weaver v0.20.0 for SOAK (default 10m)
+soak: test-tools ## poll from a deployer of Service Weaver v0.20.0, and restart a server, each for SOAK (default 10m)
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
+	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s

@@ -63,8 +63,8 @@ func Server(s *http.Server) func(context.Context, *HTTP) error {
 		if s.BaseContext == nil {
 			s.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 		}
-		l := main.http.Listener.(*drain.Listener)
-		err := drain.ServeHTTP(l, l, s)
+		serve := drain.HTTP(main.http.Listener.(*drain.Listener), s)
+		err := serve(&main.http)
 		if ctx.Err() != nil && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
 			return nil
 		}

@@ -20,7 +20,8 @@ import (
 // When the process is to end, Accept stops returning connections and returns net.ErrClosed only once
 // the connections that are there have been served, or time is up. A connection on which net/http waits
 // for the next HTTP/1 request is closed then, and one of HTTP/2 or another encrypted protocol when
-// nothing has come or gone for a third of the time. Any other is left until its server closes it.
+// nothing has come or gone for a third of the time, or earlier by GOAWAY under Handler and Server. Any
+// other is left until its server closes it.
 type Listener struct {
 	net.Listener
 	proxy string

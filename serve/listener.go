@@ -56,8 +56,12 @@ func listen(address string) (net.Listener, error) {
 	return l, err
 }
 
-// abandoned reports whether nobody listens on a socket file.
+// abandoned reports whether a path is that of a socket on which nobody listens.
 func abandoned(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		c.Close()

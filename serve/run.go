@@ -81,19 +81,14 @@ func (g Group) run(ctx context.Context, members []Member) error {
 
 	err := c.start(ctx, members)
 	if err == nil && ctx.Err() == nil {
-		say(notify.Ready)
+		if err := notify.Send(notify.Ready); err != nil {
+			log.Printf("serve: %v", err)
+		}
 		warnUnclaimed()
 		err = c.wait(ctx)
 	}
-	say(notify.Stopping)
+	notify.Send(notify.Stopping) // a supervisor that has gone need not know
 	return c.end(err)
-}
-
-// say tells the supervisor a state. That it cannot be told stops nobody.
-func say(state string) {
-	if err := notify.Send(state); err != nil {
-		log.Printf("serve: %v", err)
-	}
 }
 
 // warnUnclaimed warns of sockets on which connections would wait for ever.

@@ -53,7 +53,6 @@ type actor struct {
 func (a *actor) String() string { return a.name }
 
 func (a *actor) Serve(ctx context.Context) error {
-	a.diary.note("%s starts", a.name)
 	var life <-chan time.Time
 	if a.life > 0 {
 		life = time.After(a.life)
@@ -80,6 +79,7 @@ func (a *actor) Serve(ctx context.Context) error {
 }
 
 func (a *actor) Ready(ctx context.Context) error {
+	a.diary.note("%s starts", a.name)
 	select {
 	case <-time.After(a.ready):
 		return a.unready

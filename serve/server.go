@@ -34,7 +34,7 @@ func Server(l net.Listener, s interface{ Serve(net.Listener) error }) Member {
 			handler = http.DefaultServeMux
 		}
 		s.Handler = drain.Handler(handler)
-		m.serve = func(l net.Listener) error { return drain.ServeHTTP(l, drained, s) }
+		m.serve = drain.HTTP(drained, s)
 	case interface {
 		GracefulStop()
 		Stop()

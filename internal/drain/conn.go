@@ -34,6 +34,7 @@ type conn struct {
 
 	mu       sync.Mutex // guards what follows
 	last     time.Time  // when something was read or written, or a request ended
+	looks    int        // at which it has been idle since then
 	turn     turn
 	passed   bool // something was read or written
 	asked    bool // something was read after the last write
@@ -58,7 +59,7 @@ const (
 
 // look returns whether nobody waits for an answer, and has not for some time, and whether it is known
 // to speak HTTP/2. What nobody can see into, and its server does not end, is idle when it has been quiet
-// for as long as opaque says.
+// for as long as opaque says. The listener's mutex is held.
 func (c *conn) look(now time.Time, opaque time.Duration) (idle, http2 bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +69,8 @@ func (c *conn) look(now time.Time, opaque time.Duration) (idle, http2 bool) {
 	case c.requests > 0:
 		return false, c.http2
 	case waits:
-		return quiet >= LameDuck, c.http2
+		c.looks++
+		return c.looks > looks, c.http2
 	case bye.Any, c.http2 && bye.Say != nil:
 		return false, c.http2 // the server ends it
 	case c.http2 || c.secret && !c.http1:
@@ -118,7 +120,8 @@ func (c *conn) heard(b []byte) {
 		}
 	}
 	c.http2 = c.http2 || c.preface == len(preface)
-	c.last, c.passed, c.asked, c.turn = time.Now(), true, true, answering
+	c.happened()
+	c.passed, c.asked, c.turn = true, true, answering
 }
 
 func (c *conn) Write(b []byte) (int, error) {
@@ -133,7 +136,8 @@ func (c *conn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(sent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.passed, c.asked, c.turn = time.Now(), true, false, answering
+	c.happened()
+	c.passed, c.asked, c.turn = true, false, answering
 	return min(n, len(b)), err
 }
 
@@ -211,5 +215,11 @@ func (c *conn) requestEnded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests--
+	c.happened()
+}
+
+// happened notes, under the mutex, that something has just happened.
+func (c *conn) happened() {
 	c.last = time.Now()
+	c.looks = 0
 }

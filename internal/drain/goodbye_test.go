@@ -116,7 +116,7 @@ func TestGoodbyeMixed(t *testing.T) {
 		both.SetUnencryptedHTTP2(true)
 		returned := make(chan error, 1)
 		go func() {
-			returned <- ServeHTTP(l, l, &http.Server{Handler: Handler(http.HandlerFunc(answer)), Protocols: both})
+			returned <- HTTP(l, &http.Server{Handler: Handler(http.HandlerFunc(answer)), Protocols: both})(l)
 		}()
 		one, two := newClient(mem, protocols("HTTP/1.1", false)), newClient(mem, protocols("HTTP/2.0", false))
 		defer one.CloseIdleConnections()

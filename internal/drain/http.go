@@ -8,14 +8,14 @@ import (
 	"github.com/divisi-go/divisi/internal/trace"
 )
 
-// ServeHTTP serves l with s, over TLS if that is configured, until Accept fails. When drained drains,
-// which is l or what l wraps, s sends GOAWAY to the clients that speak HTTP/2.
-func ServeHTTP(l net.Listener, drained *Listener, s *http.Server) error {
-	drained.Leave(Goodbye{Say: func(ctx context.Context) { s.Shutdown(ctx) }})
+// HTTP returns the method Serve, or ServeTLS if that is configured, of a server of l, or of a listener
+// that wraps l. When l drains, the server sends GOAWAY to the clients that speak HTTP/2.
+func HTTP(l *Listener, s *http.Server) (serve func(net.Listener) error) {
+	l.Leave(Goodbye{Say: func(ctx context.Context) { s.Shutdown(ctx) }})
 	if s.TLSConfig != nil {
-		return s.ServeTLS(l, "", "")
+		return func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
-	return s.Serve(l)
+	return s.Serve
 }
 
 // Handler returns a handler that tells the listener of each request, and clients of the drain, also

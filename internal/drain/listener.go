@@ -22,6 +22,13 @@ import (
 // longer one makes every end slower.
 const LameDuck = 200 * time.Millisecond
 
+// That time is counted in looks at the connection, which happen while this process runs: on a machine
+// that is too busy, requests wait in the connection meanwhile.
+const (
+	looks = 8
+	tick  = LameDuck / looks
+)
+
 // Listener is a network listener that can be drained.
 type Listener struct {
 	net.Listener
@@ -29,10 +36,10 @@ type Listener struct {
 	draining atomic.Bool
 	over     chan struct{} // closed when Accept may return
 	once     sync.Once     // closes over
-	goodbye  Goodbye       // by Leave
-	turns    bool          // by Turns
 
 	mu        sync.Mutex // guards what follows
+	goodbye   Goodbye
+	turns     bool
 	conns     map[*conn]struct{}
 	accepting int           // calls of Accept that may yet add to conns
 	paused    chan struct{} // while there is one, Accept waits for it to be closed
@@ -61,11 +68,19 @@ type Goodbye struct {
 }
 
 // Leave says how the server of the listener ends connections, before there are any.
-func (l *Listener) Leave(by Goodbye) { l.goodbye = by }
+func (l *Listener) Leave(by Goodbye) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.goodbye = by
+}
 
 // Turns says, before there are connections, that the server and its clients take turns: where the
 // server waits for bytes, and nothing has come since its last answer, a connection is idle.
-func (l *Listener) Turns() { l.turns = true }
+func (l *Listener) Turns() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turns = true
+}
 
 // Accept implements net.Listener. Once the listener has drained, its error is net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -153,22 +168,25 @@ func (l *Listener) Drain(ctx context.Context) {
 	if end, ok := ctx.Deadline(); ok {
 		limit = end.Sub(begun)
 	}
+	l.mu.Lock()
+	goodbye := l.goodbye
+	l.mu.Unlock()
+	said := goodbye.Say == nil
 	var leaving sync.WaitGroup
 	defer leaving.Wait()
-	said := l.goodbye.Say == nil
-	tick := time.NewTicker(LameDuck / 8)
-	defer tick.Stop()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
 	for {
 		left, others := l.closeIdle(time.Now(), max(LameDuck, limit/3))
-		if !said && (l.goodbye.Any || others == 0 || time.Since(begun) >= limit/2) {
+		if !said && (goodbye.Any || others == 0 || time.Since(begun) >= limit/2) {
 			said = true
-			leaving.Go(func() { l.goodbye.Say(ctx) })
+			leaving.Go(func() { goodbye.Say(ctx) })
 		}
 		if left == 0 {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}

@@ -80,7 +80,7 @@ func TestDrainProtocols(t *testing.T) {
 					switch {
 					case tc.leaves:
 						server.Handler = Handler(server.Handler)
-						returned <- ServeHTTP(l, l, server)
+						returned <- HTTP(l, server)(l)
 					case tc.secure:
 						returned <- server.ServeTLS(l, "", "")
 					default:

@@ -96,7 +96,7 @@ func TestTake(t *testing.T) {
 		"nothing": {nil, os.Environ(), []string{"deployed false false false false <nil>"}},
 	} {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(slices.Clone(tc.env), roleVar+"=child")
+		cmd.Env = append(slices.Clone(tc.env), roleVar+"=child", "GORACE=atexit_sleep_ms=0")
 		cmd.ExtraFiles = tc.files
 		text, err := cmd.Output()
 		if err != nil {

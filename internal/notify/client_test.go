@@ -87,7 +87,7 @@ func TestService(t *testing.T) {
 				name := name(t)
 				supervisor := supervise(t, name)
 				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServiceProcess$")
-				cmd.Env = append(os.Environ(), append(env, serviceVar+"="+role, "NOTIFY_SOCKET="+name)...)
+				cmd.Env = append(os.Environ(), append(env, serviceVar+"="+role, "NOTIFY_SOCKET="+name, "GORACE=atexit_sleep_ms=0")...)
 				var out strings.Builder
 				cmd.Stdout = &out
 				in, err := cmd.StdinPipe()

@@ -48,17 +48,14 @@ func runSingle(ctx context.Context, app weavelet.Application, main Main, files i
 	o.Trace = bridge.options(resource(self), export)
 	w := weavelet.NewLocal(app, self, o)
 	defer tell(ctx, func(ctx context.Context) { w.Tracer().Serve(ctx) }, notify.Watchdog)()
-	say := func(state string) {
-		if err := notify.Send(state); err != nil {
-			o.Logger.Warn("not said", "err", err)
-		}
-	}
-	defer context.AfterFunc(ctx, func() { say(notify.Stopping) })()
+	defer context.AfterFunc(ctx, func() { notify.Send(notify.Stopping) })()
 
 	start := func(ctx context.Context, components ...string) error {
 		err := w.Start(ctx, components...)
 		if err == nil {
-			say(notify.Ready)
+			if err := notify.Send(notify.Ready); err != nil {
+				o.Logger.Warn("the supervisor does not know that the application is ready", "err", err)
+			}
 		}
 		return err
 	}
