@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
@@ -88,6 +89,7 @@ func (s *server) keep(l *net.UnixListener, ended <-chan os.Signal) error {
 	defer cancel(nil)
 	go func() { cancel(fmt.Errorf("the signal %v", <-ended)) }()
 
+	go family.ReapOrphans(ctx)
 	say("begins with protocol %d: %s", Protocol, s.program)
 	err := s.serve(ctx, l)
 	if cause := context.Cause(ctx); cause != nil {
