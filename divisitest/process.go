@@ -23,6 +23,7 @@ import (
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/process"
@@ -76,7 +77,7 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 		t.Fatal(err)
 	}
 	dir := runtimeDir(t)
-	k, err := keeper.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func runtimeDir(t testing.TB) string {
 }
 
 // showLogs ends a keeper, and shows what its processes have printed and logged.
-func showLogs(t testing.TB, k *keeper.Keeper) {
+func showLogs(t testing.TB, k *hold.Keeper) {
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}

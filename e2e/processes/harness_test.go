@@ -24,6 +24,7 @@ import (
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -124,7 +125,7 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	k, err := keeper.Open(filepath.Join(dir, "k"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "k"), filepath.Join(dir, "logs"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,3 +1,7 @@
+// Package keeper says what a keeper does for its clients. A keeper holds what must outlive decisions:
+// processes, the listening sockets they share, their logs, and the records of how they ended. It knows
+// nothing of what they are for. Package hold is the keeper in the process that opens it, and package
+// door the same as a process of its own.
 package keeper
 
 import (

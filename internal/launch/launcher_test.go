@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // replica is a program for the shell that answers on its pipe with its arguments and its
@@ -29,7 +30,7 @@ func shell(arguments ...string) []string {
 }
 
 func newLauncher(t *testing.T) *Launcher {
-	k, err := keeper.Open(t.TempDir(), t.TempDir())
+	k, err := hold.Open(t.TempDir(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

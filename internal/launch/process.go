@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -28,7 +29,7 @@ type Keeper interface {
 	Wait(context.Context, keeper.ID) (keeper.Exit, error)
 }
 
-var _ Keeper = (*keeper.Session)(nil)
+var _ Keeper = (*hold.Session)(nil)
 
 // Launcher starts processes with a keeper, in the domain that it has claimed there. They have the environment of this process.
 // It implements deployer.Launcher.

@@ -22,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/opentelemetry"
@@ -182,8 +183,8 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 }
 
 // openKeeper opens a keeper in this process, and claims the domain of the application there.
-func openKeeper(ctx context.Context, h home.Home, domain *home.Claim, app string) (*keeper.Keeper, *keeper.Session, error) {
-	k, err := keeper.Open(domain.State, h.Logs())
+func openKeeper(ctx context.Context, h home.Home, domain *home.Claim, app string) (*hold.Keeper, *hold.Session, error) {
+	k, err := hold.Open(domain.State, h.Logs())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // attached is one connection that has upgraded: a session of the keeper, once it has asked for one.
@@ -18,29 +19,29 @@ type attached struct {
 	server *server
 
 	mu      sync.Mutex // guards what follows; held while a session is begun
-	session *keeper.Session
+	session *hold.Session
 }
 
 // verb does what a request asks for. Files of the request that it does not take are closed.
-type verb func(ctx context.Context, s *keeper.Session, a ask, r *frame.Request) (any, []*os.File, error)
+type verb func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error)
 
 // verbs are the methods of a session.
 var verbs = map[string]verb{
-	"listen": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"listen": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		socket, err := s.Listen(ctx, orZero(a.Socket))
 		return socket, nil, err
 	},
-	"unlisten": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"unlisten": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Unlisten(ctx, a.Domain, a.Key)
 	},
-	"take": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"take": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		return fileOf(s.Take(ctx, a.Domain, a.Key))
 	},
-	"sockets": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"sockets": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Sockets(ctx, a.Domain)
 		return list, nil, err
 	},
-	"put": func(ctx context.Context, s *keeper.Session, a ask, r *frame.Request) (any, []*os.File, error) {
+	"put": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
 		if len(r.Files) != 1 {
 			return nil, nil, fmt.Errorf("cannot put %d files into a slot: %w", len(r.Files), keeper.ErrInvalid)
 		}
@@ -48,10 +49,10 @@ var verbs = map[string]verb{
 		r.Files = nil
 		return nil, nil, s.Put(ctx, a.Domain, a.Key, file)
 	},
-	"get": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"get": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		return fileOf(s.Get(ctx, a.Domain, a.Key))
 	},
-	"start": func(ctx context.Context, s *keeper.Session, a ask, r *frame.Request) (any, []*os.File, error) {
+	"start": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
 		spec := orZero(a.Spec)
 		if len(a.Variables) != len(r.Files) {
 			return nil, nil, fmt.Errorf("cannot start %v: %w: %d files came with %d names of variables",
@@ -64,30 +65,30 @@ var verbs = map[string]verb{
 		p, err := s.Start(ctx, spec)
 		return p, nil, err
 	},
-	"signal": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"signal": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Signal(ctx, a.ID, syscall.Signal(a.Signal))
 	},
-	"stop": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"stop": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		exit, err := s.Stop(ctx, a.ID)
 		return exit, nil, err
 	},
-	"wait": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"wait": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		exit, err := s.Wait(ctx, a.ID)
 		return exit, nil, err
 	},
-	"list": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"list": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.List(ctx, a.Domain)
 		return list, nil, err
 	},
-	"exits": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"exits": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Exits(ctx, a.Domain, a.After)
 		return list, nil, err
 	},
-	"next": func(ctx context.Context, s *keeper.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"next": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Next(ctx, a.Domain, a.After)
 		return list, nil, err
 	},
-	"release": func(_ context.Context, s *keeper.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
+	"release": func(_ context.Context, s *hold.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Release()
 	},
 }

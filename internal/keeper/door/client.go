@@ -17,7 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 )
 
-// Client is a [keeper.Session] of a keeper in another process. When its connection ends, because the
+// Client is the session of a keeper in another process. When its connection ends, because the
 // keeper does, it attaches again, to a keeper that it starts if there is none, and renews its claim.
 // What only looks is asked again then. The end of a keeper is never taken for that of a process.
 type Client struct {
@@ -235,7 +235,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Listen opens a listening socket and keeps it under a key. See [keeper.Session.Listen].
+// Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].
 func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
 	_, err = c.call(ctx, "listen", ask{Socket: &want}, nil, &got, repeating)
 	return got, err
@@ -270,7 +270,7 @@ func (c *Client) Get(ctx context.Context, domain, slot string) (*os.File, error)
 	return c.file(ctx, "get", ask{Domain: domain, Key: slot})
 }
 
-// Start starts a server. See [keeper.Session.Start].
+// Start starts a server. See [hold.Session.Start].
 func (c *Client) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, err error) {
 	a := ask{Spec: &spec}
 	var files []*os.File
@@ -289,13 +289,13 @@ func (c *Client) Signal(ctx context.Context, id keeper.ID, number syscall.Signal
 	return err
 }
 
-// Stop ends a server that nobody wants any more. See [keeper.Session.Stop].
+// Stop ends a server that nobody wants any more. See [hold.Session.Stop].
 func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
 	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
 	return exit, err
 }
 
-// Wait returns how one start of a server has ended, once it has. See [keeper.Session.Wait].
+// Wait returns how one start of a server has ended, once it has. See [hold.Session.Wait].
 func (c *Client) Wait(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
 	_, err = c.call(ctx, "wait", ask{ID: id}, nil, &exit, repeating)
 	return exit, err
@@ -314,7 +314,7 @@ func (c *Client) Exits(ctx context.Context, domain string, after uint64) (list [
 }
 
 // Next returns the events of a domain and of those below it, behind a number. See
-// [keeper.Session.Next].
+// [hold.Session.Next].
 func (c *Client) Next(ctx context.Context, domain string, after uint64) (list []keeper.Event, err error) {
 	_, err = c.call(ctx, "next", ask{Domain: domain, After: after}, nil, &list, repeating)
 	return list, err

@@ -17,7 +17,7 @@
 //	POST /v1/attach           upgrades to divisi-keeper: the frames of package frame
 //
 // Whoever changes something, or passes files, upgrades. The first request is attach, which claims a
-// domain; then come the methods of a [keeper.Session], a verb each. A refusal has a code by which it
+// domain; then come the methods of a [hold.Session], a verb each. A refusal has a code by which it
 // is the same error on both sides.
 //
 // Members are added to what is said, never renamed, and readers skip what they do not know. The

@@ -14,7 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/home"
-	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // Variable is the variable that makes a program a keeper. It has the path of the state folder.
@@ -55,7 +55,7 @@ func keep(state string) error {
 		return err
 	}
 	defer claim.Release()
-	k, err := keeper.Open(claim.State, claim.Logs)
+	k, err := hold.Open(claim.State, claim.Logs)
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func upgradeConn(conn *net.UnixConn, path string) error {
 // that is whenever the client gives up.
 const most = time.Second
 
-// attach claims the domain. It waits for the claim of somebody else, as a [keeper.Session] does.
+// attach claims the domain. It waits for the claim of somebody else, as a [hold.Session] does.
 func (l *link) attach(ctx context.Context, c keeper.Claim) error {
 	var held error
 	for patience := time.Duration(0); ; patience = most {

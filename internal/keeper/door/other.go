@@ -8,15 +8,16 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // Enter does nothing on this system.
 func Enter() {}
 
 // Client is a session of a keeper in another process.
-type Client struct{ *keeper.Session }
+type Client struct{ *hold.Session }
 
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {
-	return nil, errors.New("the keeper is a process of its own on Linux only: use keeper.Open here")
+	return nil, errors.New("the keeper is a process of its own on Linux only: use hold.Open here")
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -29,8 +30,8 @@ const linger = time.Second
 // server is the keeper's side of the door.
 type server struct {
 	home    home.Home
-	keeper  *keeper.Keeper
-	look    *keeper.Session // claims nothing
+	keeper  *hold.Keeper
+	look    *hold.Session // claims nothing
 	started time.Time
 	program string
 	ended   chan struct{} // closed when everything was shut down
@@ -44,7 +45,7 @@ type server struct {
 	over    bool                 // no connection is served any more
 }
 
-func newServer(h home.Home, k *keeper.Keeper) (*server, error) {
+func newServer(h home.Home, k *hold.Keeper) (*server, error) {
 	look, err := k.Attach(context.Background(), keeper.Claim{Who: "the door"})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // Session is how one client uses a keeper.
@@ -40,7 +41,7 @@ type Session interface {
 	Get(ctx context.Context, domain, slot string) (*os.File, error)
 }
 
-var _ Session = (*keeper.Session)(nil)
+var _ Session = (*hold.Session)(nil)
 
 // Keeper is a keeper that is tested.
 type Keeper struct {

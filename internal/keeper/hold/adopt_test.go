@@ -1,6 +1,6 @@
-//go:build linux
+//go:build unix
 
-package keeper_test
+package hold_test
 
 import (
 	"bufio"
@@ -13,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -28,7 +30,7 @@ const mortalVar = "KEEPER_TEST_MORTAL"
 // mortal opens a keeper, starts what it reads, as specifications and sockets in JSON, and says what
 // came of it.
 func mortal(dir string) error {
-	k, err := keeper.Open(filepath.Join(dir, "state"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "state"), filepath.Join(dir, "logs"))
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,9 @@ type first struct {
 
 func newFirst(t *testing.T) *first {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("what a killed keeper leaves is adopted on Linux only")
+	}
 	f := &first{t: t, dir: t.TempDir()}
 	exe, err := os.Executable()
 	if err != nil {
@@ -124,11 +129,11 @@ func (f *first) kill() {
 }
 
 // next kills the keeper with SIGKILL, does something, and returns a session of its successor.
-func (f *first) next(meanwhile func()) (*keeper.Keeper, *keeper.Session, context.Context) {
+func (f *first) next(meanwhile func()) (*hold.Keeper, *hold.Session, context.Context) {
 	f.t.Helper()
 	f.kill()
 	meanwhile()
-	k, err := keeper.Open(filepath.Join(f.dir, "state"), filepath.Join(f.dir, "logs"))
+	k, err := hold.Open(filepath.Join(f.dir, "state"), filepath.Join(f.dir, "logs"))
 	if err != nil {
 		f.t.Fatal(err)
 	}

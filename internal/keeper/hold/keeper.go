@@ -1,6 +1,7 @@
 //go:build unix
 
-package keeper
+// Package hold is the keeper itself: it holds servers, sockets and slots in the process that opens it.
+package hold
 
 import (
 	"context"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -41,14 +43,14 @@ type Keeper struct {
 
 	mu        sync.Mutex               // guards what follows
 	run       uint64                   // the last number of a start
-	servers   map[ID][]*server         // by name without a start, the newest one last
+	servers   map[keeper.ID][]*server  // by name without a start, the newest one last
 	processes map[uint64]*process      // by the number of the start, until their logs are written
 	logged    map[string]chan struct{} // by log, of processes that ended; closed when their last words are written
 	sockets   map[key]*socket
 	slots     map[key]*os.File
 	claims    map[string]*Session // by domain
 	epochs    map[string]uint64   // by domain, the last one
-	exits     []ExitRecord        // the latest ones, the oldest first
+	exits     []keeper.ExitRecord // the latest ones, the oldest first
 	exit      uint64              // the number of the last one
 	events    eventList
 	changed   chan struct{} // closed when a claim ends
@@ -68,7 +70,7 @@ func Open(dir, logs string) (*Keeper, error) {
 
 	k := &Keeper{
 		logs: logs, boot: proc.BootID(), mark: rand.Text(),
-		servers:   map[ID][]*server{},
+		servers:   map[keeper.ID][]*server{},
 		processes: map[uint64]*process{},
 		logged:    map[string]chan struct{}{},
 		sockets:   map[key]*socket{},

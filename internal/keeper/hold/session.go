@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
@@ -20,16 +21,16 @@ import (
 // domain that it has claimed, or to one below. It is safe for concurrent use.
 type Session struct {
 	k      *Keeper
-	holder Holder
-	next   *Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
-	over   bool    // released; guarded as well
+	holder keeper.Holder
+	next   *keeper.Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
+	over   bool           // released; guarded as well
 }
 
 // Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
-// then is [ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
+// then is [keeper.ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
 // take a domain above or below that of another client.
-func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
-	s := &Session{k: k, holder: Holder{Domain: c.Domain, Who: c.Who}}
+func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
+	s := &Session{k: k, holder: keeper.Holder{Domain: c.Domain, Who: c.Who}}
 	if c.Domain == "" {
 		return s, nil
 	}
@@ -49,7 +50,7 @@ func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("cannot decide about %s: %w: %s has %s since %s", c.Domain, ErrHeld,
+			return nil, fmt.Errorf("cannot decide about %s: %w: %s has %s since %s", c.Domain, keeper.ErrHeld,
 				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
 		}
 	}
@@ -62,18 +63,18 @@ func (k *Keeper) Attach(ctx context.Context, c Claim) (*Session, error) {
 
 // claim gives a session its domain, or returns who has it, and a channel that is closed when that may
 // have changed.
-func (k *Keeper) claim(s *Session, c Claim) (*Holder, <-chan struct{}, error) {
+func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struct{}, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, nil, ErrClosed
+		return nil, nil, keeper.ErrClosed
 	}
 
 	domain := c.Domain
 	renews := c.Epoch > 0
 	if renews && k.epochs[domain] > c.Epoch {
 		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
-			domain, ErrFenced, c.Epoch, k.epochs[domain])
+			domain, keeper.ErrFenced, c.Epoch, k.epochs[domain])
 	}
 	for held, other := range k.claims {
 		if held == domain && (c.Take || renews) || !within(held, domain) && !within(domain, held) {
@@ -81,7 +82,7 @@ func (k *Keeper) claim(s *Session, c Claim) (*Holder, <-chan struct{}, error) {
 		}
 		holder := other.holder
 		if renews {
-			return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", domain, ErrFenced,
+			return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", domain, keeper.ErrFenced,
 				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
 		}
 		return &holder, k.changed, nil
@@ -101,7 +102,7 @@ func (k *Keeper) claim(s *Session, c Claim) (*Holder, <-chan struct{}, error) {
 }
 
 // Holder returns the claim of the session.
-func (s *Session) Holder() Holder { return s.holder }
+func (s *Session) Holder() keeper.Holder { return s.holder }
 
 // Release ends the session: the client has gone. Nothing of what it has started ends.
 func (s *Session) Release() error {
@@ -122,11 +123,11 @@ func (s *Session) Release() error {
 func (s *Session) may(domain string) error {
 	switch {
 	case s.k.closed || s.over:
-		return ErrClosed
+		return keeper.ErrClosed
 	case s.holder.Domain == "" || !within(domain, s.holder.Domain):
-		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, ErrNoClaim, s.holder.Domain)
+		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, keeper.ErrNoClaim, s.holder.Domain)
 	case s.next != nil:
-		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, ErrFenced,
+		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, keeper.ErrFenced,
 			s.next.Who, s.next.Since.Format(time.RFC3339), s.next.Epoch, s.holder.Epoch)
 	}
 	return nil
@@ -138,8 +139,8 @@ func within(domain, other string) bool {
 }
 
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has
-// one, that is returned; asked for with another address it is [ErrDiffers].
-func (s *Session) Listen(_ context.Context, want Socket) (Socket, error) {
+// one, that is returned; asked for with another address it is [keeper.ErrDiffers].
+func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, error) {
 	socket, err := s.k.listen(s, want)
 	if err == nil {
 		s.k.written(false)
@@ -157,7 +158,7 @@ func (s *Session) Unlisten(_ context.Context, domain, name string) error {
 
 	socket, ok := s.k.sockets[key{domain, name}]
 	if !ok {
-		return fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
+		return fmt.Errorf("no socket %s in %s: %w", name, domain, keeper.ErrUnknown)
 	}
 	socket.close()
 	delete(s.k.sockets, key{domain, name})
@@ -176,7 +177,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 
 	socket, ok := s.k.sockets[key{domain, name}]
 	if !ok || socket.fd < 0 {
-		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, ErrUnknown)
+		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, keeper.ErrUnknown)
 	}
 	fd, err := fork.Dup(socket.fd)
 	if err != nil {
@@ -187,17 +188,17 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 }
 
 // Sockets returns the sockets of a domain and of those below it.
-func (s *Session) Sockets(_ context.Context, domain string) ([]Socket, error) {
+func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	var list []Socket
+	var list []keeper.Socket
 	for _, socket := range s.k.sockets {
 		if within(socket.Domain, domain) {
 			list = append(list, socket.Socket)
 		}
 	}
-	slices.SortFunc(list, func(a, b Socket) int {
+	slices.SortFunc(list, func(a, b keeper.Socket) int {
 		return strings.Compare(a.Domain+"\x00"+a.Key, b.Domain+"\x00"+b.Key)
 	})
 
@@ -231,7 +232,7 @@ func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) 
 
 	f, ok := s.k.slots[key{domain, slot}]
 	if !ok {
-		return nil, fmt.Errorf("nothing is in the slot %s of %s: %w", slot, domain, ErrUnknown)
+		return nil, fmt.Errorf("nothing is in the slot %s of %s: %w", slot, domain, keeper.ErrUnknown)
 	}
 	fd, err := fork.Descriptor(f)
 	if err == nil {
@@ -245,8 +246,8 @@ func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) 
 }
 
 // Start starts a server, and returns once its process is there: it may not be ready yet. A name that
-// runs is [ErrRuns], unless the server is to start beside it.
-func (s *Session) Start(_ context.Context, spec Spec) (Proc, error) {
+// runs is [keeper.ErrRuns], unless the server is to start beside it.
+func (s *Session) Start(_ context.Context, spec keeper.Spec) (keeper.Proc, error) {
 	defer func() {
 		for _, f := range spec.Files {
 			f.File.Close()
@@ -257,7 +258,7 @@ func (s *Session) Start(_ context.Context, spec Spec) (Proc, error) {
 }
 
 // Signal sends a signal to a process and its children.
-func (s *Session) Signal(_ context.Context, id ID, number syscall.Signal) error {
+func (s *Session) Signal(_ context.Context, id keeper.ID, number syscall.Signal) error {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	if err := s.may(id.Domain); err != nil {
@@ -266,7 +267,7 @@ func (s *Session) Signal(_ context.Context, id ID, number syscall.Signal) error 
 
 	found := s.k.find(id)
 	if len(found) == 0 {
-		return fmt.Errorf("cannot signal %v: %w", id, ErrUnknown)
+		return fmt.Errorf("cannot signal %v: %w", id, keeper.ErrUnknown)
 	}
 	for _, server := range found {
 		if server.process == nil || id.Run != 0 && server.process.id.Run != id.Run {
@@ -282,7 +283,7 @@ func (s *Session) Signal(_ context.Context, id ID, number syscall.Signal) error 
 
 // Stop ends a server that nobody wants any more: by SIGTERM, and after its grace by SIGKILL. It
 // returns when the server has ended and its log is written. What it has begun goes on when ctx ends.
-func (s *Session) Stop(ctx context.Context, id ID) (Exit, error) {
+func (s *Session) Stop(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 	s.k.mu.Lock()
 	err := s.may(id.Domain)
 	found := s.k.find(id)
@@ -294,18 +295,18 @@ func (s *Session) Stop(ctx context.Context, id ID) (Exit, error) {
 	s.k.mu.Unlock()
 	switch {
 	case err != nil:
-		return Exit{}, err
+		return keeper.Exit{}, err
 	case len(found) == 0:
-		return Exit{}, fmt.Errorf("cannot stop %v: %w", id, ErrUnknown)
+		return keeper.Exit{}, fmt.Errorf("cannot stop %v: %w", id, keeper.ErrUnknown)
 	}
 
-	var exit Exit
+	var exit keeper.Exit
 	for _, server := range found {
 		select {
 		case <-server.over:
 			exit = server.last()
 		case <-ctx.Done():
-			return Exit{}, context.Cause(ctx)
+			return keeper.Exit{}, context.Cause(ctx)
 		}
 	}
 
@@ -314,7 +315,7 @@ func (s *Session) Stop(ctx context.Context, id ID) (Exit, error) {
 
 // Wait returns how one start of a server has ended, once it has, and its log is written. Of a server
 // without the number of a start it is the start that runs now, or the last one.
-func (s *Session) Wait(ctx context.Context, id ID) (Exit, error) {
+func (s *Session) Wait(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 	process, exit, err := s.k.lookUp(id)
 	if process == nil || err != nil {
 		return exit, err
@@ -324,16 +325,16 @@ func (s *Session) Wait(ctx context.Context, id ID) (Exit, error) {
 	case <-process.logged:
 		return process.exit, nil
 	case <-ctx.Done():
-		return Exit{}, context.Cause(ctx)
+		return keeper.Exit{}, context.Cause(ctx)
 	}
 }
 
 // List returns the servers of a domain and of those below it, by name.
-func (s *Session) List(_ context.Context, domain string) ([]Proc, error) {
+func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	var list []Proc
+	var list []keeper.Proc
 	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), compareIDs) {
 		if !within(id.Domain, domain) {
 			continue
@@ -348,11 +349,11 @@ func (s *Session) List(_ context.Context, domain string) ([]Proc, error) {
 
 // Exits returns the ends of the processes of a domain and of those below it, behind a number, the
 // oldest first. A bounded number is remembered.
-func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]ExitRecord, error) {
+func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keeper.ExitRecord, error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	var list []ExitRecord
+	var list []keeper.ExitRecord
 	for _, r := range s.k.exits {
 		if r.Number > after && within(r.Domain, domain) {
 			list = append(list, r)
@@ -365,7 +366,7 @@ func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]ExitR
 // Next returns the events of a domain and of those below it, behind a number. If there are none it
 // waits for the next one. Of those that are forgotten by then it says how many they were, those of
 // other domains included.
-func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]Event, error) {
+func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]keeper.Event, error) {
 	for {
 		s.k.mu.Lock()
 		list, more := s.k.events.after(domain, after)
@@ -382,6 +383,6 @@ func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]Even
 	}
 }
 
-func compareIDs(a, b ID) int {
+func compareIDs(a, b keeper.ID) int {
 	return strings.Compare(a.Domain+"\x00"+a.Name, b.Domain+"\x00"+b.Name)
 }

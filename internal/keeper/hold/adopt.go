@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -45,11 +46,11 @@ func (k *Keeper) adoptServer(before *past, born uint64) {
 		}
 	}
 	if s.process == nil {
-		how := Unknown
+		how := keeper.Unknown
 		if before.boot != k.boot {
-			how = Reboot
+			how = keeper.Reboot
 		}
-		exit := Exit{Code: -1, How: how, Time: time.Now()}
+		exit := keeper.Exit{Code: -1, How: how, Time: time.Now()}
 		if e := old.process; e != nil {
 			k.record(born, e.ID, e.Pid, exit)
 		}
@@ -107,7 +108,7 @@ func (k *Keeper) recover(s *socket, sameBoot bool) {
 	if sameBoot && s.inode != 0 {
 		for _, p := range k.processes {
 			if fd, err := p.foreign.Socket(s.inode); err == nil {
-				s.fd, s.Held = fd, Getfd
+				s.fd, s.Held = fd, keeper.Getfd
 				return
 			}
 		}
@@ -122,18 +123,18 @@ func (k *Keeper) relisten(s *socket) {
 	fresh, err := openSocket(again)
 	switch {
 	case err == nil:
-		s.fd, s.inode, s.Held = fresh.fd, fresh.inode, Relisten
+		s.fd, s.inode, s.Held = fresh.fd, fresh.inode, keeper.Relisten
 	case k.inherited(s):
-		s.fd, s.Held = -1, Child
+		s.fd, s.Held = -1, keeper.Child
 	default:
-		s.fd, s.Held = -1, Lost
+		s.fd, s.Held = -1, keeper.Lost
 	}
 }
 
 // inherited reports whether a process that an earlier keeper has started was given a socket.
 func (k *Keeper) inherited(s *socket) bool {
 	for _, p := range k.processes {
-		given := slices.ContainsFunc(p.server.spec.Sockets, func(i Inherit) bool { return i.Key == s.Key })
+		given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
 		if p.foreign != nil && !p.reaped && p.server.spec.Domain == s.Domain && given {
 			return true
 		}
@@ -158,22 +159,22 @@ func (k *Keeper) resume() {
 // await waits for the end of a process that an earlier keeper has started, and records it.
 func (k *Keeper) await(p *process) {
 	end, err := p.foreign.Wait()
-	exit := Exit{Code: end.Status.ExitStatus(), How: Unknown, Time: time.Now()}
+	exit := keeper.Exit{Code: end.Status.ExitStatus(), How: keeper.Unknown, Time: time.Now()}
 	switch {
 	case err != nil || !end.Stat && !end.Pidfd:
 		exit.Code = -1
 	case end.Stat:
-		exit.How = Stat
+		exit.How = keeper.Stat
 	default:
-		exit.How = Pidfd
+		exit.How = keeper.Pidfd
 	}
-	if exit.How != Unknown && end.Status.Signaled() {
+	if exit.How != keeper.Unknown && end.Status.Signaled() {
 		exit.Code, exit.Signal = -1, end.Status.Signal().String()
 	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if exit.How == Stat {
+	if exit.How == keeper.Stat {
 		// What it leaves behind of its group ends with it. While nobody has waited for it, the group's
 		// number is its own.
 		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
@@ -181,7 +182,7 @@ func (k *Keeper) await(p *process) {
 	k.ended(p, exit)
 	p.foreign.Close()
 	for _, s := range k.sockets {
-		if s.fd < 0 && s.Held != Own {
+		if s.fd < 0 && s.Held != keeper.Own {
 			k.relisten(s)
 		}
 	}

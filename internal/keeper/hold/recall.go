@@ -1,33 +1,35 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
 // entry is a line of the journal: a part of the state, or what has changed it. Readers skip members
 // and events that they do not know.
 type entry struct {
-	Event  change    `json:"event"`
-	Format int       `json:"format,omitempty"`
-	Boot   string    `json:"boot,omitempty"`
-	Mark   string    `json:"mark,omitempty"`
-	Run    uint64    `json:"last_run,omitempty"`
-	Born   uint64    `json:"born,omitempty"` // the number of the first start of a server, which names it
-	ID     ID        `json:"id,omitzero"`
-	Pid    int       `json:"pid,omitempty"`
-	Ticks  uint64    `json:"ticks,omitempty"` // when the process started, as the kernel counts it
-	Number uint64    `json:"number,omitempty"`
-	Exit   *Exit     `json:"exit,omitempty"`
-	Holder *Holder   `json:"holder,omitempty"`
-	Socket *Socket   `json:"socket,omitempty"`
-	Inode  uint64    `json:"inode,omitempty"` // of the socket
-	Spec   *Spec     `json:"spec,omitempty"`
-	Time   time.Time `json:"time,omitzero"`
+	Event  change         `json:"event"`
+	Format int            `json:"format,omitempty"`
+	Boot   string         `json:"boot,omitempty"`
+	Mark   string         `json:"mark,omitempty"`
+	Run    uint64         `json:"last_run,omitempty"`
+	Born   uint64         `json:"born,omitempty"` // the number of the first start of a server, which names it
+	ID     keeper.ID      `json:"id,omitzero"`
+	Pid    int            `json:"pid,omitempty"`
+	Ticks  uint64         `json:"ticks,omitempty"` // when the process started, as the kernel counts it
+	Number uint64         `json:"number,omitempty"`
+	Exit   *keeper.Exit   `json:"exit,omitempty"`
+	Holder *keeper.Holder `json:"holder,omitempty"`
+	Socket *keeper.Socket `json:"socket,omitempty"`
+	Inode  uint64         `json:"inode,omitempty"` // of the socket
+	Spec   *keeper.Spec   `json:"spec,omitempty"`
+	Time   time.Time      `json:"time,omitzero"`
 }
 
 // change says what an entry is about.
@@ -53,9 +55,9 @@ const format = 1
 const maxExits = 10_000
 
 // record remembers the end of a process; the mutex is held.
-func (k *Keeper) record(born uint64, id ID, pid int, exit Exit) {
+func (k *Keeper) record(born uint64, id keeper.ID, pid int, exit keeper.Exit) {
 	k.exit++
-	k.exits = append(k.exits, ExitRecord{Number: k.exit, ID: id, Pid: pid, Exit: exit})
+	k.exits = append(k.exits, keeper.ExitRecord{Number: k.exit, ID: id, Pid: pid, Exit: exit})
 	if len(k.exits) > maxExits {
 		k.exits = slices.Delete(k.exits, 0, maxExits/10)
 	}
@@ -64,13 +66,13 @@ func (k *Keeper) record(born uint64, id ID, pid int, exit Exit) {
 	k.note(last)
 }
 
-func exitEntry(r ExitRecord) entry {
+func exitEntry(r keeper.ExitRecord) entry {
 	return entry{Event: exited, ID: r.ID, Pid: r.Pid, Number: r.Number, Exit: &r.Exit}
 }
 
 // journaled returns what the journal has of a specification. The environment and the arguments, in
 // which people leave secrets, are there only if the keeper itself may have to start the server again.
-func (s *Spec) journaled() *Spec {
+func journaled(s *keeper.Spec) *keeper.Spec {
 	kept := *s
 	if s.Policy == nil {
 		kept.Env, kept.Args = nil, nil
@@ -86,7 +88,7 @@ func (k *Keeper) state(forget func()) []any {
 
 	list := []any{entry{Event: begun, Format: format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exit, Time: time.Now()}}
 	for domain, epoch := range k.epochs {
-		holder := Holder{Domain: domain, Epoch: epoch}
+		holder := keeper.Holder{Domain: domain, Epoch: epoch}
 		if session, held := k.claims[domain]; held {
 			holder = session.holder
 		}
@@ -112,7 +114,7 @@ func (k *Keeper) state(forget func()) []any {
 
 // entry returns what the journal has of a server, but for its process.
 func (s *server) entry() entry {
-	return entry{Event: wanted, Born: s.born, Spec: s.spec.journaled()}
+	return entry{Event: wanted, Born: s.born, Spec: journaled(&s.spec)}
 }
 
 // entry returns what the journal has of a process that runs.
@@ -130,7 +132,7 @@ type past struct {
 
 // pastServer is a server that somebody wanted when the earlier keeper ended.
 type pastServer struct {
-	spec    Spec
+	spec    keeper.Spec
 	process *entry // its start that had not ended: starts or started; nil without one
 }
 
@@ -162,7 +164,7 @@ func (k *Keeper) recall(lines [][]byte) (*past, error) {
 		case exited:
 			if e.Exit != nil && e.Number > 0 {
 				k.exit = max(k.exit, e.Number)
-				k.exits = append(k.exits, ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
+				k.exits = append(k.exits, keeper.ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
 			}
 			before.ran(e)
 		default:

@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 )
 
@@ -17,19 +18,19 @@ import (
 // the socket, and with it all processes that share it, out of non-blocking mode when asked for its
 // number.
 type socket struct {
-	Socket
+	keeper.Socket
 	fd    int    // -1 while the keeper does not have it
 	inode uint64 // by which it is found in processes; 0 if nobody knows
 }
 
 // listen opens a listening socket for a session, or returns the one that has the key.
-func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
+func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, error) {
 	if want.Key == "" || strings.ContainsAny(want.Key, ":\x00") {
-		return Socket{}, fmt.Errorf("cannot keep a socket under the key %q: %w: use one without a colon, "+
-			"which separates keys in LISTEN_FDNAMES", want.Key, ErrInvalid)
+		return keeper.Socket{}, fmt.Errorf("cannot keep a socket under the key %q: %w: use one without a colon, "+
+			"which separates keys in LISTEN_FDNAMES", want.Key, keeper.ErrInvalid)
 	}
 	if err := checkDomain(want.Domain); err != nil {
-		return Socket{}, err
+		return keeper.Socket{}, err
 	}
 	k.starting.RLock()
 	defer k.starting.RUnlock()
@@ -43,25 +44,25 @@ func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
 	k.mu.Unlock()
 	switch {
 	case err != nil:
-		return Socket{}, err
+		return keeper.Socket{}, err
 	case open && (s.Network != want.Network || s.Address != want.Address):
-		return Socket{}, fmt.Errorf("cannot open %s in %s at %s: %w: %s", want.Key, want.Domain, want.Address, ErrDiffers, s.Address)
+		return keeper.Socket{}, fmt.Errorf("cannot open %s in %s at %s: %w: %s", want.Key, want.Domain, want.Address, keeper.ErrDiffers, s.Address)
 	case open && s.fd >= 0:
 		return s.Socket, nil
 	case open:
-		return Socket{}, fmt.Errorf("cannot open %s in %s at %s: only processes that a killed keeper has started "+
+		return keeper.Socket{}, fmt.Errorf("cannot open %s in %s at %s: only processes that a killed keeper has started "+
 			"have it: stop them", want.Key, want.Domain, s.Actual)
 	}
 
 	if s, err = openSocket(want); err != nil {
-		return Socket{}, err
+		return keeper.Socket{}, err
 	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := session.may(want.Domain); err != nil {
 		s.close()
-		return Socket{}, err
+		return keeper.Socket{}, err
 	}
 	k.sockets[at] = s
 	k.note(s.entry())
@@ -70,7 +71,7 @@ func (k *Keeper) listen(session *Session, want Socket) (Socket, error) {
 }
 
 // openSocket opens a socket, and takes it out of the hands of the runtime.
-func openSocket(want Socket) (*socket, error) {
+func openSocket(want keeper.Socket) (*socket, error) {
 	l, err := net.Listen(want.Network, want.Address)
 	if errors.Is(err, syscall.EADDRINUSE) && want.Network == "unix" && abandoned(want.Address) {
 		l, err = net.Listen(want.Network, want.Address)
@@ -88,7 +89,7 @@ func openSocket(want Socket) (*socket, error) {
 	}
 
 	s := &socket{Socket: want}
-	s.Actual, s.Held = l.Addr().String(), Own
+	s.Actual, s.Held = l.Addr().String(), keeper.Own
 	var dupErr error
 	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = fork.Dup(int(fd)) }); err != nil {
 		return nil, err

@@ -1,11 +1,13 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
 // maxEvents bounds how many events are remembered.
@@ -13,13 +15,13 @@ const maxEvents = 1000
 
 // eventList has the latest events. The zero value has none.
 type eventList struct {
-	list   []Event
+	list   []keeper.Event
 	number uint64        // of the last one
 	more   chan struct{} // closed at the next one; nil while nobody waits
 }
 
 // add adds an event that happens now.
-func (l *eventList) add(e Event) {
+func (l *eventList) add(e keeper.Event) {
 	l.number++
 	e.Number, e.Time = l.number, time.Now()
 	l.list = append(l.list, e)
@@ -35,17 +37,17 @@ func (l *eventList) add(e Event) {
 
 // after returns the events of a domain and those below behind a number, and a channel that is closed
 // when there are more. A number that was never given, such as one of an earlier keeper, is 0.
-func (l *eventList) after(domain string, number uint64) ([]Event, <-chan struct{}) {
+func (l *eventList) after(domain string, number uint64) ([]keeper.Event, <-chan struct{}) {
 	if number > l.number {
 		number = 0
 	}
 
-	var list []Event
+	var list []keeper.Event
 	forgotten := l.number - uint64(len(l.list))
 	if number > 0 && number < forgotten {
-		list = append(list, Event{
-			Number: forgotten, Time: l.list[0].Time, Kind: Missed,
-			ID: ID{Domain: domain}, Text: fmt.Sprintf("%d events are forgotten", forgotten-number),
+		list = append(list, keeper.Event{
+			Number: forgotten, Time: l.list[0].Time, Kind: keeper.Missed,
+			ID: keeper.ID{Domain: domain}, Text: fmt.Sprintf("%d events are forgotten", forgotten-number),
 		})
 	}
 	for _, e := range l.list {

@@ -1,11 +1,13 @@
 //go:build !unix
 
-package keeper
+package hold
 
 import (
 	"context"
 	"errors"
 	"syscall"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
 var errUnsupported = errors.New("processes are kept on Linux and macOS only: use go run . here")
@@ -23,30 +25,34 @@ func (*Keeper) Close() error { return errUnsupported }
 func (*Keeper) LogDir(domain string) string { return "" }
 
 // Attach returns a session.
-func (*Keeper) Attach(context.Context, Claim) (*Session, error) { return nil, errUnsupported }
+func (*Keeper) Attach(context.Context, keeper.Claim) (*Session, error) { return nil, errUnsupported }
 
 // Session is how one client uses a keeper.
 type Session struct{}
 
-// Holder returns the claim of the session.
-func (*Session) Holder() Holder { return Holder{} }
+// keeper.Holder returns the claim of the session.
+func (*Session) Holder() keeper.Holder { return keeper.Holder{} }
 
 // Release ends the session.
 func (*Session) Release() error { return errUnsupported }
 
 // Listen opens a listening socket and keeps it under a key.
-func (*Session) Listen(context.Context, Socket) (Socket, error) { return Socket{}, errUnsupported }
+func (*Session) Listen(context.Context, keeper.Socket) (keeper.Socket, error) {
+	return keeper.Socket{}, errUnsupported
+}
 
 // Start starts a server.
-func (*Session) Start(_ context.Context, spec Spec) (Proc, error) {
+func (*Session) Start(_ context.Context, spec keeper.Spec) (keeper.Proc, error) {
 	for _, f := range spec.Files {
 		f.File.Close()
 	}
-	return Proc{}, errUnsupported
+	return keeper.Proc{}, errUnsupported
 }
 
 // Signal sends a signal to a process and its children.
-func (*Session) Signal(context.Context, ID, syscall.Signal) error { return errUnsupported }
+func (*Session) Signal(context.Context, keeper.ID, syscall.Signal) error { return errUnsupported }
 
 // Wait returns how one start of a server has ended.
-func (*Session) Wait(context.Context, ID) (Exit, error) { return Exit{}, errUnsupported }
+func (*Session) Wait(context.Context, keeper.ID) (keeper.Exit, error) {
+	return keeper.Exit{}, errUnsupported
+}

@@ -1,10 +1,12 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"errors"
 	"testing"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
 // TestRenew: a client that has lost its connection, or its keeper, goes on deciding, unless somebody
@@ -19,7 +21,7 @@ func TestRenew(t *testing.T) {
 		}
 		return k
 	}
-	attach := func(k *Keeper, c Claim, want error) *Session {
+	attach := func(k *Keeper, c keeper.Claim, want error) *Session {
 		t.Helper()
 		s, err := k.Attach(t.Context(), c)
 		if !errors.Is(err, want) {
@@ -29,8 +31,8 @@ func TestRenew(t *testing.T) {
 	}
 
 	k := open()
-	first := attach(k, Claim{Domain: "/shop", Who: "one"}, nil)
-	again := attach(k, Claim{Domain: "/shop", Who: "one", Epoch: first.Holder().Epoch}, nil)
+	first := attach(k, keeper.Claim{Domain: "/shop", Who: "one"}, nil)
+	again := attach(k, keeper.Claim{Domain: "/shop", Who: "one", Epoch: first.Holder().Epoch}, nil)
 	if got, want := again.Holder().Epoch, first.Holder().Epoch+1; got != want {
 		t.Errorf("the renewed claim has the epoch %d, want %d", got, want)
 	}
@@ -39,20 +41,20 @@ func TestRenew(t *testing.T) {
 	}
 
 	k = open()
-	again = attach(k, Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, nil)
-	other := attach(k, Claim{Domain: "/shop", Who: "two", Take: true}, nil)
-	attach(k, Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, ErrFenced)
+	again = attach(k, keeper.Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, nil)
+	other := attach(k, keeper.Claim{Domain: "/shop", Who: "two", Take: true}, nil)
+	attach(k, keeper.Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, keeper.ErrFenced)
 	if err := other.Release(); err != nil {
 		t.Fatal(err)
 	}
-	attach(k, Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, ErrFenced)
-	below := attach(k, Claim{Domain: "/shop/eu", Who: "three"}, nil)
-	attach(k, Claim{Domain: "/shop", Who: "two", Epoch: other.Holder().Epoch}, ErrFenced)
+	attach(k, keeper.Claim{Domain: "/shop", Who: "one", Epoch: again.Holder().Epoch}, keeper.ErrFenced)
+	below := attach(k, keeper.Claim{Domain: "/shop/eu", Who: "three"}, nil)
+	attach(k, keeper.Claim{Domain: "/shop", Who: "two", Epoch: other.Holder().Epoch}, keeper.ErrFenced)
 
 	if !k.Idle() {
 		t.Error("it holds something")
 	}
-	socket := Socket{Domain: "/shop/eu", Key: "web", Network: "tcp", Address: "127.0.0.1:0"}
+	socket := keeper.Socket{Domain: "/shop/eu", Key: "web", Network: "tcp", Address: "127.0.0.1:0"}
 	if _, err := below.Listen(t.Context(), socket); err != nil {
 		t.Fatal(err)
 	}

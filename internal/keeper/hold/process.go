@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -23,7 +24,7 @@ const runVar = "DIVISI_RUN"
 
 // process is one start of a server.
 type process struct {
-	id      ID
+	id      keeper.ID
 	server  *server
 	pid     int
 	ticks   uint64 // when it started, as the kernel counts it
@@ -33,7 +34,7 @@ type process struct {
 	log     *output.Log
 	before  <-chan struct{} // closed when the former process of the log has said its last words
 	logged  chan struct{}   // closed when all of its log is written
-	exit    Exit            // set before logged is closed
+	exit    keeper.Exit     // set before logged is closed
 
 	reaped bool // guarded by the keeper's mutex
 }
@@ -52,7 +53,7 @@ func (p *process) kill(s syscall.Signal) error {
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
 // the keeper accompany it.
-func (k *Keeper) spawn(s *server, files []File) (*process, error) {
+func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	k.starting.RLock()
 	defer k.starting.RUnlock()
 	p, sockets, err := k.plan(s)
@@ -93,7 +94,7 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, nil, ErrClosed
+		return nil, nil, keeper.ErrClosed
 	}
 
 	var sockets []int
@@ -102,7 +103,7 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 		if !ok || socket.fd < 0 {
 			closeAll(sockets)
 			return nil, nil, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
-				s.spec.ID(), inherit.Key, ErrUnknown)
+				s.spec.ID(), inherit.Key, keeper.ErrUnknown)
 		}
 		fd, err := fork.Dup(socket.fd)
 		if err != nil {
@@ -126,7 +127,7 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 }
 
 // program returns what is to run.
-func (p *process) program(sockets []int, files []File) fork.Program {
+func (p *process) program(sockets []int, files []keeper.File) fork.Program {
 	spec := &p.server.spec
 	program := fork.Program{
 		Path: spec.Path, Arg0: spec.Arg0, Args: spec.Args, Dir: spec.Dir, User: spec.User,
@@ -153,7 +154,9 @@ func closeAll(descriptors []int) {
 func (k *Keeper) markOf(run uint64) string { return k.mark + "-" + strconv.FormatUint(run, 10) }
 
 // logPath returns the file of the log of a server.
-func (k *Keeper) logPath(id ID) string { return filepath.Join(k.LogDir(id.Domain), id.Name+".log") }
+func (k *Keeper) logPath(id keeper.ID) string {
+	return filepath.Join(k.LogDir(id.Domain), id.Name+".log")
+}
 
 // accompany writes the log of a process and waits for its end; the mutex is held.
 func (k *Keeper) accompany(p *process) {
@@ -211,12 +214,12 @@ func (k *Keeper) tryReap(p *process, ended bool) bool {
 
 	var status syscall.WaitStatus
 	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG, nil)
-	exit := Exit{Code: status.ExitStatus(), How: Waited, Time: time.Now()}
+	exit := keeper.Exit{Code: status.ExitStatus(), How: keeper.Waited, Time: time.Now()}
 	switch {
 	case err == syscall.EINTR || err == nil && pid == 0:
 		return false
 	case err != nil: // something else in this program has reaped it
-		exit.Code, exit.How = -1, Unknown
+		exit.Code, exit.How = -1, keeper.Unknown
 	case status.Signaled():
 		exit.Code, exit.Signal = -1, status.Signal().String()
 	}
@@ -226,7 +229,7 @@ func (k *Keeper) tryReap(p *process, ended bool) bool {
 }
 
 // ended records the end of a process; the mutex is held.
-func (k *Keeper) ended(p *process, exit Exit) {
+func (k *Keeper) ended(p *process, exit keeper.Exit) {
 	p.reaped, p.exit = true, exit
 	k.logged[k.logPath(p.id)] = p.logged
 	k.record(p.server.born, p.id, p.pid, exit)
@@ -235,7 +238,7 @@ func (k *Keeper) ended(p *process, exit Exit) {
 
 // lookUp returns the process with a number, unless its log is written already: then how it has
 // ended. Without a number it is the one of the name that runs, or the last one.
-func (k *Keeper) lookUp(id ID) (*process, Exit, error) {
+func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -245,14 +248,14 @@ func (k *Keeper) lookUp(id ID) (*process, Exit, error) {
 				id.Run = r.Run
 			}
 		}
-		for _, s := range k.servers[ID{Domain: id.Domain, Name: id.Name}] {
+		for _, s := range k.servers[keeper.ID{Domain: id.Domain, Name: id.Name}] {
 			if s.process != nil {
 				id.Run = s.process.id.Run
 			}
 		}
 	}
 	if p, ok := k.processes[id.Run]; ok && p.id == id {
-		return p, Exit{}, nil
+		return p, keeper.Exit{}, nil
 	}
 	for _, r := range slices.Backward(k.exits) {
 		if r.ID == id {
@@ -260,5 +263,5 @@ func (k *Keeper) lookUp(id ID) (*process, Exit, error) {
 		}
 	}
 
-	return nil, Exit{}, fmt.Errorf("cannot wait for %v: %w", id, ErrUnknown)
+	return nil, keeper.Exit{}, fmt.Errorf("cannot wait for %v: %w", id, keeper.ErrUnknown)
 }

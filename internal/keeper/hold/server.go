@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper
+package hold
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -24,7 +25,7 @@ import (
 //     for it wait until it is there.
 type server struct {
 	k    *Keeper
-	spec Spec
+	spec keeper.Spec
 	life lifecycle.Process
 
 	process  *process         // nil while there is none
@@ -32,7 +33,7 @@ type server struct {
 	born     uint64           // number of the first start
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
-	lastExit *Exit
+	lastExit *keeper.Exit
 	timer    *time.Timer   // of its life; nil without one
 	writing  int           // processes that have ended, or will, and whose logs are not written
 	over     chan struct{} // closed when it leaves the table
@@ -44,7 +45,7 @@ const stopGrace = 10 * time.Second
 // maxLabels bounds the labels of a server, in bytes.
 const maxLabels = 4 << 10
 
-func (s *Spec) check() error {
+func checkSpec(s *keeper.Spec) error {
 	err := name.CheckLabel(s.Name)
 	if err == nil {
 		err = checkDomain(s.Domain)
@@ -54,7 +55,7 @@ func (s *Spec) check() error {
 		size += len(label) + len(value)
 	}
 	if err == nil && size > maxLabels {
-		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
+		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", keeper.ErrInvalid, size, maxLabels)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
@@ -65,20 +66,20 @@ func (s *Spec) check() error {
 
 func checkDomain(domain string) error {
 	if err := name.CheckDomain(domain); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: %w", keeper.ErrInvalid, err)
 	}
 	return nil
 }
 
 // start starts a server for a session. One whose first process cannot be started leaves nothing.
-func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
-	if err := spec.check(); err != nil {
-		return Proc{}, err
+func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) {
+	if err := checkSpec(&spec); err != nil {
+		return keeper.Proc{}, err
 	}
 
 	s := k.newServer(spec)
 	if err := k.enter(session, s); err != nil {
-		return Proc{}, err
+		return keeper.Proc{}, err
 	}
 	files := spec.Files
 	s.spec.Files = nil // a later start has none
@@ -86,7 +87,7 @@ func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		s.leave()
-		return Proc{}, err
+		return keeper.Proc{}, err
 	}
 
 	// One that the keeper itself starts again is there after the end of the machine as well.
@@ -98,7 +99,7 @@ func (k *Keeper) start(session *Session, spec Spec) (Proc, error) {
 }
 
 // newServer returns a server that is stopped, and in no table.
-func (k *Keeper) newServer(spec Spec) *server {
+func (k *Keeper) newServer(spec keeper.Spec) *server {
 	s := &server{k: k, spec: spec, over: make(chan struct{})}
 	s.life.Policy = lifecycle.Policy{Restart: lifecycle.Temporary}
 	if spec.Policy != nil {
@@ -119,7 +120,7 @@ func (k *Keeper) enter(session *Session, s *server) error {
 	}
 	id := s.spec.ID()
 	if running := k.servers[id]; len(running) > 0 && !s.spec.Beside {
-		return fmt.Errorf("cannot start %v: %w as process %d", id, ErrRuns, running[0].proc().Pid)
+		return fmt.Errorf("cannot start %v: %w as process %d", id, keeper.ErrRuns, running[0].proc().Pid)
 	}
 
 	k.servers[id] = append(k.servers[id], s)
@@ -145,8 +146,8 @@ func (s *server) leave() {
 }
 
 // find returns the servers of a name: the one that had a certain start, or all; the mutex is held.
-func (k *Keeper) find(id ID) []*server {
-	all := k.servers[ID{Domain: id.Domain, Name: id.Name}]
+func (k *Keeper) find(id keeper.ID) []*server {
+	all := k.servers[keeper.ID{Domain: id.Domain, Name: id.Name}]
 	if id.Run == 0 {
 		return slices.Clone(all)
 	}
@@ -183,7 +184,7 @@ func (s *server) step(e lifecycle.Event) {
 		case lifecycle.Destroy:
 			s.signal(syscall.SIGKILL)
 		case lifecycle.Complain:
-			s.tell(NotReady, fmt.Sprintf("it is not ready after %v", s.life.Policy.WithDefaults().StartTime))
+			s.tell(keeper.NotReady, fmt.Sprintf("it is not ready after %v", s.life.Policy.WithDefaults().StartTime))
 		}
 	}
 
@@ -205,22 +206,22 @@ func (s *server) settle() {
 func (s *server) changed() {
 	switch s.life.State {
 	case lifecycle.Ready:
-		s.tell(Ready, "")
+		s.tell(keeper.Ready, "")
 	case lifecycle.NotReady, lifecycle.Silent:
-		s.tell(NotReady, "")
+		s.tell(keeper.NotReady, "")
 	case lifecycle.Backoff:
-		s.tell(Waits, fmt.Sprintf("it starts again in %v", time.Until(s.life.Wake).Round(time.Millisecond)))
+		s.tell(keeper.Waits, fmt.Sprintf("it starts again in %v", time.Until(s.life.Wake).Round(time.Millisecond)))
 	case lifecycle.Failed:
-		s.tell(Failed, fmt.Sprintf("it did not become ready too often; it starts again in %v",
+		s.tell(keeper.Failed, fmt.Sprintf("it did not become ready too often; it starts again in %v",
 			time.Until(s.life.Wake).Round(time.Second)))
 	case lifecycle.Stopped:
-		s.tell(Stopped, "")
+		s.tell(keeper.Stopped, "")
 	}
 }
 
 // tell adds an event; the mutex is held.
-func (s *server) tell(kind Kind, text string) {
-	e := Event{Kind: kind, ID: s.spec.ID(), Text: text}
+func (s *server) tell(kind keeper.Kind, text string) {
+	e := keeper.Event{Kind: kind, ID: s.spec.ID(), Text: text}
 	if s.process != nil {
 		e.ID, e.Pid = s.process.id, s.process.pid
 	}
@@ -265,13 +266,13 @@ func (s *server) respawn() {
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.k.events.add(Event{Kind: Exited, ID: s.spec.ID(), Text: err.Error()})
+	s.k.events.add(keeper.Event{Kind: keeper.Exited, ID: s.spec.ID(), Text: err.Error()})
 	s.signals = nil
 	s.step(lifecycle.Exited)
 }
 
 // spawn starts a process.
-func (s *server) spawn(files []File) error {
+func (s *server) spawn(files []keeper.File) error {
 	p, err := s.k.spawn(s, files)
 	if err != nil {
 		return err
@@ -281,7 +282,7 @@ func (s *server) spawn(files []File) error {
 	defer s.k.mu.Unlock()
 	s.process, s.started, s.status = p, p.started, ""
 	s.writing++
-	s.tell(Started, "")
+	s.tell(keeper.Started, "")
 	for _, number := range s.signals {
 		s.signal(number)
 	}
@@ -296,29 +297,29 @@ func (s *server) spawn(files []File) error {
 
 // exited is told of the end of the process; the mutex is held.
 func (s *server) exited(p *process) {
-	s.tell(Exited, p.exit.String())
+	s.tell(keeper.Exited, p.exit.String())
 	s.lastExit, s.process = &p.exit, nil
 
 	e := lifecycle.Exited
-	if p.exit.Code == 0 && p.exit.How != Unknown {
+	if p.exit.Code == 0 && p.exit.How != keeper.Unknown {
 		e = lifecycle.Finished
 	}
 	s.step(e)
 }
 
 // last returns how the last process ended.
-func (s *server) last() Exit {
+func (s *server) last() keeper.Exit {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	if s.lastExit == nil {
-		return Exit{Code: -1, How: Unknown, Time: time.Now()}
+		return keeper.Exit{Code: -1, How: keeper.Unknown, Time: time.Now()}
 	}
 	return *s.lastExit
 }
 
 // proc describes the server; the mutex is held.
-func (s *server) proc() Proc {
-	p := Proc{
+func (s *server) proc() keeper.Proc {
+	p := keeper.Proc{
 		ID: s.spec.ID(), State: s.life.State, Since: s.life.Since, Started: s.started,
 		Status: s.status, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
 		LastExit: s.lastExit,

@@ -1,6 +1,6 @@
 //go:build unix
 
-package keeper_test
+package hold_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/keeper/keepertest"
 )
 
@@ -25,7 +26,7 @@ func TestSession(t *testing.T) {
 	keepertest.Run(t, func(t *testing.T) keepertest.Keeper {
 		dir := t.TempDir()
 		logs := filepath.Join(dir, "logs")
-		k, err := keeper.Open(filepath.Join(dir, "state"), logs)
+		k, err := hold.Open(filepath.Join(dir, "state"), logs)
 		if err != nil {
 			t.Fatal(err)
 		}
