@@ -59,9 +59,9 @@ func InstrumentHandler(label string, h http.Handler) http.Handler {
 		if local, ok := ctx.Value(http.LocalAddrContextKey).(drain.Addr); ok {
 			// A header that does not parse begins a trace, like none.
 			parent, _ := trace.ParseTraceparent(r.Header.Get("traceparent"))
-			var done func()
-			ctx, done = local.Request(ctx, r.ProtoMajor, parent, w.Header())
-			defer done()
+			tracer, _ := local.Owner().(*trace.Recorder)
+			ctx = tracer.NewContext(ctx, parent)
+			defer local.Request(r.ProtoMajor, w.Header())()
 		}
 		ctx, span := trace.Start(ctx, "HTTP "+label, trace.Server)
 		rec := &recorder{ResponseWriter: w}

@@ -2,14 +2,11 @@ package drain
 
 import (
 	"bytes"
-	"context"
 	"math"
 	"net"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/divisi-go/divisi/internal/trace"
 )
 
 const never = time.Duration(math.MaxInt64)
@@ -194,11 +191,13 @@ type Addr struct {
 // LocalAddr implements net.Conn. The address is an [Addr].
 func (c *conn) LocalAddr() net.Addr { return Addr{c.Conn.LocalAddr(), c} }
 
-// Request is told of a request, whose response has the given header, and of its version of HTTP. It
-// returns the context to serve it with; done ends it. While the listener drains, the response asks the
-// client to close the connection.
-func (a Addr) Request(ctx context.Context, major int, parent trace.SpanContext, header map[string][]string) (
-	_ context.Context, done func()) {
+// Owner returns what the listener was made for.
+func (a Addr) Owner() any { return a.conn.listener.owner }
+
+// Request is told of a request: of its version of HTTP, and of the header of its response, which asks
+// the client to close the connection while the listener drains. The function that is returned is told
+// that it has been served.
+func (a Addr) Request(major int, header map[string][]string) (done func()) {
 	c := a.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +207,7 @@ func (a Addr) Request(ctx context.Context, major int, parent trace.SpanContext, 
 		c.told = true
 		header["Connection"] = []string{"close"}
 	}
-	return c.listener.tracer.NewContext(ctx, parent), c.requestEnded
+	return c.requestEnded
 }
 
 func (c *conn) requestEnded() {

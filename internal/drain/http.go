@@ -4,8 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-
-	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // HTTP returns the method Serve, or ServeTLS if that is configured, of a server of l, or of a listener
@@ -23,8 +21,7 @@ func HTTP(l *Listener, s *http.Server) (serve func(net.Listener) error) {
 func Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(Addr); ok {
-			_, done := local.Request(r.Context(), r.ProtoMajor, trace.SpanContext{}, w.Header())
-			defer done()
+			defer local.Request(r.ProtoMajor, w.Header())()
 		}
 		h.ServeHTTP(w, r)
 	})

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // LameDuck is how long a connection must have been quiet to be closed, although nobody waits for an
@@ -32,7 +30,7 @@ const (
 // Listener is a network listener that can be drained.
 type Listener struct {
 	net.Listener
-	tracer   *trace.Recorder
+	owner    any
 	draining atomic.Bool
 	over     chan struct{} // closed when Accept may return
 	once     sync.Once     // closes over
@@ -47,11 +45,10 @@ type Listener struct {
 
 var _ net.Listener = (*Listener)(nil)
 
-// New returns a listener that can be drained. Requests that instrumented handlers serve belong to
-// the tracer.
-func New(inner net.Listener, tracer *trace.Recorder) *Listener {
+// New returns a listener that can be drained. Handlers of requests find its owner.
+func New(inner net.Listener, owner any) *Listener {
 	return &Listener{
-		Listener: inner, tracer: tracer, over: make(chan struct{}), conns: map[*conn]struct{}{},
+		Listener: inner, owner: owner, over: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 }
 

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // memListener hands out the server's ends of net.Pipe. What is dialled before it closes is
@@ -60,8 +58,7 @@ func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "mem"} }
 func instrumented(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(http.LocalAddrContextKey).(Addr)
-		_, done := c.Request(r.Context(), r.ProtoMajor, trace.SpanContext{}, w.Header())
-		defer done()
+		defer c.Request(r.ProtoMajor, w.Header())()
 		h(w, r)
 	}
 }
@@ -69,7 +66,7 @@ func instrumented(h http.HandlerFunc) http.HandlerFunc {
 // serveHTTP serves a handler over a listener that can be drained, in a bubble.
 func serveHTTP(h http.HandlerFunc) (mem *memListener, l *Listener, returned chan error) {
 	mem = newMemListener()
-	l = New(mem, trace.NewRecorder(trace.Options{}))
+	l = New(mem, nil)
 	returned = make(chan error, 1)
 	go func() { returned <- http.Serve(l, h) }()
 	return mem, l, returned
@@ -392,7 +389,7 @@ func TestDrainUnderLoad(t *testing.T) {
 					io.Copy(w, r.Body)
 				}
 			}
-			draining := New(socket, trace.NewRecorder(trace.Options{}))
+			draining := New(socket, nil)
 			returned := make(chan error, 1)
 			leaving := &http.Server{Handler: wrap(handler(&first))}
 			go func() { returned <- leaving.Serve(draining) }()

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/divisi-go/divisi/internal/trace"
 )
 
 // newCertificate returns a certificate for a test's server.
@@ -67,7 +65,7 @@ func TestDrainProtocols(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mem := newMemListener()
-				l := New(mem, trace.NewRecorder(trace.Options{}))
+				l := New(mem, nil)
 				server := &http.Server{
 					Handler: http.HandlerFunc(answer), ReadHeaderTimeout: tc.timeout, ReadTimeout: 2 * tc.timeout,
 					Protocols: protocols(tc.version, tc.secure),
