@@ -50,12 +50,7 @@ func params(t *testing.T, dir string) testscript.Params {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello := filepath.Join(t.TempDir(), "hello")
-	build := exec.Command("go", "build", "-o", hello, "./examples/hello")
-	build.Dir = root
-	if printed, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the example hello: %v\n%s", err, printed)
-	}
+	hello := buildHello(t)
 	var goEnv struct{ GOCACHE, GOMODCACHE, GOPROXY, GOFLAGS string }
 	printed, err := exec.Command("go", "env", "-json").Output()
 	if err == nil {
@@ -99,6 +94,18 @@ func params(t *testing.T, dir string) testscript.Params {
 			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "zombies": zombies, "child": child,
 		},
 	}
+}
+
+// buildHello builds the example hello, and returns its path.
+func buildHello(t *testing.T) string {
+	t.Helper()
+	hello := filepath.Join(t.TempDir(), "hello")
+	build := exec.Command("go", "build", "-o", hello, "./examples/hello")
+	build.Dir = ".."
+	if printed, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the example hello: %v\n%s", err, printed)
+	}
+	return hello
 }
 
 // poll repeats a question until the answer is yes.
