@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// roleVar makes TestProcess a program that asks for listeners, by name and address, or runs.
+// roleVar makes TestProcess a program that asks for listeners, by name and address, or runs, speaks to
+// its supervisor without that, or panics.
 const roleVar = "SERVE_TEST_ROLE"
 
 func TestProcess(t *testing.T) {
@@ -25,9 +26,15 @@ func TestProcess(t *testing.T) {
 		t.Skip("it is a process of other tests")
 	}
 	log.SetFlags(0)
-	if role == "run" {
-		fmt.Println(Status("begins\nnow"))
+	switch role {
+	case "run":
 		fmt.Println(Run(context.Background(), Func(func(context.Context) error { return nil })))
+		os.Exit(0)
+	case "speak":
+		fmt.Println(Status("begins\nnow"), Ready())
+		os.Exit(0)
+	case "panic":
+		fmt.Println(Run(context.Background(), Func(func(context.Context) error { panic("a bug") })))
 		os.Exit(0)
 	}
 	for ask := range strings.FieldsSeq(role) {
@@ -171,10 +178,13 @@ func TestSupervisor(t *testing.T) {
 	cmd.ExtraFiles = []*os.File{file}
 	out, err := cmd.CombinedOutput()
 	warning := `serve: this process has inherited a socket "web", but does not use it`
-	if err != nil || !strings.HasPrefix(string(out), "<nil>\n"+warning) || !strings.HasSuffix(string(out), "<nil>\n") {
+	if err != nil || !strings.HasPrefix(string(out), warning) || !strings.HasSuffix(string(out), "<nil>\n") {
 		t.Errorf("it says %s, %v", out, err)
 	}
-	for _, want := range []string{"STATUS=begins now", "READY=1", "STOPPING=1"} {
+	if out, err := process(t, "speak", "NOTIFY_SOCKET="+name).CombinedOutput(); err != nil || string(out) != "<nil> <nil>\n" {
+		t.Errorf("it says %s, %v", out, err)
+	}
+	for _, want := range []string{"READY=1", "STOPPING=1", "STATUS=begins now", "READY=1"} {
 		var b [100]byte
 		n, err := supervisor.Read(b[:])
 		if got := string(b[:n]); err != nil || got != want {
@@ -186,5 +196,13 @@ func TestSupervisor(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), "cannot tell the supervisor READY=1") {
 			t.Errorf("without the supervisor it says %s, %v", out, err)
 		}
+	}
+}
+
+// TestPanic: a member that panics ends the process as any other goroutine does.
+func TestPanic(t *testing.T) {
+	out, err := process(t, "panic").CombinedOutput()
+	if err == nil || !strings.HasPrefix(string(out), "panic: a bug\n") {
+		t.Errorf("it says %s, %v", out, err)
 	}
 }
