@@ -26,7 +26,7 @@ import (
 // With DIVISI_SOAK in the environment, each is done for as long as it says, and for 100,000 requests at
 // least.
 func TestRestart(t *testing.T) {
-	restarts, requests, length := 20, 1000, time.Duration(0)
+	restarts, requests, length := 20, 0, time.Duration(0)
 	if text := os.Getenv("DIVISI_SOAK"); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil {
@@ -43,6 +43,7 @@ func TestRestart(t *testing.T) {
 			begun := time.Now()
 			n := 0
 			for n < restarts || clients.sent.Load() < int64(requests) || time.Since(begun) < length {
+				clients.sees(t, 50)
 				n++
 				last := current
 				if startFirst {
@@ -103,7 +104,7 @@ func TestKill(t *testing.T) {
 }
 
 // crowd are clients that send requests and repeat none: half of them open a connection for each, half
-// keep one, with a pause shorter than the time for which connections must be quiet to be closed.
+// keep one. Their pauses are shorter than the time for which connections must be quiet to be closed.
 type crowd struct {
 	address string
 	bears   func(error) bool // failures that are the killed server's
@@ -118,8 +119,8 @@ type crowd struct {
 	kinds  []string
 }
 
-// pause is between the requests of a client. One that was longer than quiet, because the machine is
-// busy, is one in which a server may close a connection.
+// pause is the shortest between the requests of a client; the longest is eight times as long. One that was
+// longer than quiet, because the machine is busy, is one in which a server may close a connection.
 const (
 	pause = 10 * time.Millisecond
 	quiet = 150 * time.Millisecond
@@ -128,13 +129,13 @@ const (
 func newCrowd(address string, bears func(error) bool) *crowd {
 	c := &crowd{address: address, quit: make(chan struct{}), bears: bears}
 	for i := range 8 {
-		c.wait.Go(func() { c.work(i%2 == 0) })
+		c.wait.Go(func() { c.work(i%2 == 0, time.Duration(1+i)*pause) })
 	}
 	return c
 }
 
-// work sends requests until the crowd leaves.
-func (c *crowd) work(keeps bool) {
+// work sends requests, with pauses, until the crowd leaves.
+func (c *crowd) work(keeps bool, pause time.Duration) {
 	v := visitor{address: c.address, keeps: keeps}
 	defer v.hangUp()
 	for {
