@@ -42,6 +42,9 @@ type Spec struct {
 	Secrets []Inherit `json:"secrets,omitempty"` // slots; the variable As has the descriptor's number
 	Files   []File    `json:"-"`                 // inherited after the sockets; closed once the process has started
 
+	// Ends closes what it inherits, sockets and secrets, once the last server that inherits it has left.
+	Ends bool `json:"ends,omitempty"`
+
 	Notify bool              `json:"notify,omitempty"` // it is ready when it says so at NOTIFY_SOCKET, else at once
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
 	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s

@@ -80,6 +80,10 @@ var verbs = map[string]verb{
 		list, err := s.List(ctx, a.Domain)
 		return list, nil, err
 	},
+	"spec": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+		spec, err := s.Spec(ctx, a.ID)
+		return spec, nil, err
+	},
 	"exits": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Exits(ctx, a.Domain, a.After)
 		return list, nil, err

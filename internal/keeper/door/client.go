@@ -42,13 +42,48 @@ func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, erro
 		return nil, fmt.Errorf("cannot use the keeper of %s: %w", h.Dir, err)
 	}
 
+	return newClient(h, claim, l), nil
+}
+
+func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
 	c := &Client{
 		home: h, claim: claim, link: l, holder: l.Holder,
 		done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	go c.stay(l)
-	return c, nil
+	return c
+}
+
+// Find returns a client that looks at what the keeper of a home has, if there is a keeper. The error
+// is [ErrNone] if there is none.
+func Find(ctx context.Context, h home.Home) (*Client, error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		l, err := reach(ctx, h, keeper.Claim{})
+		switch {
+		case err == nil:
+			return newClient(h, keeper.Claim{}, l), nil
+		case refuses(err):
+			return nil, ErrNone
+		case !errors.Is(err, errAbsent):
+			return nil, fmt.Errorf("cannot ask the keeper of %s: %w", h.Dir, err)
+		}
+
+		select { // it is about to end
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("cannot ask the keeper of %s: %w: %w", h.Dir, context.Cause(ctx), err)
+		}
+	}
+}
+
+// Info returns what the keeper has said of itself.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	l, err := c.current(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return l.Keeper, nil
 }
 
 // Bounds of the wait before a keeper that could not be started is tried again.
@@ -305,6 +340,12 @@ func (c *Client) Wait(ctx context.Context, id keeper.ID) (exit keeper.Exit, err 
 func (c *Client) List(ctx context.Context, domain string) (list []keeper.Proc, err error) {
 	_, err = c.call(ctx, "list", ask{Domain: domain}, nil, &list, repeating)
 	return list, err
+}
+
+// Spec returns how a server was asked for. See [hold.Session.Spec].
+func (c *Client) Spec(ctx context.Context, id keeper.ID) (spec keeper.Spec, err error) {
+	_, err = c.call(ctx, "spec", ask{ID: id}, nil, &spec, repeating)
+	return spec, err
 }
 
 // Exits returns the ends of the processes of a domain and of those below it, behind a number.

@@ -17,6 +17,15 @@ func Enter() {}
 // Client is a session of a keeper in another process.
 type Client struct{ *hold.Session }
 
+// Find finds none.
+func Find(context.Context, home.Home) (*Client, error) { return nil, ErrNone }
+
+// Info says nothing.
+func (*Client) Info(context.Context) (Info, error) { return Info{}, ErrNone }
+
+// Shutdown ends nothing.
+func (*Client) Shutdown(context.Context) error { return ErrNone }
+
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {
 	return nil, errors.New("the keeper is a process of its own on Linux only: use hold.Open here")

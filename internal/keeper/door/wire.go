@@ -82,6 +82,9 @@ var codes = []struct {
 // ErrProtocol is the error of a keeper and a client that do not understand each other.
 var ErrProtocol = errors.New("the keeper speaks another protocol")
 
+// ErrNone is the error when no keeper runs.
+var ErrNone = errors.New("no keeper runs")
+
 // ErrLost is the error of a change that was asked for when the keeper ended. Whether it was done is
 // not known; the next request goes to the next keeper.
 var ErrLost = errors.New("the keeper has ended meanwhile")

@@ -28,6 +28,11 @@ func (k *Keeper) adopt(before *past) {
 		k.recover(s, before.boot == k.boot)
 		k.sockets[at] = s
 	}
+	for _, old := range before.servers {
+		if old.spec.Ends {
+			k.abandon(&old.spec) // its last process may have ended with the keeper
+		}
+	}
 }
 
 // adoptServer takes over one server, if its process lives or it is to start again.

@@ -142,6 +142,9 @@ func (s *server) leave() {
 	if s.born != 0 {
 		s.k.note(entry{Event: left, Born: s.born})
 	}
+	if s.spec.Ends {
+		s.k.abandon(&s.spec)
+	}
 	close(s.over)
 }
 

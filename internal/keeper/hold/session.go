@@ -347,6 +347,19 @@ func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) 
 	return list, nil
 }
 
+// Spec returns how a server was asked for, without the files that its first process was given. Of
+// several of one name it is the newest one.
+func (s *Session) Spec(_ context.Context, id keeper.ID) (keeper.Spec, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+
+	found := s.k.find(id)
+	if len(found) == 0 {
+		return keeper.Spec{}, fmt.Errorf("no server %v: %w", id, keeper.ErrUnknown)
+	}
+	return found[len(found)-1].spec, nil
+}
+
 // Exits returns the ends of the processes of a domain and of those below it, behind a number, the
 // oldest first. A bounded number is remembered.
 func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keeper.ExitRecord, error) {

@@ -35,6 +35,7 @@ type Session interface {
 	Stop(context.Context, keeper.ID) (keeper.Exit, error)
 	Wait(context.Context, keeper.ID) (keeper.Exit, error)
 	List(ctx context.Context, domain string) ([]keeper.Proc, error)
+	Spec(context.Context, keeper.ID) (keeper.Spec, error)
 	Exits(ctx context.Context, domain string, after uint64) ([]keeper.ExitRecord, error)
 	Next(ctx context.Context, domain string, after uint64) ([]keeper.Event, error)
 	Put(ctx context.Context, domain, slot string, f *os.File) error
@@ -86,6 +87,8 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"RaceForADomain":            raceForADomain,
 		"LooksWithoutClaim":         looksWithoutClaim,
 		"NobodyNeedsToBeThere":      nobodyNeedsToBeThere,
+		"HeritageEnds":              heritageEnds,
+		"Specification":             specification,
 		"User":                      otherUser,
 		"PrintsWithoutAReaderBound": printsMuch,
 	} {
