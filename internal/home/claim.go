@@ -31,7 +31,7 @@ const (
 // Claim takes the domain for this process, and makes its folders, without what a killed process has
 // left in that of sockets. If another process has it, the error is [ErrTaken].
 func (d Domain) Claim() (*Claim, error) {
-	if err := errors.Join(d.home.Make(), os.MkdirAll(d.State, 0o700)); err != nil {
+	if err := errors.Join(d.home.Make(), os.MkdirAll(d.State, 0o700), os.MkdirAll(d.Logs, 0o700)); err != nil {
 		return nil, err
 	}
 	lock, err := d.lock()
