@@ -61,7 +61,7 @@ func InstrumentHandler(label string, h http.Handler) http.Handler {
 			parent, _ := trace.ParseTraceparent(r.Header.Get("traceparent"))
 			tracer, _ := local.Owner().(*trace.Recorder)
 			ctx = tracer.NewContext(ctx, parent)
-			defer local.Request(r.ProtoMajor, w.Header())()
+			defer local.Request(r, w.Header())()
 		}
 		ctx, span := trace.Start(ctx, "HTTP "+label, trace.Server)
 		rec := &recorder{ResponseWriter: w}

@@ -74,7 +74,7 @@ func (g Group) Run(ctx context.Context, members ...Member) error {
 
 // run runs members until ctx ends, or they do.
 func (g Group) run(ctx context.Context, members []Member) error {
-	if g.Limit == 0 {
+	if g.Limit <= 0 {
 		g.Limit = defaultLimit
 	}
 	c := newCrew(ctx, g.Limit, len(members))

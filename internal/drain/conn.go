@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -182,7 +183,7 @@ func closing(b []byte) []byte {
 }
 
 // Addr is the local address of a connection. Handlers of HTTP find it in the contexts of their
-// requests, under [net/http.LocalAddrContextKey].
+// requests, under [http.LocalAddrContextKey].
 type Addr struct {
 	net.Addr
 	conn *conn
@@ -194,18 +195,18 @@ func (c *conn) LocalAddr() net.Addr { return Addr{c.Conn.LocalAddr(), c} }
 // Owner returns what the listener was made for.
 func (a Addr) Owner() any { return a.conn.listener.owner }
 
-// Request is told of a request: of its version of HTTP, and of the header of its response, which asks
-// the client to close the connection while the listener drains. The function that is returned is told
-// that it has been served.
-func (a Addr) Request(major int, header map[string][]string) (done func()) {
+// Request is told of a request, and of the header of its response, which asks the client to close the
+// connection while the listener drains. That of a connection that becomes one of another protocol does
+// not. The function that is returned is told that the request has been served.
+func (a Addr) Request(r *http.Request, header http.Header) (done func()) {
 	c := a.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests++
-	c.http2 = c.http2 || major == 2
-	if c.listener.draining.Load() {
+	c.http2 = c.http2 || r.ProtoMajor == 2
+	if c.listener.draining.Load() && r.Header.Get("Upgrade") == "" {
 		c.told = true
-		header["Connection"] = []string{"close"}
+		header.Set("Connection", "close")
 	}
 	return c.requestEnded
 }

@@ -58,7 +58,7 @@ func TestGoodbye(t *testing.T) {
 				if left := l.Cut(); left != len(tc.conns) {
 					t.Errorf("%d are left", left)
 				}
-				if len(said) != 1 || said[0].Round(LameDuck) != tc.want {
+				if len(said) != 1 || said[0].Round(lameDuck) != tc.want {
 					t.Errorf("asked after %v, want %v", said, tc.want)
 				}
 			})
@@ -132,7 +132,7 @@ func TestGoodbyeMixed(t *testing.T) {
 		if left := l.Cut(); left != 0 {
 			t.Errorf("%d are left", left)
 		}
-		if took := time.Since(begun); took < 14*time.Second || took > 14*time.Second+goAway+2*LameDuck {
+		if took := time.Since(begun); took < 14*time.Second || took > 14*time.Second+goAway+2*lameDuck {
 			t.Errorf("drained after %v", took)
 		}
 		<-returned

@@ -21,7 +21,7 @@ func HTTP(l *Listener, s *http.Server) (serve func(net.Listener) error) {
 func Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(Addr); ok {
-			defer local.Request(r.ProtoMajor, w.Header())()
+			defer local.Request(r, w.Header())()
 		}
 		h.ServeHTTP(w, r)
 	})

@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// LameDuck is how long a connection must have been quiet to be closed, although nobody waits for an
+// lameDuck is how long a connection must have been quiet to be closed, although nobody waits for an
 // answer on it. A shorter time would cut clients that send their next request at that moment; a
 // longer one makes every end slower.
-const LameDuck = 200 * time.Millisecond
+const lameDuck = 200 * time.Millisecond
 
 // That time is counted in looks at the connection, which happen while this process runs: on a machine
 // that is too busy, requests wait in the connection meanwhile.
 const (
 	looks = 8
-	tick  = LameDuck / looks
+	tick  = lameDuck / looks
 )
 
 // Listener is a network listener that can be drained.
@@ -174,7 +174,7 @@ func (l *Listener) Drain(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
-		left, others := l.closeIdle(time.Now(), max(LameDuck, limit/3))
+		left, others := l.closeIdle(time.Now(), max(lameDuck, limit/3))
 		if !said && (goodbye.Any || others == 0 || time.Since(begun) >= limit/2) {
 			said = true
 			leaving.Go(func() { goodbye.Say(ctx) })

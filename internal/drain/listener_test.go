@@ -58,7 +58,7 @@ func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "mem"} }
 func instrumented(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(http.LocalAddrContextKey).(Addr)
-		defer c.Request(r.ProtoMajor, w.Header())()
+		defer c.Request(r, w.Header())()
 		h(w, r)
 	}
 }
@@ -98,22 +98,22 @@ func TestDrain(t *testing.T) {
 		want    string
 		takes   time.Duration
 	}{
-		"at once": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, "ok", LameDuck},
+		"at once": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, "ok", lameDuck},
 		"slow": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Second)
 			io.WriteString(w, "ok")
-		}, "ok", 10*time.Second + LameDuck},
+		}, "ok", 10*time.Second + lameDuck},
 		"slow, instrumented": {instrumented(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Second)
 			io.WriteString(w, "ok")
-		}), "ok", 10*time.Second + LameDuck},
+		}), "ok", 10*time.Second + lameDuck},
 		"in pieces, instrumented": {instrumented(func(w http.ResponseWriter, _ *http.Request) {
 			for range 3 {
 				io.WriteString(w, "piece ")
 				w.(http.Flusher).Flush()
-				time.Sleep(10 * LameDuck)
+				time.Sleep(10 * lameDuck)
 			}
-		}), "piece piece piece ", 30*LameDuck + LameDuck},
+		}), "piece piece piece ", 30*lameDuck + lameDuck},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestDrain(t *testing.T) {
 					t.Errorf("http.Serve: %v", err)
 				}
 				<-drained
-				if took := time.Since(begin).Round(LameDuck / 2); took != tc.takes {
+				if took := time.Since(begin).Round(lameDuck / 2); took != tc.takes {
 					t.Errorf("drained after %v, want %v", took, tc.takes)
 				}
 				if _, err := l.Accept(); err != net.ErrClosed {
@@ -188,6 +188,31 @@ func TestDrainAsksToClose(t *testing.T) {
 	}
 }
 
+// TestDrainUpgrade: what changes to another protocol is not asked to close.
+func TestDrainUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, l, returned := serveHTTP(instrumented(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			w.Header().Add("Connection", "Upgrade")
+			w.WriteHeader(http.StatusSwitchingProtocols)
+		}))
+		for _, c := range []net.Conn{mem.dial(), mem.dial()} {
+			defer c.Close()
+			fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := resp.Header.Values("Connection"); len(got) != 1 || got[0] != "Upgrade" {
+				t.Errorf("the connection is asked to %q", got)
+			}
+			go l.Drain(t.Context())
+			synctest.Wait()
+		}
+		<-returned
+	})
+}
+
 func TestClosing(t *testing.T) {
 	for in, want := range map[string]string{
 		"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n": "HTTP/1.1 200 OK\r\nConnection: close\r\nA: b\r\n\r\nbody\r\n",
@@ -212,7 +237,7 @@ func TestDrainNewConnection(t *testing.T) {
 		mem.late = func() { time.Sleep(time.Minute) }
 		c := mem.dial()
 		go l.Drain(t.Context())
-		time.Sleep(time.Minute + LameDuck/2)
+		time.Sleep(time.Minute + lameDuck/2)
 		if got, _ := body(t, get(c)); got != "ok" {
 			t.Errorf("got %q", got)
 		}

@@ -50,17 +50,17 @@ func TestDrainProtocols(t *testing.T) {
 		timeout time.Duration // of the server's reads; 0 for none
 		takes   time.Duration // from the last answer on, at most
 	}{
-		"HTTP/1.1":                         {false, "HTTP/1.1", false, 0, 2 * LameDuck},
-		"HTTP/1.1, with timeouts":          {false, "HTTP/1.1", false, 5 * time.Minute, 2 * LameDuck},
-		"HTTP/1.1, leaving":                {false, "HTTP/1.1", true, 0, 2 * LameDuck},
-		"HTTP/1.1 over TLS":                {true, "HTTP/1.1", false, 0, 2 * LameDuck},
-		"HTTP/1.1 over TLS, with timeouts": {true, "HTTP/1.1", false, 5 * time.Minute, 2 * LameDuck},
-		"HTTP/1.1 over TLS, leaving":       {true, "HTTP/1.1", true, 0, 2 * LameDuck},
-		"HTTP/2":                           {false, "HTTP/2.0", false, 0, drainTime/3 + LameDuck},
-		"HTTP/2, leaving":                  {false, "HTTP/2.0", true, 0, goAway + LameDuck},
-		"HTTP/2 over TLS":                  {true, "HTTP/2.0", false, 0, drainTime/3 + LameDuck},
-		"HTTP/2 over TLS, with timeouts":   {true, "HTTP/2.0", false, 5 * time.Minute, drainTime/3 + LameDuck},
-		"HTTP/2 over TLS, leaving":         {true, "HTTP/2.0", true, 0, goAway + LameDuck},
+		"HTTP/1.1":                         {false, "HTTP/1.1", false, 0, 2 * lameDuck},
+		"HTTP/1.1, with timeouts":          {false, "HTTP/1.1", false, 5 * time.Minute, 2 * lameDuck},
+		"HTTP/1.1, leaving":                {false, "HTTP/1.1", true, 0, 2 * lameDuck},
+		"HTTP/1.1 over TLS":                {true, "HTTP/1.1", false, 0, 2 * lameDuck},
+		"HTTP/1.1 over TLS, with timeouts": {true, "HTTP/1.1", false, 5 * time.Minute, 2 * lameDuck},
+		"HTTP/1.1 over TLS, leaving":       {true, "HTTP/1.1", true, 0, 2 * lameDuck},
+		"HTTP/2":                           {false, "HTTP/2.0", false, 0, drainTime/3 + lameDuck},
+		"HTTP/2, leaving":                  {false, "HTTP/2.0", true, 0, goAway + lameDuck},
+		"HTTP/2 over TLS":                  {true, "HTTP/2.0", false, 0, drainTime/3 + lameDuck},
+		"HTTP/2 over TLS, with timeouts":   {true, "HTTP/2.0", false, 5 * time.Minute, drainTime/3 + lameDuck},
+		"HTTP/2 over TLS, leaving":         {true, "HTTP/2.0", true, 0, goAway + lameDuck},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
