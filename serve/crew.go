@@ -16,8 +16,8 @@ type crew struct {
 	base    context.Context // has the values of the members' contexts
 	time    *endTime
 	working []*work
-	ended   chan *work // every member that has returned
-	left    int        // of those, how many have not been received
+	ended   chan *work // gets every member that has returned
+	left    int        // members that have not come from there
 }
 
 // work is a member at work.
@@ -46,6 +46,10 @@ func (c *crew) begin(m Member) *work {
 	c.left++
 	go func() {
 		defer func() {
+			// Nobody may hear that the member has ended, and end the process before the panic does.
+			if thrown := recover(); thrown != nil {
+				panic(thrown)
+			}
 			close(w.done)
 			c.ended <- w
 		}()

@@ -202,7 +202,8 @@ func TestSupervisor(t *testing.T) {
 // TestPanic: a member that panics ends the process as any other goroutine does.
 func TestPanic(t *testing.T) {
 	out, err := process(t, "panic").CombinedOutput()
-	if err == nil || !strings.HasPrefix(string(out), "panic: a bug\n") {
+	if err == nil || !strings.HasPrefix(string(out), "panic: a bug [") ||
+		!strings.Contains(string(out), "serve.TestProcess.") {
 		t.Errorf("it says %s, %v", out, err)
 	}
 }
