@@ -12,20 +12,38 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/serve"
 )
 
-// supervisedVar makes the test's binary an application of one process.
+// supervisedVar makes the test's binary an application of one process: alone, or as a member of a program
+// that serves another page as well.
 const supervisedVar = "DIVISI_TEST_SUPERVISED"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(supervisedVar) == "" {
+	role := os.Getenv(supervisedVar)
+	if role == "" {
 		os.Exit(m.Run())
 	}
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") })
-	if err := Run(context.Background(), Handler(page)); err != nil {
+	page := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) })
+	}
+	application := serve.Func(func(ctx context.Context) error { return Run(ctx, Handler(page("http"))) })
+	err := func() error {
+		if role == "alone" {
+			return application(context.Background())
+		}
+		l, err := serve.Listener("admin", "")
+		if err != nil {
+			return err
+		}
+		return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: page("admin")}), application)
+	}()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -34,16 +52,27 @@ func TestMain(m *testing.M) {
 // TestSupervised: an application of one process takes the socket that systemd opened for it, says when
 // it is ready and when it stops, and meanwhile gives signs of life.
 func TestSupervised(t *testing.T) {
-	web, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Run("alone", func(t *testing.T) { testSupervised(t, "alone", "http") })
+	t.Run("with others", func(t *testing.T) { testSupervised(t, "with others", "http", "admin") })
+}
+
+func testSupervised(t *testing.T, role string, names ...string) {
+	addresses := map[string]string{}
+	var sockets []*os.File
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		socket, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		sockets = append(sockets, socket)
+		addresses[name] = l.Addr().String()
 	}
-	defer web.Close()
-	socket, err := web.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
 	name := filepath.Join(t.TempDir(), "notify")
 	supervisor, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
@@ -55,9 +84,10 @@ func TestSupervised(t *testing.T) {
 	}
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.ExtraFiles = []*os.File{socket}
-	cmd.Env = append(os.Environ(), supervisedVar+"=1", "DIVISI_CONFIG=", "SERVICEWEAVER_CONFIG=",
-		"LISTEN_FDS=1", "LISTEN_FDNAMES=http.socket", "NOTIFY_SOCKET="+name, "WATCHDOG_USEC=20000")
+	cmd.ExtraFiles = sockets
+	cmd.Env = append(os.Environ(), supervisedVar+"="+role, "DIVISI_CONFIG=", "SERVICEWEAVER_CONFIG=",
+		fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"),
+		"NOTIFY_SOCKET="+name, "WATCHDOG_USEC=20000")
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -78,13 +108,15 @@ func TestSupervised(t *testing.T) {
 	hear("READY=1")
 	hear("WATCHDOG=1")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
-	resp, err := client.Get("http://" + web.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "served" {
-		t.Errorf("%q, %v", body, err)
+	for name, address := range addresses {
+		resp, err := client.Get("http://" + address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != name {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
 	}
 	if slices.Contains(heard, "STOPPING=1") {
 		t.Errorf("before anybody asked it says %q", heard)
