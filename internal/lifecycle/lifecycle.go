@@ -61,15 +61,15 @@ const (
 // Policy is how a process is supervised. Zero fields have the defaults. StartTime and HungTime are
 // counted in questions that were not answered, not by a clock: see [Unheard].
 type Policy struct {
-	Restart    Restart       // default transient
-	Intensity  int           // failures to become ready within Window before it has failed; default 5
-	Window     time.Duration // default 60 s
-	Backoff    time.Duration // bound of the first wait, doubled by every further one; default 100 ms
-	MaxBackoff time.Duration // largest bound, and the wait while failed; default 30 s
-	StartTime  time.Duration // for its first answer, and until it is said that it is not ready; default 30 s
-	HungTime   time.Duration // one that has not answered for this long is killed; default 10 s
-	DrainTime  time.Duration // time to drain before it is asked to end; default 15 s
-	StopTime   time.Duration // time between the signal that asks and the one that kills; default 5 s
+	Restart    Restart       `json:"restart,omitempty"`     // default transient
+	Intensity  int           `json:"intensity,omitempty"`   // failures to become ready within Window before it has failed; default 5
+	Window     time.Duration `json:"window,omitempty"`      // default 60 s
+	Backoff    time.Duration `json:"backoff,omitempty"`     // bound of the first wait, doubled by every further one; default 100 ms
+	MaxBackoff time.Duration `json:"max_backoff,omitempty"` // largest bound, and the wait while failed; default 30 s
+	StartTime  time.Duration `json:"start_time,omitempty"`  // for its first answer, and until it is said that it is not ready; default 30 s
+	HungTime   time.Duration `json:"hung_time,omitempty"`   // one that has not answered for this long is killed; default 10 s
+	DrainTime  time.Duration `json:"drain_time,omitempty"`  // time to drain before it is asked to end; default 15 s
+	StopTime   time.Duration `json:"stop_time,omitempty"`   // time between the signal that asks and the one that kills; default 5 s
 }
 
 // WithDefaults returns the policy with every zero field set.

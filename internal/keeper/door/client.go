@@ -45,6 +45,7 @@ func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, erro
 	return newClient(h, claim, l), nil
 }
 
+// newClient returns a client that is attached.
 func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
 	c := &Client{
 		home: h, claim: claim, link: l, holder: l.Holder,

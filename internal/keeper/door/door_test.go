@@ -118,3 +118,50 @@ func shell(name, script string) keeper.Spec {
 		Env: []string{"PATH=" + os.Getenv("PATH")},
 	}
 }
+
+// ended returns when the keeper has ended.
+func ended(t testing.TB, h home.Home) {
+	t.Helper()
+	lock, err := os.Open(filepath.Join(h.Keeper().State, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	raw, err := lock.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lockErr error
+	err = raw.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), syscall.LOCK_EX) })
+	if err := errors.Join(err, lockErr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t testing.TB, c *Client, s keeper.Spec) keeper.Proc {
+	t.Helper()
+	p, err := c.Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func wait(t testing.TB, c *Client, id keeper.ID) keeper.Exit {
+	t.Helper()
+	exit, err := c.Wait(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exit
+}
+
+// infoOf returns what the keeper of a client says of itself.
+func infoOf(t testing.TB, c *Client) Info {
+	t.Helper()
+	info, err := c.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
