@@ -13,13 +13,26 @@ import (
 	"time"
 )
 
+// enclose has what it boots in a control group of its own, which it removes at the end.
+const enclose = `
+mount --make-rprivate /
+mount -t tmpfs none "$DIR"
+mkdir "$DIR/up" "$DIR/work" "$DIR/root" "$DIR/groups"
+mount -t cgroup2 cgroup2 "$DIR/groups"
+group=$DIR/groups/divisi-e2e-$$
+mkdir "$group"
+trap 'find "$group" -depth -type d -exec rmdir {} ";"' EXIT
+(
+	echo $BASHPID >"$group/cgroup.procs"
+	exec setpriv --pdeathsig KILL \
+		unshare --mount --pid --fork --uts --cgroup --net --mount-proc --kill-child bash -euc "$BOOT"
+)
+`
+
 // boot makes a machine of its own, as far as processes, mounts, network and control groups go, and has
 // systemd be its first process. Its files are those of this machine under those of the folder $FILES;
 // what it writes is in memory, except for $SAID.
 const boot = `
-mount --make-rprivate /
-mount -t tmpfs none "$DIR"
-mkdir "$DIR/up" "$DIR/work" "$DIR/root"
 mount -t overlay none -o "lowerdir=/,upperdir=$DIR/up,workdir=$DIR/work" "$DIR/root"
 cp -a "$FILES/." "$DIR/root/"
 mount --bind "$SAID" "$DIR/root/mnt"
@@ -64,9 +77,8 @@ func underSystemd(t *testing.T, files, script string) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
-	machine := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--uts", "--cgroup", "--net",
-		"--mount-proc", "--kill-child", "bash", "-euc", boot)
-	machine.Env = append(os.Environ(), "DIR="+dir, "FILES="+files, "SAID="+said)
+	machine := exec.CommandContext(ctx, "unshare", "--mount", "bash", "-euc", enclose)
+	machine.Env = append(os.Environ(), "BOOT="+boot, "DIR="+dir, "FILES="+files, "SAID="+said)
 	machine.WaitDelay = 10 * time.Second
 	printed, err := machine.CombinedOutput()
 	text, readErr := os.ReadFile(filepath.Join(said, "said"))
