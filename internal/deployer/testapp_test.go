@@ -70,6 +70,20 @@ func (d *deployment) told(component string) (route place.Route) {
 	return route
 }
 
+// informed waits until the process of the main component knows where a component is now. It is told so
+// soon after the status changes; here it is told once more, for it answers when it knows.
+func (d *deployment) informed(component string) {
+	d.t.Helper()
+	list, err := d.conversations(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	i := slices.IndexFunc(list, func(c conversation) bool { return strings.HasPrefix(c.name, "rest-0@") })
+	if err := list[i].env.UpdateRoutingInfo(routingInfo(d.told(component))); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // TestReplacement breaks a replica in each way in which replicas break. Callers are told to leave it
 // and to use the one that takes its place, which gets calls; nobody else is disturbed, and no call is
 // lost.
@@ -134,6 +148,7 @@ func TestNotReady(t *testing.T) {
 	d.until("the replica is not ready", func(s control.Status) bool {
 		return find(s, victim.Name, 0).State == "not ready"
 	})
+	d.informed("Lock")
 	for range 20 {
 		if pid := d.pid("/lock"); pid == victim.Pid {
 			t.Fatalf("a call has reached %s", victim.Name)
