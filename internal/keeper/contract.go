@@ -177,6 +177,10 @@ type Claim struct {
 	Who    string `json:"who"`    // for people, such as "divisi run shop (process 811)"
 	Take   bool   `json:"take"`   // also from a client that holds it: its changes are refused from now on
 
+	// Ends has everything in the domain end with the claim, however that ends, and what is left there
+	// from before when it begins.
+	Ends bool `json:"ends,omitempty"`
+
 	// Epoch renews the claim that had it, as after the end of a connection. If anybody else has
 	// decided since, the error is [ErrFenced].
 	Epoch uint64 `json:"epoch,omitempty"`

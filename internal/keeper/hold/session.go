@@ -22,6 +22,7 @@ import (
 type Session struct {
 	k      *Keeper
 	holder keeper.Holder
+	ends   bool           // everything in the domain ends with the claim
 	next   *keeper.Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
 	over   bool           // released; guarded as well
 }
@@ -30,7 +31,7 @@ type Session struct {
 // then is [keeper.ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
 // take a domain above or below that of another client.
 func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
-	s := &Session{k: k, holder: keeper.Holder{Domain: c.Domain, Who: c.Who}}
+	s := &Session{k: k, holder: keeper.Holder{Domain: c.Domain, Who: c.Who}, ends: c.Ends}
 	if c.Domain == "" {
 		return s, nil
 	}
@@ -96,6 +97,9 @@ func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struc
 		former.next = &next
 	}
 	k.claims[domain] = s
+	if c.Ends && !renews {
+		k.end(domain)
+	}
 	k.note(entry{Event: claimed, Holder: &s.holder})
 
 	return nil, nil, nil
@@ -104,19 +108,45 @@ func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struc
 // Holder returns the claim of the session.
 func (s *Session) Holder() keeper.Holder { return s.holder }
 
-// Release ends the session: the client has gone. Nothing of what it has started ends.
+// Release ends the session: the client has gone. Nothing of what it has started ends, unless its claim
+// says so.
 func (s *Session) Release() error {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
 	s.over = true
 	if s.k.claims[s.holder.Domain] == s {
+		if s.ends {
+			s.k.end(s.holder.Domain)
+		}
 		delete(s.k.claims, s.holder.Domain)
 		close(s.k.changed)
 		s.k.changed = make(chan struct{})
 	}
 
 	return nil
+}
+
+// end ends everything in a domain and below it; the mutex is held.
+func (k *Keeper) end(domain string) {
+	for id, all := range k.servers {
+		if within(id.Domain, domain) {
+			for _, s := range slices.Clone(all) {
+				s.step(lifecycle.Kill)
+			}
+		}
+	}
+	for at, s := range k.sockets {
+		if within(at.domain, domain) {
+			k.unlisten(s)
+		}
+	}
+	for at, f := range k.slots {
+		if within(at.domain, domain) {
+			f.Close()
+			delete(k.slots, at)
+		}
+	}
 }
 
 // may says why the session may not change something of a domain; the mutex is held.
@@ -160,10 +190,7 @@ func (s *Session) Unlisten(_ context.Context, domain, name string) error {
 	if !ok {
 		return fmt.Errorf("no socket %s in %s: %w", name, domain, keeper.ErrUnknown)
 	}
-	socket.close()
-	delete(s.k.sockets, key{domain, name})
-	s.k.note(entry{Event: unlistened, Socket: &socket.Socket})
-
+	s.k.unlisten(socket)
 	return nil
 }
 

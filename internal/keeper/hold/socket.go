@@ -70,6 +70,13 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 	return s.Socket, nil
 }
 
+// unlisten closes a socket; the mutex is held.
+func (k *Keeper) unlisten(s *socket) {
+	s.close()
+	delete(k.sockets, key{s.Domain, s.Key})
+	k.note(entry{Event: unlistened, Socket: &s.Socket})
+}
+
 // openSocket opens a socket, and takes it out of the hands of the runtime.
 func openSocket(want keeper.Socket) (*socket, error) {
 	l, err := net.Listen(want.Network, want.Address)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 // refused attaches, and checks the error of a claim that somebody else has.
@@ -163,5 +164,50 @@ func nobodyNeedsToBeThere(t *testing.T, d *desk) {
 	}
 	if again, err := next.Wait(d.ctx, p.ID); err != nil || !again.Time.Equal(exit.Time) {
 		t.Errorf("%+v and %+v, %v", exit, again, err)
+	}
+}
+
+// boundClaim: what is in the domain of a claim that says so ends with it, and what was left there
+// before ends when it begins.
+func boundClaim(t *testing.T, d *desk) {
+	start := func(s Session) keeper.Proc {
+		spec := shell("a", "exec sleep 60")
+		spec.Domain, spec.Policy = "/bound/below", quick(lifecycle.Permanent)
+		p, err := s.Start(d.ctx, spec)
+		if err == nil {
+			_, err = s.Listen(d.ctx, keeper.Socket{Domain: "/bound", Key: "web", Network: "tcp", Address: "127.0.0.1:0"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	nothingIsLeft := func(p keeper.Proc) {
+		t.Helper()
+		if exit := d.wait(t, p.ID); exit.Signal != "killed" {
+			t.Errorf("%+v", exit)
+		}
+		sockets, err := d.Sockets(d.ctx, "/bound")
+		if err != nil || len(sockets) > 0 {
+			t.Errorf("%v, %v", sockets, err)
+		}
+	}
+
+	former := d.attach(t, keeper.Claim{Domain: "/bound", Who: "the former"})
+	p := start(former)
+	other := d.start(t, shell("other", "exec sleep 60"))
+	if err := former.Release(); err != nil {
+		t.Fatal(err)
+	}
+	bound := d.attach(t, keeper.Claim{Domain: "/bound", Who: "bound", Ends: true})
+	nothingIsLeft(p)
+
+	p = start(bound)
+	if err := bound.Release(); err != nil {
+		t.Fatal(err)
+	}
+	nothingIsLeft(p)
+	if list, err := d.List(d.ctx, "/"); err != nil || len(list) != 1 || list[0].ID != other.ID {
+		t.Errorf("%v, %v", list, err)
 	}
 }

@@ -85,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"ClaimsAboveAndBelow":       claimsAboveAndBelow,
 		"FencedSession":             fencedSession,
 		"RaceForADomain":            raceForADomain,
+		"BoundClaim":                boundClaim,
 		"LooksWithoutClaim":         looksWithoutClaim,
 		"NobodyNeedsToBeThere":      nobodyNeedsToBeThere,
 		"HeritageEnds":              heritageEnds,
