@@ -22,7 +22,6 @@ import (
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/opentelemetry"
@@ -142,11 +141,14 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 	defer domain.Release()
-	k, session, err := openKeeper(ctx, where, domain, a.spec.Name)
+	k, err := attach(ctx, where, domain, keeper.Claim{
+		Domain: name.Domain(a.spec.Name), Ends: true,
+		Who: fmt.Sprintf("divisi run %s (process %d)", a.spec.Name, os.Getpid()),
+	})
 	if err != nil {
 		return err
 	}
-	defer k.Close()
+	defer k.Release()
 	a.logDir = domain.Logs
 
 	spans, endSpans, err := spanExport(ctx)
@@ -154,7 +156,7 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 	defer endSpans()
-	a.deployer, err = deployer.New(a.spec, launch.NewLauncher(session), deployer.Options{
+	a.deployer, err = deployer.New(a.spec, launch.NewLauncher(k), deployer.Options{
 		RuntimeDir:  domain.Calls,
 		Events:      &a.events,
 		HandleSpans: spans,
@@ -180,22 +182,6 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 	}
 
 	return a.serve(ctx, k, api, page)
-}
-
-// openKeeper opens a keeper in this process, and claims the domain of the application there.
-func openKeeper(ctx context.Context, h home.Home, domain *home.Claim, app string) (*hold.Keeper, *hold.Session, error) {
-	k, err := hold.Open(domain.State, h.Logs())
-	if err != nil {
-		return nil, nil, err
-	}
-
-	who := fmt.Sprintf("divisi run %s (process %d)", app, os.Getpid())
-	session, err := k.Attach(ctx, keeper.Claim{Domain: name.Domain(app), Who: who})
-	if err != nil {
-		return nil, nil, errors.Join(err, k.Close())
-	}
-
-	return k, session, nil
 }
 
 // firstVersion builds the program, if it has to be built, and says what of the configuration is not

@@ -15,13 +15,12 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
-	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
 // serve runs the application until it ends. The control API goes last: when it is gone,
 // everything else is.
-func (a *application) serve(ctx context.Context, k *hold.Keeper, api *control.Server, page *dashboard.Page) error {
+func (a *application) serve(ctx context.Context, k *session, api *control.Server, page *dashboard.Page) error {
 	served, endServices := context.WithCancel(context.WithoutCancel(ctx))
 	var services sync.WaitGroup
 	defer services.Wait()
@@ -61,7 +60,7 @@ func (a *application) serve(ctx context.Context, k *hold.Keeper, api *control.Se
 		services.Go(func() { a.follow(watch) })
 	}
 
-	err := errors.Join(a.deployer.Serve(ctx), k.Close())
+	err := errors.Join(a.deployer.Serve(ctx), k.Release())
 	endServices()
 	failed := <-noticed
 	endTold()
