@@ -23,9 +23,11 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/cmd/divisi/pid1"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/keeper/door"
 )
 
 func TestMain(m *testing.M) {
+	door.Enter()
 	testscript.Main(m, map[string]func(){
 		"divisi": func() {
 			code, first := pid1.Supervise(os.Stderr)

@@ -13,9 +13,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
+	"github.com/divisi-go/divisi/internal/keeper/door"
 )
 
 func TestMain(m *testing.M) {
+	door.Enter()
 	testscript.Main(m, map[string]func(){
 		"divisi": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
