@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -91,9 +92,9 @@ func params(t *testing.T, dir string) testscript.Params {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "until": until, "field": field, "listener": listener, "get": get,
+			"code": code, "until": until, "vanishes": vanishes, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
-			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "zombies": zombies, "child": child,
+			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "controller": controller, "zombies": zombies, "child": child,
 		},
 	}
 }
@@ -158,6 +159,14 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	poll(ts, fmt.Sprint(args), func() bool {
 		last = ask(ts, args[1:]...)
 		return pattern.Match(last) != neg
+	})
+}
+
+// vanishes FILE: waits until it is not there any more.
+func vanishes(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, args[0]+" is gone", func() bool {
+		_, err := os.Lstat(ts.MkAbs(args[0]))
+		return errors.Is(err, fs.ErrNotExist)
 	})
 }
 
@@ -364,6 +373,15 @@ func pause(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
 	<-time.After(length)
 	ts.Check(syscall.Kill(pid, syscall.SIGCONT))
+}
+
+// controller VAR APP: puts the number of the process that decides about an application into a variable.
+func controller(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, "status of "+args[1], func() bool {
+		s, ok := status(ts, args[1])
+		ts.Setenv(args[0], strconv.Itoa(s.Controller.Pid))
+		return ok
+	})
 }
 
 // parent VAR PID: puts the number of a process's parent into a variable.
