@@ -141,10 +141,7 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		return err
 	}
 	defer domain.Release()
-	k, err := attach(ctx, where, domain, keeper.Claim{
-		Domain: name.Domain(a.spec.Name), Ends: true,
-		Who: fmt.Sprintf("divisi run %s (process %d)", a.spec.Name, os.Getpid()),
-	})
+	k, err := attach(ctx, where, domain, claimOf(a.spec.Name))
 	if err != nil {
 		return err
 	}
@@ -182,6 +179,12 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 	}
 
 	return a.serve(ctx, k, api, page)
+}
+
+// claimOf returns the claim of an application at the keeper.
+func claimOf(app string) keeper.Claim {
+	who := fmt.Sprintf("divisi run %s (process %d)", app, os.Getpid())
+	return keeper.Claim{Domain: name.Domain(app), Who: who, Ends: true}
 }
 
 // firstVersion builds the program, if it has to be built, and says what of the configuration is not
