@@ -119,10 +119,13 @@ type crowd struct {
 	kinds  []string
 }
 
-// pause is the shortest between the requests of a client; the longest is eight times as long. One that was
-// longer than quiet, because the machine is busy, is one in which a server may close a connection.
 const (
+	// pause is the shortest between the requests of a client; the longest is eight times as long.
 	pause = 10 * time.Millisecond
+
+	// A request is late if its client was delayed by more than stall, because the machine is busy, and
+	// the one before it was sent longer ago than quiet: the server may have closed the connection.
+	stall = 20 * time.Millisecond
 	quiet = 150 * time.Millisecond
 )
 
@@ -148,7 +151,7 @@ func (c *crowd) work(keeps bool, pause time.Duration) {
 		c.sent.Add(1)
 		if err != nil {
 			v.hangUp()
-			c.fail(err, v.paused > quiet)
+			c.fail(err, v.silent > quiet && v.paused > pause+stall)
 		}
 	}
 }
@@ -202,9 +205,11 @@ type visitor struct {
 	address string
 	keeps   bool
 
-	conn   net.Conn
-	last   time.Time     // when the connection was last heard of
-	paused time.Duration // from then until a request was sent
+	conn     net.Conn
+	sent     time.Time     // when the last request was
+	answered time.Time     // when that was
+	silent   time.Duration // from sent to the next request
+	paused   time.Duration // from answered to the next request
 }
 
 func (v *visitor) hangUp() {
@@ -221,11 +226,12 @@ func (v *visitor) request() error {
 		if err != nil {
 			return err
 		}
-		v.conn, v.last = conn, time.Now()
+		v.conn, v.sent, v.answered = conn, time.Now(), time.Now()
 	}
 	v.conn.SetDeadline(time.Now().Add(time.Minute))
 	_, err := fmt.Fprintf(v.conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
-	v.paused = time.Since(v.last)
+	v.silent, v.paused = time.Since(v.sent), time.Since(v.answered)
+	v.sent = time.Now()
 	if err != nil {
 		return err
 	}
@@ -234,7 +240,7 @@ func (v *visitor) request() error {
 		return err
 	}
 	body, err := io.ReadAll(resp.Body)
-	v.last = time.Now()
+	v.answered = time.Now()
 	switch {
 	case err != nil:
 		return err
