@@ -77,7 +77,7 @@ func (r Runner) runProcesses(t testing.TB, registry *codegen.Registry, body any,
 		t.Fatal(err)
 	}
 	dir := runtimeDir(t)
-	k, err := hold.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func deploy(t *testing.T, spec deployer.Spec, o deployer.Options, wrap func(depl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	k, err := hold.Open(filepath.Join(dir, "k"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "k"), filepath.Join(dir, "logs"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

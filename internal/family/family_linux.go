@@ -28,6 +28,9 @@ const (
 	// unless stacks may be larger than usual.
 	maxEnvironment = 6 << 20
 
+	// maxAncestors bounds how many ancestors a process is asked for.
+	maxAncestors = 100
+
 	prSetChildSubreaper = 36 // of <linux/prctl.h>
 )
 
@@ -213,27 +216,42 @@ func everybody() (map[int]proc.Stat, error) {
 	return all, nil
 }
 
-// marked reports whether a process was started with the mark. The environments of other users cannot
-// be read; this process may not signal them either.
-func (h *hunt) marked(pid int) bool {
-	if h.Mark == "" {
-		return false
-	}
+// marked reports whether a process was started with the mark.
+func (h *hunt) marked(pid int) bool { return h.Mark != "" && markOf(pid) == h.Mark }
+
+// markOf returns the mark of a process, "" without one. The environments of other users cannot be
+// read; this process may not signal them either.
+func markOf(pid int) string {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	defer file.Close()
 	environment, _ := io.ReadAll(io.LimitReader(file, maxEnvironment)) // what could be read counts
 
-	wanted := []byte(Variable + "=" + h.Mark)
 	for entry := range bytes.SplitSeq(environment, []byte{0}) {
-		if bytes.Equal(entry, wanted) {
-			return true
+		if mark, ok := bytes.CutPrefix(entry, []byte(Variable+"=")); ok {
+			return string(mark)
 		}
 	}
 
-	return false
+	return ""
+}
+
+// Whose returns by what one can tell whose a process is: its mark, "" without one, and the numbers of
+// the process itself, of its ancestors, and of the leaders of their groups and sessions.
+func Whose(pid int) (mark string, kin []int) {
+	mark = markOf(pid)
+	for range maxAncestors {
+		stat, err := proc.ReadStat(pid)
+		if pid <= 1 || pid == os.Getpid() || err != nil {
+			break
+		}
+		kin = append(kin, pid, stat.Group, stat.Session)
+		pid = stat.Parent
+	}
+
+	return mark, kin
 }
 
 // grouped returns the processes in the control group.

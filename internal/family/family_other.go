@@ -16,6 +16,9 @@ func (f Family) Find() ([]int, error) { return nil, errUnsupported }
 // End fails on this system.
 func (f Family) End(ctx context.Context) error { return errUnsupported }
 
+// Whose knows nothing on this system.
+func Whose(pid int) (mark string, kin []int) { return "", nil }
+
 // AdoptOrphans fails on this system.
 func AdoptOrphans() error { return errUnsupported }
 

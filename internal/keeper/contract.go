@@ -46,6 +46,7 @@ type Spec struct {
 	Ends bool `json:"ends,omitempty"`
 
 	Notify bool              `json:"notify,omitempty"` // it is ready when it says so at NOTIFY_SOCKET, else at once
+	Watch  time.Duration     `json:"watch,omitempty"`  // it is killed when it says WATCHDOG=1 less often, once it is ready
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
 	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
 
@@ -157,6 +158,7 @@ const (
 	Waits    Kind = "backoff" // for its next start
 	Failed   Kind = "failed"  // as Waits, after too many restarts
 	Stopped  Kind = "stopped" // nobody wants it any more, and it has gone
+	Heard    Kind = "heard"   // it has said what means nothing
 	Missed   Kind = "missed"  // events that nobody can be told any more
 )
 

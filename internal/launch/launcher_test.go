@@ -30,7 +30,7 @@ func shell(arguments ...string) []string {
 }
 
 func newLauncher(t *testing.T) *Launcher {
-	k, err := hold.Open(t.TempDir(), t.TempDir())
+	k, err := hold.Open(t.TempDir(), t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

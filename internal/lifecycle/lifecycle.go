@@ -111,6 +111,7 @@ const (
 	Busy     Event = "busy"     // it answered, and is not ready: a sign of life, too
 	Unheard  Event = "unheard"  // another [Question] has passed without an answer, while its supervisor ran
 	Working  Event = "working"  // the same, but it is at work: perhaps it has had no time to answer
+	Stuck    Event = "stuck"    // it runs, and does nothing any more: it says so, or has not said otherwise in time
 	Leave    Event = "leave"    // it wants to end, because somebody else has asked it to
 	Exited   Event = "exited"   // it ended, by itself or by a signal, whatever its exit code
 	Finished Event = "finished" // it ended because its program has done all that it had to do
@@ -142,7 +143,7 @@ const (
 //     [Destroy] was returned.
 //   - Calls are sent to the process in Ready only: [Join] is returned on the way in, and [Part] on
 //     every way out.
-//   - Nothing ends a process that answers but [Stop], [Kill] and [Leave].
+//   - Nothing ends a process that answers but [Stop], [Kill], [Leave] and [Stuck].
 type Process struct {
 	Policy   Policy
 	Rand     func() float64 // from [0, 1), for the waits; nil waits for the whole bound
@@ -181,6 +182,8 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 		if p.worked > overworked*p.policy().HungTime {
 			return p.unheard(now)
 		}
+	case Stuck:
+		return p.hang(now)
 	case Leave:
 		return p.leave(now)
 	case Exited, Finished:
@@ -267,26 +270,39 @@ func (p *Process) unheard(now time.Time) []Action {
 		limit = p.policy().StartTime
 	}
 
-	switch p.State {
-	case Starting, NotReady, Silent:
-		if p.silence >= limit {
-			p.enter(Hung, now, 0)
-			return []Action{Destroy}
-		}
-	case Ready:
-		if p.silence >= limit {
-			p.settle(now)
-			p.enter(Hung, now, 0)
-			return []Action{Part, Destroy}
-		}
-		if p.silence >= silentTime {
-			p.settle(now)
-			p.enter(Silent, now, 0)
-			return []Action{Part}
-		}
+	if p.silence >= limit {
+		return p.hang(now)
+	}
+	if p.State == Ready && p.silence >= silentTime {
+		p.settle(now)
+		p.enter(Silent, now, 0)
+		return []Action{Part}
 	}
 
 	return nil
+}
+
+// hang gives up a process that lives, unless it is ending anyway.
+func (p *Process) hang(now time.Time) []Action {
+	switch p.State {
+	case Starting, NotReady, Silent:
+		p.enter(Hung, now, 0)
+		return []Action{Destroy}
+	case Ready:
+		p.settle(now)
+		p.enter(Hung, now, 0)
+		return []Action{Part, Destroy}
+	}
+
+	return nil
+}
+
+// Extend gives a process that starts or stops more time, counted from now, than it has left.
+func (p *Process) Extend(by time.Duration, now time.Time) {
+	until := now.Add(by)
+	if (p.State == Starting || p.State == Stopping) && !p.Wake.IsZero() && until.After(p.Wake) {
+		p.Wake = until
+	}
 }
 
 // leave lets a process end in order that somebody else has asked to. It starts again.

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 
 var (
 	states  = []State{Stopped, Starting, Ready, NotReady, Silent, Hung, Draining, Stopping, Backoff, Failed}
-	events  = []Event{Start, Answered, Busy, Unheard, Working, Leave, Exited, Finished, Drained, Tick, Stop, Kill}
+	events  = []Event{Start, Answered, Busy, Unheard, Working, Stuck, Leave, Exited, Finished, Drained, Tick, Stop, Kill}
 	actions = []Action{Spawn, Join, Part, Complain, Drain, Terminate, Destroy}
 )
 
@@ -237,5 +237,32 @@ func TestDefaults(t *testing.T) {
 	}
 	if got := (Policy{}).WithDefaults(); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestExtend(t *testing.T) {
+	p := Process{Policy: Policy{StartTime: 5 * time.Second, StopTime: 5 * time.Second}}
+	wake := func(want time.Duration) {
+		t.Helper()
+		if got := p.Wake.Sub(start); got != want {
+			t.Errorf("%s until %v, want %v", p.State, got, want)
+		}
+	}
+	p.Step(Start, start)
+	p.Extend(time.Second, start.Add(time.Second))
+	wake(5 * time.Second) // no less than it has
+	p.Extend(10*time.Second, start.Add(time.Second))
+	wake(11 * time.Second)
+
+	p.Step(Stop, start.Add(2*time.Second))
+	p.Extend(time.Minute, start.Add(3*time.Second))
+	wake(63 * time.Second)
+	if did := p.Step(Tick, start.Add(7*time.Second)); len(did) > 0 {
+		t.Errorf("too early: %v", did)
+	}
+	p.Step(Tick, start.Add(63*time.Second))
+	p.Extend(time.Minute, start.Add(64*time.Second))
+	if !p.Wake.IsZero() {
+		t.Error("one that is being killed has more time")
 	}
 }

@@ -166,9 +166,9 @@ func (w *world) outside() {
 		w.wanted = false
 		w.forget()
 		w.step(e)
-	case Answered, Busy, Unheard, Working, Leave:
+	case Answered, Busy, Unheard, Working, Stuck, Leave:
 		if w.alive {
-			if e == Busy || e == Unheard || e == Working || e == Leave {
+			if e != Answered {
 				w.forget()
 			}
 			w.step(e)

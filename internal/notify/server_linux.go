@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -26,7 +27,8 @@ type Server struct {
 }
 
 // Listen opens the socket at a path, in place of one that nobody listens at any more. Whoever may
-// look into the folder may send.
+// look into the folder may send. A name that begins with @ is of Linux's abstract namespace, and not
+// of a file: whoever knows it may send.
 func Listen(path string) (*Server, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("cannot listen for notifications at %s: the path has %d bytes, a socket's at most %d",
@@ -53,11 +55,14 @@ func listen(path string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		return nil, errors.Join(err, conn.Close(), os.Remove(path))
+	s := &Server{path, conn.(*net.UnixConn)}
+	if !s.abstract() {
+		if err := os.Chmod(path, 0o666); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 
-	return &Server{path, conn.(*net.UnixConn)}, nil
+	return s, nil
 }
 
 func passCredentials(raw syscall.RawConn) error {
@@ -105,8 +110,13 @@ func (s *Server) File() (*os.File, error) { return s.conn.File() }
 // Path returns what NOTIFY_SOCKET is for those that send here.
 func (s *Server) Path() string { return s.path }
 
+func (s *Server) abstract() bool { return strings.HasPrefix(s.path, "@") }
+
 // Close closes the socket and removes its path. It ends [Server.Serve] with [net.ErrClosed].
 func (s *Server) Close() error {
+	if s.abstract() {
+		return s.conn.Close()
+	}
 	err := os.Remove(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -384,6 +384,31 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAbstract: a name that is no file.
+func TestAbstract(t *testing.T) {
+	name := fmt.Sprintf("@divisi-notify-test-%d", os.Getpid())
+	s, err := notify.Listen(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if _, err := notify.Listen(name); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a second server: %v", err)
+	}
+	record := serve(t, s, false)
+	conn, err := dial(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := errors.Join(send(conn, "READY=1", nil), barrier(conn)); err != nil {
+		t.Fatal(err)
+	}
+	if said, _ := record.all(); len(said) != 1 || !said[0].Ready || said[0].Pid != os.Getpid() {
+		t.Errorf("said is %+v", said)
+	}
+}
+
 func TestListen(t *testing.T) {
 	s := listen(t)
 	if _, err := notify.Listen(s.Path()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), s.Path()) {

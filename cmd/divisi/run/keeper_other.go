@@ -19,7 +19,7 @@ type session struct {
 
 // attach opens a keeper in this process for the domain alone.
 func attach(ctx context.Context, h home.Home, domain *home.Claim, c keeper.Claim) (*session, error) {
-	k, err := hold.Open(domain.State, h.Logs())
+	k, err := hold.Open(domain.State, h.Logs(), "")
 	if err != nil {
 		return nil, err
 	}

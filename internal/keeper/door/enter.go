@@ -55,7 +55,7 @@ func keep(state string) error {
 		return err
 	}
 	defer claim.Release()
-	k, err := hold.Open(claim.State, claim.Logs)
+	k, err := hold.Open(claim.State, claim.Logs, claim.Calls)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ const mortalVar = "KEEPER_TEST_MORTAL"
 // mortal opens a keeper, starts what it reads, as specifications and sockets in JSON, and says what
 // came of it.
 func mortal(dir string) error {
-	k, err := hold.Open(filepath.Join(dir, "state"), filepath.Join(dir, "logs"))
+	k, err := hold.Open(filepath.Join(dir, "state"), filepath.Join(dir, "logs"), "")
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (f *first) next(meanwhile func()) (*hold.Keeper, *hold.Session, context.Con
 	f.t.Helper()
 	f.kill()
 	meanwhile()
-	k, err := hold.Open(filepath.Join(f.dir, "state"), filepath.Join(f.dir, "logs"))
+	k, err := hold.Open(filepath.Join(f.dir, "state"), filepath.Join(f.dir, "logs"), "")
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -32,9 +33,10 @@ import (
 //   - Nothing that may wait happens under mu: a slow disk or resolver delays neither a signal nor the
 //     record of an end.
 type Keeper struct {
-	logs    string // folder
-	boot    string // which start of the machine this is; "" if nobody knows
-	mark    string // begins the value of DIVISI_RUN in every process of this state folder
+	logs    string         // folder
+	boot    string         // which start of the machine this is; "" if nobody knows
+	mark    string         // begins the value of DIVISI_RUN in every process of this state folder
+	ear     *notify.Server // for what servers say of themselves; nil without one
 	journal *journal.Journal
 	output  output.Logs
 
@@ -62,8 +64,9 @@ type Keeper struct {
 type key struct{ domain, name string }
 
 // Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
-// made if they do not exist, and must be nobody else's meanwhile.
-func Open(dir, logs string) (*Keeper, error) {
+// made if they do not exist, and must be nobody else's meanwhile. In a third one is the socket at
+// which servers with Spec.Notify say how they are; without one, "", nobody hears them.
+func Open(dir, logs, sockets string) (*Keeper, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
 		return nil, err
 	}
@@ -92,6 +95,11 @@ func Open(dir, logs string) (*Keeper, error) {
 	k.adopt(before)
 	if k.journal, err = journal.Open(path, k.state); err != nil {
 		return nil, err
+	}
+	if sockets != "" {
+		if err := k.hear(sockets); err != nil {
+			return nil, errors.Join(err, k.journal.Close())
+		}
 	}
 	k.resume()
 
@@ -148,11 +156,15 @@ func (k *Keeper) Close() error {
 		f.Close()
 	}
 	clear(k.slots)
+	var err error
+	if k.ear != nil {
+		err = k.ear.Close()
+	}
 	k.mu.Unlock()
 	k.starting.Unlock()
 
 	k.wait.Wait()
-	return k.journal.Close()
+	return errors.Join(err, k.journal.Close())
 }
 
 // Idle reports whether the keeper holds nothing: no server, no socket and no slot.

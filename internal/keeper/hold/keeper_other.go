@@ -16,7 +16,7 @@ var errUnsupported = errors.New("processes are kept on Linux and macOS only: use
 type Keeper struct{}
 
 // Open fails on this system.
-func Open(dir, logs string) (*Keeper, error) { return nil, errUnsupported }
+func Open(dir, logs, sockets string) (*Keeper, error) { return nil, errUnsupported }
 
 // Close closes the keeper.
 func (*Keeper) Close() error { return errUnsupported }

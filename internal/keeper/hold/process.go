@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
@@ -20,7 +21,7 @@ import (
 
 // runVar is the variable by which the processes of a server are found, whatever their sessions and
 // parents are.
-const runVar = "DIVISI_RUN"
+const runVar = family.Variable
 
 // process is one start of a server.
 type process struct {
@@ -56,14 +57,17 @@ func (p *process) kill(s syscall.Signal) error {
 func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	k.starting.RLock()
 	defer k.starting.RUnlock()
-	p, sockets, err := k.plan(s)
+	p, program, err := k.plan(s)
 	if err != nil {
 		return nil, err
 	}
 
-	defer closeAll(sockets)
+	defer closeAll(program.Sockets)
+	for _, f := range files {
+		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
+	}
 	k.written(false)
-	forked, err := fork.Start(p.program(sockets, files))
+	forked, err := fork.Start(program)
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -87,30 +91,34 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	return p, nil
 }
 
-// plan gives the process its number, and returns the descriptors of the sockets that it inherits. The
-// keeper cannot be closed meanwhile, so that they stay what they are; each is a copy of its own, which
-// Unlisten does not take away.
-func (k *Keeper) plan(s *server) (*process, []int, error) {
+// plan gives the process its number, and returns what is to run, with the descriptors of what it
+// inherits. The keeper cannot be closed meanwhile, so that they stay what they are; each is a copy of
+// its own, which Unlisten does not take away.
+func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, nil, keeper.ErrClosed
+		return nil, fork.Program{}, keeper.ErrClosed
 	}
 
-	var sockets []int
-	for _, inherit := range s.spec.Sockets {
+	fds, names, err := s.shelf.Copies()
+	if err != nil {
+		return nil, fork.Program{}, err
+	}
+	for i, inherit := range s.spec.Sockets {
 		socket, ok := k.sockets[key{s.spec.Domain, inherit.Key}]
 		if !ok || socket.fd < 0 {
-			closeAll(sockets)
-			return nil, nil, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
+			closeAll(fds)
+			return nil, fork.Program{}, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
 				s.spec.ID(), inherit.Key, keeper.ErrUnknown)
 		}
 		fd, err := fork.Dup(socket.fd)
 		if err != nil {
-			closeAll(sockets)
-			return nil, nil, err
+			closeAll(fds)
+			return nil, fork.Program{}, err
 		}
-		sockets = append(sockets, fd)
+		// Before what was kept for it: the sockets of a server have the same descriptors at every start.
+		fds, names = slices.Insert(fds, i, fd), slices.Insert(names, i, cmp.Or(inherit.As, inherit.Key))
 	}
 
 	k.run++
@@ -120,28 +128,29 @@ func (k *Keeper) plan(s *server) (*process, []int, error) {
 		s.born = p.id.Run
 		k.note(s.entry())
 	}
+	s.next = p.id.Run
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.
 	k.note(entry{Event: starts, Born: s.born, ID: p.id})
 
-	return p, sockets, nil
+	return p, fork.Program{
+		Path: s.spec.Path, Arg0: s.spec.Arg0, Args: s.spec.Args, Dir: s.spec.Dir, User: s.spec.User,
+		Env: s.spec.Env, More: s.variables(p), Sockets: fds, Names: names,
+	}, nil
 }
 
-// program returns what is to run.
-func (p *process) program(sockets []int, files []keeper.File) fork.Program {
-	spec := &p.server.spec
-	program := fork.Program{
-		Path: spec.Path, Arg0: spec.Arg0, Args: spec.Args, Dir: spec.Dir, User: spec.User,
-		Env: spec.Env, More: []string{runVar + "=" + p.server.k.markOf(p.id.Run)},
-		Sockets: sockets,
-	}
-	for _, i := range spec.Sockets {
-		program.Names = append(program.Names, cmp.Or(i.As, i.Key))
-	}
-	for _, f := range files {
-		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
+// variables returns those by which a process is found, and finds the keeper.
+func (s *server) variables(p *process) []string {
+	list := []string{runVar + "=" + s.k.markOf(p.id.Run)}
+	if !s.spec.Notify || s.k.ear == nil {
+		return list
 	}
 
-	return program
+	list = append(list, "NOTIFY_SOCKET="+s.k.ear.Path())
+	if s.spec.Watch > 0 {
+		list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(s.spec.Watch.Microseconds(), 10))
+	}
+
+	return list
 }
 
 func closeAll(descriptors []int) {

@@ -15,7 +15,7 @@ func TestRenew(t *testing.T) {
 	dir, logs := t.TempDir(), t.TempDir()
 	open := func() *Keeper {
 		t.Helper()
-		k, err := Open(dir, logs)
+		k, err := Open(dir, logs, "")
 		if err != nil {
 			t.Fatal(err)
 		}

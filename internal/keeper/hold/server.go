@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/shelf"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/notify"
 )
 
 // server is what somebody wants to run under a name, with the processes that it has one after the
@@ -33,6 +35,10 @@ type server struct {
 	born     uint64           // number of the first start
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
+	watch    watch            // for its signs of life
+	shelf    shelf.Shelf      // what its next process gets from this one
+	next     uint64           // the number of the process that is being started
+	early    []notify.Message // what that one says meanwhile
 	lastExit *keeper.Exit
 	timer    *time.Timer   // of its life; nil without one
 	writing  int           // processes that have ended, or will, and whose logs are not written
@@ -145,6 +151,7 @@ func (s *server) leave() {
 	if s.spec.Ends {
 		s.k.abandon(&s.spec)
 	}
+	s.shelf.Clear()
 	close(s.over)
 }
 
@@ -293,6 +300,7 @@ func (s *server) spawn(files []keeper.File) error {
 	if !s.spec.Notify {
 		s.step(lifecycle.Answered)
 	}
+	s.hearEarly()
 	s.k.accompany(p)
 
 	return nil
@@ -302,6 +310,8 @@ func (s *server) spawn(files []keeper.File) error {
 func (s *server) exited(p *process) {
 	s.tell(keeper.Exited, p.exit.String())
 	s.lastExit, s.process = &p.exit, nil
+	s.watch.stop()
+	s.watch.asked = nil
 
 	e := lifecycle.Exited
 	if p.exit.Code == 0 && p.exit.How != keeper.Unknown {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -26,7 +27,11 @@ func TestSession(t *testing.T) {
 	keepertest.Run(t, func(t *testing.T) keepertest.Keeper {
 		dir := t.TempDir()
 		logs := filepath.Join(dir, "logs")
-		k, err := hold.Open(filepath.Join(dir, "state"), logs)
+		sockets := ""
+		if runtime.GOOS == "linux" {
+			sockets = keepertest.SocketDir(t)
+		}
+		k, err := hold.Open(filepath.Join(dir, "state"), logs, sockets)
 		if err != nil {
 			t.Fatal(err)
 		}

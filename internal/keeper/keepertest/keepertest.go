@@ -90,6 +90,12 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"NobodyNeedsToBeThere":      nobodyNeedsToBeThere,
 		"HeritageEnds":              heritageEnds,
 		"Specification":             specification,
+		"ReadyWhenItSays":           readyWhenItSays,
+		"ChildrenSay":               childrenSay,
+		"StrangersSayNothing":       strangersSayNothing,
+		"SignsOfLife":               signsOfLife,
+		"SaysThatItIsStuck":         saysThatItIsStuck,
+		"KeptFiles":                 keptFiles,
 		"User":                      otherUser,
 		"PrintsWithoutAReaderBound": printsMuch,
 	} {
@@ -233,8 +239,8 @@ func expect(t *testing.T, r *bufio.Reader, want ...string) {
 	}
 }
 
-// socketDir returns a folder whose path is short enough for sockets.
-func socketDir(t *testing.T) string {
+// SocketDir returns a folder whose path is short enough for sockets.
+func SocketDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keeper")
 	if err != nil {

@@ -39,7 +39,7 @@ func (d *desk) listen(t *testing.T, key, network, address string) keeper.Socket 
 
 func socketOutlivesChildren(t *testing.T, d *desk) {
 	for network, address := range map[string]string{
-		"tcp": "127.0.0.1:0", "unix": filepath.Join(socketDir(t), "socket"),
+		"tcp": "127.0.0.1:0", "unix": filepath.Join(SocketDir(t), "socket"),
 	} {
 		socket := d.listen(t, network, network, address)
 		if again := d.listen(t, network, network, address); again != socket {
@@ -124,7 +124,7 @@ func takenSocket(t *testing.T, d *desk) {
 
 func addressInUse(t *testing.T, d *desk) {
 	for network, address := range map[string]string{
-		"tcp": "127.0.0.1:0", "unix": filepath.Join(socketDir(t), "socket"),
+		"tcp": "127.0.0.1:0", "unix": filepath.Join(SocketDir(t), "socket"),
 	} {
 		socket := d.listen(t, "first-"+network, network, address)
 		_, err := d.Listen(d.ctx, keeper.Socket{Domain: domain, Key: "second", Network: network, Address: socket.Actual})

@@ -3,7 +3,9 @@
 package keepertest
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,6 +51,7 @@ var roles = map[string]func(args string) error{
 	"answer": answer,
 	"report": report,
 	"print":  printLines,
+	"say":    say,
 }
 
 // file returns a file that the test has passed.
@@ -165,6 +168,65 @@ func printLines(args string) error {
 		fmt.Printf("line %d\n", i)
 	}
 	return nil
+}
+
+// say tells the supervisor the lines of LIFE, each a message with ; between its assignments, and says
+// in WORDS when that was handled. It gives a file away with a message that stores one; first it prints
+// what it has inherited.
+func say(string) error {
+	words := file("WORDS")
+	count, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	for i, name := range strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")[:count] {
+		text, err := io.ReadAll(os.NewFile(uintptr(3+i), name))
+		fmt.Println("inherited", name, string(text), err)
+	}
+	socket := os.Getenv("NOTIFY_SOCKET")
+	fmt.Fprintln(words, "begins", socket, os.Getenv("WATCHDOG_USEC"))
+
+	lines := bufio.NewScanner(file("LIFE"))
+	for lines.Scan() {
+		message := strings.ReplaceAll(lines.Text(), ";", "\n")
+		var files []*os.File
+		if strings.Contains(message, "FDSTORE=1") {
+			r, w, err := os.Pipe()
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(w, lines.Text())
+			w.Close()
+			files = append(files, r)
+		}
+		if err := tell(socket, message, files...); err != nil {
+			return err
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		err = tell(socket, "BARRIER=1", w)
+		w.Close()
+		if _, copyErr := io.Copy(io.Discard, r); err != nil || copyErr != nil {
+			return errors.Join(err, copyErr)
+		}
+		fmt.Fprintln(words, "said", lines.Text())
+	}
+
+	return lines.Err()
+}
+
+// tell sends a message to the supervisor at a socket.
+func tell(path, message string, files ...*os.File) error {
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	socket, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(socket)
+	return syscall.Sendmsg(socket, []byte(message), syscall.UnixRights(fds...),
+		&syscall.SockaddrUnix{Name: path}, 0)
 }
 
 // pipes are the test's ends of WORDS and LIFE.

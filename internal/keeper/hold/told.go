@@ -1,0 +1,182 @@
+//go:build unix
+
+package hold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/family"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/notify"
+)
+
+// hear listens to what servers say of themselves until the keeper is closed, at a socket in a folder.
+//
+// Servers of other users cannot reach a folder of this one. The keeper of root, who alone has such
+// servers, listens at a name of Linux's abstract namespace instead, which nobody can guess.
+func (k *Keeper) hear(dir string) error {
+	path := filepath.Join(dir, "notify.sock")
+	if os.Getuid() == 0 {
+		path = "@divisi-" + k.mark
+	}
+	var err error
+	if k.ear, err = notify.Listen(path); err != nil {
+		return err
+	}
+
+	k.wait.Go(func() {
+		for {
+			err := k.ear.Serve(context.Background(), k.told)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			time.Sleep(earAgain)
+		}
+	})
+
+	return nil
+}
+
+// earAgain is the wait before the next try where the system refuses to receive, as without memory.
+const earAgain = 100 * time.Millisecond
+
+// maxEarly bounds what a process says before the keeper knows that it is there.
+const maxEarly = 16
+
+// told takes what some process says. What is not of a server that is to say something means nothing.
+func (k *Keeper) told(m *notify.Message) {
+	mark, kin := family.Whose(m.Pid) // looks, so not under the mutex
+	run, _ := strconv.ParseUint(strings.TrimPrefix(mark, k.mark+"-"), 10, 64)
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, all := range k.servers {
+		for _, s := range all {
+			p := s.process
+			switch {
+			case !s.spec.Notify:
+			case p != nil && (p.id.Run == run || slices.Contains(kin, p.pid)):
+				s.told(m)
+				return
+			case s.next == run && run != 0 && len(s.early) < maxEarly:
+				early := *m
+				early.Files = m.Take()
+				s.early = append(s.early, early)
+				return
+			}
+		}
+	}
+}
+
+// hearEarly takes what the process has said before it was in the table; the mutex is held.
+func (s *server) hearEarly() {
+	for _, m := range s.early {
+		s.told(&m)
+		for _, f := range m.Files {
+			f.Close()
+		}
+	}
+	s.early, s.next = nil, 0
+}
+
+// told takes what the server says of itself; the mutex is held.
+func (s *server) told(m *notify.Message) {
+	if m.Status != nil {
+		s.status = *m.Status
+	}
+	if m.Remove {
+		s.shelf.Remove(m.FDName)
+	}
+	fault := m.Fault
+	if m.Store {
+		fault = errors.Join(fault, s.shelf.Put(m.FDName, m.Files))
+	}
+	if fault != nil {
+		s.tell(keeper.Heard, fault.Error())
+	}
+
+	if m.Extend > 0 {
+		s.life.Extend(m.Extend, time.Now())
+		s.arm()
+	}
+	if m.Watchdog != nil {
+		s.watch.asked = m.Watchdog
+	}
+	if m.Alive || m.Ready || m.Watchdog != nil {
+		s.watchAgain()
+	}
+	switch {
+	case m.Hung:
+		s.stuck("it says that it is stuck")
+	case m.Stopping:
+		s.step(lifecycle.Busy)
+	case m.Ready:
+		s.step(lifecycle.Answered)
+	}
+}
+
+// watch is the wait for the signs of life of a process. It is counted in steps of which none is
+// longer than the keeper runs: one that stood still itself has heard nothing.
+type watch struct {
+	asked *time.Duration // by the process itself, in place of Spec.Watch; 0 for none
+	left  int            // steps
+	timer *time.Timer    // of the next one; nil without one
+}
+
+// watchSteps is how many steps the time between signs of life has.
+const watchSteps = 10
+
+// watchAgain begins to wait for the next sign of life; the mutex is held.
+func (s *server) watchAgain() {
+	s.watch.left = watchSteps
+	s.watch.stop()
+	limit := s.spec.Watch
+	if s.watch.asked != nil {
+		limit = *s.watch.asked
+	}
+	if limit <= 0 {
+		return
+	}
+
+	var timer *time.Timer
+	timer = time.AfterFunc(limit/watchSteps, func() {
+		s.k.mu.Lock()
+		defer s.k.mu.Unlock()
+		if s.watch.timer != timer {
+			return
+		}
+		if s.watch.left--; s.watch.left > 0 {
+			timer.Reset(limit / watchSteps)
+			return
+		}
+		s.stuck(fmt.Sprintf("it has given no sign of life for %v", limit))
+	})
+	s.watch.timer = timer
+}
+
+func (w *watch) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
+	}
+}
+
+// stuck gives the process up; the mutex is held.
+func (s *server) stuck(why string) {
+	s.watch.stop()
+	before := s.life.State
+	s.step(lifecycle.Stuck)
+	if s.life.State != before {
+		s.tell(keeper.NotReady, why)
+	}
+}

@@ -1,0 +1,178 @@
+//go:build unix
+
+package keepertest
+
+import (
+	"bufio"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+)
+
+// speaker is a server that says what a test wants.
+type speaker struct {
+	keeper.Proc
+	d      *desk
+	pipes  pipes
+	words  *bufio.Reader
+	socket string // of the keeper
+}
+
+// speaks starts a server that says things.
+func (d *desk) speaks(t *testing.T, change func(*keeper.Spec)) *speaker {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says which process has said something")
+	}
+	s, pipes := role(t, "speaker", "say")
+	s.Notify = true
+	change(&s)
+	sp := &speaker{d: d, pipes: pipes, words: bufio.NewReader(pipes.words), Proc: d.start(t, s)}
+	line, err := sp.words.ReadString('\n')
+	words := strings.Fields(line)
+	watched := len(words) == 3 && words[2] == fmt.Sprint(s.Watch.Microseconds())
+	if err != nil || words[0] != "begins" || watched != (s.Watch > 0) {
+		t.Fatalf("it says %q, %v", line, err)
+	}
+	sp.socket = words[1]
+
+	return sp
+}
+
+// says has it say something, and returns what the keeper then tells of it.
+func (s *speaker) says(t *testing.T, message string) keeper.Proc {
+	t.Helper()
+	fmt.Fprintln(s.pipes.life, message)
+	expect(t, s.words, "said "+message)
+	list, err := s.d.List(s.d.ctx, domain)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+
+	return list[0]
+}
+
+func readyWhenItSays(t *testing.T, d *desk) {
+	s := d.speaks(t, func(*keeper.Spec) {})
+	if s.State != lifecycle.Starting {
+		t.Errorf("it is %s before it has said anything", s.State)
+	}
+	if p := s.says(t, "STATUS=warms up"); p.State != lifecycle.Starting || p.Status != "warms up" {
+		t.Errorf("%+v", p)
+	}
+	if p := s.says(t, "READY=1;STATUS=serves"); p.State != lifecycle.Ready || p.Status != "serves" {
+		t.Errorf("%+v", p)
+	}
+	if e := d.until(t, "speaker", 0, keeper.Ready); e.ID != s.ID {
+		t.Errorf("%+v", e)
+	}
+	if p := s.says(t, "STOPPING=1"); p.State != lifecycle.NotReady || p.Status != "serves" {
+		t.Errorf("%+v", p)
+	}
+	if p := s.says(t, "READY=1;MAINPID=x"); p.State != lifecycle.Ready {
+		t.Errorf("%+v", p)
+	}
+	if e := d.until(t, "speaker", 0, keeper.Heard); !strings.Contains(e.Text, `MAINPID="x"`) {
+		t.Errorf("%+v", e)
+	}
+	s.pipes.life.Close()
+	if exit := d.wait(t, s.ID); exit.Code != 0 {
+		t.Errorf("%+v: %v", exit, d.log(t, "speaker"))
+	}
+}
+
+// childrenSay: children say it for the server, also from a session of their own or without its mark.
+func childrenSay(t *testing.T, d *desk) {
+	if _, err := exec.LookPath("systemd-notify"); err != nil {
+		t.Skip("systemd-notify is not installed")
+	}
+	for name, script := range map[string]string{
+		"plain":   "systemd-notify --ready; sleep 60",
+		"session": "setsid -w systemd-notify --ready; sleep 60",
+		"bare":    `(env -i NOTIFY_SOCKET="$NOTIFY_SOCKET" "$(command -v systemd-notify)" --ready); sleep 60`,
+	} {
+		s := shell(name, script)
+		s.Notify = true
+		p := d.start(t, s)
+		d.until(t, name, 0, keeper.Ready)
+		if _, err := d.Stop(d.ctx, p.ID); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// strangersSayNothing: what a process says that is of no server means nothing.
+func strangersSayNothing(t *testing.T, d *desk) {
+	s := d.speaks(t, func(*keeper.Spec) {})
+	if err := tell(s.socket, "READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.says(t, "STATUS=x"); p.State != lifecycle.Starting {
+		t.Errorf("%+v", p)
+	}
+}
+
+func signsOfLife(t *testing.T, d *desk) {
+	const every = 2 * time.Second
+	s := d.speaks(t, func(s *keeper.Spec) { s.Watch, s.Policy = every, quick(lifecycle.Permanent) })
+	for end := time.Now().Add(every * 3 / 2); time.Now().Before(end); {
+		if p := s.says(t, "READY=1;WATCHDOG=1"); p.State != lifecycle.Ready || p.Run != s.Run {
+			t.Fatalf("%+v", p)
+		}
+	}
+	exit := d.wait(t, s.ID) // it says no more
+	if exit.Signal != "killed" {
+		t.Errorf("%+v", exit)
+	}
+	if e := d.until(t, "speaker", 0, keeper.NotReady); !strings.Contains(e.Text, "no sign of life for 2s") {
+		t.Errorf("%+v", e)
+	}
+
+	// The next one starts over: it is not killed before it is ready.
+	again := d.until(t, "speaker", 0, keeper.Waits)
+	d.until(t, "speaker", again.Number, keeper.Started)
+	if _, err := d.Stop(d.ctx, s.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func saysThatItIsStuck(t *testing.T, d *desk) {
+	s := d.speaks(t, func(*keeper.Spec) {})
+	fmt.Fprintln(s.pipes.life, "READY=1;WATCHDOG=trigger")
+	if exit := d.wait(t, s.ID); exit.Signal != "killed" {
+		t.Errorf("%+v", exit)
+	}
+}
+
+// keptFiles: the next process of a server gets what this one has stored.
+func keptFiles(t *testing.T, d *desk) {
+	s := d.speaks(t, func(s *keeper.Spec) { s.Policy = quick(lifecycle.Permanent) })
+	s.says(t, "FDSTORE=1;FDNAME=state")
+	s.says(t, "FDSTORE=1")
+	s.says(t, "FDSTORE=1;FDNAME=gone")
+	s.says(t, "FDSTOREREMOVE=1;FDNAME=gone")
+	s.says(t, "READY=1")
+	if err := d.Signal(d.ctx, s.ID, 9); err != nil {
+		t.Fatal(err)
+	}
+	waits := d.until(t, "speaker", 0, keeper.Waits)
+	next := d.until(t, "speaker", waits.Number, keeper.Started)
+	d.wait(t, next.ID)
+	var got []string
+	for _, l := range d.log(t, "speaker") {
+		if text := l["msg"].(string); strings.HasPrefix(text, "inherited") && len(got) < 2 {
+			got = append(got, text)
+		}
+	}
+	want := []string{"inherited state FDSTORE=1;FDNAME=state <nil>", "inherited stored FDSTORE=1 <nil>"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

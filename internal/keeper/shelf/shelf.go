@@ -1,0 +1,80 @@
+//go:build unix
+
+// Package shelf keeps open files of a server from one of its processes to the next.
+package shelf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/divisi-go/divisi/internal/keeper/fork"
+)
+
+// maxFiles bounds how many files a server may have kept.
+const maxFiles = 64
+
+// Shelf has files by name, the oldest first; several may have one name. The zero value is empty. They
+// are held as plain descriptors: an os.File would take those that others share out of non-blocking
+// mode when asked for its number.
+type Shelf struct{ list []item }
+
+type item struct {
+	name string
+	fd   int
+}
+
+// Put keeps copies of files. What is too much is not kept.
+func (s *Shelf) Put(name string, files []*os.File) error {
+	for _, f := range files {
+		if len(s.list) == maxFiles {
+			return fmt.Errorf("more than %d files are not kept: that of %s is closed", maxFiles, name)
+		}
+		fd, err := fork.Descriptor(f)
+		if err == nil {
+			fd, err = fork.Dup(fd)
+		}
+		if err != nil {
+			return err
+		}
+		s.list = append(s.list, item{name, fd})
+	}
+
+	return nil
+}
+
+// Remove closes the files of a name.
+func (s *Shelf) Remove(name string) {
+	s.list = slices.DeleteFunc(s.list, func(i item) bool {
+		if i.name == name {
+			syscall.Close(i.fd)
+		}
+		return i.name == name
+	})
+}
+
+// Copies returns copies of all files, which the caller closes, and their names.
+func (s *Shelf) Copies() (fds []int, names []string, err error) {
+	for _, i := range s.list {
+		fd, err := fork.Dup(i.fd)
+		if err != nil {
+			for _, fd := range fds {
+				syscall.Close(fd)
+			}
+			return nil, nil, errors.Join(fmt.Errorf("cannot pass the kept file %s on", i.name), err)
+		}
+		fds, names = append(fds, fd), append(names, i.name)
+	}
+
+	return fds, names, nil
+}
+
+// Clear closes all files.
+func (s *Shelf) Clear() {
+	for _, i := range s.list {
+		syscall.Close(i.fd)
+	}
+	s.list = nil
+}
