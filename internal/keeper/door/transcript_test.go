@@ -38,7 +38,7 @@ func serveHere(t *testing.T, h home.Home) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := hold.Open(claim.State, claim.Logs)
+	k, err := hold.Open(claim.State, claim.Logs, "")
 	if err != nil {
 		t.Fatal(err)
 	}
