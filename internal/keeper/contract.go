@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -194,6 +195,11 @@ type Holder struct {
 	Epoch  uint64    `json:"epoch"` // grows with every claim of the domain, also over restarts
 	Who    string    `json:"who"`
 	Since  time.Time `json:"since"`
+}
+
+// Within reports whether a domain is another one or below it.
+func Within(domain, other string) bool {
+	return domain == other || strings.HasPrefix(domain, strings.TrimSuffix(other, "/")+"/")
 }
 
 // Errors that clients tell apart.

@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
+	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -54,7 +55,7 @@ type Keeper struct {
 	epochs    map[string]uint64   // by domain, the last one
 	exits     []keeper.ExitRecord // the latest ones, the oldest first
 	exit      uint64              // the number of the last one
-	events    eventList
+	events    recent.Events
 	changed   chan struct{} // closed when a claim ends
 	closed    bool
 	wait      sync.WaitGroup // for what accompanies processes

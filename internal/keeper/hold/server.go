@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/pulse"
 	"github.com/divisi-go/divisi/internal/keeper/shelf"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
@@ -35,7 +36,7 @@ type server struct {
 	born     uint64           // number of the first start
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
-	watch    watch            // for its signs of life
+	pulse    pulse.Pulse      // its signs of life
 	shelf    shelf.Shelf      // what its next process gets from this one
 	next     uint64           // the number of the process that is being started
 	early    []notify.Message // what that one says meanwhile
@@ -113,6 +114,7 @@ func (k *Keeper) newServer(spec keeper.Spec) *server {
 	}
 	s.life.Policy.StopTime = cmp.Or(spec.Grace, stopGrace)
 	s.life.Rand = rand.Float64
+	s.pulse = pulse.Pulse{Lock: &k.mu, Every: spec.Watch, Stopped: s.stuck}
 
 	return s
 }
@@ -235,7 +237,7 @@ func (s *server) tell(kind keeper.Kind, text string) {
 	if s.process != nil {
 		e.ID, e.Pid = s.process.id, s.process.pid
 	}
-	s.k.events.add(e)
+	s.k.events.Add(e)
 }
 
 // arm sets the timer to the time at which the life wants to go on; the mutex is held.
@@ -276,7 +278,7 @@ func (s *server) respawn() {
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.k.events.add(keeper.Event{Kind: keeper.Exited, ID: s.spec.ID(), Text: err.Error()})
+	s.k.events.Add(keeper.Event{Kind: keeper.Exited, ID: s.spec.ID(), Text: err.Error()})
 	s.signals = nil
 	s.step(lifecycle.Exited)
 }
@@ -297,6 +299,7 @@ func (s *server) spawn(files []keeper.File) error {
 		s.signal(number)
 	}
 	s.signals = nil
+	s.pulse.Every = s.spec.Watch
 	if !s.spec.Notify {
 		s.step(lifecycle.Answered)
 	}
@@ -310,8 +313,7 @@ func (s *server) spawn(files []keeper.File) error {
 func (s *server) exited(p *process) {
 	s.tell(keeper.Exited, p.exit.String())
 	s.lastExit, s.process = &p.exit, nil
-	s.watch.stop()
-	s.watch.asked = nil
+	s.pulse.Stop()
 
 	e := lifecycle.Exited
 	if p.exit.Code == 0 && p.exit.How != keeper.Unknown {

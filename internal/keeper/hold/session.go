@@ -78,7 +78,7 @@ func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struc
 			domain, keeper.ErrFenced, c.Epoch, k.epochs[domain])
 	}
 	for held, other := range k.claims {
-		if held == domain && (c.Take || renews) || !within(held, domain) && !within(domain, held) {
+		if held == domain && (c.Take || renews) || !keeper.Within(held, domain) && !keeper.Within(domain, held) {
 			continue
 		}
 		holder := other.holder
@@ -154,18 +154,13 @@ func (s *Session) may(domain string) error {
 	switch {
 	case s.k.closed || s.over:
 		return keeper.ErrClosed
-	case s.holder.Domain == "" || !within(domain, s.holder.Domain):
+	case s.holder.Domain == "" || !keeper.Within(domain, s.holder.Domain):
 		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, keeper.ErrNoClaim, s.holder.Domain)
 	case s.next != nil:
 		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, keeper.ErrFenced,
 			s.next.Who, s.next.Since.Format(time.RFC3339), s.next.Epoch, s.holder.Epoch)
 	}
 	return nil
-}
-
-// within reports whether a domain is another one or below it.
-func within(domain, other string) bool {
-	return domain == other || strings.HasPrefix(domain, strings.TrimSuffix(other, "/")+"/")
 }
 
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has
@@ -221,7 +216,7 @@ func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, er
 
 	var list []keeper.Socket
 	for _, socket := range s.k.sockets {
-		if within(socket.Domain, domain) {
+		if keeper.Within(socket.Domain, domain) {
 			list = append(list, socket.Socket)
 		}
 	}
@@ -363,7 +358,7 @@ func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) 
 
 	var list []keeper.Proc
 	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), compareIDs) {
-		if !within(id.Domain, domain) {
+		if !keeper.Within(id.Domain, domain) {
 			continue
 		}
 		for _, server := range s.k.servers[id] {
@@ -395,7 +390,7 @@ func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keepe
 
 	var list []keeper.ExitRecord
 	for _, r := range s.k.exits {
-		if r.Number > after && within(r.Domain, domain) {
+		if r.Number > after && keeper.Within(r.Domain, domain) {
 			list = append(list, r)
 		}
 	}
@@ -409,7 +404,7 @@ func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keepe
 func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]keeper.Event, error) {
 	for {
 		s.k.mu.Lock()
-		list, more := s.k.events.after(domain, after)
+		list, more := s.k.events.After(domain, after)
 		s.k.mu.Unlock()
 		if len(list) > 0 {
 			return list, nil

@@ -5,7 +5,6 @@ package hold
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -110,10 +109,10 @@ func (s *server) told(m *notify.Message) {
 		s.arm()
 	}
 	if m.Watchdog != nil {
-		s.watch.asked = m.Watchdog
+		s.pulse.Every = *m.Watchdog
 	}
 	if m.Alive || m.Ready || m.Watchdog != nil {
-		s.watchAgain()
+		s.pulse.Beat()
 	}
 	switch {
 	case m.Hung:
@@ -125,55 +124,8 @@ func (s *server) told(m *notify.Message) {
 	}
 }
 
-// watch is the wait for the signs of life of a process. It is counted in steps of which none is
-// longer than the keeper runs: one that stood still itself has heard nothing.
-type watch struct {
-	asked *time.Duration // by the process itself, in place of Spec.Watch; 0 for none
-	left  int            // steps
-	timer *time.Timer    // of the next one; nil without one
-}
-
-// watchSteps is how many steps the time between signs of life has.
-const watchSteps = 10
-
-// watchAgain begins to wait for the next sign of life; the mutex is held.
-func (s *server) watchAgain() {
-	s.watch.left = watchSteps
-	s.watch.stop()
-	limit := s.spec.Watch
-	if s.watch.asked != nil {
-		limit = *s.watch.asked
-	}
-	if limit <= 0 {
-		return
-	}
-
-	var timer *time.Timer
-	timer = time.AfterFunc(limit/watchSteps, func() {
-		s.k.mu.Lock()
-		defer s.k.mu.Unlock()
-		if s.watch.timer != timer {
-			return
-		}
-		if s.watch.left--; s.watch.left > 0 {
-			timer.Reset(limit / watchSteps)
-			return
-		}
-		s.stuck(fmt.Sprintf("it has given no sign of life for %v", limit))
-	})
-	s.watch.timer = timer
-}
-
-func (w *watch) stop() {
-	if w.timer != nil {
-		w.timer.Stop()
-		w.timer = nil
-	}
-}
-
 // stuck gives the process up; the mutex is held.
 func (s *server) stuck(why string) {
-	s.watch.stop()
 	before := s.life.State
 	s.step(lifecycle.Stuck)
 	if s.life.State != before {

@@ -1,6 +1,5 @@
-//go:build unix
-
-package hold
+// Package recent has the latest events of a keeper.
+package recent
 
 import (
 	"fmt"
@@ -13,15 +12,15 @@ import (
 // maxEvents bounds how many events are remembered.
 const maxEvents = 1000
 
-// eventList has the latest events. The zero value has none.
-type eventList struct {
+// Events are the latest events. The zero value has none. It is not safe for concurrent use.
+type Events struct {
 	list   []keeper.Event
 	number uint64        // of the last one
 	more   chan struct{} // closed at the next one; nil while nobody waits
 }
 
-// add adds an event that happens now.
-func (l *eventList) add(e keeper.Event) {
+// Add adds an event that happens now.
+func (l *Events) Add(e keeper.Event) {
 	l.number++
 	e.Number, e.Time = l.number, time.Now()
 	l.list = append(l.list, e)
@@ -35,9 +34,9 @@ func (l *eventList) add(e keeper.Event) {
 	}
 }
 
-// after returns the events of a domain and those below behind a number, and a channel that is closed
+// After returns the events of a domain and those below behind a number, and a channel that is closed
 // when there are more. A number that was never given, such as one of an earlier keeper, is 0.
-func (l *eventList) after(domain string, number uint64) ([]keeper.Event, <-chan struct{}) {
+func (l *Events) After(domain string, number uint64) ([]keeper.Event, <-chan struct{}) {
 	if number > l.number {
 		number = 0
 	}
@@ -51,7 +50,7 @@ func (l *eventList) after(domain string, number uint64) ([]keeper.Event, <-chan 
 		})
 	}
 	for _, e := range l.list {
-		if e.Number > number && within(e.Domain, domain) {
+		if e.Number > number && keeper.Within(e.Domain, domain) {
 			list = append(list, e)
 		}
 	}
