@@ -130,19 +130,19 @@ func (s *Session) Release() error {
 // end ends everything in a domain and below it; the mutex is held.
 func (k *Keeper) end(domain string) {
 	for id, all := range k.servers {
-		if within(id.Domain, domain) {
+		if keeper.Within(id.Domain, domain) {
 			for _, s := range slices.Clone(all) {
 				s.step(lifecycle.Kill)
 			}
 		}
 	}
 	for at, s := range k.sockets {
-		if within(at.domain, domain) {
+		if keeper.Within(at.domain, domain) {
 			k.unlisten(s)
 		}
 	}
 	for at, f := range k.slots {
-		if within(at.domain, domain) {
+		if keeper.Within(at.domain, domain) {
 			f.Close()
 			delete(k.slots, at)
 		}
