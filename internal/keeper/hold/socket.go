@@ -3,15 +3,12 @@
 package hold
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"os"
 	"strings"
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/bind"
 )
 
 // socket is a listening socket that is kept. It is held as a plain descriptor: an os.File would take
@@ -77,53 +74,15 @@ func (k *Keeper) unlisten(s *socket) {
 	k.note(entry{Event: unlistened, Socket: &s.Socket})
 }
 
-// openSocket opens a socket, and takes it out of the hands of the runtime.
+// openSocket opens a socket.
 func openSocket(want keeper.Socket) (*socket, error) {
-	l, err := net.Listen(want.Network, want.Address)
-	if errors.Is(err, syscall.EADDRINUSE) && want.Network == "unix" && abandoned(want.Address) {
-		l, err = net.Listen(want.Network, want.Address)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	if unix, ok := l.(*net.UnixListener); ok {
-		unix.SetUnlinkOnClose(false)
-	}
-	raw, err := l.(syscall.Conn).SyscallConn()
+	opened, err := bind.Listen(want.Network, want.Address)
 	if err != nil {
 		return nil, err
 	}
 
-	s := &socket{Socket: want}
-	s.Actual, s.Held = l.Addr().String(), keeper.Own
-	var dupErr error
-	if err := raw.Control(func(fd uintptr) { s.fd, dupErr = fork.Dup(int(fd)) }); err != nil {
-		return nil, err
-	}
-	if dupErr != nil {
-		return nil, fmt.Errorf("cannot keep the socket %s: %w", want.Key, dupErr)
-	}
-	var info syscall.Stat_t
-	if err := syscall.Fstat(s.fd, &info); err == nil {
-		s.inode = uint64(info.Ino)
-	}
-
-	return s, nil
-}
-
-// abandoned removes a Unix socket that nobody listens at any more, as a killed keeper leaves them.
-// A file that is no socket refuses connections as well, and stays.
-func abandoned(path string) bool {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode().Type() != os.ModeSocket {
-		return false
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
+	want.Actual, want.Held = opened.Address, keeper.Own
+	return &socket{Socket: want, fd: opened.Descriptor, inode: opened.Inode}, nil
 }
 
 // entry returns what the journal has of the socket.
