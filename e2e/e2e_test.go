@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -94,7 +95,7 @@ func params(t *testing.T, dir string) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "until": until, "vanishes": vanishes, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
-			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "controller": controller, "zombies": zombies, "child": child,
+			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "controller": controller, "keeper": keeper, "zombies": zombies, "child": child,
 		},
 	}
 }
@@ -373,6 +374,18 @@ func pause(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
 	<-time.After(length)
 	ts.Check(syscall.Kill(pid, syscall.SIGCONT))
+}
+
+// keeper VAR [PID]: puts the number of the keeper's process into a variable, once there is one, and
+// another one than that.
+func keeper(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, "a keeper", func() bool {
+		text, err := os.ReadFile(filepath.Join(ts.Getenv("DIVISI_HOME"), "keeper", "lock"))
+		pid := strings.TrimSpace(string(text))
+		ts.Setenv(args[0], pid)
+		number, _ := strconv.Atoi(pid)
+		return err == nil && number > 0 && !slices.Contains(args[1:], pid) && syscall.Kill(number, 0) == nil
+	})
 }
 
 // controller VAR APP: puts the number of the process that decides about an application into a variable.
