@@ -22,8 +22,8 @@ import (
 // have not ended in time are cut, and the error says how many.
 //
 // A server that has a method GracefulStop() or Shutdown(context.Context) error, and is no http.Server,
-// is shut down by that as soon as the listener has closed. Connections of one that has neither are
-// taken to be idle when it waits for bytes and none have come since its last answer.
+// is shut down by that, 200 ms after the listener has closed. Connections of one that has neither are taken
+// to be idle when it waits for bytes and none have come since its last answer.
 func Server(l net.Listener, s interface{ Serve(net.Listener) error }) Member {
 	served, drained := opened.drains(l)
 	m := &server{listener: served, drained: drained, serve: s.Serve}

@@ -61,7 +61,7 @@ const (
 func (c *conn) look(now time.Time, opaque time.Duration) (idle, http2 bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	bye, quiet := c.listener.goodbye, now.Sub(c.last)
+	quiet := now.Sub(c.last)
 	waits := c.turn == waiting || !c.passed || c.listener.turns && c.reads > 0 && !c.asked
 	switch {
 	case c.requests > 0:
@@ -69,7 +69,7 @@ func (c *conn) look(now time.Time, opaque time.Duration) (idle, http2 bool) {
 	case waits:
 		c.looks++
 		return c.looks > looks, c.http2
-	case bye.Any, c.http2 && bye.Say != nil:
+	case c.listener.goodbye.Any:
 		return false, c.http2 // the server ends it
 	case c.http2 || c.secret && !c.http1:
 		return quiet >= opaque, c.http2

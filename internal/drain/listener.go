@@ -58,9 +58,9 @@ type Goodbye struct {
 	// called once in a drain, also if nobody is left.
 	Say func(ctx context.Context)
 
-	// Any says that Say is right for every connection, from the beginning of the drain on. Otherwise it
-	// waits until HTTP/2 alone is left, or half of the time is over: [net/http.Server.Shutdown] drops
-	// requests of HTTP/1 that it has just read.
+	// Any says that Say is right for every connection, but for those that were accepted just before the
+	// drain, which a server of gRPC would drop. Otherwise it waits until HTTP/2 alone is left, or half of
+	// the time is over: [net/http.Server.Shutdown] drops requests of HTTP/1 that it has just read.
 	Any bool
 }
 
@@ -173,9 +173,13 @@ func (l *Listener) Drain(ctx context.Context) {
 	defer leaving.Wait()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for {
+	for n := 0; ; n++ {
 		left, others := l.closeIdle(time.Now(), max(lameDuck, limit/3))
-		if !said && (goodbye.Any || others == 0 || time.Since(begun) >= limit/2) {
+		due := others == 0 || time.Since(begun) >= limit/2
+		if goodbye.Any {
+			due = left == 0 || n >= looks
+		}
+		if due && !said {
 			said = true
 			leaving.Go(func() { goodbye.Say(ctx) })
 		}
