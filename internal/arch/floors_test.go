@@ -31,8 +31,8 @@ var floors = [][]string{
 	{"internal/launch"},
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch"},
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/pid1"},
-	{"cmd/divisi/dashboard"},
-	{"cmd/divisi/run"},
+	{"cmd/divisi/dashboard", "cmd/divisi/console"},
+	{"cmd/divisi/run", "cmd/divisi/server"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

@@ -43,7 +43,8 @@ type Spec struct {
 	Secrets []Inherit `json:"secrets,omitempty"` // slots; the variable As has the descriptor's number
 	Files   []File    `json:"-"`                 // inherited after the sockets; closed once the process has started
 
-	// Ends closes what it inherits, sockets and secrets, once the last server that inherits it has left.
+	// Ends closes what it inherits, sockets and secrets, once the last server that inherits it has left,
+	// and no client has its domain any more.
 	Ends bool `json:"ends,omitempty"`
 
 	Notify bool              `json:"notify,omitempty"` // it is ready when it says so at NOTIFY_SOCKET, else at once

@@ -35,8 +35,8 @@ type Probe struct {
 	pattern  *regexp.Regexp // of Log
 }
 
-// forms is what a probe may look like, for errors.
-const forms = "notify, port, port:PORT, port:HOST:PORT, http:/PATH, http://HOST:PORT/PATH, file:PATH, exec:COMMAND or log:REGEXP"
+// Forms is what a probe may look like, for people.
+const Forms = "notify, port, port:PORT, port:HOST:PORT, http:/PATH, http://HOST:PORT/PATH, file:PATH, exec:COMMAND or log:REGEXP"
 
 // maxText bounds a probe, in bytes.
 const maxText = 4096
@@ -73,12 +73,12 @@ func Parse(text string) (Probe, error) {
 		err = errors.New("notify has no argument")
 	case p.Kind == Notify:
 	case p.Kind != File && p.Kind != Exec:
-		return Probe{}, fmt.Errorf("the probe %q is none of %s", text, forms)
+		return Probe{}, fmt.Errorf("the probe %q is none of %s", text, Forms)
 	case strings.TrimSpace(argument) == "":
 		err = fmt.Errorf("%s has no argument", kind)
 	}
 	if err != nil {
-		return Probe{}, fmt.Errorf("the probe %q: %w; write %s", text, err, forms)
+		return Probe{}, fmt.Errorf("the probe %q: %w; write %s", text, err, Forms)
 	}
 
 	return p, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
@@ -34,7 +35,7 @@ func find(ctx context.Context) ([]control.Running, error) {
 }
 
 // errNone is the error when no application runs.
-var errNone = &exitError{code: exitFailed, err: errors.New("no application runs"), hint: "start one: divisi run TARGET"}
+var errNone = &console.Error{Code: console.Failed, Err: errors.New("no application runs"), Way: "start one: divisi run TARGET"}
 
 // endedError is about an application that does not run any more.
 type endedError struct {
@@ -108,9 +109,9 @@ func choose(asked string, names []string) (int, error) {
 	case len(names) == 0:
 		return 0, errNone
 	case len(found) == 0:
-		return 0, failure("", "no application %q runs: %s", asked, name.Suggest(asked, names))
+		return 0, console.Failure("", "no application %q runs: %s", asked, name.Suggest(asked, names))
 	case len(found) > 1:
-		return 0, usageError("several applications run: give one of %s", strings.Join(several, ", "))
+		return 0, console.UsageError("several applications run: give one of %s", strings.Join(several, ", "))
 	}
 
 	return found[0], nil
@@ -127,7 +128,7 @@ func exactly(asked, names []string) ([]int, error) {
 	for _, n := range asked {
 		i := slices.Index(names, n)
 		if i < 0 {
-			return nil, failure("", "no application %q runs: %s", n, name.Suggest(n, names))
+			return nil, console.Failure("", "no application %q runs: %s", n, name.Suggest(n, names))
 		}
 		if !slices.Contains(found, i) {
 			found = append(found, i)
@@ -184,8 +185,8 @@ func completeFrom(cmd *cobra.Command, flag string, values func(control.Running) 
 // degraded makes the exit code of a command that shows an application say how it is.
 func degraded(s control.Status, err error) error {
 	if err == nil && s.State == "degraded" {
-		return &exitError{code: exitDegraded, err: fmt.Errorf("%s is degraded", s.App),
-			hint: "see: divisi logs " + s.App + " --level warn"}
+		return &console.Error{Code: console.Degraded, Err: fmt.Errorf("%s is degraded", s.App),
+			Way: "see: divisi logs " + s.App + " --level warn"}
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/name"
@@ -25,22 +26,22 @@ func (c *command) callgraph() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if done, err := c.json(graph(infos)); done {
+			if done, err := c.JSON(graph(infos)); done {
 				return err
 			}
 
-			if c.output == "mermaid" {
-				fmt.Fprint(c.out, mermaid(infos))
+			if c.Format == "mermaid" {
+				fmt.Fprint(c.Out, mermaid(infos))
 			} else {
-				fmt.Fprint(c.out, graphText(infos))
+				fmt.Fprint(c.Out, graphText(infos))
 			}
 
 			return nil
 		},
 	}
 
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "format: text, json or mermaid")
-	complete(cmd, "output", "text", "json", "mermaid")
+	cmd.Flags().StringVarP(&c.Format, "output", "o", "text", "format: text, json or mermaid")
+	console.Complete(cmd, "output", "text", "json", "mermaid")
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,77 +12,18 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
-	"github.com/divisi-go/divisi/cmd/divisi/screen"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// The exit codes.
-const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitDegraded    = 3 // or only partly done
-	exitTimeout     = 4
-	exitInterrupted = 130
-)
-
-// exitError is an error with an exit code of its own, and perhaps a way out.
-type exitError struct {
-	code int
-	err  error
-	hint string
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-func (e *exitError) Hint() string  { return e.hint }
-
-func usageError(format string, args ...any) error {
-	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
-}
-
-// failure is an error with a way out.
-func failure(hint, format string, args ...any) error {
-	return &exitError{code: exitFailed, err: fmt.Errorf(format, args...), hint: hint}
-}
-
 // command is what all subcommands share.
-type command struct {
-	out, err io.Writer
-	output   string // of -o
-
-	outTerminal, errTerminal bool
-	outColor, errColor       bool
-
-	errFile io.Writer      // err, also where a screen is before it
-	screen  *screen.Screen // nil unless the command must not wait
-}
-
-func newCommand(out, err io.Writer) *command {
-	c := &command{out: out, err: err, errFile: err, outTerminal: isTerminal(out), errTerminal: isTerminal(err)}
-	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	c.outColor, c.errColor = c.outTerminal && color, c.errTerminal && color
-	return c
-}
-
-// never makes the command stop waiting for the reader of its output.
-func (c *command) never() {
-	c.screen = screen.New(c.err)
-	c.out, c.err = c.screen.Through(c.out), c.screen.Through(c.err)
-}
-
-// end waits for the last lines.
-func (c *command) end() {
-	if c.screen != nil {
-		c.screen.End()
-	}
-}
+type command struct{ *console.Console }
 
 // Main runs a command line and returns its exit code.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
@@ -94,8 +34,8 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	c := newCommand(out, errOut)
-	defer c.end()
+	c := &command{console.New(out, errOut)}
+	defer c.End()
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -107,36 +47,29 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 // report shows an error and returns the exit code.
 func (c *command) report(ctx context.Context, err error) int {
 	if err == nil {
-		return exitDone
+		return console.Done
 	}
 
-	code := exitFailed
-	var coded *exitError
+	code := console.Failed
+	var coded *console.Error
 	var usage *run.UsageError
 	switch {
+	case errors.As(err, &coded) && coded.Err == nil:
+		return coded.Code
 	case errors.As(err, &coded):
-		code = coded.code
+		code = coded.Code
 	case errors.As(err, &usage):
-		code = exitUsage
+		code = console.Usage
 	case errors.Is(err, run.ErrKilled):
-		code = exitInterrupted
+		code = console.Interrupted
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return exitInterrupted
+		return console.Interrupted
 	case errors.Is(err, context.DeadlineExceeded):
-		code = exitTimeout
+		code = console.Timeout
 	}
 
-	c.explain(err)
+	c.Explain(err)
 	return code
-}
-
-// explain shows an error, with the way out if there is one.
-func (c *command) explain(err error) {
-	fmt.Fprintf(c.err, "divisi: error: %v\n", err)
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		fmt.Fprintf(c.err, "divisi: hint: %s\n", hinted.Hint())
-	}
 }
 
 func (c *command) root() *cobra.Command {
@@ -167,19 +100,20 @@ func (c *command) root() *cobra.Command {
 			if more := cmd.Annotations[moreFormats]; more != "" {
 				formats = append(formats, more)
 			}
-			if !slices.Contains(formats, c.output) {
-				return usageError("-o %s: the formats are %s", c.output, strings.Join(formats, ", "))
+			if !slices.Contains(formats, c.Format) {
+				return console.UsageError("-o %s: the formats are %s", c.Format, strings.Join(formats, ", "))
 			}
 			return nil
 		},
 	}
 
-	root.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "format: text or json")
+	root.PersistentFlags().StringVarP(&c.Format, "output", "o", "text", "format: text or json")
 	root.SetVersionTemplate("divisi {{.Version}}\n")
-	complete(root, "output", "text", "json")
+	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
+	root.AddCommand(server.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultVersionFlag()
@@ -200,7 +134,7 @@ func refuseArguments(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return &exitError{code: exitUsage, err: err, hint: "usage: " + cmd.UseLine()}
+				return &console.Error{Code: console.Usage, Err: err, Way: "usage: " + cmd.UseLine()}
 			}
 			return nil
 		}
@@ -226,7 +160,7 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 			known = append(known, sub.Name())
 		}
 	}
-	return usageError("unknown command %q: %s", arg, name.Suggest(arg, known))
+	return console.UsageError("unknown command %q: %s", arg, name.Suggest(arg, known))
 }
 
 // wrongValue is what the library says of a value that it cannot read.
@@ -256,13 +190,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 
-	return &exitError{code: exitUsage, err: err, hint: hint}
-}
-
-// complete gives the values of a flag to shells that complete command lines.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	// It only fails for a flag that the command does not have, and then completes nothing.
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	return &console.Error{Code: console.Usage, Err: err, Way: hint}
 }
 
 // help is the command help. Unlike cobra's own it fails for a command that there is not.
@@ -287,32 +215,4 @@ func help(root *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-}
-
-// json writes a value as JSON if that was asked for.
-func (c *command) json(v any) (bool, error) {
-	if c.output != "json" {
-		return false, nil
-	}
-	encoder := json.NewEncoder(c.out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return true, encoder.Encode(v)
-}
-
-// within calls f with a limit of time.
-func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err := f(limited)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return &exitError{code: exitTimeout, err: fmt.Errorf("not done within %v: %w", limit, err),
-			hint: "give it more time with --timeout"}
-	}
-	return err
-}
-
-// timeoutFlag adds the flag --timeout to a command.
-func timeoutFlag(cmd *cobra.Command, limit *time.Duration, value time.Duration) {
-	cmd.Flags().DurationVar(limit, "timeout", value, "give up after this time")
 }

@@ -18,7 +18,7 @@ func (c *command) generate() *cobra.Command {
 		Example: "  divisi generate ./...\n  divisi generate --check ./...",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.Patterns = args
-			options.Report = c.err
+			options.Report = c.Err
 			return gen.Run(cmd.Context(), options)
 		},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
@@ -35,7 +36,7 @@ func (c *command) logs() *cobra.Command {
 			"  divisi logs -f --expr 'level >= \"warn\" && attrs.user == \"7\"'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if q.Tail < -1 {
-				return usageError("--tail %d: give a number of entries, or -1 for all", q.Tail)
+				return console.UsageError("--tail %d: give a number of entries, or -1 for all", q.Tail)
 			}
 
 			var err error
@@ -49,7 +50,7 @@ func (c *command) logs() *cobra.Command {
 				err = q.Compile()
 			}
 			if err != nil {
-				return &exitError{code: exitUsage, err: err}
+				return &console.Error{Code: console.Usage, Err: err}
 			}
 			if !q.Follow && !cmd.Flags().Changed("tail") {
 				q.Tail = -1
@@ -72,25 +73,25 @@ func (c *command) logs() *cobra.Command {
 	flags.StringVar(&q.Level, "level", "", "only of this level and above: debug, info, warn, error")
 	flags.StringArrayVar(&attrs, "attr", nil, "only with an attribute, as key=value; may be repeated")
 	flags.StringVar(&q.Expr, "expr", "", "only where a condition holds (the language is that of expr-lang.org)")
-	complete(cmd, "level", "debug", "info", "warn", "error")
-	complete(cmd, "kind", telemetry.KindEvent, telemetry.KindLog)
+	console.Complete(cmd, "level", "debug", "info", "warn", "error")
+	console.Complete(cmd, "kind", telemetry.KindEvent, telemetry.KindLog)
 	completeFrom(cmd, "replica", replicasOf)
 	completeFrom(cmd, "component", componentsOf)
 	return cmd
 }
 
 func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Query) error {
-	color := c.outColor
+	color := c.OutColor
 	shown := 0
 	show := func(e telemetry.Entry) error {
 		var err error
 		shown++
-		if c.output == "json" {
-			encoder := json.NewEncoder(c.out)
+		if c.Format == "json" {
+			encoder := json.NewEncoder(c.Out)
 			encoder.SetEscapeHTML(false)
 			err = encoder.Encode(e)
 		} else {
-			_, err = fmt.Fprintln(c.out, e.Format(color))
+			_, err = fmt.Fprintln(c.Out, e.Format(color))
 		}
 		return err
 	}
@@ -133,7 +134,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		return nil // it has ended before the end of its log was read once
 	}
 	if err == nil && shown == 0 && !q.Follow {
-		fmt.Fprintln(c.err, "no entries yet, or none that the filters choose")
+		fmt.Fprintln(c.Err, "no entries yet, or none that the filters choose")
 	}
 
 	return err
@@ -143,7 +144,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 func there(app control.Running, q *telemetry.Query) error {
 	if known := componentsOf(app); q.Component != "" &&
 		!slices.ContainsFunc(known, func(c string) bool { return telemetry.IsComponent(q.Component, c) }) {
-		return usageError("--component %s: there is no such component: %s", q.Component, name.Suggest(q.Component, known))
+		return console.UsageError("--component %s: there is no such component: %s", q.Component, name.Suggest(q.Component, known))
 	}
 
 	known := replicasOf(app)
@@ -155,7 +156,7 @@ func there(app control.Running, q *telemetry.Query) error {
 		return nil
 	}
 
-	return usageError("--replica %s: there is no such replica: %s", q.Replica, name.Suggest(q.Replica, known))
+	return console.UsageError("--replica %s: there is no such replica: %s", q.Replica, name.Suggest(q.Replica, known))
 }
 
 func componentsOf(app control.Running) (components []string) {
@@ -195,5 +196,5 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 		}
 	}
 
-	return time.Time{}, usageError("%s cannot be %q: give a time such as 10m, 15:04 or 2006-01-02T15:04:05", flag, text)
+	return time.Time{}, console.UsageError("%s cannot be %q: give a time such as 10m, 15:04 or 2006-01-02T15:04:05", flag, text)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 )
 
@@ -23,19 +24,19 @@ func (c *command) metrics() *cobra.Command {
 				return err
 			}
 
-			return within(cmd.Context(), timeout, func(ctx context.Context) error {
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
 				all, err := app.Metrics(ctx)
 				if err != nil {
 					return err
 				}
-				if done, err := c.json(all); done {
+				if done, err := c.JSON(all); done {
 					return err
 				}
-				return telemetry.WritePrometheus(c.out, app.Status.App, all)
+				return telemetry.WritePrometheus(c.Out, app.Status.App, all)
 			})
 		},
 	})
 
-	timeoutFlag(cmd, &timeout, 10*time.Second)
+	console.TimeoutFlag(cmd, &timeout, 10*time.Second)
 	return cmd
 }

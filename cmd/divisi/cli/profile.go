@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
@@ -34,9 +35,9 @@ func (c *command) profile() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case o.kind != "cpu" && o.kind != "heap":
-				return usageError("--type %s: the types are cpu and heap", o.kind)
+				return console.UsageError("--type %s: the types are cpu and heap", o.kind)
 			case o.length <= 0:
-				return usageError("--duration %v: give a time, such as 10s", o.length)
+				return console.UsageError("--duration %v: give a time, such as 10s", o.length)
 			}
 
 			app, err := pick(cmd.Context(), args)
@@ -50,7 +51,7 @@ func (c *command) profile() *cobra.Command {
 			}
 
 			if o.group != "" && !slices.Contains(groups, o.group) {
-				return usageError("--group %s: there is no such group: %s", o.group, name.Suggest(o.group, groups))
+				return console.UsageError("--group %s: there is no such group: %s", o.group, name.Suggest(o.group, groups))
 			}
 
 			limit := o.timeout
@@ -58,7 +59,7 @@ func (c *command) profile() *cobra.Command {
 				limit += o.length
 			}
 
-			return within(cmd.Context(), limit, func(ctx context.Context) error {
+			return console.Within(cmd.Context(), limit, func(ctx context.Context) error {
 				return c.writeProfile(ctx, app, o)
 			})
 		},
@@ -70,7 +71,7 @@ func (c *command) profile() *cobra.Command {
 	flags.StringVar(&o.group, "group", "", "only of one group")
 	flags.StringVarP(&o.file, "file", "w", "", "file to write; - is the output (default APP-TYPE.pprof)")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Second, "give up so long after the end of the profile")
-	complete(cmd, "type", "cpu", "heap")
+	console.Complete(cmd, "type", "cpu", "heap")
 	completeFrom(cmd, "group", func(app control.Running) (groups []string) {
 		for _, g := range app.Status.Groups {
 			groups = append(groups, g.Name)
@@ -82,8 +83,8 @@ func (c *command) profile() *cobra.Command {
 }
 
 func (c *command) writeProfile(ctx context.Context, app control.Running, o profileOptions) error {
-	if o.file != "-" && c.errTerminal && o.kind == "cpu" {
-		fmt.Fprintf(c.err, "profiling %s for %v\n", app.Status.App, o.length)
+	if o.file != "-" && c.ErrTerminal && o.kind == "cpu" {
+		fmt.Fprintf(c.Err, "profiling %s for %v\n", app.Status.App, o.length)
 	}
 
 	answer, err := app.Profile(ctx, o.group, o.kind, o.length)
@@ -101,10 +102,10 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 
 	var missing error
 	if answer.Failed != "" {
-		missing = &exitError{code: exitDegraded, err: errors.New("not profiled: " + answer.Failed)}
+		missing = &console.Error{Code: console.Degraded, Err: errors.New("not profiled: " + answer.Failed)}
 	}
 	if o.file == "-" {
-		return errors.Join(merged.Write(c.out), missing)
+		return errors.Join(merged.Write(c.Out), missing)
 	}
 	if err := writeFile(o.file, merged.Write); err != nil {
 		return err
@@ -115,11 +116,11 @@ func (c *command) writeProfile(ctx context.Context, app control.Running, o profi
 		replicas = append(replicas, p.Name)
 	}
 
-	if done, err := c.json(map[string]any{"file": o.file, "replicas": replicas}); done {
+	if done, err := c.JSON(map[string]any{"file": o.file, "replicas": replicas}); done {
 		return errors.Join(err, missing)
 	}
 
-	fmt.Fprintf(c.out, "%d replicas profiled; look at it with: go tool pprof -http : %s\n",
+	fmt.Fprintf(c.Out, "%d replicas profiled; look at it with: go tool pprof -http : %s\n",
 		len(replicas), o.file)
 	return missing
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
@@ -29,7 +30,7 @@ func (c *command) ps() *cobra.Command {
 
 			all, err := control.Servers(cmd.Context(), list)
 			if err != nil && len(all) > 0 {
-				err = &exitError{code: exitDegraded, err: err}
+				err = &console.Error{Code: console.Degraded, Err: err}
 			}
 
 			servers, unknown := ofApp(all, strings.Join(args, ""))
@@ -37,15 +38,15 @@ func (c *command) ps() *cobra.Command {
 				return errors.Join(err, unknown)
 			}
 
-			if done, failed := c.json(servers); done {
+			if done, failed := c.JSON(servers); done {
 				return errors.Join(failed, err)
 			}
 			if len(servers) == 0 && err == nil {
-				fmt.Fprintln(c.err, "no application runs")
+				fmt.Fprintln(c.Err, "no application runs")
 				return nil
 			}
 			if len(servers) > 0 {
-				c.columns(replicaRows(servers, time.Now()))
+				c.Columns(replicaRows(servers, time.Now()))
 			}
 
 			return err
@@ -82,7 +83,7 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 		return nil, errNone
 	}
 
-	return nil, failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
+	return nil, console.Failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
 }
 
 // places is where everything is, as JSON shows it.
@@ -114,7 +115,7 @@ func (c *command) where() *cobra.Command {
 
 			apps, err := find(cmd.Context())
 			if err != nil {
-				err = &exitError{code: exitDegraded, err: err}
+				err = &console.Error{Code: console.Degraded, Err: err}
 			}
 
 			p := places{Home: h.Dir, Runtime: h.Runtime, Apps: []door{}}
@@ -125,11 +126,11 @@ func (c *command) where() *cobra.Command {
 				rows = append(rows, []string{"door of " + d.App, d.Socket})
 			}
 
-			if done, failed := c.json(p); done {
+			if done, failed := c.JSON(p); done {
 				return errors.Join(failed, err)
 			}
 
-			c.columns(rows)
+			c.Columns(rows)
 			return err
 		},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/internal/config"
@@ -59,11 +60,11 @@ func (c *command) run() *cobra.Command {
 				return err
 			}
 			if !cmd.Flags().Changed("logs") {
-				o.Logs = c.outTerminal
+				o.Logs = c.OutTerminal
 			}
 
 			o.Args = args[1:]
-			c.never()
+			c.Never()
 			return run.Serve(cmd.Context(), args[0], o, &view{command: c})
 		},
 	}
@@ -81,22 +82,22 @@ func (c *command) run() *cobra.Command {
 		"address of the live page and of /metrics; the default falls back to any free port, \"\" is none")
 	flags.DurationVar(&o.Timeout, "timeout", time.Minute,
 		"complain, or give up an upgrade, if not everything is ready after this time")
-	complete(cmd, "colocate", "file", "all", "none")
+	console.Complete(cmd, "colocate", "file", "all", "none")
 	return cmd
 }
 
 // refuseOptions refuses options that no application can be run with.
 func refuseOptions(o run.Options) error {
 	if o.Colocate != "file" && o.Colocate != "all" && o.Colocate != "none" {
-		return usageError("--colocate %s: give file, all or none", o.Colocate)
+		return console.UsageError("--colocate %s: give file, all or none", o.Colocate)
 	}
 	if o.Name != "" {
 		if err := name.CheckLabel(o.Name); err != nil {
-			return usageError("--name: %w", err)
+			return console.UsageError("--name: %w", err)
 		}
 	}
 	if err := dashboard.Check(o.Admin); err != nil {
-		return usageError("%w", err)
+		return console.UsageError("%w", err)
 	}
 	return nil
 }
@@ -126,7 +127,7 @@ func parseReplicas(flags []string) (map[string]int, error) {
 		}
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 1 || n > config.MaxReplicas || ok && group == "" {
-			return nil, usageError("--replicas %s: write N or GROUP=N, with N from 1 to %d", flag, config.MaxReplicas)
+			return nil, console.UsageError("--replicas %s: write N or GROUP=N, with N from 1 to %d", flag, config.MaxReplicas)
 		}
 		replicas[group] = n
 	}

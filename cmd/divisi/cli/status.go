@@ -22,7 +22,7 @@ func (c *command) status() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if done, err := c.json(app.Status); done {
+			if done, err := c.JSON(app.Status); done {
 				return degraded(app.Status, err)
 			}
 			c.showStatus(app.Status, time.Now())
@@ -32,7 +32,7 @@ func (c *command) status() *cobra.Command {
 }
 
 func (c *command) showStatus(s control.Status, now time.Time) {
-	fmt.Fprintf(c.out, "%s is %s\n\n", s.App, c.paint(s.State))
+	fmt.Fprintf(c.Out, "%s is %s\n\n", s.App, c.Paint(s.State))
 	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
 		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(s.Controller.Pid)},
 		{"logs", s.Controller.LogDir}, {"control", s.Controller.Socket}}
@@ -45,8 +45,8 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 		rows = append(rows, []string{"live page", s.Controller.Page})
 	}
 
-	c.columns(rows)
-	fmt.Fprintln(c.out)
+	c.Columns(rows)
+	fmt.Fprintln(c.Out)
 	rows = [][]string{{"GROUP", "READY", "COMPONENTS"}}
 	for _, g := range s.Groups {
 		rows = append(rows, []string{
@@ -54,13 +54,13 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 		})
 	}
 
-	c.columns(rows)
-	fmt.Fprintln(c.out)
-	c.columns(replicaRows(s.Replicas, now))
+	c.Columns(rows)
+	fmt.Fprintln(c.Out)
+	c.Columns(replicaRows(s.Replicas, now))
 	first := "\n"
 	for _, r := range s.Replicas {
 		if r.LastExit != nil {
-			fmt.Fprintf(c.out, "%s%s %s at %s\n", first, r.Name, r.LastExit.Text,
+			fmt.Fprintf(c.Out, "%s%s %s at %s\n", first, r.Name, r.LastExit.Text,
 				r.LastExit.Time.Local().Format(time.TimeOnly))
 			first = ""
 		}

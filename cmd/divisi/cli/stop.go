@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
 )
 
@@ -30,14 +31,14 @@ func (c *command) stop() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) > 0:
-				return usageError("--all stops everything: leave out %s", args[0])
+				return console.UsageError("--all stops everything: leave out %s", args[0])
 			case all && !yes:
-				return usageError("--all stops every application: add --yes to say that you mean it")
+				return console.UsageError("--all stops every application: add --yes to say that you mean it")
 			case len(args) > 1 && !yes:
-				return usageError("%d applications would be stopped: add --yes to say that you mean it", len(args))
+				return console.UsageError("%d applications would be stopped: add --yes to say that you mean it", len(args))
 			}
 
-			return within(cmd.Context(), timeout, func(ctx context.Context) error {
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
 				apps, silent := find(ctx)
 				if !all {
 					chosen, err := toStop(apps, args)
@@ -50,8 +51,8 @@ func (c *command) stop() *cobra.Command {
 				if silent != nil && len(apps) == 0 {
 					return silent
 				}
-				if len(apps) == 0 && c.output != "json" {
-					fmt.Fprintln(c.err, errNone)
+				if len(apps) == 0 && c.Format != "json" {
+					fmt.Fprintln(c.Err, errNone)
 				}
 
 				return c.stopAll(ctx, apps, silent)
@@ -61,7 +62,7 @@ func (c *command) stop() *cobra.Command {
 
 	cmd.Flags().BoolVar(&all, "all", false, "stop every application")
 	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all, or more than one application")
-	timeoutFlag(cmd, &timeout, 2*time.Minute)
+	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
 }
 
@@ -78,7 +79,7 @@ func toStop(apps []control.Running, args []string) ([]control.Running, error) {
 		if len(names) > 1 {
 			hint = "give one of " + strings.Join(names, ", ") + ", or --all --yes"
 		}
-		return nil, &exitError{code: exitUsage, err: errors.New("nothing says what to stop"), hint: hint}
+		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"), Way: hint}
 	}
 
 	chosen := make([]control.Running, len(found))
@@ -112,14 +113,14 @@ func (c *command) stopAll(ctx context.Context, apps []control.Running, failed er
 	slices.Sort(stopped)
 	err := errors.Join(failures...)
 	if err != nil && len(stopped) > 0 && ctx.Err() == nil {
-		err = &exitError{code: exitDegraded, err: err}
+		err = &console.Error{Code: console.Degraded, Err: err}
 	}
-	if done, failed := c.json(map[string]any{"stopped": stopped}); done {
+	if done, failed := c.JSON(map[string]any{"stopped": stopped}); done {
 		return errors.Join(failed, err)
 	}
 
 	for _, app := range stopped {
-		fmt.Fprintf(c.out, "stopped %s\n", app)
+		fmt.Fprintf(c.Out, "stopped %s\n", app)
 	}
 
 	return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
@@ -36,9 +37,9 @@ func TestChoose(t *testing.T) {
 	} {
 		got := ""
 		i, err := choose(tt.asked, tt.names)
-		var coded *exitError
+		var coded *console.Error
 		if errors.As(err, &coded) {
-			got = fmt.Sprintf("%d: %v", coded.code, err)
+			got = fmt.Sprintf("%d: %v", coded.Code, err)
 		} else {
 			got = tt.names[i]
 		}
@@ -88,7 +89,7 @@ func TestAgeOf(t *testing.T) {
 		-time.Hour: "0s", 1499 * time.Millisecond: "1s", 187 * time.Second: "3m7s",
 		time.Hour: "1h0m", 125*time.Minute + 9*time.Second: "2h5m", 219 * time.Hour: "9d3h",
 	} {
-		if got := ageOf(d); got != want {
+		if got := console.Age(d); got != want {
 			t.Errorf("%v is %s, want %s", d, got, want)
 		}
 	}
@@ -98,8 +99,8 @@ func TestReplicaTable(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	next := now.Add(1530 * time.Millisecond)
 	var out bytes.Buffer
-	c := &command{out: &out}
-	c.columns(replicaRows([]control.ReplicaStatus{
+	c := &command{&console.Console{Out: &out}}
+	c.Columns(replicaRows([]control.ReplicaStatus{
 		{Name: "cart-0@/shop", Pid: 4711, Group: "cart", State: "ready", Version: "KUPXDZ7MOXVCDZL6PTEYLKYP4A",
 			Started: now.Add(-time.Minute), Components: []string{"cart.Cart", "größe.Größe"}},
 		{Name: "größe-11@/shop", Version: "2", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
@@ -116,7 +117,7 @@ größe-11@/shop  -     größe  backoff 1.5s  2         3         -
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	var out bytes.Buffer
-	c := &command{out: &out}
+	c := &command{&console.Console{Out: &out}}
 	c.showStatus(control.Status{
 		App: "shop", Version: "V1", State: "degraded", Binary: "/bin/shop", Started: now,
 		Controller: control.Controller{Pid: 99, Socket: "/run/shop.sock", Page: "http://127.0.0.1:2", LogDir: "/logs/shop"},
@@ -160,8 +161,8 @@ func TestReport(t *testing.T) {
 	}{
 		{t.Context(), nil, 0, ""},
 		{t.Context(), errors.New("bad"), 1, "divisi: error: bad\n"},
-		{t.Context(), usageError("wrong %s", "flag"), 2, "divisi: error: wrong flag\n"},
-		{t.Context(), failure("do this", "bad"), 1, "divisi: error: bad\ndivisi: hint: do this\n"},
+		{t.Context(), console.UsageError("wrong %s", "flag"), 2, "divisi: error: wrong flag\n"},
+		{t.Context(), console.Failure("do this", "bad"), 1, "divisi: error: bad\ndivisi: hint: do this\n"},
 		{t.Context(), &build.Error{Text: "bad", Way: "out"}, 1, "divisi: error: bad\ndivisi: hint: out\n"},
 		{t.Context(), degraded(control.Status{App: "shop", State: "degraded"}, nil), 3,
 			"divisi: error: shop is degraded\ndivisi: hint: see: divisi logs shop --level warn\n"},
@@ -169,7 +170,7 @@ func TestReport(t *testing.T) {
 		{interrupted, context.Canceled, 130, ""},
 	} {
 		var out bytes.Buffer
-		c := &command{err: &out}
+		c := &command{&console.Console{Err: &out}}
 		if code := c.report(tt.ctx, tt.err); code != tt.code || out.String() != tt.text {
 			t.Errorf("%v: got %d and %q", tt.err, code, out.String())
 		}
@@ -178,16 +179,16 @@ func TestReport(t *testing.T) {
 
 func TestWithin(t *testing.T) {
 	wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	var coded *exitError
-	if err := within(t.Context(), time.Millisecond, wait); !errors.As(err, &coded) || coded.code != exitTimeout {
+	var coded *console.Error
+	if err := console.Within(t.Context(), time.Millisecond, wait); !errors.As(err, &coded) || coded.Code != console.Timeout {
 		t.Errorf("got %v", err)
 	}
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := within(interrupted, time.Hour, wait); err != context.Canceled {
+	if err := console.Within(interrupted, time.Hour, wait); err != context.Canceled {
 		t.Errorf("got %v", err)
 	}
-	if err := within(t.Context(), time.Hour, func(context.Context) error { return nil }); err != nil {
+	if err := console.Within(t.Context(), time.Hour, func(context.Context) error { return nil }); err != nil {
 		t.Errorf("got %v", err)
 	}
 }
@@ -208,7 +209,7 @@ func TestMermaid(t *testing.T) {
 // again and again only with its count.
 func TestEvents(t *testing.T) {
 	var out bytes.Buffer
-	v := &view{command: &command{err: &out}}
+	v := &view{command: &command{&console.Console{Err: &out}}}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	main := event.Server{Name: "main-0@/a", Group: "main", Pid: 7}
 	other := event.Server{Name: "main-1@/a", Group: "main", Pid: 8}

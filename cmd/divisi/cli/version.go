@@ -21,10 +21,10 @@ func (c *command) version() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": version(), "go": runtime.Version(),
 				"platform": runtime.GOOS + "/" + runtime.GOARCH, "protocol": "0.20", "wire": "1"}
-			if done, err := c.json(v); done {
+			if done, err := c.JSON(v); done {
 				return err
 			}
-			fmt.Fprintf(c.out, "divisi %s\n", versionText())
+			fmt.Fprintf(c.Out, "divisi %s\n", versionText())
 			return nil
 		},
 	}

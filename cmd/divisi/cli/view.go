@@ -31,34 +31,34 @@ var _ run.View = (*view)(nil)
 
 // Building implements run.View.
 func (v *view) Building(pkg string) (done func(error)) {
-	p := v.progress("building " + pkg)
+	p := v.Progress("building " + pkg)
 	return func(err error) {
-		took := p.end()
+		took := p.End()
 		if err == nil {
-			fmt.Fprintf(v.err, "built %s in %v\n", pkg, took.Round(100*time.Millisecond))
+			fmt.Fprintf(v.Err, "built %s in %v\n", pkg, took.Round(100*time.Millisecond))
 		}
 	}
 }
 
 // Warn implements run.View.
-func (v *view) Warn(text string) { fmt.Fprintf(v.err, "divisi: warning: %s\n", text) }
+func (v *view) Warn(text string) { fmt.Fprintf(v.Err, "divisi: warning: %s\n", text) }
 
 // Note implements run.View.
-func (v *view) Note(text string) { fmt.Fprintln(v.err, text) }
+func (v *view) Note(text string) { fmt.Fprintln(v.Err, text) }
 
 // Fail implements run.View.
-func (v *view) Fail(err error) { v.explain(err) }
+func (v *view) Fail(err error) { v.Explain(err) }
 
 // Serving implements run.View.
 func (v *view) Serving(listeners []control.ListenerStatus) {
-	if v.output == "json" {
+	if v.Format == "json" {
 		return
 	}
 	for _, l := range listeners {
 		if len(listeners) == 1 {
-			fmt.Fprintln(v.out, l.URL)
+			fmt.Fprintln(v.Out, l.URL)
 		} else {
-			fmt.Fprintf(v.out, "%s (%s)\n", l.URL, l.Name)
+			fmt.Fprintf(v.Out, "%s (%s)\n", l.URL, l.Name)
 		}
 	}
 }
@@ -68,13 +68,13 @@ func (v *view) Running(s control.Status, livePage string, late error) {
 	if late != nil {
 		v.Warn(fmt.Sprintf("%v: see divisi status %s", late, s.App))
 	}
-	if done, _ := v.json(s); done {
+	if done, _ := v.JSON(s); done {
 		return
 	}
 
-	fmt.Fprintln(v.out)
-	v.columns(replicaRows(s.Replicas, time.Now()))
-	fmt.Fprintf(v.out, "\n%s\n", summary(s, livePage))
+	fmt.Fprintln(v.Out)
+	v.Columns(replicaRows(s.Replicas, time.Now()))
+	fmt.Fprintf(v.Out, "\n%s\n", summary(s, livePage))
 }
 
 // summary says in a line what runs.
@@ -110,7 +110,7 @@ func several(n int, one, many string) string {
 
 // Entry implements run.View.
 func (v *view) Entry(e telemetry.Entry) error {
-	v.screen.Wait(v.errFile, e.Format(v.errColor)+"\n")
+	v.Screen.Wait(v.ErrFile, e.Format(v.ErrColor)+"\n")
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (v *view) Event(r event.Record) {
 		}
 	}
 
-	fmt.Fprintf(v.err, "%s %s\n", r.Time.Format(time.TimeOnly), text)
+	fmt.Fprintf(v.Err, "%s %s\n", r.Time.Format(time.TimeOnly), text)
 }
 
 // again notes how a process has ended, and reports whether one of its group has ended like that
@@ -157,46 +157,4 @@ func (v *view) again(at time.Time, e event.Exited) bool {
 	}
 	v.ends[e.Group] = &ending{text, 1, at}
 	return false
-}
-
-// progress is a line on a terminal that says what is being done, and for how long.
-type progress struct {
-	begin time.Time
-	stop  chan struct{} // closed by end; nil without a terminal
-	done  chan struct{}
-}
-
-// progress begins to show that something goes on.
-func (c *command) progress(what string) *progress {
-	p := &progress{begin: time.Now()}
-	if !c.errTerminal {
-		return p
-	}
-
-	p.stop, p.done = make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(p.done)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			fmt.Fprintf(c.err, "\r%s ... %.1f s", what, time.Since(p.begin).Seconds())
-			select {
-			case <-tick.C:
-			case <-p.stop:
-				fmt.Fprint(c.err, "\r\x1b[K") // the line is gone
-				return
-			}
-		}
-	}()
-
-	return p
-}
-
-// end ends the line and returns how long it took.
-func (p *progress) end() time.Duration {
-	if p.stop != nil {
-		close(p.stop)
-		<-p.done
-	}
-	return time.Since(p.begin)
 }

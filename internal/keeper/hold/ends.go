@@ -8,6 +8,18 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
+// leftBy takes note that a server has left: what it inherited is closed, at once or when the client that
+// has its domain goes, which may start it again; the mutex is held.
+func (k *Keeper) leftBy(spec *keeper.Spec) {
+	for domain, session := range k.claims {
+		if keeper.Within(spec.Domain, domain) {
+			session.left = append(session.left, spec)
+			return
+		}
+	}
+	k.abandon(spec)
+}
+
 // abandon closes what a server inherited that has left, as far as no other server inherits it; the
 // mutex is held.
 func (k *Keeper) abandon(spec *keeper.Spec) {
@@ -17,9 +29,7 @@ func (k *Keeper) abandon(spec *keeper.Spec) {
 		if !ok || k.isWanted(at, func(s *keeper.Spec) []keeper.Inherit { return s.Sockets }) {
 			continue
 		}
-		s.close()
-		delete(k.sockets, at)
-		k.note(entry{Event: unlistened, Socket: &s.Socket})
+		k.unlisten(s)
 	}
 
 	for _, i := range spec.Secrets {

@@ -151,7 +151,7 @@ func (s *server) leave() {
 		s.k.note(entry{Event: left, Born: s.born})
 	}
 	if s.spec.Ends {
-		s.k.abandon(&s.spec)
+		s.k.leftBy(&s.spec)
 	}
 	s.shelf.Clear()
 	close(s.over)

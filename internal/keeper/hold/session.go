@@ -25,6 +25,8 @@ type Session struct {
 	ends   bool           // everything in the domain ends with the claim
 	next   *keeper.Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
 	over   bool           // released; guarded as well
+
+	left []*keeper.Spec // of servers with Spec.Ends that have left meanwhile; guarded as well
 }
 
 // Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
@@ -123,6 +125,10 @@ func (s *Session) Release() error {
 		close(s.k.changed)
 		s.k.changed = make(chan struct{})
 	}
+	for _, spec := range s.left {
+		s.k.abandon(spec)
+	}
+	s.left = nil
 
 	return nil
 }

@@ -12,35 +12,18 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
-// heritageEnds: what servers inherit that say so is closed with the last of them.
+// heritageEnds: what servers inherit that say so is closed with the last of them, when nobody has the
+// domain any more.
 func heritageEnds(t *testing.T, d *desk) {
-	socket := keeper.Socket{Domain: domain, Key: "web", Network: "tcp", Address: "127.0.0.1:0"}
-	if _, err := d.Listen(d.ctx, socket); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	secret, err := os.Open(path)
-	if err == nil {
-		err = d.Put(d.ctx, domain, "key", secret)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	spec := shell("a", "exec sleep 60")
-	spec.Sockets, spec.Secrets, spec.Ends = []keeper.Inherit{{Key: "web"}}, []keeper.Inherit{{Key: "key", As: "KEY"}}, true
-	first := d.start(t, spec)
-	spec.Beside = true
-	second := d.start(t, spec)
+	own := func() Session { return d.attach(t, keeper.Claim{Domain: "/ends", Who: "the test"}) }
 	kept := func() bool {
-		list, err := d.Sockets(d.ctx, domain)
+		t.Helper()
+		s := own()
+		list, err := s.Sockets(d.ctx, "/ends")
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := d.Get(d.ctx, domain, "key")
+		f, err := s.Get(d.ctx, "/ends", "key")
 		if err == nil {
 			f.Close()
 		} else if !errors.Is(err, keeper.ErrUnknown) {
@@ -49,19 +32,52 @@ func heritageEnds(t *testing.T, d *desk) {
 		if (len(list) > 0) != (err == nil) {
 			t.Errorf("sockets %v, but the slot: %v", list, err)
 		}
-		return len(list) > 0
+		return errors.Join(err, s.Release()) == nil
 	}
 
-	for _, c := range []struct {
-		id   keeper.ID
-		want bool
-	}{{first.ID, true}, {second.ID, false}} {
-		if _, err := d.Stop(d.ctx, c.id); err != nil {
+	s := own()
+	_, err := s.Listen(d.ctx, keeper.Socket{Domain: "/ends", Key: "web", Network: "tcp", Address: "127.0.0.1:0"})
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(err, os.WriteFile(path, []byte("secret"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := os.Open(path)
+	if err == nil {
+		err = s.Put(d.ctx, "/ends", "key", secret)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	spec := shell("a", "exec sleep 60")
+	spec.Domain, spec.Ends, spec.Beside = "/ends", true, true
+	spec.Sockets, spec.Secrets = []keeper.Inherit{{Key: "web"}}, []keeper.Inherit{{Key: "key", As: "KEY"}}
+	for _, want := range []bool{true, false} { // after the end of the first, and of the second
+		p, err := s.Start(d.ctx, spec)
+		if err == nil && want {
+			_, err = s.Start(d.ctx, spec)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := kept(); got != c.want {
-			t.Errorf("after the end of %v it is kept: %v, want %v", c.id, got, c.want)
+		if _, err := s.Stop(d.ctx, p.ID); err != nil {
+			t.Fatal(err)
 		}
+		if !want {
+			if _, err := s.Stop(d.ctx, spec.ID()); err != nil {
+				t.Fatal(err)
+			}
+			if list, err := s.Sockets(d.ctx, "/ends"); err != nil || len(list) == 0 {
+				t.Errorf("while somebody has the domain: %v, %v", list, err)
+			}
+		}
+		if err := s.Release(); err != nil {
+			t.Fatal(err)
+		}
+		if got := kept(); got != want {
+			t.Errorf("kept: %v, want %v", got, want)
+		}
+		s = own()
 	}
 }
 

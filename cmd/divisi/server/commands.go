@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/probe"
+)
+
+// command is what the commands of this package share.
+type command struct{ *console.Console }
+
+// Commands returns the commands that are about servers alone.
+func Commands(c *console.Console) []*cobra.Command {
+	own := command{c}
+	return []*cobra.Command{own.start(), own.restart(), own.wait(), own.exits(), own.keeper()}
+}
+
+func (c command) start() *cobra.Command {
+	var o options
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "start NAME[@/DOMAIN] [flags] -- PROGRAM [ARGS]",
+		Short: "Start any program as a supervised server",
+		Long: "Start any program as a server that the keeper supervises, whatever becomes of this command and\n" +
+			"its terminal, and wait until the server is ready. NAME is what it is called from now on; without\n" +
+			"a domain it is in " + Domain + ". PROGRAM is looked up in PATH, paths are relative to this folder.\n\n" +
+			"--listen opens sockets before the program starts, which it inherits as systemd passes them: by\n" +
+			"LISTEN_FDS and LISTEN_FDNAMES, from descriptor 3 on. They stay open when the program ends, so that\n" +
+			"nobody is refused while the next one starts. A program that opens its own sockets needs no flag.\n\n" +
+			"The environment is what --env says and the caller's " + strings.Join(passed, ", ") + ";\n" +
+			"nothing else is passed on. A secret is read from a file now, and kept in memory only: the variable\n" +
+			"NAME has the number of a descriptor from which the program reads it.\n\n" +
+			"Unless --ready says how one sees it, a server is ready when it has run for " + settleTime.String() + ". One that ends\n" +
+			"before it is ready, or is not in time, has failed: its last lines are shown, and it is stopped.\n" +
+			"Later on it starts again whenever it ends (--restart permanent), unless it ends with the exit code\n" +
+			"0 (transient), or not at all (temporary).",
+		Example: "  divisi start web -- python3 -m http.server 8000\n" +
+			"  divisi start web --listen http=:8080 --ready http:/healthz -- ./web -config web.toml\n" +
+			"  divisi start db@/shop --user postgres --ready 'exec:pg_isready -q' -- /usr/lib/postgresql/15/bin/postgres -D /srv/db\n" +
+			"  divisi start import --restart temporary -- ./import.sh",
+		Args: startArgs,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveDefault // files
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name, o.program = args[0], args[1:]
+			p, err := o.plan()
+			if err != nil {
+				return err
+			}
+			return c.runStart(cmd.Context(), p, timeout)
+		},
+	}
+
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.listen, "listen", nil, "socket to inherit: NAME=HOST:PORT, NAME=unix:PATH, or without NAME= one called as the server")
+	flags.StringArrayVar(&o.env, "env", nil, "variable, as NAME=VALUE, or NAME for its value here")
+	flags.StringArrayVar(&o.secrets, "secret", nil, "secret, as NAME=FILE")
+	flags.StringVar(&o.dir, "dir", ".", "folder that the program runs in")
+	flags.StringVar(&o.user, "user", "", "user that the program runs as, by name or number (default the caller)")
+	flags.StringVar(&o.ready, "ready", "", "how one sees that it is ready: "+probe.Forms)
+	flags.StringVar(&o.restart, "restart", string(lifecycle.Permanent), "when it starts again: permanent, transient or temporary")
+	flags.DurationVar(&o.stopTime, "stop-time", 10*time.Second, "time between SIGTERM and SIGKILL when it is stopped")
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))
+	return cmd
+}
+
+// startArgs checks that there are a name and a program.
+func startArgs(cmd *cobra.Command, args []string) error {
+	dash := cmd.ArgsLenAtDash()
+	switch {
+	case dash < 0 && len(args) > 1 || dash > 1:
+		return errors.New("give one name, and the program behind --")
+	case len(args) == 0 || dash == 0:
+		return errors.New("give a name for the server")
+	case len(args) < 2 || args[1] == "":
+		return errors.New("give the program behind --")
+	}
+	return nil
+}
+
+func (c command) runStart(ctx context.Context, p *plan, limit time.Duration) error {
+	d, err := Open(ctx, "divisi start "+p.spec.Name, true)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+
+	progress := c.Progress("starting " + p.spec.ID().String())
+	proc, err := d.start(ctx, p, limit)
+	progress.End()
+	var ended *endedError
+	if errors.As(err, &ended) && ended.finished {
+		return c.showExit(Record{Name: proc.ID.String(), Run: proc.Run, Pid: proc.Pid, Exit: exitOf(ended.exit)})
+	}
+	if err != nil {
+		return err
+	}
+	return c.showStarted(ctx, d, proc, &p.spec)
+}
+
+// showStarted says what runs now.
+func (c command) showStarted(ctx context.Context, d *Desk, p keeper.Proc, spec *keeper.Spec) error {
+	listeners, err := d.listeners(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if done, err := c.JSON(struct {
+		Name      string     `json:"name"`
+		Pid       int        `json:"pid"`
+		Run       uint64     `json:"run"`
+		Listeners []Listener `json:"listeners"`
+	}{p.ID.String(), p.Pid, p.Run, listeners}); done {
+		return err
+	}
+
+	fmt.Fprintf(c.Out, "%v runs as process %d\n", p.ID, p.Pid)
+	for _, l := range listeners {
+		fmt.Fprintf(c.Out, "%s listens at %s\n", l.Name, l.Address)
+	}
+	return nil
+}
+
+func (c command) restart() *cobra.Command {
+	var exclusive bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "restart NAME[@/DOMAIN]",
+		Short: "Replace the process of a server",
+		Long: "Replace the process of a server by one that runs the same program with the same arguments.\n\n" +
+			"If the server inherits sockets (--listen), the next process starts first, and the one before is\n" +
+			"stopped when the next one is ready: a program that ends its connections in order, as package serve\n" +
+			"does, loses no request. If the next one does not become ready, the one before runs on. A server\n" +
+			"that inherits nothing has sockets, files or locks of its own that two processes cannot have: it is\n" +
+			"stopped first, as one is for which --exclusive says so.",
+		Example:           "  divisi restart web\n  divisi restart db@/shop --exclusive",
+		Args:              exactlyOne("the name of a server"),
+		ValidArgsFunction: complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			d, old, err := pick(ctx, "divisi restart "+args[0], args[0])
+			if err != nil {
+				return err
+			}
+			defer d.close()
+
+			done, err := d.restart(ctx, old, exclusive, timeout)
+			if err != nil {
+				return err
+			}
+			if asJSON, err := c.JSON(done); asJSON {
+				return err
+			}
+			fmt.Fprintf(c.Out, "%s runs as process %d (%s); process %d %s\n", done.Name, done.Pid, done.Order, done.Before, done.Ended)
+			return nil
+		},
+	}
+
+	cmd.Flags().BoolVar(&exclusive, "exclusive", false, "stop first: two processes of the server cannot run side by side")
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	return cmd
+}
+
+// pick returns the server of a name, and a desk to close.
+func pick(ctx context.Context, command, asked string) (*Desk, keeper.Proc, error) {
+	d, err := openThere(ctx, command)
+	if err != nil {
+		return nil, keeper.Proc{}, err
+	}
+	list, err := d.List(ctx, "")
+	var p keeper.Proc
+	if err == nil {
+		p, err = only(list, asked)
+	}
+	if err != nil {
+		d.close()
+		return nil, keeper.Proc{}, err
+	}
+
+	return d, p, nil
+}
+
+// exactlyOne has a command take one argument.
+func exactlyOne(what string) cobra.PositionalArgs { return between(1, 1, what) }
+
+func between(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("give %s", what)
+		}
+		return nil
+	}
+}

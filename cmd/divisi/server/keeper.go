@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
+)
+
+// keeperStatus is all that is known of the keeper.
+type keeperStatus struct {
+	door.Info
+	Door    string       `json:"door"`
+	Sockets []keptSocket `json:"sockets"`
+	Servers []keptServer `json:"servers"`
+}
+
+type keptSocket struct {
+	Domain  string      `json:"domain"`
+	Key     string      `json:"key"`
+	Network string      `json:"network"`
+	Address string      `json:"address"`
+	Held    keeper.Held `json:"socket"` // who has it
+}
+
+type keptServer struct {
+	Name  string     `json:"name"`
+	Pid   int        `json:"pid"`
+	State string     `json:"state"`
+	Exit  keeper.How `json:"exit,omitempty"` // how the end of the process before this one is known
+}
+
+func (c command) keeper() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keeper COMMAND",
+		Short: "Look at the keeper, or stop it",
+		Long: "The keeper is the small process that servers are children of. It starts with the first of them, and\n" +
+			"ends when it holds nothing. What it holds stays when it is killed; the next command that needs it\n" +
+			"starts another one, which takes everything over.",
+		Example: "  divisi keeper status\n  divisi keeper stop --yes",
+	}
+
+	cmd.AddCommand(c.keeperStatus(), c.keeperStop())
+	return cmd
+}
+
+func (c command) keeperStatus() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the keeper, its sockets and its servers",
+		Long: "Show the keeper, its sockets and its servers. HELD says who has a socket: own (the keeper has opened\n" +
+			"it), getfd (the keeper, which took it back from a process), relisten (the keeper, which has opened it\n" +
+			"again after it was killed), child (only processes that were started before), lost (nobody). EXIT\n" +
+			"KNOWN BY is about the last process that has ended: see divisi help exits.",
+		Example: "  divisi keeper status -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := openKeeper(cmd.Context(), "divisi keeper status")
+			if err != nil {
+				return err
+			}
+			defer d.close()
+
+			s, err := d.keeperStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if done, err := c.JSON(s); done {
+				return err
+			}
+			c.showKeeper(s)
+			return nil
+		},
+	}
+}
+
+func openKeeper(ctx context.Context, command string) (*Desk, error) {
+	d, err := Open(ctx, command, false)
+	if errors.Is(err, door.ErrNone) {
+		return nil, console.Failure("it starts with the first server: divisi start NAME -- PROGRAM", "no keeper runs")
+	}
+	return d, err
+}
+
+func (d *Desk) keeperStatus(ctx context.Context) (keeperStatus, error) {
+	info, err := d.Info(ctx)
+	if err != nil {
+		return keeperStatus{}, err
+	}
+	s := keeperStatus{Info: info, Door: d.home.Keeper().Door, Sockets: []keptSocket{}, Servers: []keptServer{}}
+	sockets, err := d.Sockets(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	for _, k := range sockets {
+		s.Sockets = append(s.Sockets, keptSocket{k.Domain, k.Key, k.Network, k.Actual, k.Held})
+	}
+	list, err := d.List(ctx, "")
+	if err != nil {
+		return s, err
+	}
+	for _, p := range list {
+		kept := keptServer{Name: p.ID.String(), Pid: p.Pid, State: string(p.State)}
+		if p.LastExit != nil {
+			kept.Exit = p.LastExit.How
+		}
+		s.Servers = append(s.Servers, kept)
+	}
+
+	return s, nil
+}
+
+func (c command) showKeeper(s keeperStatus) {
+	c.Columns([][]string{
+		{"process", fmt.Sprint(s.Pid)}, {"program", s.Program}, {"protocol", fmt.Sprint(s.Protocol)},
+		{"started", s.Started.Local().Format(time.DateTime)}, {"memory", fmt.Sprintf("%.1f MB", float64(s.Resident)/1e6)},
+		{"clients", fmt.Sprint(s.Clients)}, {"home", s.Home}, {"door", s.Door},
+	})
+
+	if len(s.Sockets) > 0 {
+		rows := [][]string{{"SOCKET", "DOMAIN", "ADDRESS", "HELD"}}
+		for _, k := range s.Sockets {
+			rows = append(rows, []string{k.Key, k.Domain, k.Address, string(k.Held)})
+		}
+		fmt.Fprintln(c.Out)
+		c.Columns(rows)
+	}
+	if len(s.Servers) > 0 {
+		rows := [][]string{{"SERVER", "PID", "STATE", "EXIT KNOWN BY"}}
+		for _, k := range s.Servers {
+			rows = append(rows, []string{k.Name, fmt.Sprint(k.Pid), k.State, string(k.Exit)})
+		}
+		fmt.Fprintln(c.Out)
+		c.Columns(rows)
+	}
+}
+
+func (c command) keeperStop() *cobra.Command {
+	var yes bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:     "stop --yes",
+		Short:   "Kill everything that the keeper holds, and end it",
+		Long:    "Kill everything that the keeper holds, whoever has started it, and end the keeper. To stop servers in\norder use divisi stop --all --yes, after which the keeper ends by itself.",
+		Example: "  divisi keeper stop --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				return console.UsageError("keeper stop kills every server: add --yes to say that you mean it")
+			}
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
+				d, err := openKeeper(ctx, "divisi keeper stop")
+				if err != nil {
+					return err
+				}
+				info, err := d.Info(ctx)
+				if err == nil {
+					err = d.Shutdown(ctx)
+				}
+				if err != nil {
+					return err
+				}
+				if done, err := c.JSON(map[string]any{"stopped": info.Pid}); done {
+					return err
+				}
+				fmt.Fprintf(c.Out, "stopped the keeper, process %d, and everything that it held\n", info.Pid)
+				return nil
+			})
+		},
+	}
+
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm")
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	return cmd
+}

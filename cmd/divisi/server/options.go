@@ -1,0 +1,309 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/probe"
+)
+
+// options is what a command line says of a server.
+type options struct {
+	name     string
+	listen   []string
+	env      []string
+	secrets  []string
+	dir      string
+	user     string
+	ready    string
+	restart  string
+	stopTime time.Duration
+	program  []string // with its arguments
+}
+
+// plan is what is to be asked of the keeper.
+type plan struct {
+	spec    keeper.Spec
+	sockets []keeper.Socket
+	secrets map[string][]byte // by slot
+	ready   probe.Probe
+}
+
+// The labels of a server that was started by hand.
+const (
+	readyLabel   = "ready"   // how one sees that it is ready
+	programLabel = "program" // for people
+)
+
+const (
+	maxLabel  = 200     // bytes of a label for people
+	maxSecret = 1 << 20 // bytes
+	maxPath   = 107     // bytes of the path of a socket
+)
+
+// plan checks what the command line says. The errors name the flag.
+func (o *options) plan() (*plan, error) {
+	id, err := idOf(o.name)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{spec: keeper.Spec{Domain: id.Domain, Name: id.Name, User: o.user, Ends: true, Grace: o.stopTime}}
+	p.spec.Policy, err = policy(o.restart)
+	if err != nil {
+		return nil, err
+	}
+	if o.stopTime <= 0 {
+		return nil, console.UsageError("--stop-time %v: give a time, such as 10s", o.stopTime)
+	}
+
+	for _, set := range []func(*plan) error{o.setProgram, o.setEnv, o.setReady, o.setSockets, o.setSecrets} {
+		if err := set(p); err != nil {
+			return nil, err
+		}
+	}
+	p.spec.Labels = map[string]string{
+		readyLabel: o.ready, programLabel: short(filepath.Base(p.spec.Path) + " " + strings.Join(p.spec.Args, " ")),
+	}
+
+	return p, nil
+}
+
+// short cuts what is for people only.
+func short(text string) string {
+	text = strings.TrimSpace(strings.ToValidUTF8(text, "?"))
+	if len(text) > maxLabel {
+		text = strings.ToValidUTF8(text[:maxLabel], "") + "..."
+	}
+	return text
+}
+
+// idOf reads NAME or NAME@/DOMAIN.
+func idOf(text string) (keeper.ID, error) {
+	if !strings.Contains(text, "@") {
+		text += "@" + Domain
+	}
+	s, err := name.ParseServer(text)
+	if err != nil {
+		return keeper.ID{}, &console.Error{Code: console.Usage, Err: err}
+	}
+	return keeper.ID{Domain: s.Domain, Name: s.Name}, nil
+}
+
+func policy(restart string) (*lifecycle.Policy, error) {
+	known := []lifecycle.Restart{lifecycle.Permanent, lifecycle.Transient, lifecycle.Temporary}
+	if !slices.Contains(known, lifecycle.Restart(restart)) {
+		return nil, console.UsageError("--restart %s: give permanent (after every end), transient (unless it ends with 0) or temporary (never)", restart)
+	}
+	return &lifecycle.Policy{Restart: lifecycle.Restart(restart)}, nil
+}
+
+// setProgram finds the program, as a shell does, and the folder that it runs in.
+func (o *options) setProgram(p *plan) error {
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return console.UsageError("--dir %s: there is no such folder", o.dir)
+	}
+
+	word := o.program[0]
+	path, err := exec.LookPath(word)
+	if err == nil || errors.Is(err, exec.ErrDot) {
+		path, err = filepath.Abs(path)
+	}
+	info, statErr := os.Stat(word)
+	byPath := strings.Contains(word, "/")
+	switch {
+	case err == nil:
+	case byPath && errors.Is(statErr, fs.ErrNotExist):
+		return console.Failure("", "there is no program %s", word)
+	case byPath && statErr == nil && info.IsDir():
+		return console.Failure("give a program in it", "%s is a folder, not a program", word)
+	case byPath && statErr == nil:
+		return console.Failure("chmod +x "+word, "%s is not executable", word)
+	case statErr == nil:
+		return console.Failure("if you mean the one in this folder: ./"+word, "there is no program %s in PATH", word)
+	case errors.Is(err, exec.ErrNotFound):
+		return console.Failure("give its path, such as ./"+word, "there is no program %s in PATH", word)
+	default:
+		return err
+	}
+	p.spec.Path, p.spec.Arg0, p.spec.Args, p.spec.Dir = path, word, o.program[1:], dir
+
+	return nil
+}
+
+// passed are the variables of the caller that a server gets.
+var passed = []string{"PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"}
+
+// setEnv makes the environment: what is declared, and little of the caller's.
+func (o *options) setEnv(p *plan) error {
+	env := map[string]string{}
+	for _, key := range passed {
+		if value, ok := os.LookupEnv(key); ok {
+			env[key] = value
+		}
+	}
+	if o.user != "" {
+		u, err := lookUp(o.user)
+		if err != nil {
+			return err
+		}
+		env["HOME"], env["USER"], env["LOGNAME"] = u.HomeDir, u.Username, u.Username
+		delete(env, "SHELL")
+	}
+
+	for _, variable := range o.env {
+		key, value, given := strings.Cut(variable, "=")
+		if key == "" || strings.ContainsRune(variable, 0) {
+			return console.UsageError("--env %q: write NAME=VALUE, or NAME for the value that it has here", variable)
+		}
+		if !given {
+			if value, given = os.LookupEnv(key); !given {
+				return console.UsageError("--env %s: there is no such variable here: write %s=VALUE", key, key)
+			}
+		}
+		env[key] = value
+	}
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		p.spec.Env = append(p.spec.Env, key+"="+env[key])
+	}
+
+	return nil
+}
+
+// lookUp returns a user by name or number, whom this process may become.
+func lookUp(who string) (*user.User, error) {
+	u, err := user.Lookup(who)
+	if err != nil {
+		if u, err = user.LookupId(who); err != nil {
+			return nil, console.UsageError("--user %s: there is no such user on this machine", who)
+		}
+	}
+	if uid := os.Getuid(); uid != 0 && u.Uid != strconv.Itoa(uid) {
+		return nil, console.UsageError("--user %s: only root can start servers of other users", who)
+	}
+	return u, nil
+}
+
+// setReady reads how one sees that the server is ready.
+func (o *options) setReady(p *plan) error {
+	if o.ready == "" {
+		return nil
+	}
+	var err error
+	if p.ready, err = probe.Parse(o.ready); err != nil {
+		return console.UsageError("--ready: %w", err)
+	}
+	needs := p.ready.Kind == probe.Port && o.ready == string(probe.Port) || strings.HasPrefix(o.ready, "http:/") && !strings.HasPrefix(o.ready, "http://")
+	if needs && len(o.listen) == 0 {
+		return console.UsageError("--ready %s: the server has no listener: add --listen, or name the host and the port", o.ready)
+	}
+	p.spec.Notify = p.ready.Kind == probe.Notify
+
+	return nil
+}
+
+// setSockets reads what the server inherits. The key has the name of the server, because others in its
+// domain may call theirs the same.
+func (o *options) setSockets(p *plan) error {
+	for _, listen := range o.listen {
+		as, address, ok := strings.Cut(listen, "=")
+		if !ok {
+			as, address = o.bareName(), listen
+		}
+		if err := name.CheckLabel(as); err != nil {
+			return console.UsageError("--listen %s: %w: write NAME=HOST:PORT", listen, err)
+		}
+		s := keeper.Socket{Domain: p.spec.Domain, Key: p.spec.Name + "/" + as, Network: "tcp", Address: address}
+		path, isPath := strings.CutPrefix(address, "unix:")
+		if isPath || strings.HasPrefix(address, "/") {
+			s.Network = "unix"
+			var err error
+			if s.Address, err = filepath.Abs(path); err != nil {
+				return err
+			}
+			if len(s.Address) > maxPath {
+				return console.UsageError("--listen %s: the path %s has %d bytes, and that of a socket at most %d: use a shorter one",
+					listen, s.Address, len(s.Address), maxPath)
+			}
+		} else if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
+			return console.UsageError("--listen %s: %q is no address: write NAME=HOST:PORT, such as http=localhost:8080, or NAME=unix:PATH", listen, address)
+		}
+		if slices.ContainsFunc(p.sockets, func(other keeper.Socket) bool { return other.Key == s.Key }) {
+			return console.UsageError("--listen %s: there are two of the name %s: write NAME=HOST:PORT with another name", listen, as)
+		}
+
+		p.sockets = append(p.sockets, s)
+		p.spec.Sockets = append(p.spec.Sockets, keeper.Inherit{Key: s.Key, As: as})
+	}
+
+	return nil
+}
+
+func (o *options) bareName() string {
+	bare, _, _ := strings.Cut(o.name, "@")
+	return bare
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+// setSecrets reads the files of secrets.
+func (o *options) setSecrets(p *plan) error {
+	p.secrets = map[string][]byte{}
+	for _, secret := range o.secrets {
+		as, path, ok := strings.Cut(secret, "=")
+		if !ok || as == "" || path == "" {
+			return console.UsageError("--secret %s: write NAME=FILE; the variable NAME has the number of the descriptor to read", secret)
+		}
+		info, err := os.Stat(path)
+		if err == nil && info.Size() > maxSecret {
+			err = fmt.Errorf("%s has %d bytes: a secret has at most %d", path, info.Size(), maxSecret)
+		}
+		var data []byte
+		if err == nil {
+			data, err = os.ReadFile(path)
+		}
+		if err != nil {
+			return console.UsageError("--secret %s: %w", as, err)
+		}
+
+		slot := p.spec.Name + "/" + as
+		if _, twice := p.secrets[slot]; twice {
+			return console.UsageError("--secret %s: there are two of this name", as)
+		}
+		p.secrets[slot] = data
+		p.spec.Secrets = append(p.spec.Secrets, keeper.Inherit{Key: slot, As: as})
+	}
+
+	return nil
+}
+
+// probeOf returns how one sees that a server is ready that was started earlier.
+func probeOf(labels map[string]string) (probe.Probe, error) {
+	text := cmp.Or(labels[readyLabel], "")
+	if text == "" {
+		return probe.Probe{}, nil
+	}
+	return probe.Parse(text)
+}

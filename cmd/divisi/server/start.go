@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/memfd"
+	"github.com/divisi-go/divisi/internal/probe"
+)
+
+// start starts a server and waits until it is ready. One that does not become ready is stopped again. One
+// that has finished already is an [endedError] that says so.
+func (d *Desk) start(ctx context.Context, p *plan, limit time.Duration) (keeper.Proc, error) {
+	var proc keeper.Proc
+	err := d.change(ctx, p.spec.Domain, func(c *door.Client) error {
+		var err error
+		proc, err = begin(ctx, c, p)
+		return err
+	})
+	if err != nil {
+		return proc, err
+	}
+
+	err = d.becomesReady(ctx, proc, &p.spec, p.ready, limit)
+	var ended *endedError
+	if err != nil && !(errors.As(err, &ended) && ended.finished) {
+		err = errors.Join(err, d.undo(proc.ID, keeper.ID{Domain: proc.Domain, Name: proc.Name}))
+	}
+	return proc, err
+}
+
+// begin starts a server with what it inherits, or leaves nothing of it.
+func begin(ctx context.Context, c *door.Client, p *plan) (keeper.Proc, error) {
+	id := p.spec.ID()
+	list, err := c.List(ctx, id.Domain)
+	if err != nil {
+		return keeper.Proc{}, err
+	}
+	for _, other := range list {
+		if other.Domain == id.Domain && other.Name == id.Name {
+			return keeper.Proc{}, console.Failure(fmt.Sprintf("divisi restart %v, or divisi stop %v first", id, id),
+				"cannot start %v: it runs already, since %s (process %d)", id, other.Started.Format(time.RFC3339), other.Pid)
+		}
+	}
+
+	proc, err := open(ctx, c, p)
+	if err != nil {
+		for _, s := range p.sockets {
+			_ = c.Unlisten(ctx, s.Domain, s.Key) // it may be the one that could not be opened
+		}
+	}
+	return proc, err
+}
+
+// open opens what the server inherits, and starts it.
+func open(ctx context.Context, c *door.Client, p *plan) (keeper.Proc, error) {
+	for _, s := range p.sockets {
+		if _, err := c.Listen(ctx, s); err != nil {
+			return keeper.Proc{}, whyNoSocket(p.spec.ID(), s, err)
+		}
+	}
+	for slot, data := range p.secrets {
+		f, err := memfd.New(slot, data)
+		if err == nil {
+			err = c.Put(ctx, p.spec.Domain, slot, f)
+		}
+		if err != nil {
+			return keeper.Proc{}, err
+		}
+	}
+
+	proc, err := c.Start(ctx, p.spec)
+	if errors.Is(err, syscall.ENOEXEC) {
+		err = &console.Error{Code: console.Failed, Err: err,
+			Way: "it is no program of this machine; the first line of a script says what runs it, as #!/bin/sh does"}
+	}
+	return proc, err
+}
+
+func whyNoSocket(id keeper.ID, s keeper.Socket, err error) error {
+	way := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		way = "stop what listens there, or give another address"
+	case errors.Is(err, syscall.EACCES):
+		way = "give a port from 1024 on, or a folder of your own"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		way = "give an address of this machine, or none for all of them, as in :8080"
+	}
+	return &console.Error{Code: console.Failed, Err: fmt.Errorf("cannot start %v: cannot listen at %s: %w", id, s.Address, err), Way: way}
+}
+
+// becomesReady waits until a start of a server is ready.
+func (d *Desk) becomesReady(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by probe.Probe, limit time.Duration) error {
+	listeners, err := d.listeners(ctx, spec)
+	if err != nil {
+		return err
+	}
+	target := probe.Target{Dir: spec.Dir, Env: spec.Env, Since: p.Started}
+	for _, l := range listeners {
+		target.Listeners = append(target.Listeners, probe.Address{Network: l.Network, Address: l.Address})
+	}
+
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err = d.await(limited, p, spec, by, target)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case limited.Err() != nil:
+		return &console.Error{Code: console.Timeout, Err: fmt.Errorf("%v is not ready after %v: %w%s", p.ID, limit, err, d.lastWords(p)),
+			Way: "give it more time with --timeout, or see divisi logs " + p.ID.String()}
+	}
+	var ended *endedError
+	if errors.As(err, &ended) && !ended.finished {
+		return console.Failure("its whole log: divisi logs "+p.ID.String(), "%w%s", err, d.lastWords(p))
+	}
+
+	return err
+}
+
+// undo stops what a command has started that was not to be.
+func (d *Desk) undo(shown, id keeper.ID) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also after Ctrl-C
+	defer cancel()
+	return d.change(ctx, id.Domain, func(c *door.Client) error {
+		_, err := c.Stop(ctx, id)
+		if errors.Is(err, keeper.ErrUnknown) {
+			return nil // it has ended by itself
+		}
+		if err != nil {
+			err = fmt.Errorf("cannot stop %v again: %w", shown, err)
+		}
+		return err
+	})
+}
+
+// lastLines is how many lines of its log are shown of a server that could not be started.
+const lastLines = 10
+
+// lastWords returns the end of what a start of a server has said, a line each.
+func (d *Desk) lastWords(p keeper.Proc) string {
+	f := &telemetry.Filter{Replica: p.ID.String(), Since: p.Started}
+	if err := f.Compile(); err != nil {
+		return ""
+	}
+	entries, err := telemetry.Recent(d.home.Domain(p.Domain).Logs, f, lastLines)
+	if err != nil {
+		return "" // there is no log
+	}
+
+	text := ""
+	for _, e := range entries {
+		text += "\n  " + e.Format(false)
+	}
+	return text
+}

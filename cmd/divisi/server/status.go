@@ -1,0 +1,118 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+)
+
+// Exit is how a process has ended, as it is shown.
+type Exit struct {
+	control.ExitStatus
+	How keeper.How `json:"how"` // it is known
+}
+
+func exitOf(e keeper.Exit) Exit {
+	return Exit{control.ExitStatus{Code: e.Code, Signal: e.Signal, Time: e.Time, Text: e.String()}, e.How}
+}
+
+// Record is the end of a process, as it is shown.
+type Record struct {
+	Number uint64 `json:"number"`
+	Name   string `json:"name"`
+	Run    uint64 `json:"run"`
+	Pid    int    `json:"pid"`
+	Exit
+}
+
+// Listener is a socket that a server inherits.
+type Listener struct {
+	Name    string      `json:"name"`
+	Network string      `json:"network"`
+	Address string      `json:"address"`
+	Held    keeper.Held `json:"held"` // who has it
+}
+
+// Status is all that is known of a server.
+type Status struct {
+	control.ReplicaStatus
+	Since     time.Time         `json:"since"` // of the state
+	Says      string            `json:"status,omitempty"`
+	Program   string            `json:"program"`
+	Args      []string          `json:"args"`
+	Dir       string            `json:"dir"`
+	User      string            `json:"user,omitempty"`
+	Ready     string            `json:"ready,omitempty"` // how one sees that it is
+	Restart   lifecycle.Restart `json:"restart"`
+	StopTime  string            `json:"stop_time"`
+	Listeners []Listener        `json:"listeners"`
+	Log       string            `json:"log"` // file
+	LogLost   int64             `json:"log_lost,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Ended     *Exit             `json:"ended,omitempty"` // its process before this one
+}
+
+// Row is a server in a list of the replicas of applications.
+func Row(p keeper.Proc) control.ReplicaStatus {
+	r := control.ReplicaStatus{
+		Name: p.ID.String(), Pid: p.Pid, State: string(p.State), Group: cmp.Or(p.Labels["group"], p.Name),
+		Restarts: p.Restarts, Started: p.Started, Version: p.Labels["version"], Components: []string{},
+	}
+	if text := p.Labels[programLabel]; text != "" {
+		r.Components = []string{text}
+	}
+	if e := p.LastExit; e != nil {
+		exit := exitOf(*e).ExitStatus
+		r.LastExit = &exit
+	}
+	return r
+}
+
+// listeners returns the sockets that a server inherits.
+func (d *Desk) listeners(ctx context.Context, spec *keeper.Spec) ([]Listener, error) {
+	list := []Listener{}
+	if len(spec.Sockets) == 0 {
+		return list, nil
+	}
+	sockets, err := d.Sockets(ctx, spec.Domain)
+	if err != nil {
+		return nil, err
+	}
+	for _, inherit := range spec.Sockets {
+		for _, s := range sockets {
+			if s.Domain == spec.Domain && s.Key == inherit.Key {
+				list = append(list, Listener{cmp.Or(inherit.As, s.Key), s.Network, s.Actual, s.Held})
+			}
+		}
+	}
+
+	return list, nil
+}
+
+// status returns all that is known of a server.
+func (d *Desk) status(ctx context.Context, p keeper.Proc) (Status, error) {
+	spec, err := d.Spec(ctx, p.ID)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{
+		ReplicaStatus: Row(p), Since: p.Since, Says: p.Status, Program: spec.Path, Args: append([]string{}, spec.Args...),
+		Dir: spec.Dir, User: spec.User, Ready: p.Labels[readyLabel], Restart: lifecycle.Temporary, StopTime: spec.Grace.String(),
+		Log: filepath.Join(d.home.Domain(p.Domain).Logs, p.Name+".log"), LogLost: p.LogLost, Labels: p.Labels,
+	}
+	if spec.Policy != nil {
+		s.Restart = spec.Policy.WithDefaults().Restart
+	}
+	if p.LastExit != nil {
+		exit := exitOf(*p.LastExit)
+		s.Ended = &exit
+	}
+	s.Listeners, err = d.listeners(ctx, &spec)
+
+	return s, err
+}
