@@ -13,7 +13,7 @@ import (
 
 // Server returns a member that serves a listener with s: an [http.Server], a grpc.Server, or any other
 // that returns when Accept fails. Over TLS, an http.Server has TLSConfig; it then speaks HTTP/2 as well.
-// It serves one listener only.
+// It serves one listener only, and gets a Handler around its own, which tells clients of the end.
 //
 // Its end loses nothing. The listener closes, so that new connections go to other processes that have
 // its socket. Responses of HTTP/1 ask clients to close their connections, and those on which nobody
