@@ -61,7 +61,7 @@ cross: tools ## build what applications import for the other systems
 
 SOAK ?= 10m
 
-accept-faults: tools ## kill, freeze, pause and upgrade the store under load, and count failed requests (15 minutes)
+accept-faults: tools ## kill, freeze, pause and upgrade the store under load, kill its keeper, and count failed requests (15 minutes)
 	@GO="$(GO)" ./scripts/accept.sh
 
 soak: test-tools ## poll from a deployer of Service Weaver v0.20.0, and restart a server, each for SOAK (default 10m)

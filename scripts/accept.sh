@@ -5,8 +5,8 @@
 #	./scripts/accept.sh [PART...]
 #
 # The parts are term (kill PID of random replicas), kill (kill -9), freeze (a replica stands still
-# for 5 s), pause (divisi run stands still for 6 s), and upgrade (a change of the source, under
-# --watch). COUNT is how often each happens; the defaults are those of the list below.
+# for 5 s), pause (divisi run stands still for 6 s), keeper (kill -9 of the keeper), and upgrade (a
+# change of the source, under --watch). COUNT is how often each happens; the defaults are those of the list below.
 set -eu
 cd "$(dirname "$0")/.."
 root=$(pwd)
@@ -78,14 +78,14 @@ end() { # PART COUNT
   run=
 }
 
-for part in ${*:-term kill freeze pause upgrade}; do
+for part in ${*:-term kill freeze pause keeper upgrade}; do
   case $part in
-  term | kill) count=${COUNT:-30} ;;
+  term | kill | keeper) count=${COUNT:-30} ;;
   freeze) count=${COUNT:-10} ;;
   pause) count=${COUNT:-5} ;;
   upgrade) count=${COUNT:-20} ;;
   *)
-    echo "usage: accept.sh [term] [kill] [freeze] [pause] [upgrade]" >&2
+    echo "usage: accept.sh [term] [kill] [freeze] [pause] [keeper] [upgrade]" >&2
     exit 2
     ;;
   esac
@@ -106,6 +106,7 @@ for part in ${*:-term kill freeze pause upgrade}; do
     kill) kill -9 "$(one)" && within 60 running ;;
     freeze) victim=$(one) && kill -STOP "$victim" && sleep 5 && kill -CONT "$victim" && within 60 running ;;
     pause) kill -STOP "$run" && sleep 6 && kill -CONT "$run" && within 60 running ;;
+    keeper) kill -9 "$(cat "$DIVISI_HOME/keeper/lock")" && sleep 1 && within 60 running ;;
     upgrade)
       printf '\n// Change %d.\nconst change%d = %d\nvar _ = change%d\n' "$n" "$n" "$n" "$n" >>"$work/src/examples/shop/main.go"
       upgraded() { [ "$(upgrades)" -ge "$n" ]; }
