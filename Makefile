@@ -1,7 +1,7 @@
 # make help lists the targets. Two of them set a fresh machine up: make demo and make test.
 
 GO         ?= go
-MODULES    := . opentelemetry cmd/divisi e2e conformance
+MODULES    := . opentelemetry cmd/divisi e2e conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
 BUILD      := build
 FUZZTIME   ?= 1m
@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak bench build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ accept-faults: tools ## kill, freeze, pause and upgrade the store under load, ki
 soak: test-tools ## poll from a deployer of Service Weaver v0.20.0, and restart a server, each for SOAK (default 10m)
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
+
+bench: test-tools ## compare with what one would use instead; the table is in bench/README.md
+	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s

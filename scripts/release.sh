@@ -31,7 +31,7 @@ for file in $files; do
   edited=$(sed -E "s#^([[:space:]]+|require )(github.com/divisi-go/divisi(/opentelemetry|/cmd/divisi)?) v[^ ]+#\1\2 $version#" "$file")
   echo "$edited" >"$file"
 done
-"$GO" list ./... ./opentelemetry/... ./cmd/divisi/... ./e2e/... ./conformance/... >/dev/null ||
+"$GO" list ./... ./opentelemetry/... ./cmd/divisi/... ./e2e/... ./conformance/... ./bench/... >/dev/null ||
   fail "the modules do not fit together" "see above what the go command says; nothing has been changed"
 git commit -q -m "Release $version" -- $files
 for tag in $tags; do
