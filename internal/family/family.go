@@ -11,12 +11,19 @@
 // environment in a session of its own, and whose parent had ended before anybody looked.
 package family
 
+import "sync"
+
 // Variable is the environment variable that has the mark.
 const Variable = "DIVISI_RUN"
 
-// Family says by what the processes of a server are known.
+// Family says by what the processes of a server are known. What was found once is remembered: it is of
+// the family although what told so has gone, as its parent. It is safe for concurrent use.
 type Family struct {
-	Pid   int    // of the process that was started, while nobody has waited for it; else 0
+	Pid   int    // of the process that was started
+	Ticks uint64 // when that was, for its number may become another's; 0 while nobody has waited for it
 	Mark  string // that no other server of the machine has; "" for none
 	Group *Group // nil for none
+
+	mu   sync.Mutex
+	seen map[int]uint64 // by number, with the time of their start, by which a number is known to be still theirs
 }

@@ -1,11 +1,9 @@
 package family
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -23,10 +21,6 @@ const (
 	// Between two looks whether those that were killed have gone.
 	firstWait = time.Millisecond
 	longWait  = 50 * time.Millisecond
-
-	// maxEnvironment bounds what is read of an environment, in bytes; the kernel's bound is the same
-	// unless stacks may be larger than usual.
-	maxEnvironment = 6 << 20
 
 	// maxAncestors bounds how many ancestors a process is asked for.
 	maxAncestors = 100
@@ -46,9 +40,11 @@ func AdoptOrphans() error {
 }
 
 // Find returns the processes of the family that have not ended, by number.
-func (f Family) Find() ([]int, error) {
-	h := hunt{Family: f, seen: map[int]uint64{}}
-	return h.look()
+func (f *Family) Find() ([]int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	return (&hunt{Family: f}).look()
 }
 
 // End kills the processes of the family until there are none, and waits for those that are children
@@ -57,8 +53,11 @@ func (f Family) Find() ([]int, error) {
 //
 // The error at the end of ctx, or when this process may kill none of those that are left, names them.
 // Whatever ctx is, all that were found are killed once.
-func (f Family) End(ctx context.Context) error {
-	h := hunt{Family: f, seen: map[int]uint64{}, stopped: map[int]uint64{}}
+func (f *Family) End(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	h := hunt{Family: f, stopped: map[int]uint64{}}
 	for wait := firstWait; ; wait = min(2*wait, longWait) {
 		left, err := h.freeze()
 		if err == nil && len(left) > 0 {
@@ -80,11 +79,8 @@ func (f Family) End(ctx context.Context) error {
 
 // hunt is the search for a family while it changes.
 type hunt struct {
-	Family
-
-	// By number, with the time of their start, by which a number is known to be still theirs.
-	seen    map[int]uint64 // all of the family so far: they are of it although what told so has gone
-	stopped map[int]uint64
+	*Family
+	stopped map[int]uint64 // as seen
 }
 
 // freeze stops all that run, until a look shows no others, and returns them.
@@ -151,17 +147,17 @@ func (h *hunt) signal(pid int, s syscall.Signal) error {
 
 // look returns the processes of the family that have not ended, and waits for those that have.
 func (h *hunt) look() ([]int, error) {
-	all, err := everybody()
+	all, err := machine.take()
 	if err != nil {
 		return nil, err
 	}
-	delete(all, os.Getpid()) // neither this process nor its other children are of the family
 	grouped := h.grouped()
 
 	family := map[int]bool{}
 	for pid, stat := range all {
 		since, seen := h.seen[pid]
-		if pid == h.Pid || seen && since == stat.Ticks || grouped[pid] || h.marked(pid) {
+		first := pid == h.Pid && (h.Ticks == 0 || h.Ticks == stat.Ticks)
+		if first || seen && since == stat.Ticks || grouped[pid] || h.Mark != "" && stat.mark == h.Mark {
 			family[pid] = true
 		}
 	}
@@ -174,6 +170,9 @@ func (h *hunt) look() ([]int, error) {
 		}
 	}
 
+	if h.seen == nil {
+		h.seen = map[int]uint64{}
+	}
 	var found []int
 	for pid := range family {
 		h.seen[pid] = all[pid].Ticks
@@ -188,54 +187,6 @@ func (h *hunt) look() ([]int, error) {
 	slices.Sort(found)
 
 	return found, nil
-}
-
-// everybody returns all processes but the first one.
-func everybody() (map[int]proc.Stat, error) {
-	folder, err := os.Open("/proc")
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
-	}
-	defer folder.Close()
-	names, err := folder.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
-	}
-
-	all := map[int]proc.Stat{}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid <= 1 {
-			continue
-		}
-		if stat, err := proc.ReadStat(pid); err == nil { // else it has ended meanwhile
-			all[pid] = stat
-		}
-	}
-
-	return all, nil
-}
-
-// marked reports whether a process was started with the mark.
-func (h *hunt) marked(pid int) bool { return h.Mark != "" && markOf(pid) == h.Mark }
-
-// markOf returns the mark of a process, "" without one. The environments of other users cannot be
-// read; this process may not signal them either.
-func markOf(pid int) string {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return ""
-	}
-	defer file.Close()
-	environment, _ := io.ReadAll(io.LimitReader(file, maxEnvironment)) // what could be read counts
-
-	for entry := range bytes.SplitSeq(environment, []byte{0}) {
-		if mark, ok := bytes.CutPrefix(entry, []byte(Variable+"=")); ok {
-			return string(mark)
-		}
-	}
-
-	return ""
 }
 
 // Whose returns by what one can tell whose a process is: its mark, "" without one, and the numbers of

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/family"
+	"github.com/divisi-go/divisi/internal/proc"
 )
 
 // roleVar has the test binary adopt orphans, as a keeper does, and run tests then.
@@ -174,6 +175,30 @@ func TestEndOfTheRest(t *testing.T) {
 	}
 }
 
+// TestSeenBefore: what was found is ended although nothing tells any more that it is of the family.
+func TestSeenBefore(t *testing.T) {
+	s := start(t, strings.ReplaceAll(grandchildren, "setsid /bin", "setsid env -i /bin")+"wait", 10, nil)
+	if found, err := s.family.Find(); err != nil || len(found) < 21 {
+		t.Fatalf("found are %v, %v", found, err)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.end(t)
+}
+
+// TestNumberOfAnother: a process that has the number of one that has ended is not of its family.
+func TestNumberOfAnother(t *testing.T) {
+	s := start(t, "echo up >&3; exec sleep 1000", 1, nil)
+	for ticks, want := range map[uint64]int{proc.StartTicks(s.family.Pid): 1, 1: 0} {
+		f := family.Family{Pid: s.family.Pid, Ticks: ticks}
+		if found, err := f.Find(); err != nil || len(found) != want {
+			t.Errorf("with the start %d are found %v, %v", ticks, found, err)
+		}
+	}
+	s.end(t)
+}
+
 // TestForks: processes that start others all the time are ended as well.
 func TestForks(t *testing.T) {
 	start(t, `
@@ -287,14 +312,14 @@ func TestUnprivileged(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("the tests do not run as root: they are unprivileged already")
 	}
-	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "", "TestEnd", "TestEndOfTheRest", "TestForks")
+	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "", "TestEnd", "TestEndOfTheRest", "TestSeenBefore", "TestForks")
 	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "adopt", "TestOrphans")
 }
 
 // TestRefused: processes that may not be killed are named at once.
 func TestRefused(t *testing.T) {
 	if pid, err := strconv.Atoi(os.Getenv("FAMILY_TEST_PID")); err == nil {
-		fmt.Println("the error is", family.Family{Pid: pid}.End(t.Context()))
+		fmt.Println("the error is", (&family.Family{Pid: pid}).End(t.Context()))
 		return
 	}
 	if os.Getuid() != 0 {
@@ -355,10 +380,10 @@ func TestOthers(t *testing.T) {
 	if err != nil || !slices.Equal(found, []int{s.family.Pid}) {
 		t.Errorf("found are %v, %v", found, err)
 	}
-	if found, err := (family.Family{}).Find(); err != nil || len(found) > 0 {
+	if found, err := (&family.Family{}).Find(); err != nil || len(found) > 0 {
 		t.Errorf("of nothing are found %v, %v", found, err)
 	}
-	if found, err := (family.Family{Pid: 1}).Find(); err != nil || len(found) > 0 {
+	if found, err := (&family.Family{Pid: 1}).Find(); err != nil || len(found) > 0 {
 		t.Errorf("of the first process are found %v, %v", found, err)
 	}
 	s.end(t)

@@ -5,16 +5,17 @@ package family
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 )
 
-var errUnsupported = errors.New("only Linux says of what server a process is")
+var errUnsupported = fmt.Errorf("%w: only Linux says of what server a process is", errors.ErrUnsupported)
 
 // Find fails on this system.
-func (f Family) Find() ([]int, error) { return nil, errUnsupported }
+func (f *Family) Find() ([]int, error) { return nil, errUnsupported }
 
 // End fails on this system.
-func (f Family) End(ctx context.Context) error { return errUnsupported }
+func (f *Family) End(ctx context.Context) error { return errUnsupported }
 
 // Whose knows nothing on this system.
 func Whose(pid int) (mark string, kin []int) { return "", nil }

@@ -89,6 +89,7 @@ func (k *Keeper) findAgain(before *past, e entry) *process {
 	p := &process{
 		id: e.ID, pid: e.Pid, ticks: e.Ticks, started: e.Time, foreign: foreign, logged: make(chan struct{}),
 	}
+	p.family = k.familyOf(p)
 	path := k.logPath(p.id)
 	_ = os.MkdirAll(filepath.Dir(path), 0o700)
 	p.log = k.output.Open(path)
@@ -177,6 +178,7 @@ func (k *Keeper) await(p *process) {
 		exit.Code, exit.Signal = -1, end.Status.Signal().String()
 	}
 
+	k.endFamily(p)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if exit.How == keeper.Stat {

@@ -4,6 +4,8 @@ package hold
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +38,8 @@ type process struct {
 	before  <-chan struct{} // closed when the former process of the log has said its last words
 	logged  chan struct{}   // closed when all of its log is written
 	exit    keeper.Exit     // set before logged is closed
+
+	family *family.Family // it, and whatever it has started
 
 	reaped bool // guarded by the keeper's mutex
 }
@@ -76,6 +80,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	}
 	p.pid, p.out = forked.Pid, [2]*os.File{forked.Stdout, forked.Stderr}
 	p.ticks, p.started = proc.StartTicks(p.pid), time.Now()
+	p.family = k.familyOf(p)
 
 	// The folder may have been removed while the keeper runs; without one the log is lost, and counted.
 	path := k.logPath(p.id)
@@ -203,10 +208,31 @@ const reapAgain = time.Millisecond
 func (k *Keeper) reap(p *process) {
 	for {
 		err := proc.WaitExited(p.pid)
+		if err == nil {
+			k.endFamily(p)
+		}
 		if k.tryReap(p, err == nil) {
 			return
 		}
 		time.Sleep(reapAgain)
+	}
+}
+
+// familyTime bounds how long the end of a family may take.
+const familyTime = 10 * time.Second
+
+// familyOf returns the family of a process.
+func (k *Keeper) familyOf(p *process) *family.Family {
+	return &family.Family{Pid: p.pid, Ticks: p.ticks, Mark: k.markOf(p.id.Run)}
+}
+
+// endFamily kills a process and whatever it has started, in other groups and sessions as well. Where
+// the system does not tell what that is, it leaves it to the signal for the group.
+func (k *Keeper) endFamily(p *process) {
+	ctx, cancel := context.WithTimeout(context.Background(), familyTime)
+	defer cancel()
+	if err := p.family.End(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		p.log.Warn(p.id.String(), "of what it has started is left: "+err.Error())
 	}
 }
 

@@ -194,7 +194,7 @@ func (s *server) step(e lifecycle.Event) {
 		case lifecycle.Terminate:
 			s.signal(syscall.SIGTERM)
 		case lifecycle.Destroy:
-			s.signal(syscall.SIGKILL)
+			s.destroy()
 		case lifecycle.Complain:
 			s.tell(keeper.NotReady, fmt.Sprintf("it is not ready after %v", s.life.Policy.WithDefaults().StartTime))
 		}
@@ -267,6 +267,23 @@ func (s *server) signal(number syscall.Signal) {
 		return
 	}
 	_ = s.process.kill(number) // one that has just ended is the only reason to fail
+}
+
+// destroy kills the process; the mutex is held. First is what it has started, as far as one can tell:
+// what is told by a parent that lives is not told when it has gone.
+func (s *server) destroy() {
+	p := s.process
+	if p == nil {
+		s.signal(syscall.SIGKILL)
+		return
+	}
+
+	s.k.wait.Go(func() {
+		s.k.endFamily(p)
+		s.k.mu.Lock()
+		defer s.k.mu.Unlock()
+		_ = p.kill(syscall.SIGKILL) // fails where all have ended
+	})
 }
 
 // respawn starts the next process. One that cannot be started has ended.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -312,6 +313,7 @@ func (s *Session) Signal(_ context.Context, id keeper.ID, number syscall.Signal)
 // Stop ends a server that nobody wants any more: by SIGTERM, and after its grace by SIGKILL. It
 // returns when the server has ended and its log is written. What it has begun goes on when ctx ends.
 func (s *Session) Stop(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
+	s.remember(id)
 	s.k.mu.Lock()
 	err := s.may(id.Domain)
 	found := s.k.find(id)
@@ -339,6 +341,25 @@ func (s *Session) Stop(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 	}
 
 	return exit, nil
+}
+
+// remember looks at the families of servers while their first processes live: once those have ended,
+// what they have started may have nothing that tells whose it is.
+func (s *Session) remember(id keeper.ID) {
+	s.k.mu.Lock()
+	var families []*family.Family
+	if s.may(id.Domain) == nil {
+		for _, server := range s.k.find(id) {
+			if server.process != nil {
+				families = append(families, server.process.family)
+			}
+		}
+	}
+	s.k.mu.Unlock()
+
+	for _, f := range families {
+		_, _ = f.Find() // that it cannot be looked is said when they are ended
+	}
 }
 
 // Wait returns how one start of a server has ended, once it has, and its log is written. Of a server

@@ -90,6 +90,7 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"NobodyNeedsToBeThere":      nobodyNeedsToBeThere,
 		"HeritageEnds":              heritageEnds,
 		"Specification":             specification,
+		"FamilyEnds":                familyEnds,
 		"ReadyWhenItSays":           readyWhenItSays,
 		"ChildrenSay":               childrenSay,
 		"StrangersSayNothing":       strangersSayNothing,

@@ -1,0 +1,119 @@
+package family
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/proc"
+)
+
+// maxEnvironment bounds what is read of an environment, in bytes; the kernel's bound is the same
+// unless stacks may be larger than usual.
+const maxEnvironment = 6 << 20
+
+// person is a process that somebody has looked at.
+type person struct {
+	proc.Stat
+	mark string
+}
+
+// census looks at all processes of the machine for whoever wants to know: one look for all who wait,
+// for many servers may end at the same time, and after each a rest that is as long, so that looks take
+// half the time of a processor at most, however many processes there are.
+type census struct {
+	looking sync.Mutex // held by the look that runs, and while it rests before
+	rested  time.Time  // when the next one may begin
+
+	mu   sync.Mutex
+	next *look // that has not begun; nil while nobody waits for one
+}
+
+// look is what one look shows.
+type look struct {
+	done chan struct{}
+	all  map[int]person // read only; neither process 1 nor this one is there
+	err  error
+}
+
+// machine is the census of the machine that this process is on.
+var machine census
+
+// take returns what a look shows that begins after the call.
+func (c *census) take() (map[int]person, error) {
+	c.mu.Lock()
+	l, first := c.next, c.next == nil
+	if first {
+		l = &look{done: make(chan struct{})}
+		c.next = l
+	}
+	c.mu.Unlock()
+	if !first {
+		<-l.done
+		return l.all, l.err
+	}
+
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	time.Sleep(time.Until(c.rested))
+	c.mu.Lock()
+	c.next = nil
+	c.mu.Unlock()
+
+	begun := time.Now()
+	l.all, l.err = everybody()
+	close(l.done)
+	now := time.Now()
+	c.rested = now.Add(now.Sub(begun))
+
+	return l.all, l.err
+}
+
+// everybody looks.
+func everybody() (map[int]person, error) {
+	folder, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
+	}
+	defer folder.Close()
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the processes of a server: %w", err)
+	}
+
+	all := map[int]person{}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid <= 1 || pid == os.Getpid() {
+			continue
+		}
+		if stat, err := proc.ReadStat(pid); err == nil { // else it has ended meanwhile
+			all[pid] = person{stat, markOf(pid)}
+		}
+	}
+
+	return all, nil
+}
+
+// markOf returns the mark of a process, "" without one. The environments of other users cannot be
+// read; this process may not signal them either.
+func markOf(pid int) string {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	environment, _ := io.ReadAll(io.LimitReader(file, maxEnvironment)) // what could be read counts
+
+	for entry := range bytes.SplitSeq(environment, []byte{0}) {
+		if mark, ok := bytes.CutPrefix(entry, []byte(Variable+"=")); ok {
+			return string(mark)
+		}
+	}
+
+	return ""
+}
