@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // ID is one start of a server: a name in a domain, and the number of the start, which no other start
@@ -58,6 +59,38 @@ type Spec struct {
 
 // ID returns the server's name, without a start.
 func (s *Spec) ID() ID { return ID{Domain: s.Domain, Name: s.Name} }
+
+// maxLabels bounds the labels of a server, in bytes.
+const maxLabels = 4 << 10
+
+// Check says what of the specification cannot be meant.
+func (s *Spec) Check() error {
+	err := name.CheckLabel(s.Name)
+	if err == nil {
+		err = CheckDomain(s.Domain)
+	}
+	size := 0
+	for label, value := range s.Labels {
+		size += len(label) + len(value)
+	}
+	if err == nil && size > maxLabels {
+		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
+	}
+
+	return nil
+}
+
+// CheckDomain says why a path is that of no domain.
+func CheckDomain(domain string) error {
+	if err := name.CheckDomain(domain); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+
+	return nil
+}
 
 // Inherit is something that is kept, and what a process knows it by.
 type Inherit struct {

@@ -150,6 +150,20 @@ func Dup(fd int) (int, error) {
 	return copied, err
 }
 
+// CloseOnExec keeps the descriptors that whoever started this program has left open from the
+// processes that it starts: they get those that are meant for them, and no others.
+func CloseOnExec() {
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return // they are inherited, as everywhere else
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
+
 // pipes are the standard output and the standard error of a process.
 type pipes struct{ reads, writes [2]*os.File }
 

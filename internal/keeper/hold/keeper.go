@@ -10,12 +10,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
@@ -53,8 +52,7 @@ type Keeper struct {
 	slots     map[key]*os.File
 	claims    map[string]*Session // by domain
 	epochs    map[string]uint64   // by domain, the last one
-	exits     []keeper.ExitRecord // the latest ones, the oldest first
-	exit      uint64              // the number of the last one
+	exits     recent.Exits
 	events    recent.Events
 	changed   chan struct{} // closed when a claim ends
 	closed    bool
@@ -92,7 +90,7 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	closeOnExec()
+	fork.CloseOnExec()
 	k.adopt(before)
 	if k.journal, err = journal.Open(path, k.state); err != nil {
 		return nil, err
@@ -173,20 +171,6 @@ func (k *Keeper) Idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.servers)+len(k.processes)+len(k.sockets)+len(k.slots) == 0
-}
-
-// closeOnExec keeps the descriptors that whoever started this program has left open from the
-// processes that it starts: they get those that are meant for them, and no others.
-func closeOnExec() {
-	open, err := os.ReadDir("/dev/fd")
-	if err != nil {
-		return // they are inherited, as everywhere else
-	}
-	for _, entry := range open {
-		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
-			syscall.CloseOnExec(fd)
-		}
-	}
 }
 
 // LogDir returns the folder of the logs of a domain: NAME.log of a server, and NAME.log.1 and

@@ -278,11 +278,7 @@ func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 	defer k.mu.Unlock()
 
 	if id.Run == 0 {
-		for _, r := range k.exits {
-			if r.Domain == id.Domain && r.Name == id.Name {
-				id.Run = r.Run
-			}
-		}
+		id.Run = k.exits.LastRun(id)
 		for _, s := range k.servers[keeper.ID{Domain: id.Domain, Name: id.Name}] {
 			if s.process != nil {
 				id.Run = s.process.id.Run
@@ -292,10 +288,8 @@ func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 	if p, ok := k.processes[id.Run]; ok && p.id == id {
 		return p, keeper.Exit{}, nil
 	}
-	for _, r := range slices.Backward(k.exits) {
-		if r.ID == id {
-			return nil, r.Exit, nil
-		}
+	if exit, ok := k.exits.Of(id); ok {
+		return nil, exit, nil
 	}
 
 	return nil, keeper.Exit{}, fmt.Errorf("cannot wait for %v: %w", id, keeper.ErrUnknown)

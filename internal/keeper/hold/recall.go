@@ -5,7 +5,6 @@ package hold
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -51,17 +50,9 @@ const (
 // format is that of the entries.
 const format = 1
 
-// maxExits bounds how many ends are remembered.
-const maxExits = 10_000
-
 // record remembers the end of a process; the mutex is held.
 func (k *Keeper) record(born uint64, id keeper.ID, pid int, exit keeper.Exit) {
-	k.exit++
-	k.exits = append(k.exits, keeper.ExitRecord{Number: k.exit, ID: id, Pid: pid, Exit: exit})
-	if len(k.exits) > maxExits {
-		k.exits = slices.Delete(k.exits, 0, maxExits/10)
-	}
-	last := exitEntry(k.exits[len(k.exits)-1])
+	last := exitEntry(k.exits.Add(id, pid, exit))
 	last.Born = born
 	k.note(last)
 }
@@ -86,7 +77,7 @@ func (k *Keeper) state(forget func()) []any {
 	defer k.mu.Unlock()
 	forget()
 
-	list := []any{entry{Event: begun, Format: format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exit, Time: time.Now()}}
+	list := []any{entry{Event: begun, Format: format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
 	for domain, epoch := range k.epochs {
 		holder := keeper.Holder{Domain: domain, Epoch: epoch}
 		if session, held := k.claims[domain]; held {
@@ -97,7 +88,7 @@ func (k *Keeper) state(forget func()) []any {
 	for _, s := range k.sockets {
 		list = append(list, s.entry())
 	}
-	for _, r := range k.exits {
+	for _, r := range k.exits.List {
 		list = append(list, exitEntry(r))
 	}
 	for _, all := range k.servers {
@@ -152,7 +143,7 @@ func (k *Keeper) recall(lines [][]byte) (*past, error) {
 					"or move the file away when nothing of it runs", n+1, e.Format, format)
 			}
 			before.boot, before.mark = e.Boot, e.Mark
-			k.run, k.exit = max(k.run, e.Run), max(k.exit, e.Number)
+			k.run, k.exits.Number = max(k.run, e.Run), max(k.exits.Number, e.Number)
 		case claimed:
 			if e.Holder != nil {
 				k.epochs[e.Holder.Domain] = max(k.epochs[e.Holder.Domain], e.Holder.Epoch)
@@ -163,17 +154,13 @@ func (k *Keeper) recall(lines [][]byte) (*past, error) {
 			}
 		case exited:
 			if e.Exit != nil && e.Number > 0 {
-				k.exit = max(k.exit, e.Number)
-				k.exits = append(k.exits, keeper.ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
+				k.exits.Recall(keeper.ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
 			}
 			before.ran(e)
 		default:
 			k.run = max(k.run, e.ID.Run, e.Born)
 			before.ran(e)
 		}
-	}
-	if len(k.exits) > maxExits {
-		k.exits = slices.Delete(k.exits, 0, len(k.exits)-maxExits)
 	}
 
 	return before, nil

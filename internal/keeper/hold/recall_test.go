@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/divisi-go/divisi/internal/keeper/recent"
 )
 
 // recalled returns the state of a keeper that reads a journal.
@@ -62,7 +64,7 @@ func TestRecall(t *testing.T) {
 				process = s.process.Event
 			}
 		}
-		if k.run != tc.run || k.epochs["/a"] != tc.epoch || len(k.exits) != tc.exits || len(before.servers) != tc.servers ||
+		if k.run != tc.run || k.epochs["/a"] != tc.epoch || len(k.exits.List) != tc.exits || len(before.servers) != tc.servers ||
 			process != tc.process || len(before.sockets) != tc.sockets {
 			t.Errorf("%s: run %d, epochs %v, exits %v, servers %v, process %q, sockets %v", name,
 				k.run, k.epochs, k.exits, before.servers, process, before.sockets)
@@ -79,8 +81,8 @@ func FuzzRecall(f *testing.F) {
 	f.Add(head)
 	f.Add(head + `{"event":"exited","number":18446744073709551615,"exit":{}}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, _, err := recalled(text); err == nil && len(k.exits) > maxExits {
-			t.Errorf("%d exits", len(k.exits))
+		if k, _, err := recalled(text); err == nil && len(k.exits.List) > recent.MaxExits {
+			t.Errorf("%d exits", len(k.exits.List))
 		}
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/pulse"
 	"github.com/divisi-go/divisi/internal/keeper/shelf"
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/notify"
 )
 
@@ -49,38 +48,9 @@ type server struct {
 // stopGrace is the default of Spec.Grace.
 const stopGrace = 10 * time.Second
 
-// maxLabels bounds the labels of a server, in bytes.
-const maxLabels = 4 << 10
-
-func checkSpec(s *keeper.Spec) error {
-	err := name.CheckLabel(s.Name)
-	if err == nil {
-		err = checkDomain(s.Domain)
-	}
-	size := 0
-	for label, value := range s.Labels {
-		size += len(label) + len(value)
-	}
-	if err == nil && size > maxLabels {
-		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", keeper.ErrInvalid, size, maxLabels)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
-	}
-
-	return nil
-}
-
-func checkDomain(domain string) error {
-	if err := name.CheckDomain(domain); err != nil {
-		return fmt.Errorf("%w: %w", keeper.ErrInvalid, err)
-	}
-	return nil
-}
-
 // start starts a server for a session. One whose first process cannot be started leaves nothing.
 func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) {
-	if err := checkSpec(&spec); err != nil {
+	if err := spec.Check(); err != nil {
 		return keeper.Proc{}, err
 	}
 

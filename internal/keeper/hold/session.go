@@ -38,7 +38,7 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	if c.Domain == "" {
 		return s, nil
 	}
-	if err := checkDomain(c.Domain); err != nil {
+	if err := keeper.CheckDomain(c.Domain); err != nil {
 		return nil, err
 	}
 
@@ -415,14 +415,7 @@ func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keepe
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	var list []keeper.ExitRecord
-	for _, r := range s.k.exits {
-		if r.Number > after && keeper.Within(r.Domain, domain) {
-			list = append(list, r)
-		}
-	}
-
-	return list, nil
+	return s.k.exits.After(domain, after), nil
 }
 
 // Next returns the events of a domain and of those below it, behind a number. If there are none it

@@ -26,7 +26,7 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 		return keeper.Socket{}, fmt.Errorf("cannot keep a socket under the key %q: %w: use one without a colon, "+
 			"which separates keys in LISTEN_FDNAMES", want.Key, keeper.ErrInvalid)
 	}
-	if err := checkDomain(want.Domain); err != nil {
+	if err := keeper.CheckDomain(want.Domain); err != nil {
 		return keeper.Socket{}, err
 	}
 	k.starting.RLock()

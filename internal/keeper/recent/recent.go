@@ -1,4 +1,4 @@
-// Package recent has the latest events of a keeper.
+// Package recent has the latest events of a keeper, and the latest ends of its processes.
 package recent
 
 import (
