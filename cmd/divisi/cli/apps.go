@@ -50,7 +50,7 @@ func (e *endedError) Hint() string  { return "its log is still there: divisi log
 // one, the only application that runs. If one of that name has run, the error is an *endedError.
 func pick(ctx context.Context, args []string) (control.Running, error) {
 	apps, silent := find(ctx)
-	asked := strings.Join(args, "")
+	asked := strings.TrimPrefix(strings.Join(args, ""), "/")
 	names := namesOf(apps)
 	if !slices.Contains(names, asked) {
 		if e := ended(asked); e != nil {
@@ -115,27 +115,6 @@ func choose(asked string, names []string) (int, error) {
 	}
 
 	return found[0], nil
-}
-
-// exactly returns the indices of names that are asked for, for what changes something: a beginning
-// is not enough there.
-func exactly(asked, names []string) ([]int, error) {
-	if len(names) == 0 {
-		return nil, errNone
-	}
-
-	var found []int
-	for _, n := range asked {
-		i := slices.Index(names, n)
-		if i < 0 {
-			return nil, console.Failure("", "no application %q runs: %s", n, name.Suggest(n, names))
-		}
-		if !slices.Contains(found, i) {
-			found = append(found, i)
-		}
-	}
-
-	return found, nil
 }
 
 // appArg has a command take at most one argument, the name of an application, and complete it.

@@ -77,14 +77,16 @@ func (c *command) root() *cobra.Command {
 		Use:   "divisi",
 		Short: "Run a Go program as a distributed system",
 		Long: "Divisi runs a Go program as a distributed system: one process for every group of its\n" +
-			"components, replicated, supervised, observed and upgraded.\n\n" +
+			"components, replicated, supervised, observed and upgraded. Any other program is a server beside\n" +
+			"them, supervised and restarted without a refused connection.\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 wrong use, 3 degraded or only partly done, 4 timed out,\n" +
 			"130 interrupted. DIVISI_HOME is the folder of what outlives processes; applications that\n" +
 			"were started with another one are not seen.",
 		Example: "  divisi run .            # build the program in this folder and run it\n" +
 			"  divisi ps               # what runs\n" +
 			"  divisi logs -f          # what it says\n" +
-			"  divisi stop --all --yes # drain and stop",
+			"  divisi stop --all --yes # drain and stop\n" +
+			"  divisi start web --listen http=:8080 -- ./web # any program",
 		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,

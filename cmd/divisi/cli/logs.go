@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
@@ -20,12 +22,12 @@ func (c *command) logs() *cobra.Command {
 	var attrs []string
 	var since, until string
 	q := &telemetry.Query{}
-	cmd := appArg(&cobra.Command{
-		Use:   "logs [APP]",
-		Short: "Show the log of an application",
+	cmd := looking(&cobra.Command{
+		Use:   "logs [APP|NAME[@/DOMAIN]]",
+		Short: "Show the log of an application or a server",
 		Long: "Show the log of an application, in the order of time: what its components log, and what\n" +
-			"its processes print. Without --follow the log of an application that has ended can be\n" +
-			"shown as well; with it, the command ends with the application.\n\n" +
+			"its processes print. Or show what a server prints. Without --follow the log of what has\n" +
+			"ended can be shown as well; with it, the command ends with the application or server.\n\n" +
 			"Events, such as the end of a process, are entries of the kind event; all others are of\n" +
 			"the kind log. Filters are combined: an entry is shown if all of them choose it. An\n" +
 			"expression may use time, kind, level, msg, component, replica, version, file, line and\n" +
@@ -96,29 +98,19 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		return err
 	}
 
-	app, err := pick(ctx, args)
-	dir := ""
-	var over *endedError
-	switch {
-	case errors.As(err, &over) && !q.Follow:
-		dir = over.logs
-	case err != nil:
+	dir, follow, err := c.logOf(ctx, args, q)
+	if err != nil {
 		return err
-	default:
-		dir = app.Status.Controller.LogDir
-		if err := there(app, q); err != nil {
-			return err
-		}
 	}
 
 	// This process reads the files: what an expression costs is paid by the process that asked for it.
-	// The deployer only says when the application has ended.
+	// Others only say when there is no more to come.
 	reading, end := context.WithCancel(ctx)
 	defer end()
 	if q.Follow {
 		go func() {
 			defer end()
-			_ = app.Stream(reading, "events", nil, func(json.RawMessage) error { return nil })
+			follow(reading)
 		}()
 	}
 
@@ -138,6 +130,38 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 	}
 
 	return err
+}
+
+// logOf returns the folder of the log of an application or a server, and what waits for its end.
+func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) (string, func(context.Context), error) {
+	asked := strings.Join(args, "")
+	of, err := isServer(ctx, asked)
+	if err != nil {
+		return "", nil, err
+	}
+	app, appErr := pick(ctx, args)
+	var over *endedError
+	switch {
+	case !of && appErr == nil:
+		follow := func(ctx context.Context) {
+			_ = app.Stream(ctx, "events", nil, func(json.RawMessage) error { return nil })
+		}
+		return app.Status.Controller.LogDir, follow, there(app, q)
+	case !of && errors.As(appErr, &over) && !q.Follow:
+		return over.logs, nil, nil
+	}
+
+	log, found, err := server.FindLog(ctx, asked)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case !found || q.Follow && !of:
+		return "", nil, appErr
+	case q.Replica != "":
+		return "", nil, console.UsageError("--replica %s: %s is a server, and has no replicas", q.Replica, log.Server)
+	}
+	q.Replica = log.Server
+	return log.Dir, log.Follow, nil
 }
 
 // there refuses a component and a replica that an application does not have.

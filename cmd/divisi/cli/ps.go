@@ -10,17 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
 func (c *command) ps() *cobra.Command {
-	return appArg(&cobra.Command{
-		Use:   "ps [APP]",
-		Short: "List the replicas of all applications",
-		Long: "List the replicas of all applications, or of those whose names are or begin with APP. The\n" +
-			"exit code is 3 if there are applications that do not answer.",
+	return looking(&cobra.Command{
+		Use:   "ps [APP|NAME]",
+		Short: "List servers: the replicas of applications, and other programs",
+		Long: "List servers: the replicas of applications, and other programs that were started by divisi start.\n" +
+			"With APP or NAME only those of applications, or with names, that are or begin with it. The exit\n" +
+			"code is 3 if there are applications that do not answer.",
 		Example: "  divisi ps\n  divisi ps shop\n  divisi ps -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := doors()
@@ -29,6 +32,9 @@ func (c *command) ps() *cobra.Command {
 			}
 
 			all, err := control.Servers(cmd.Context(), list)
+			kept, silent := server.All(cmd.Context())
+			all = withServers(all, kept)
+			err = errors.Join(err, silent)
 			if err != nil && len(all) > 0 {
 				err = &console.Error{Code: console.Degraded, Err: err}
 			}
@@ -42,7 +48,7 @@ func (c *command) ps() *cobra.Command {
 				return errors.Join(failed, err)
 			}
 			if len(servers) == 0 && err == nil {
-				fmt.Fprintln(c.Err, "no application runs")
+				fmt.Fprintln(c.Err, errNone)
 				return nil
 			}
 			if len(servers) > 0 {
@@ -54,19 +60,38 @@ func (c *command) ps() *cobra.Command {
 	})
 }
 
+// withServers adds the servers that are no replicas of applications to those that are.
+func withServers(replicas []control.ReplicaStatus, servers []keeper.Proc) []control.ReplicaStatus {
+	var known []string
+	for _, r := range replicas {
+		known = append(known, r.Name)
+	}
+	for _, p := range servers {
+		if !slices.Contains(known, p.ID.String()) {
+			replicas = append(replicas, server.Row(p))
+		}
+	}
+	return replicas
+}
+
 // ofApp returns the servers of the application that was asked for, or of all applications whose names
-// begin with what was asked for.
+// begin with what was asked for, and servers that have such a name.
 func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, error) {
 	exact, begin := []control.ReplicaStatus{}, []control.ReplicaStatus{} // JSON shows none as []
-	var apps []string
+	var names []string
 	for _, s := range all {
-		if s.App == asked {
+		own := s.App
+		if own == "" {
+			own = s.Name
+		}
+		bare, _, _ := strings.Cut(own, "@")
+		if own == asked || bare == asked {
 			exact = append(exact, s)
 		}
-		if strings.HasPrefix(s.App, asked) {
+		if strings.HasPrefix(own, asked) || s.Name == asked {
 			begin = append(begin, s)
 		}
-		apps = append(apps, s.App)
+		names = append(names, own)
 	}
 
 	switch {
@@ -79,11 +104,11 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 	if e := ended(asked); e != nil {
 		return nil, e
 	}
-	if len(apps) == 0 {
+	if len(names) == 0 {
 		return nil, errNone
 	}
 
-	return nil, console.Failure("", "no application %q runs: %s", asked, name.Suggest(asked, slices.Compact(apps)))
+	return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, slices.Compact(names)))
 }
 
 // places is where everything is, as JSON shows it.
@@ -91,6 +116,7 @@ type places struct {
 	Home    string `json:"home"`
 	Runtime string `json:"runtime"`
 	Apps    []door `json:"apps"`
+	Keeper  string `json:"keeper,omitempty"` // its socket, if it runs
 }
 
 // door is where an application can be asked.
@@ -103,8 +129,8 @@ func (c *command) where() *cobra.Command {
 	return &cobra.Command{
 		Use:   "where",
 		Short: "Show where state and sockets are",
-		Long: "Show the folder of what outlives processes, the folder of sockets, and the socket of the\n" +
-			"control API of every application that runs, which programs and curl can ask.",
+		Long: "Show the folder of what outlives processes, the folder of sockets, the socket of the control API of\n" +
+			"every application that runs, and that of the keeper, which programs and curl can ask.",
 		Example: "  divisi where\n  curl --unix-socket $(divisi where -o json | jq -r '.apps[0].socket') http://divisi/v1/servers",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,6 +150,11 @@ func (c *command) where() *cobra.Command {
 				d := door{app.Status.App, app.Status.Controller.Socket}
 				p.Apps = append(p.Apps, d)
 				rows = append(rows, []string{"door of " + d.App, d.Socket})
+			}
+
+			if server.KeeperRuns(cmd.Context()) {
+				p.Keeper = h.Keeper().Door
+				rows = append(rows, []string{"door of the keeper", p.Keeper})
 			}
 
 			if done, failed := c.JSON(p); done {

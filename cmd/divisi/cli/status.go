@@ -7,17 +7,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/control"
 )
 
 func (c *command) status() *cobra.Command {
-	return appArg(&cobra.Command{
-		Use:   "status [APP]",
-		Short: "Show everything that is known about an application",
+	return looking(&cobra.Command{
+		Use:   "status [APP|NAME[@/DOMAIN]]",
+		Short: "Show everything that is known about an application or a server",
 		Long: "Show everything that is known about an application: addresses, groups, replicas, and how\n" +
-			"processes ended. The exit code is 3 if it is degraded.",
-		Example: "  divisi status\n  divisi status shop -o json",
+			"processes ended. The exit code is 3 if it is degraded. Or show the same of a server: what it runs,\n" +
+			"where it listens, how it is supervised, and how its last process has ended.",
+		Example: "  divisi status\n  divisi status shop -o json\n  divisi status web@/local",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			asked := strings.Join(args, "")
+			of, err := isServer(cmd.Context(), asked)
+			if err != nil {
+				return err
+			}
+			if of {
+				return server.ShowStatus(cmd.Context(), c.Console, asked)
+			}
+
 			app, err := pick(cmd.Context(), args)
 			if err != nil {
 				return err

@@ -14,114 +14,213 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 func (c *command) stop() *cobra.Command {
 	var all, yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "stop APP... | stop --all --yes",
-		Short: "Drain and stop applications",
-		Long: "Drain and stop an application, given by its whole name; with --yes, several, or with --all\n" +
-			"all of them. It returns when they have stopped. The exit code is 3 if only some of them have.",
-		Example:           "  divisi stop shop\n  divisi stop shop store --yes\n  divisi stop --all --yes",
+		Use:   "stop APP|NAME[@/DOMAIN]... | stop --all --yes",
+		Short: "Stop applications and servers in order",
+		Long: "Drain and stop an application, or stop a server, given by its whole name; with --yes, several, or\n" +
+			"with --all all of them. A server gets SIGTERM, and after its --stop-time SIGKILL; what it inherits\n" +
+			"is closed. If an application and a server have the same name, /NAME is the application. It returns\n" +
+			"when they have stopped. The exit code is 3 if only some of them have.",
+		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop shop web --yes\n  divisi stop --all --yes",
 		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: completeApps(math.MaxInt),
+		ValidArgsFunction: completeAll(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) > 0:
 				return console.UsageError("--all stops everything: leave out %s", args[0])
 			case all && !yes:
-				return console.UsageError("--all stops every application: add --yes to say that you mean it")
+				return console.UsageError("--all stops every application and every server: add --yes to say that you mean it")
 			case len(args) > 1 && !yes:
-				return console.UsageError("%d applications would be stopped: add --yes to say that you mean it", len(args))
+				return console.UsageError("%d applications or servers would be stopped: add --yes to say that you mean it", len(args))
 			}
-
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
-				apps, silent := find(ctx)
-				if !all {
-					chosen, err := toStop(apps, args)
-					if err != nil {
-						return cmp.Or(silent, err)
-					}
-					apps, silent = chosen, nil
-				}
-
-				if silent != nil && len(apps) == 0 {
-					return silent
-				}
-				if len(apps) == 0 && c.Format != "json" {
-					fmt.Fprintln(c.Err, errNone)
-				}
-
-				return c.stopAll(ctx, apps, silent)
+				return c.stopThem(ctx, args, all)
 			})
 		},
 	}
 
-	cmd.Flags().BoolVar(&all, "all", false, "stop every application")
-	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all, or more than one application")
+	cmd.Flags().BoolVar(&all, "all", false, "stop every application and every server")
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm --all, or more than one")
 	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
 }
 
-// toStop returns the applications with names, which must be given.
-func toStop(apps []control.Running, args []string) ([]control.Running, error) {
-	names := namesOf(apps)
-	found, err := exactly(args, names)
-	if err != nil {
-		return nil, err
-	}
+// target is what is to be stopped: an application, or a server.
+type target struct {
+	app    *control.Running
+	server *keeper.Proc
+}
 
-	if len(args) == 0 {
-		hint := "give its name: divisi stop " + names[0]
-		if len(names) > 1 {
-			hint = "give one of " + strings.Join(names, ", ") + ", or --all --yes"
+func (t target) String() string {
+	if t.app != nil {
+		return t.app.Status.App
+	}
+	return t.server.ID.String()
+}
+
+func (c *command) stopThem(ctx context.Context, args []string, all bool) error {
+	apps, silent := find(ctx)
+	servers, err := server.All(ctx)
+	silent = errors.Join(silent, err)
+
+	targets := everything(apps, servers)
+	if !all {
+		chosen, err := toStop(targets, args)
+		if err != nil {
+			return cmp.Or(silent, err)
 		}
-		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"), Way: hint}
+		targets, silent = chosen, nil
 	}
 
-	chosen := make([]control.Running, len(found))
-	for n, i := range found {
-		chosen[n] = apps[i]
+	if silent != nil && len(targets) == 0 {
+		return silent
+	}
+	if len(targets) == 0 && c.Format != "json" {
+		fmt.Fprintln(c.Err, errNone)
+	}
+	return c.stopAll(ctx, targets, silent)
+}
+
+// everything returns all applications, and all servers that belong to none of them, each once.
+func everything(apps []control.Running, servers []keeper.Proc) []target {
+	var targets []target
+	for i := range apps {
+		targets = append(targets, target{app: &apps[i]})
+	}
+
+	var seen []string
+	for i, p := range servers {
+		owned := slices.ContainsFunc(apps, func(a control.Running) bool { return keeper.Within(p.Domain, a.Status.Domain) })
+		if full := p.ID.String(); !owned && !slices.Contains(seen, full) {
+			seen = append(seen, full)
+			targets = append(targets, target{server: &servers[i]})
+		}
+	}
+
+	return targets
+}
+
+// toStop returns what has the names that are given: whole ones, for it changes something.
+func toStop(targets []target, args []string) ([]target, error) {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.String())
+	}
+	switch {
+	case len(targets) == 0:
+		return nil, errNone
+	case len(args) == 0 && len(names) == 1:
+		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"),
+			Way: "give its name: divisi stop " + names[0]}
+	case len(args) == 0:
+		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"),
+			Way: "give one of " + strings.Join(names, ", ") + ", or --all --yes"}
+	}
+
+	var chosen []target
+	for _, asked := range args {
+		found := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isCalled(asked) })
+		switch {
+		case len(found) == 0:
+			return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, names))
+		case len(found) > 1:
+			return nil, ambiguous(asked, found)
+		case !slices.Contains(chosen, found[0]):
+			chosen = append(chosen, found[0])
+		}
 	}
 
 	return chosen, nil
 }
 
-// stopAll stops applications, all at the same time; failed is about others.
-func (c *command) stopAll(ctx context.Context, apps []control.Running, failed error) error {
-	var mu sync.Mutex // guards stopped and failures
-	stopped := []string{}
+// isCalled reports whether somebody means this: an application by its name or its domain, a server by
+// its name with or without a domain.
+func (t target) isCalled(asked string) bool {
+	if t.app != nil {
+		return t.app.Status.App == asked || t.app.Status.Domain == asked
+	}
+	return t.server.Name == asked || t.server.ID.String() == asked
+}
+
+func ambiguous(asked string, found []target) error {
+	var names []string
+	for _, t := range found {
+		if t.app != nil {
+			names = append(names, t.app.Status.Domain+" (an application)")
+		} else {
+			names = append(names, t.String())
+		}
+	}
+	return console.UsageError("%s is the name of several: give one of %s", asked, strings.Join(names, ", "))
+}
+
+// stopped is what was stopped, as JSON shows it.
+type stopped struct {
+	Stopped []string         `json:"stopped"`
+	Servers []server.Stopped `json:"servers,omitempty"`
+}
+
+// stopAll stops all at the same time; failed is about others.
+func (c *command) stopAll(ctx context.Context, targets []target, failed error) error {
+	var mu sync.Mutex // guards done and failures
+	done := stopped{Stopped: []string{}}
 	failures := []error{failed}
 	var wait sync.WaitGroup
-	for _, app := range apps {
+	for _, t := range targets {
 		wait.Go(func() {
-			err := app.Stop(ctx)
+			var exit server.Stopped
+			var err error
+			if t.app != nil {
+				err = t.app.Stop(ctx)
+			} else {
+				exit, err = server.Stop(ctx, *t.server)
+			}
+
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				failures = append(failures, fmt.Errorf("cannot stop %s: %w", app.Status.App, err))
+				failures = append(failures, fmt.Errorf("cannot stop %v: %w", t, err))
 				return
 			}
-			stopped = append(stopped, app.Status.App)
+			done.Stopped = append(done.Stopped, t.String())
+			if t.server != nil {
+				done.Servers = append(done.Servers, exit)
+			}
 		})
 	}
 
 	wait.Wait()
-	slices.Sort(stopped)
 	err := errors.Join(failures...)
-	if err != nil && len(stopped) > 0 && ctx.Err() == nil {
+	if err != nil && len(done.Stopped) > 0 && ctx.Err() == nil {
 		err = &console.Error{Code: console.Degraded, Err: err}
 	}
-	if done, failed := c.JSON(map[string]any{"stopped": stopped}); done {
-		return errors.Join(failed, err)
+	return errors.Join(c.showStopped(done), err)
+}
+
+func (c *command) showStopped(done stopped) error {
+	slices.Sort(done.Stopped)
+	slices.SortFunc(done.Servers, func(a, b server.Stopped) int { return strings.Compare(a.Name, b.Name) })
+	if asJSON, err := c.JSON(done); asJSON {
+		return err
 	}
 
-	for _, app := range stopped {
-		fmt.Fprintf(c.Out, "stopped %s\n", app)
+	for _, what := range done.Stopped {
+		text := "stopped " + what
+		for _, s := range done.Servers {
+			if s.Name == what {
+				text += ", which " + s.Exit.Text
+			}
+		}
+		fmt.Fprintln(c.Out, text)
 	}
-
-	return err
+	return nil
 }

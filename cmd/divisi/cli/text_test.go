@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
@@ -49,25 +50,36 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestExactly(t *testing.T) {
+func TestToStop(t *testing.T) {
+	application := func(name string) target {
+		return target{app: &control.Running{Status: control.Status{App: name, Domain: "/" + name}}}
+	}
+	program := func(name, domain string) target {
+		return target{server: &keeper.Proc{ID: keeper.ID{Name: name, Domain: domain, Run: 7}}}
+	}
+	shop, store, web := application("shop"), application("store"), program("web", "/local")
 	for _, tt := range []struct {
-		asked []string
-		names []string
-		want  string
+		asked   []string
+		targets []target
+		want    string
 	}{
-		{[]string{"shop"}, []string{"shop", "shop-2"}, "[0]"},
-		{[]string{"shop-2", "shop", "shop-2"}, []string{"shop", "shop-2"}, "[1 0]"},
-		{[]string{"sh"}, []string{"shop", "store"}, `no application "sh" runs: known are shop, store`},
-		{[]string{"shop", "stroe"}, []string{"shop", "store"}, `no application "stroe" runs: did you mean "store"?`},
+		{[]string{"shop"}, []target{shop, application("shop-2")}, "[shop]"},
+		{[]string{"web", "shop", "web@/local"}, []target{shop, web}, "[web@/local shop]"},
+		{[]string{"/shop"}, []target{shop, program("shop", "/local")}, "[shop]"},
+		{[]string{"shop"}, []target{shop, program("shop", "/local")},
+			"shop is the name of several: give one of /shop (an application), shop@/local"},
+		{[]string{"web"}, []target{web, program("web", "/eu")}, "web is the name of several: give one of web@/local, web@/eu"},
+		{[]string{"sh"}, []target{shop, store}, `no application or server "sh" runs: known are shop, store`},
+		{[]string{"shop", "stroe"}, []target{shop, store}, `no application or server "stroe" runs: did you mean "store"?`},
 		{[]string{"shop"}, nil, "no application runs"},
 	} {
-		found, err := exactly(tt.asked, tt.names)
+		found, err := toStop(tt.targets, tt.asked)
 		got := fmt.Sprint(found)
 		if err != nil {
 			got = err.Error()
 		}
 		if got != tt.want {
-			t.Errorf("%q of %q: %s, want %s", tt.asked, tt.names, got, tt.want)
+			t.Errorf("%q of %v: %s, want %s", tt.asked, tt.targets, got, tt.want)
 		}
 	}
 }

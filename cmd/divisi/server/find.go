@@ -54,6 +54,16 @@ func namesOf(list []keeper.Proc) []string {
 	return slices.Compact(names)
 }
 
+// KeeperRuns reports whether a keeper runs.
+func KeeperRuns(ctx context.Context) bool {
+	d, err := Open(ctx, "divisi", false)
+	if err != nil {
+		return false
+	}
+	d.close()
+	return true
+}
+
 // All returns what the keeper holds; nothing if there is no keeper.
 func All(ctx context.Context) ([]keeper.Proc, error) {
 	d, err := Open(ctx, "divisi", false)

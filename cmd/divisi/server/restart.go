@@ -93,10 +93,15 @@ type Stopped struct {
 	Exit Exit   `json:"exit"`
 }
 
-// Stop stops servers of one name, and returns how the last of their processes has ended.
-func (d *Desk) Stop(ctx context.Context, p keeper.Proc) (Stopped, error) {
+// Stop stops a server, and returns how its last process has ended.
+func Stop(ctx context.Context, p keeper.Proc) (Stopped, error) {
 	s := Stopped{Name: p.ID.String(), Pid: p.Pid}
-	err := d.change(ctx, p.Domain, func(c *door.Client) error {
+	d, err := openThere(ctx, "divisi stop "+s.Name)
+	if err != nil {
+		return s, err
+	}
+	defer d.close()
+	err = d.change(ctx, p.Domain, func(c *door.Client) error {
 		exit, err := c.Stop(ctx, keeper.ID{Domain: p.Domain, Name: p.Name})
 		s.Exit = exitOf(exit)
 		return err

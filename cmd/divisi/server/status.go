@@ -3,9 +3,12 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -92,6 +95,46 @@ func (d *Desk) listeners(ctx context.Context, spec *keeper.Spec) ([]Listener, er
 	}
 
 	return list, nil
+}
+
+// ShowStatus shows all that is known of the server of a name.
+func ShowStatus(ctx context.Context, c *console.Console, asked string) error {
+	d, p, err := pick(ctx, "divisi status", asked)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	s, err := d.status(ctx, p)
+	if err != nil {
+		return err
+	}
+	if done, err := c.JSON(s); done {
+		return err
+	}
+
+	fmt.Fprintf(c.Out, "%s is %s since %s\n\n", s.Name, c.Paint(s.State), s.Since.Local().Format(time.DateTime))
+	rows := [][]string{
+		{"process", fmt.Sprint(s.Pid)}, {"started", s.Started.Local().Format(time.DateTime)}, {"restarts", fmt.Sprint(s.Restarts)},
+		{"program", strings.Join(append([]string{s.Program}, s.Args...), " ")}, {"folder", s.Dir},
+		{"restart", string(s.Restart)}, {"stop time", s.StopTime}, {"log", s.Log},
+	}
+	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}} {
+		if more[1] != "" {
+			rows = append(rows, more)
+		}
+	}
+	for _, l := range s.Listeners {
+		rows = append(rows, []string{"listener " + l.Name, l.Address + " (" + string(l.Held) + ")"})
+	}
+	if s.LogLost > 0 {
+		rows = append(rows, []string{"lines of its log lost", fmt.Sprint(s.LogLost)})
+	}
+	c.Columns(rows)
+	if s.Ended != nil {
+		fmt.Fprintf(c.Out, "\nthe process before this one %s at %s\n", s.Ended.Text, s.Ended.Time.Local().Format(time.DateTime))
+	}
+
+	return nil
 }
 
 // status returns all that is known of a server.
