@@ -26,6 +26,11 @@ type ID struct {
 // String returns "cart-0@/shop".
 func (id ID) String() string { return id.Name + "@" + id.Domain }
 
+// Compare orders servers by domain and name.
+func (id ID) Compare(other ID) int {
+	return strings.Compare(id.Domain+"\x00"+id.Name, other.Domain+"\x00"+other.Name)
+}
+
 // Spec is a server to start.
 type Spec struct {
 	Domain string `json:"domain"`

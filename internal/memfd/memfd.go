@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 )
 
 // New returns a file with the data. The name is for those who look at descriptors; it need not be
@@ -22,6 +23,17 @@ func New(name string, data []byte) (*os.File, error) {
 	}
 
 	return f, nil
+}
+
+// Copy returns a file of its own with all that is in a file: who reads one moves on in all its
+// descriptors. More than limit bytes are an error.
+func Copy(f *os.File, limit int) (*os.File, error) {
+	data, err := Read(f, limit)
+	if err != nil {
+		return nil, err
+	}
+
+	return New(filepath.Base(f.Name()), data)
 }
 
 // Read returns all that is in the file, which may be of any kind that has a size. More than limit

@@ -162,3 +162,21 @@ func number(t *testing.T, f *os.File) int {
 
 	return number
 }
+
+func TestCopy(t *testing.T) {
+	f := file(t, []byte("swordfish"))
+	c, err := memfd.Copy(f, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, of := range []*os.File{f, c} { // as far as one has read, the other has not
+		text := make([]byte, 20)
+		if n, err := of.Read(text); err != nil || string(text[:n]) != "swordfish" {
+			t.Errorf("read %q, %v", text[:n], err)
+		}
+	}
+	if _, err := memfd.Copy(f, 8); err == nil {
+		t.Error("more than the limit is copied")
+	}
+}

@@ -32,6 +32,14 @@ type Program struct {
 	Vars    []string // for each file the variable that has its descriptor's number
 }
 
+// Close closes what the program was to get of this process.
+func (p *Program) Close() {
+	for _, fd := range p.Sockets {
+		syscall.Close(fd)
+	}
+	closeFiles(p.Files)
+}
+
 // Process is a process that was started, as the leader of a process group of its own. Whoever has
 // started it waits for it.
 type Process struct {

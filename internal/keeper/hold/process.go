@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
+	"github.com/divisi-go/divisi/internal/memfd"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -66,7 +66,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		return nil, err
 	}
 
-	defer closeAll(program.Sockets)
+	defer program.Close()
 	for _, f := range files {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
@@ -106,24 +106,12 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 		return nil, fork.Program{}, keeper.ErrClosed
 	}
 
-	fds, names, err := s.shelf.Copies()
-	if err != nil {
-		return nil, fork.Program{}, err
+	program := fork.Program{
+		Path: s.spec.Path, Arg0: s.spec.Arg0, Args: s.spec.Args, Dir: s.spec.Dir, User: s.spec.User, Env: s.spec.Env,
 	}
-	for i, inherit := range s.spec.Sockets {
-		socket, ok := k.sockets[key{s.spec.Domain, inherit.Key}]
-		if !ok || socket.fd < 0 {
-			closeAll(fds)
-			return nil, fork.Program{}, fmt.Errorf("cannot start %v: no socket is kept under the key %s: %w",
-				s.spec.ID(), inherit.Key, keeper.ErrUnknown)
-		}
-		fd, err := fork.Dup(socket.fd)
-		if err != nil {
-			closeAll(fds)
-			return nil, fork.Program{}, err
-		}
-		// Before what was kept for it: the sockets of a server have the same descriptors at every start.
-		fds, names = slices.Insert(fds, i, fd), slices.Insert(names, i, cmp.Or(inherit.As, inherit.Key))
+	if err := k.pass(s, &program); err != nil {
+		program.Close()
+		return nil, fork.Program{}, fmt.Errorf("cannot start %v: %w", s.spec.ID(), err)
 	}
 
 	k.run++
@@ -137,31 +125,57 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.
 	k.note(entry{Event: starts, Born: s.born, ID: p.id})
 
-	return p, fork.Program{
-		Path: s.spec.Path, Arg0: s.spec.Arg0, Args: s.spec.Args, Dir: s.spec.Dir, User: s.spec.User,
-		Env: s.spec.Env, More: s.variables(p), Sockets: fds, Names: names,
-	}, nil
+	program.More = s.variables(p)
+	return p, program, nil
 }
+
+// pass gives the program what a server inherits; the mutex is held.
+func (k *Keeper) pass(s *server, program *fork.Program) error {
+	for _, inherit := range s.spec.Sockets {
+		socket, ok := k.sockets[key{s.spec.Domain, inherit.Key}]
+		if !ok || socket.fd < 0 {
+			return fmt.Errorf("no socket is kept under the key %s: %w", inherit.Key, keeper.ErrUnknown)
+		}
+		fd, err := fork.Dup(socket.fd)
+		if err != nil {
+			return err
+		}
+		program.Sockets = append(program.Sockets, fd)
+		program.Names = append(program.Names, cmp.Or(inherit.As, inherit.Key))
+	}
+
+	for _, inherit := range s.spec.Secrets {
+		slot, ok := k.slots[key{s.spec.Domain, inherit.Key}]
+		if !ok {
+			return fmt.Errorf("nothing is in the slot %s: %w", inherit.Key, keeper.ErrUnknown)
+		}
+		secret, err := memfd.Copy(slot, maxSecret)
+		if err != nil {
+			return err
+		}
+		program.Files = append(program.Files, secret)
+		program.Vars = append(program.Vars, cmp.Or(inherit.As, inherit.Key))
+	}
+
+	// Behind the sockets, which have the same descriptors at every start.
+	fds, names, err := s.shelf.Copies()
+	program.Sockets, program.Names = append(program.Sockets, fds...), append(program.Names, names...)
+	return err
+}
+
+const maxSecret = 1 << 20 // bytes
 
 // variables returns those by which a process is found, and finds the keeper.
 func (s *server) variables(p *process) []string {
 	list := []string{runVar + "=" + s.k.markOf(p.id.Run)}
-	if !s.spec.Notify || s.k.ear == nil {
-		return list
-	}
-
-	list = append(list, "NOTIFY_SOCKET="+s.k.ear.Path())
-	if s.spec.Watch > 0 {
-		list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(s.spec.Watch.Microseconds(), 10))
+	if s.spec.Notify && s.k.ear != nil {
+		list = append(list, "NOTIFY_SOCKET="+s.k.ear.Path())
+		if s.spec.Watch > 0 {
+			list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(s.spec.Watch.Microseconds(), 10))
+		}
 	}
 
 	return list
-}
-
-func closeAll(descriptors []int) {
-	for _, fd := range descriptors {
-		syscall.Close(fd)
-	}
 }
 
 // markOf returns what tells the processes of one start from all others.

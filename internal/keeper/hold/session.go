@@ -384,7 +384,7 @@ func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) 
 	defer s.k.mu.Unlock()
 
 	var list []keeper.Proc
-	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), compareIDs) {
+	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), keeper.ID.Compare) {
 		if !keeper.Within(id.Domain, domain) {
 			continue
 		}
@@ -436,8 +436,4 @@ func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]keep
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-func compareIDs(a, b keeper.ID) int {
-	return strings.Compare(a.Domain+"\x00"+a.Name, b.Domain+"\x00"+b.Name)
 }

@@ -39,15 +39,12 @@ func (k *Keeper) hear(dir string) error {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(earAgain)
+			time.Sleep(100 * time.Millisecond) // the system refuses to receive, as without memory
 		}
 	})
 
 	return nil
 }
-
-// earAgain is the wait before the next try where the system refuses to receive, as without memory.
-const earAgain = 100 * time.Millisecond
 
 // maxEarly bounds what a process says before the keeper knows that it is there.
 const maxEarly = 16

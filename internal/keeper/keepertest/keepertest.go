@@ -91,6 +91,7 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"HeritageEnds":              heritageEnds,
 		"Specification":             specification,
 		"FamilyEnds":                familyEnds,
+		"Secrets":                   secrets,
 		"ReadyWhenItSays":           readyWhenItSays,
 		"ChildrenSay":               childrenSay,
 		"StrangersSayNothing":       strangersSayNothing,
