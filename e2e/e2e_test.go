@@ -73,6 +73,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			if err != nil {
 				return err
 			}
+			env.Defer(func() { endKeeper(t, env) })
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Defer(func() { os.RemoveAll(runtime) })
 			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
@@ -96,6 +97,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			"code": code, "until": until, "vanishes": vanishes, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
 			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "controller": controller, "keeper": keeper, "zombies": zombies, "child": child,
+			"member": member,
 		},
 	}
 }
@@ -422,4 +424,36 @@ func child(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(args[0], strings.TrimSpace(string(children)))
 		return len(children) > 0
 	})
+}
+
+// member VAR NAME pid|restarts|state|address|program: puts what is known of a server into a variable.
+func member(ts *testscript.TestScript, _ bool, args []string) {
+	poll(ts, args[2]+" of "+args[1], func() bool {
+		var s struct {
+			Pid, Restarts  int
+			State, Program string
+			Listeners      []struct{ Address string }
+		}
+		if err := json.Unmarshal(ask(ts, "status", args[1], "-o", "json"), &s); err != nil || s.Pid == 0 {
+			return false
+		}
+		values := map[string]string{
+			"pid": strconv.Itoa(s.Pid), "restarts": strconv.Itoa(s.Restarts), "state": s.State, "program": s.Program,
+		}
+		if len(s.Listeners) > 0 {
+			values["address"] = s.Listeners[0].Address
+		}
+		ts.Setenv(args[0], values[args[2]])
+		return values[args[2]] != ""
+	})
+}
+
+// endKeeper ends what a script has left: a keeper and its servers outlive whoever has started them.
+func endKeeper(t *testing.T, env *testscript.Env) {
+	cmd := exec.Command(os.Args[0], "keeper", "stop", "--yes")
+	cmd.Args[0] = "divisi"
+	cmd.Env = env.Vars
+	if printed, err := cmd.CombinedOutput(); err != nil && !strings.Contains(string(printed), "no keeper runs") {
+		t.Errorf("cannot end the keeper: %v\n%s", err, printed)
+	}
 }

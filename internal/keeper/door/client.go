@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -56,16 +57,18 @@ func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
 	return c
 }
 
-// Find returns a client that looks at what the keeper of a home has, if there is a keeper. The error
-// is [ErrNone] if there is none.
+// Find returns a client that looks at what the keeper of a home has. The error is [ErrNone] if there is
+// no keeper. In place of one that was killed it starts another: what that has left is there.
 func Find(ctx context.Context, h home.Home) (*Client, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		l, err := reach(ctx, h, keeper.Claim{})
 		switch {
 		case err == nil:
 			return newClient(h, keeper.Claim{}, l), nil
-		case refuses(err):
+		case errors.Is(err, fs.ErrNotExist):
 			return nil, ErrNone
+		case refuses(err):
+			return Attach(ctx, h, keeper.Claim{})
 		case !errors.Is(err, errAbsent):
 			return nil, fmt.Errorf("cannot ask the keeper of %s: %w", h.Dir, err)
 		}
