@@ -84,6 +84,9 @@ func params(t *testing.T, dir string) testscript.Params {
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {
+			if condition == "root" {
+				return os.Getuid() == 0, nil
+			}
 			if condition != "namespaces" {
 				return false, fmt.Errorf("unknown condition %q", condition)
 			}
