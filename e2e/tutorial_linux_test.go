@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,13 +13,24 @@ import (
 )
 
 // TestTutorial does what docs/tutorial.md says, from top to bottom.
-func TestTutorial(t *testing.T) {
-	text, err := os.ReadFile("../docs/tutorial.md")
+func TestTutorial(t *testing.T) { follow(t, "tutorial") }
+
+// TestAnyProgram does what docs/start.md says.
+func TestAnyProgram(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not installed")
+	}
+	follow(t, "start")
+}
+
+// follow does what a document says, from top to bottom.
+func follow(t *testing.T, document string) {
+	text, err := os.ReadFile("../docs/" + document + ".md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "tutorial.txtar"), []byte(script(t, string(text))), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, document+".txtar"), []byte(script(t, string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, withTerminal(params(t, dir)))
@@ -27,7 +39,7 @@ func TestTutorial(t *testing.T) {
 // Parts of the document. A file has its name at the end of the paragraph before it.
 var (
 	part    = regexp.MustCompile("(?ms)^(?:```(\\w+)\n(.*?)^```|<!--(.*?)-->)$")
-	named   = regexp.MustCompile("`([a-z_]+\\.(?:go|toml))`:\n\n$")
+	named   = regexp.MustCompile("`([a-z_]+\\.(?:go|toml|py))`:\n\n$")
 	stays   = regexp.MustCompile(`^(go|divisi) run `)
 	forYou  = regexp.MustCompile(`\b(URL|PID)\b`)
 	forTest = strings.NewReplacer("$HOME/divisi", "$ROOT", "localhost:8080", "localhost:0")
@@ -56,7 +68,7 @@ func script(t *testing.T, document string) string {
 
 		name := named.FindStringSubmatch(document[:at[0]])
 		if name == nil {
-			t.Fatalf("docs/tutorial.md does not say which file this is:\n%s", content)
+			t.Fatalf("the document does not say which file this is:\n%s", content)
 		}
 		fmt.Fprintf(&commands, "cp $WORK/files/%s %[1]s\n", name[1])
 		fmt.Fprintf(&files, "-- files/%s --\n%s", name[1], content)

@@ -73,6 +73,7 @@ func (c command) start() *cobra.Command {
 	flags.StringVar(&o.ready, "ready", "", "how one sees that it is ready: "+probe.Forms)
 	flags.StringVar(&o.restart, "restart", string(lifecycle.Permanent), "when it starts again: permanent, transient or temporary")
 	flags.DurationVar(&o.stopTime, "stop-time", 10*time.Second, "time between SIGTERM and SIGKILL when it is stopped")
+	flags.DurationVar(&o.watchdog, "watchdog", 0, "kill it when it says WATCHDOG=1 less often than this, with --ready notify (default never)")
 	console.TimeoutFlag(cmd, &timeout, time.Minute)
 	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))
 	return cmd

@@ -26,7 +26,7 @@ type keptSocket struct {
 	Key     string      `json:"key"`
 	Network string      `json:"network"`
 	Address string      `json:"address"`
-	Held    keeper.Held `json:"socket"` // who has it
+	Held    keeper.Held `json:"held"` // who has it
 }
 
 type keptServer struct {

@@ -34,6 +34,7 @@ type options struct {
 	ready    string
 	restart  string
 	stopTime time.Duration
+	watchdog time.Duration
 	program  []string // with its arguments
 }
 
@@ -205,6 +206,9 @@ func lookUp(who string) (*user.User, error) {
 
 // setReady reads how one sees that the server is ready.
 func (o *options) setReady(p *plan) error {
+	if o.watchdog < 0 || o.watchdog > 0 && o.ready != string(probe.Notify) {
+		return console.UsageError("--watchdog %v: give a time, such as 10s, and --ready notify: the program says WATCHDOG=1 at NOTIFY_SOCKET", o.watchdog)
+	}
 	if o.ready == "" {
 		return nil
 	}
@@ -216,7 +220,7 @@ func (o *options) setReady(p *plan) error {
 	if needs && len(o.listen) == 0 {
 		return console.UsageError("--ready %s: the server has no listener: add --listen, or name the host and the port", o.ready)
 	}
-	p.spec.Notify = p.ready.Kind == probe.Notify
+	p.spec.Notify, p.spec.Watch = p.ready.Kind == probe.Notify, o.watchdog
 
 	return nil
 }
