@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,8 @@ type Server struct {
 
 // Listen opens the socket at a path, in place of one that nobody listens at any more. Whoever may
 // look into the folder may send. A name that begins with @ is of Linux's abstract namespace, and not
-// of a file: whoever knows it may send.
+// of a file. Every user of the machine sees such names, may send there, and may take one that is free:
+// if somebody has, the server gets another one, which [Server.Path] returns.
 func Listen(path string) (*Server, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("cannot listen for notifications at %s: the path has %d bytes, a socket's at most %d",
@@ -36,7 +38,11 @@ func Listen(path string) (*Server, error) {
 	}
 
 	s, err := listen(path)
-	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
+	switch {
+	case !errors.Is(err, syscall.EADDRINUSE):
+	case isAbstract(path):
+		s, err = listen(path + "-" + rand.Text())
+	case abandoned(path):
 		s, err = listen(path)
 	}
 	if err != nil {
@@ -56,7 +62,7 @@ func listen(path string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{path, conn.(*net.UnixConn)}
-	if !s.abstract() {
+	if !isAbstract(path) {
 		if err := os.Chmod(path, 0o666); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -110,11 +116,11 @@ func (s *Server) File() (*os.File, error) { return s.conn.File() }
 // Path returns what NOTIFY_SOCKET is for those that send here.
 func (s *Server) Path() string { return s.path }
 
-func (s *Server) abstract() bool { return strings.HasPrefix(s.path, "@") }
+func isAbstract(path string) bool { return strings.HasPrefix(path, "@") }
 
 // Close closes the socket and removes its path. It ends [Server.Serve] with [net.ErrClosed].
 func (s *Server) Close() error {
-	if s.abstract() {
+	if isAbstract(s.path) {
 		return s.conn.Close()
 	}
 	err := os.Remove(s.path)
