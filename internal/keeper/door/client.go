@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
 )
 
 // Client is the session of a keeper in another process. When its connection ends, because the
@@ -57,17 +57,22 @@ func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
 	return c
 }
 
-// Find returns a client that looks at what the keeper of a home has. The error is [ErrNone] if there is
-// no keeper. In place of one that was killed it starts another: what that has left is there.
+// Find returns a client that looks at what the keeper of a home has. If there is no keeper, but one that
+// was killed has left something, the next one is started. The error is [ErrNone] if there is nothing.
 func Find(ctx context.Context, h home.Home) (*Client, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		l, err := reach(ctx, h, keeper.Claim{})
 		switch {
 		case err == nil:
 			return newClient(h, keeper.Claim{}, l), nil
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, ErrNone
 		case refuses(err):
+			left, err := hold.Left(h.Keeper().State)
+			if err != nil {
+				return nil, err
+			}
+			if !left {
+				return nil, ErrNone
+			}
 			return Attach(ctx, h, keeper.Claim{})
 		case !errors.Is(err, errAbsent):
 			return nil, fmt.Errorf("cannot ask the keeper of %s: %w", h.Dir, err)

@@ -20,7 +20,7 @@ import (
 // processes, as far as they live, its sockets, and the servers that are to start again. Nobody uses
 // this keeper yet.
 func (k *Keeper) adopt(before *past) {
-	k.mark = cmp.Or(before.mark, k.mark)
+	k.mark, k.bound = cmp.Or(before.mark, k.mark), before.bound
 	for _, born := range slices.Sorted(maps.Keys(before.servers)) {
 		k.adoptServer(before, born)
 	}
@@ -160,7 +160,23 @@ func (k *Keeper) resume() {
 			s.arm()
 		}
 	}
+
+	// Clients that live renew their claims at once. One that has ended with the earlier keeper does not,
+	// and what ends with its claim does so now.
+	k.forgo = time.AfterFunc(renewTime, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for domain, ends := range k.bound {
+			if ends && k.claims[domain] == nil && !k.closed {
+				k.end(domain)
+			}
+		}
+		k.bound = nil
+	})
 }
+
+// renewTime is how long clients of an earlier keeper may take to renew their claims.
+const renewTime = 5 * time.Second
 
 // await waits for the end of a process that an earlier keeper has started, and records it.
 func (k *Keeper) await(p *process) {

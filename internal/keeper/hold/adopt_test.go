@@ -27,6 +27,9 @@ import (
 // mortalVar makes the test binary a keeper that the test kills: it has the keeper's folder.
 const mortalVar = "KEEPER_TEST_MORTAL"
 
+// boundVar has everything end with the claim of that keeper's client.
+const boundVar = "KEEPER_TEST_BOUND"
+
 // mortal opens a keeper, starts what it reads, as specifications and sockets in JSON, and says what
 // came of it.
 func mortal(dir string) error {
@@ -35,7 +38,7 @@ func mortal(dir string) error {
 		return err
 	}
 	ctx := context.Background()
-	s, err := k.Attach(ctx, keeper.Claim{Domain: "/test", Who: "the first"})
+	s, err := k.Attach(ctx, keeper.Claim{Domain: "/test", Who: "the first", Ends: os.Getenv(boundVar) != ""})
 	if err != nil {
 		return err
 	}
@@ -368,5 +371,45 @@ func TestKilledKeeperElsewhere(t *testing.T) {
 	}
 	if err := s.Unlisten(ctx, "/test", "web"); err != nil || !k.Idle() {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestKilledKeeperBound: what ends with a claim ends when its client has gone with the keeper.
+func TestKilledKeeperBound(t *testing.T) {
+	t.Setenv(boundVar, "yes")
+	f := newFirst(t)
+	f.listen("web")
+	p := f.start(script("living", "exec sleep 60"))
+	f.kill()
+	dir := filepath.Join(f.dir, "state")
+	if left, err := hold.Left(dir); !left || err != nil {
+		t.Errorf("nothing is left, %v", err)
+	}
+
+	k, err := hold.Open(dir, filepath.Join(f.dir, "logs"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := k.Attach(ctx, keeper.Claim{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := s.Wait(ctx, p.ID); err != nil || exit.Signal != "killed" {
+		t.Errorf("%+v, %v", exit, err)
+	}
+	for after := uint64(0); !k.Idle(); {
+		events, err := s.Next(ctx, "/test", after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after = events[len(events)-1].Number
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := hold.Left(dir); left || err != nil {
+		t.Errorf("something is left, %v", err)
 	}
 }

@@ -52,9 +52,11 @@ type Keeper struct {
 	slots     map[key]*os.File
 	claims    map[string]*Session // by domain
 	epochs    map[string]uint64   // by domain, the last one
+	bound     map[string]bool     // domains in which everything ends unless their claim is renewed
 	exits     recent.Exits
 	events    recent.Events
 	changed   chan struct{} // closed when a claim ends
+	forgo     *time.Timer   // until claims of an earlier keeper are not renewed any more
 	closed    bool
 	wait      sync.WaitGroup // for what accompanies processes
 }
@@ -81,7 +83,7 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 		epochs:    map[string]uint64{},
 		changed:   make(chan struct{}),
 	}
-	path := filepath.Join(dir, "journal.ndjson")
+	path := filepath.Join(dir, journalFile)
 	lines, err := journal.Read(path)
 	if err != nil {
 		return nil, err
@@ -140,6 +142,7 @@ func (k *Keeper) Close() error {
 		return nil
 	}
 
+	k.forgo.Stop()
 	k.starting.Lock() // what is being started is there afterwards
 	k.mu.Lock()
 	for _, all := range k.servers {

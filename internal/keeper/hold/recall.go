@@ -5,9 +5,11 @@ package hold
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/journal"
 )
 
 // entry is a line of the journal: a part of the state, or what has changed it. Readers skip members
@@ -24,6 +26,7 @@ type entry struct {
 	Ticks  uint64         `json:"ticks,omitempty"` // when the process started, as the kernel counts it
 	Number uint64         `json:"number,omitempty"`
 	Exit   *keeper.Exit   `json:"exit,omitempty"`
+	Ends   bool           `json:"ends,omitempty"` // everything in the domain ends with the claim
 	Holder *keeper.Holder `json:"holder,omitempty"`
 	Socket *keeper.Socket `json:"socket,omitempty"`
 	Inode  uint64         `json:"inode,omitempty"` // of the socket
@@ -37,6 +40,7 @@ type change string
 const (
 	begun      change = "keeper"     // the first entry: who writes, and in which format
 	claimed    change = "claimed"    // Holder has the domain
+	released   change = "released"   // Holder has it no longer
 	listened   change = "listened"   // Socket is kept
 	unlistened change = "unlistened" // Socket is not kept any more
 	wanted     change = "wanted"     // the server Born is to run as Spec says
@@ -79,11 +83,11 @@ func (k *Keeper) state(forget func()) []any {
 
 	list := []any{entry{Event: begun, Format: format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
 	for domain, epoch := range k.epochs {
-		holder := keeper.Holder{Domain: domain, Epoch: epoch}
 		if session, held := k.claims[domain]; held {
-			holder = session.holder
+			list = append(list, session.entry())
+		} else {
+			list = append(list, entry{Event: claimed, Holder: &keeper.Holder{Domain: domain, Epoch: epoch}, Ends: k.bound[domain]})
 		}
-		list = append(list, entry{Event: claimed, Holder: &holder})
 	}
 	for _, s := range k.sockets {
 		list = append(list, s.entry())
@@ -119,6 +123,7 @@ type past struct {
 	mark    string
 	servers map[uint64]*pastServer // by born
 	sockets map[key]*socket
+	bound   map[string]bool // domains in which everything ends with the claim
 }
 
 // pastServer is a server that somebody wanted when the earlier keeper ended.
@@ -127,9 +132,28 @@ type pastServer struct {
 	process *entry // its start that had not ended: starts or started; nil without one
 }
 
+// Left reports whether an earlier keeper of a folder, which does not run any more, has left servers or
+// sockets to the next one.
+func Left(dir string) (bool, error) {
+	lines, err := journal.Read(filepath.Join(dir, journalFile))
+	if err != nil {
+		return false, err
+	}
+	k := &Keeper{epochs: map[string]uint64{}}
+	before, err := k.recall(lines)
+	if err != nil {
+		return false, err
+	}
+
+	return len(before.servers)+len(before.sockets) > 0, nil
+}
+
+// journalFile is the name of the journal.
+const journalFile = "journal.ndjson"
+
 // recall reads what an earlier keeper has written.
 func (k *Keeper) recall(lines [][]byte) (*past, error) {
-	before := &past{servers: map[uint64]*pastServer{}, sockets: map[key]*socket{}}
+	before := &past{servers: map[uint64]*pastServer{}, sockets: map[key]*socket{}, bound: map[string]bool{}}
 	for n, line := range lines {
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
@@ -147,6 +171,11 @@ func (k *Keeper) recall(lines [][]byte) (*past, error) {
 		case claimed:
 			if e.Holder != nil {
 				k.epochs[e.Holder.Domain] = max(k.epochs[e.Holder.Domain], e.Holder.Epoch)
+				before.bound[e.Holder.Domain] = e.Ends
+			}
+		case released:
+			if e.Holder != nil {
+				delete(before.bound, e.Holder.Domain)
 			}
 		case listened, unlistened:
 			if e.Socket != nil {

@@ -103,13 +103,19 @@ func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struc
 	if c.Ends && !renews {
 		k.end(domain)
 	}
-	k.note(entry{Event: claimed, Holder: &s.holder})
+	k.note(s.entry())
 
 	return nil, nil, nil
 }
 
 // Holder returns the claim of the session.
 func (s *Session) Holder() keeper.Holder { return s.holder }
+
+// entry returns what the journal has of a claim.
+func (s *Session) entry() entry {
+	holder := s.holder
+	return entry{Event: claimed, Holder: &holder, Ends: s.ends}
+}
 
 // Release ends the session: the client has gone. Nothing of what it has started ends, unless its claim
 // says so.
@@ -123,6 +129,7 @@ func (s *Session) Release() error {
 			s.k.end(s.holder.Domain)
 		}
 		delete(s.k.claims, s.holder.Domain)
+		s.k.note(entry{Event: released, Holder: &s.holder})
 		close(s.k.changed)
 		s.k.changed = make(chan struct{})
 	}
