@@ -37,6 +37,10 @@ var initialised = func() bool {
 
 func TestMain(m *testing.M) {
 	Enter()
+	if initialised {
+		fmt.Fprintln(os.Stderr, "this was to be a keeper, and is none")
+		os.Exit(97)
+	}
 	keepertest.Main(m)
 }
 
