@@ -79,7 +79,7 @@ var decoders = map[string]string{
 	"internal/probe.(*Probe).parsePath":        "FuzzParse",
 	"internal/probe.(*Probe).parseURL":         "FuzzParse",
 	"internal/proc.parseStat":                  "FuzzStat",
-	"internal/keeper/hold.(*Keeper).recall":    "FuzzRecall",
+	"internal/keeper/record.Read":              "FuzzRead",
 	"internal/keeper/journal.Read":             "FuzzRead",
 	"internal/keeper/output.(*output).read":    "FuzzRead",
 	"internal/name.ParseComponent":             "FuzzParse",

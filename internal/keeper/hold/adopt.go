@@ -3,7 +3,6 @@
 package hold
 
 import (
-	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -19,31 +19,32 @@ import (
 // adopt takes over what an earlier keeper has left, which was killed or has lost the machine: its
 // processes, as far as they live, its sockets, and the servers that are to start again. Nobody uses
 // this keeper yet.
-func (k *Keeper) adopt(before *past) {
-	k.mark, k.bound = cmp.Or(before.mark, k.mark), before.bound
-	for _, born := range slices.Sorted(maps.Keys(before.servers)) {
+func (k *Keeper) adopt(before *record.Past) {
+	k.recall(before)
+	for _, born := range slices.Sorted(maps.Keys(before.Servers)) {
 		k.adoptServer(before, born)
 	}
-	for at, s := range before.sockets {
-		k.recover(s, before.boot == k.boot)
-		k.sockets[at] = s
+	for at, old := range before.Sockets {
+		s := &socket{Socket: old.Socket, inode: old.Inode, fd: -1}
+		k.recover(s, before.Boot == k.boot)
+		k.sockets[key{at.Domain, at.Name}] = s
 	}
-	for _, old := range before.servers {
-		if old.spec.Ends {
-			k.abandon(&old.spec) // its last process may have ended with the keeper
+	for _, old := range before.Servers {
+		if old.Spec.Ends {
+			k.abandon(&old.Spec) // its last process may have ended with the keeper
 		}
 	}
 }
 
 // adoptServer takes over one server, if its process lives or it is to start again.
-func (k *Keeper) adoptServer(before *past, born uint64) {
-	old := before.servers[born]
-	s := k.newServer(old.spec)
+func (k *Keeper) adoptServer(before *record.Past, born uint64) {
+	old := before.Servers[born]
+	s := k.newServer(old.Spec)
 	s.born = born
 	s.life.Step(lifecycle.Start, time.Now()) // it was started; what follows is the same as then
 
-	if old.process != nil {
-		p := k.findAgain(before, *old.process)
+	if old.Process != nil {
+		p := k.findAgain(before, *old.Process)
 		if p != nil {
 			p.server, s.process, s.started, s.writing = s, p, p.started, 1
 			k.processes[p.id.Run] = p
@@ -52,11 +53,11 @@ func (k *Keeper) adoptServer(before *past, born uint64) {
 	}
 	if s.process == nil {
 		how := keeper.Unknown
-		if before.boot != k.boot {
+		if before.Boot != k.boot {
 			how = keeper.Reboot
 		}
 		exit := keeper.Exit{Code: -1, How: how, Time: time.Now()}
-		if e := old.process; e != nil {
+		if e := old.Process; e != nil {
 			k.record(born, e.ID, e.Pid, exit)
 		}
 		s.lastExit = &exit
@@ -70,11 +71,11 @@ func (k *Keeper) adoptServer(before *past, born uint64) {
 }
 
 // findAgain returns the process of a start, if it lives, and what can be had of its output.
-func (k *Keeper) findAgain(before *past, e entry) *process {
-	if before.boot != k.boot {
+func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
+	if before.Boot != k.boot {
 		return nil
 	}
-	if e.Event == starts { // the keeper was killed before it knew more
+	if e.Event == record.Starts { // the keeper was killed before it knew more
 		var found bool
 		if e.Pid, e.Ticks, found = proc.ByMark(runVar, k.markOf(e.ID.Run)); !found {
 			return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -88,7 +89,7 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := k.recall(lines)
+	before, err := record.Read(lines)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -125,7 +126,7 @@ func (k *Keeper) written(machine bool) {
 
 // note adds a change to the journal, unless that is yet to be opened with the whole state; the mutex
 // is held.
-func (k *Keeper) note(e entry) {
+func (k *Keeper) note(e record.Entry) {
 	if k.journal != nil {
 		k.journal.Add(e)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/memfd"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -75,7 +76,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.note(entry{Event: refused, Born: s.born, ID: p.id})
+		k.note(record.Entry{Event: record.Refused, Born: s.born, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
 	p.pid, p.out = forked.Pid, [2]*os.File{forked.Stdout, forked.Stderr}
@@ -123,7 +124,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	}
 	s.next = p.id.Run
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.
-	k.note(entry{Event: starts, Born: s.born, ID: p.id})
+	k.note(record.Entry{Event: record.Starts, Born: s.born, ID: p.id})
 
 	program.More = s.variables(p)
 	return p, program, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/pulse"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/shelf"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
@@ -118,7 +119,7 @@ func (s *server) leave() {
 		s.timer.Stop()
 	}
 	if s.born != 0 {
-		s.k.note(entry{Event: left, Born: s.born})
+		s.k.note(record.Entry{Event: record.Left, Born: s.born})
 	}
 	if s.spec.Ends {
 		s.k.leftBy(&s.spec)

@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -112,9 +113,9 @@ func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struc
 func (s *Session) Holder() keeper.Holder { return s.holder }
 
 // entry returns what the journal has of a claim.
-func (s *Session) entry() entry {
+func (s *Session) entry() record.Entry {
 	holder := s.holder
-	return entry{Event: claimed, Holder: &holder, Ends: s.ends}
+	return record.Entry{Event: record.Claimed, Holder: &holder, Ends: s.ends}
 }
 
 // Release ends the session: the client has gone. Nothing of what it has started ends, unless its claim
@@ -129,7 +130,7 @@ func (s *Session) Release() error {
 			s.k.end(s.holder.Domain)
 		}
 		delete(s.k.claims, s.holder.Domain)
-		s.k.note(entry{Event: released, Holder: &s.holder})
+		s.k.note(record.Entry{Event: record.Released, Holder: &s.holder})
 		close(s.k.changed)
 		s.k.changed = make(chan struct{})
 	}

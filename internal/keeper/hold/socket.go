@@ -9,6 +9,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/bind"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 )
 
 // socket is a listening socket that is kept. It is held as a plain descriptor: an os.File would take
@@ -71,7 +72,7 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 func (k *Keeper) unlisten(s *socket) {
 	s.close()
 	delete(k.sockets, key{s.Domain, s.Key})
-	k.note(entry{Event: unlistened, Socket: &s.Socket})
+	k.note(record.Entry{Event: record.Unlistened, Socket: &s.Socket})
 }
 
 // openSocket opens a socket.
@@ -86,9 +87,9 @@ func openSocket(want keeper.Socket) (*socket, error) {
 }
 
 // entry returns what the journal has of the socket.
-func (s *socket) entry() entry {
+func (s *socket) entry() record.Entry {
 	kept := s.Socket
-	return entry{Event: listened, Socket: &kept, Inode: s.inode}
+	return record.Entry{Event: record.Listened, Socket: &kept, Inode: s.inode}
 }
 
 func (s *socket) close() {

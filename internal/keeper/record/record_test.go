@@ -1,26 +1,20 @@
-//go:build unix
-
-package hold
+package record
 
 import (
 	"bytes"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/divisi-go/divisi/internal/keeper/recent"
 )
 
-// recalled returns the state of a keeper that reads a journal.
-func recalled(text string) (*Keeper, *past, error) {
-	k := &Keeper{boot: "this", epochs: map[string]uint64{}}
-	before, err := k.recall(slices.Collect(bytes.Lines([]byte(text))))
-	return k, before, err
+// read returns what a journal amounts to.
+func read(text string) (*Past, error) {
+	return Read(slices.Collect(bytes.Lines([]byte(text))))
 }
 
 const head = `{"event":"keeper","format":1,"boot":"this","last_run":7,"number":3}` + "\n"
 
-func TestRecall(t *testing.T) {
+func TestRead(t *testing.T) {
 	const (
 		wanted  = `{"event":"wanted","born":8,"spec":{"domain":"/a","name":"b"}}` + "\n"
 		starts  = `{"event":"starts","born":8,"id":{"domain":"/a","name":"b","run":8}}` + "\n"
@@ -37,7 +31,7 @@ func TestRecall(t *testing.T) {
 		run     uint64
 		epoch   uint64
 		exits   int
-		process change // of the server that is left
+		process Change // of the server that is left
 		servers int
 		sockets int
 	}{
@@ -53,36 +47,37 @@ func TestRecall(t *testing.T) {
 		"closed":          {text: head + listens + closes, run: 7},
 		"cut and unknown": {text: head + `{"event":"star` + "\n" + `{"event":"new","x":1}` + "\n", run: 7},
 	} {
-		k, before, err := recalled(tc.text)
+		got, err := read(tc.text)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		var process change
-		for _, s := range before.servers {
-			if s.process != nil {
-				process = s.process.Event
+		var process Change
+		for _, s := range got.Servers {
+			if s.Process != nil {
+				process = s.Process.Event
 			}
 		}
-		if k.run != tc.run || k.epochs["/a"] != tc.epoch || len(k.exits.List) != tc.exits || len(before.servers) != tc.servers ||
-			process != tc.process || len(before.sockets) != tc.sockets {
-			t.Errorf("%s: run %d, epochs %v, exits %v, servers %v, process %q, sockets %v", name,
-				k.run, k.epochs, k.exits, before.servers, process, before.sockets)
+		if got.Run != tc.run || got.Epochs["/a"] != tc.epoch || len(got.Exits) != tc.exits || len(got.Servers) != tc.servers ||
+			process != tc.process || len(got.Sockets) != tc.sockets {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 
-	_, _, err := recalled(strings.ReplaceAll(head, `"format":1`, `"format":2`))
+	_, err := read(strings.ReplaceAll(head, `"format":1`, `"format":2`))
 	if err == nil || !strings.Contains(err.Error(), "line 1: format 2 is not known") {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
 
-func FuzzRecall(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add(head)
 	f.Add(head + `{"event":"exited","number":18446744073709551615,"exit":{}}` + "\n")
+	f.Add(head + `{"event":"wanted","born":1,"spec":{}}` + "\n" + `{"event":"started","born":1}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, _, err := recalled(text); err == nil && len(k.exits.List) > recent.MaxExits {
-			t.Errorf("%d exits", len(k.exits.List))
+		got, err := read(text)
+		if err == nil && len(got.Exits)+len(got.Servers)+len(got.Sockets) > strings.Count(text, "\n")+1 {
+			t.Errorf("%+v", got)
 		}
 	})
 }
