@@ -336,6 +336,15 @@ func (c *Client) Signal(ctx context.Context, id keeper.ID, number syscall.Signal
 // Stop ends a server that nobody wants any more. See [hold.Session.Stop].
 func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
 	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
+	if !errors.Is(err, ErrLost) {
+		return exit, err
+	}
+
+	// What the keeper had begun may be done, or forgotten.
+	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
+	if errors.Is(err, keeper.ErrUnknown) {
+		return c.Wait(ctx, id)
+	}
 	return exit, err
 }
 

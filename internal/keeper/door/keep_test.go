@@ -3,6 +3,7 @@
 package door
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -141,6 +142,38 @@ func TestKilledKeeper(t *testing.T) {
 	}
 	if exit := <-exits; exit.How == keeper.Unknown || exit.Code != 9 {
 		t.Errorf("it %v (%+v)", exit, exit)
+	}
+}
+
+// TestStopByAKilledKeeper: the next one stops what this one had begun to stop.
+func TestStopByAKilledKeeper(t *testing.T) {
+	h := newHome(t)
+	c := attach(t, h, shop("one"))
+	words, their, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer words.Close()
+	spec := shell("stubborn", "trap 'echo asked >&$WORDS' TERM; echo ready >&$WORDS; while :; do sleep 0.01; done")
+	spec.Grace, spec.Files = time.Hour, []keeper.File{{Var: "WORDS", File: their}}
+	p := run(t, c, spec)
+	heard := bufio.NewScanner(words)
+	heard.Scan()
+
+	var stops sync.WaitGroup
+	stops.Go(func() {
+		if exit, err := c.Stop(t.Context(), p.ID); err != nil || exit.Signal != "killed" {
+			t.Errorf("it %v, %v", exit, err)
+		}
+	})
+	defer stops.Wait()
+	heard.Scan()
+	kill(t, h)
+	if heard.Scan(); heard.Text() != "asked" {
+		t.Errorf("it says %q, %v", heard.Text(), heard.Err())
+	}
+	if err := c.Signal(t.Context(), p.ID, syscall.SIGKILL); err != nil {
+		t.Error(err)
 	}
 }
 
