@@ -165,7 +165,11 @@ func (c command) restart() *cobra.Command {
 			if asJSON, err := c.JSON(done); asJSON {
 				return err
 			}
-			fmt.Fprintf(c.Out, "%s runs as process %d (%s); process %d %s\n", done.Name, done.Pid, done.Order, done.Before, done.Ended)
+			fmt.Fprintf(c.Out, "%s runs as process %d (%s)", done.Name, done.Pid, done.Order)
+			if done.Before != 0 { // it did not wait for its next start
+				fmt.Fprintf(c.Out, "; process %d %s", done.Before, done.Ended)
+			}
+			fmt.Fprintln(c.Out)
 			return nil
 		},
 	}

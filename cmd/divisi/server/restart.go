@@ -57,7 +57,9 @@ func (d *Desk) restart(ctx context.Context, old keeper.Proc, exclusive bool, lim
 			}
 			done.Ended = exit.String()
 		}
-		next, err = c.Start(ctx, spec)
+		if next, err = c.Start(ctx, spec); err != nil && done.Order == stopFirst {
+			err = fmt.Errorf("process %d was stopped, and no other one runs: %w", old.Pid, err)
+		}
 		return err
 	})
 	if err != nil {

@@ -28,5 +28,5 @@ func (*Client) Shutdown(context.Context) error { return ErrNone }
 
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {
-	return nil, errors.New("the keeper is a process of its own on Linux only: use hold.Open here")
+	return nil, errors.New("the keeper is a process of its own on Linux only, and servers that outlive commands need one")
 }
