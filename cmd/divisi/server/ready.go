@@ -74,25 +74,28 @@ func (d *Desk) ask(ctx context.Context, p keeper.Proc, by probe.Probe, target pr
 		return d.match(ctx, p, by)
 	}
 
-	last := errors.New("it was not asked yet")
 	for {
-		limited, cancel := context.WithTimeout(ctx, askTime)
-		if by.Kind == probe.Notify {
-			last = d.said(limited, p)
-		} else {
-			last = by.Check(limited, target)
-		}
-		cancel()
-		if last == nil {
+		err := d.askOnce(ctx, p, by, target)
+		if err == nil {
 			return nil
 		}
 
 		select {
 		case <-time.After(askEvery):
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
+}
+
+// askOnce asks whether the server is ready.
+func (d *Desk) askOnce(ctx context.Context, p keeper.Proc, by probe.Probe, target probe.Target) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if by.Kind == probe.Notify {
+		return d.said(ctx, p)
+	}
+	return by.Check(ctx, target)
 }
 
 // said reports whether a server has said that it is ready.
