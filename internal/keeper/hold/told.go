@@ -22,7 +22,7 @@ import (
 // hear listens to what servers say of themselves until the keeper is closed, at a socket in a folder.
 //
 // Servers of other users cannot reach a folder of this one. The keeper of root, who alone has such
-// servers, listens at a name of Linux's abstract namespace instead, which nobody can guess.
+// servers, listens at a name of Linux's abstract namespace instead; who sends there is known as well.
 func (k *Keeper) hear(dir string) error {
 	path := filepath.Join(dir, "notify.sock")
 	if os.Getuid() == 0 {
