@@ -44,7 +44,13 @@ func (d *Desk) await(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by p
 		ended <- err
 	}()
 	ready := make(chan error, 1)
-	go func() { ready <- d.ask(ctx, p, by, target) }()
+	go func() {
+		err := d.ask(ctx, p, by, target)
+		if own := by.Kind == probe.Notify || by.Kind == probe.Log; err == nil && spec.Beside && !own {
+			err = settle(ctx, p) // the process before it may have answered
+		}
+		ready <- err
+	}()
 
 	var err error
 	select {
@@ -64,12 +70,7 @@ func (d *Desk) await(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by p
 func (d *Desk) ask(ctx context.Context, p keeper.Proc, by probe.Probe, target probe.Target) error {
 	switch by.Kind {
 	case "":
-		select {
-		case <-time.After(time.Until(p.Started.Add(settleTime))):
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return settle(ctx, p)
 	case probe.Log:
 		return d.match(ctx, p, by)
 	}
@@ -96,6 +97,16 @@ func (d *Desk) askOnce(ctx context.Context, p keeper.Proc, by probe.Probe, targe
 		return d.said(ctx, p)
 	}
 	return by.Check(ctx, target)
+}
+
+// settle waits until a start of a server has run for a while.
+func settle(ctx context.Context, p keeper.Proc) error {
+	select {
+	case <-time.After(time.Until(p.Started.Add(settleTime))):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // said reports whether a server has said that it is ready.
