@@ -55,8 +55,11 @@ func (d *Desk) await(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by p
 	var err error
 	select {
 	case err = <-ended:
+		late := ctx.Err() != nil
 		cancel()
-		<-ready
+		if answer := <-ready; late && !errors.As(err, new(*endedError)) {
+			err = answer // which knows what is missing
+		}
 	case err = <-ready:
 		cancel()
 		if over := <-ended; errors.As(over, new(*endedError)) {
