@@ -26,7 +26,8 @@ func TestFirstDial(t *testing.T) {
 		return string(printed), err
 	}
 	t.Cleanup(func() {
-		if printed, err := divisi("keeper", "stop", "--yes"); err != nil {
+		printed, err := divisi("keeper", "stop", "--yes")
+		if err != nil && !strings.Contains(printed, "no keeper runs") {
 			t.Errorf("%v\n%s", err, printed)
 		}
 	})

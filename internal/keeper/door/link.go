@@ -51,18 +51,18 @@ var errAbsent = errors.New("no keeper answers")
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = 250 * time.Millisecond
-	maxStarts  = 8 // of keepers that do not stay
+	stayTime   = 30 * time.Second // for a keeper that is started to answer; one before it may take its time to end
 )
 
 // connect attaches to the keeper of a home, and starts one if none answers.
 func connect(ctx context.Context, h home.Home, c keeper.Claim) (*link, error) {
-	starts := 0
+	begin := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		l, err := reach(ctx, h, c)
 		if !errors.Is(err, errAbsent) {
 			return l, err
 		}
-		if starts == maxStarts {
+		if time.Since(begin) > stayTime {
 			return nil, fmt.Errorf("%w, and none stays that is started: see %s", err, logOf(h))
 		}
 
@@ -70,8 +70,6 @@ func connect(ctx context.Context, h home.Home, c keeper.Claim) (*link, error) {
 			if err := start(ctx, h); err != nil {
 				return nil, err
 			}
-			starts++
-			continue
 		}
 		select {
 		case <-time.After(pause):
