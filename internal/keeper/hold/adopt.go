@@ -167,12 +167,12 @@ func (k *Keeper) resume() {
 	k.forgo = time.AfterFunc(renewTime, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		for domain, ends := range k.bound {
-			if ends && k.claims[domain] == nil && !k.closed {
-				k.end(domain)
-			}
+		if k.closed {
+			return
 		}
-		k.bound = nil
+		for _, domain := range k.claims.Forgo() {
+			k.end(domain)
+		}
 	})
 }
 

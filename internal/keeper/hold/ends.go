@@ -11,11 +11,9 @@ import (
 // leftBy takes note that a server has left: what it inherited is closed, at once or when the client that
 // has its domain goes, which may start it again; the mutex is held.
 func (k *Keeper) leftBy(spec *keeper.Spec) {
-	for domain, session := range k.claims {
-		if keeper.Within(spec.Domain, domain) {
-			session.left = append(session.left, spec)
-			return
-		}
+	if claim := k.claims.Of(spec.Domain); claim != nil {
+		claim.Left = append(claim.Left, spec)
+		return
 	}
 	k.abandon(spec)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
@@ -51,9 +52,7 @@ type Keeper struct {
 	logged    map[string]chan struct{} // by log, of processes that ended; closed when their last words are written
 	sockets   map[key]*socket
 	slots     map[key]*os.File
-	claims    map[string]*Session // by domain
-	epochs    map[string]uint64   // by domain, the last one
-	bound     map[string]bool     // domains in which everything ends unless their claim is renewed
+	claims    claim.Table
 	exits     recent.Exits
 	events    recent.Events
 	changed   chan struct{} // closed when a claim ends
@@ -80,8 +79,6 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 		logged:    map[string]chan struct{}{},
 		sockets:   map[key]*socket{},
 		slots:     map[key]*os.File{},
-		claims:    map[string]*Session{},
-		epochs:    map[string]uint64{},
 		changed:   make(chan struct{}),
 	}
 	path := filepath.Join(dir, journalFile)

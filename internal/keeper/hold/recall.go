@@ -40,12 +40,8 @@ func (k *Keeper) state(forget func()) []any {
 	forget()
 
 	list := []any{record.Entry{Event: record.Begun, Format: record.Format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
-	for domain, epoch := range k.epochs {
-		if session, held := k.claims[domain]; held {
-			list = append(list, session.entry())
-		} else {
-			list = append(list, record.Entry{Event: record.Claimed, Holder: &keeper.Holder{Domain: domain, Epoch: epoch}, Ends: k.bound[domain]})
-		}
+	for holder, ends := range k.claims.All() {
+		list = append(list, claimed(holder, ends))
 	}
 	for _, s := range k.sockets {
 		list = append(list, s.entry())
@@ -63,6 +59,11 @@ func (k *Keeper) state(forget func()) []any {
 	}
 
 	return list
+}
+
+// claimed returns what the journal has of a claim.
+func claimed(h keeper.Holder, ends bool) record.Entry {
+	return record.Entry{Event: record.Claimed, Holder: &h, Ends: ends}
 }
 
 // entry returns what the journal has of a server, but for its process.
@@ -96,8 +97,10 @@ const journalFile = "journal.ndjson"
 // recall takes over the numbers, the epochs and the ends that an earlier keeper has known.
 func (k *Keeper) recall(before *record.Past) {
 	k.run, k.exits.Number = before.Run, before.Exit
-	k.epochs, k.bound = before.Epochs, before.Bound
 	k.mark = cmp.Or(before.Mark, k.mark)
+	for domain, epoch := range before.Epochs {
+		k.claims.Recall(domain, epoch, before.Bound[domain])
+	}
 	for _, r := range before.Exits {
 		k.exits.Recall(r)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -22,20 +23,15 @@ import (
 // Session is how one client uses a keeper. It may look at everything, and change what belongs to the
 // domain that it has claimed, or to one below. It is safe for concurrent use.
 type Session struct {
-	k      *Keeper
-	holder keeper.Holder
-	ends   bool           // everything in the domain ends with the claim
-	next   *keeper.Holder // who has taken the claim, once somebody has; guarded by the keeper's mutex
-	over   bool           // released; guarded as well
-
-	left []*keeper.Spec // of servers with Spec.Ends that have left meanwhile; guarded as well
+	k     *Keeper
+	claim *claim.Claim // guarded by the keeper's mutex
 }
 
 // Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
 // then is [keeper.ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
 // take a domain above or below that of another client.
 func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
-	s := &Session{k: k, holder: keeper.Holder{Domain: c.Domain, Who: c.Who}, ends: c.Ends}
+	s := &Session{k: k, claim: &claim.Claim{Holder: keeper.Holder{Who: c.Who}}}
 	if c.Domain == "" {
 		return s, nil
 	}
@@ -44,7 +40,7 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	}
 
 	for {
-		holder, changed, err := k.claim(s, c)
+		holder, changed, err := s.decide(c)
 		if err != nil {
 			return nil, err
 		}
@@ -66,57 +62,30 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	return s, nil
 }
 
-// claim gives a session its domain, or returns who has it, and a channel that is closed when that may
-// have changed.
-func (k *Keeper) claim(s *Session, c keeper.Claim) (*keeper.Holder, <-chan struct{}, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.closed {
+// decide gives the session the domain that its client wishes, or returns who has it, and a channel that
+// is closed when that may have changed.
+func (s *Session) decide(wish keeper.Claim) (*keeper.Holder, <-chan struct{}, error) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if s.k.closed {
 		return nil, nil, keeper.ErrClosed
 	}
 
-	domain := c.Domain
-	renews := c.Epoch > 0
-	if renews && k.epochs[domain] > c.Epoch {
-		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
-			domain, keeper.ErrFenced, c.Epoch, k.epochs[domain])
+	granted, holder, err := s.k.claims.Grant(wish, time.Now())
+	if granted == nil {
+		return holder, s.k.changed, err
 	}
-	for held, other := range k.claims {
-		if held == domain && (c.Take || renews) || !keeper.Within(held, domain) && !keeper.Within(domain, held) {
-			continue
-		}
-		holder := other.holder
-		if renews {
-			return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", domain, keeper.ErrFenced,
-				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
-		}
-		return &holder, k.changed, nil
+	s.claim = granted
+	if wish.Ends && wish.Epoch == 0 {
+		s.k.end(wish.Domain)
 	}
-
-	// A journal that could not be written may not have the epoch that is renewed.
-	k.epochs[domain] = max(k.epochs[domain], c.Epoch) + 1
-	s.holder.Epoch, s.holder.Since = k.epochs[domain], time.Now()
-	if former, ok := k.claims[domain]; ok {
-		next := s.holder
-		former.next = &next
-	}
-	k.claims[domain] = s
-	if c.Ends && !renews {
-		k.end(domain)
-	}
-	k.note(s.entry())
+	s.k.note(claimed(granted.Holder, granted.Ends))
 
 	return nil, nil, nil
 }
 
 // Holder returns the claim of the session.
-func (s *Session) Holder() keeper.Holder { return s.holder }
-
-// entry returns what the journal has of a claim.
-func (s *Session) entry() record.Entry {
-	holder := s.holder
-	return record.Entry{Event: record.Claimed, Holder: &holder, Ends: s.ends}
-}
+func (s *Session) Holder() keeper.Holder { return s.claim.Holder }
 
 // Release ends the session: the client has gone. Nothing of what it has started ends, unless its claim
 // says so.
@@ -124,20 +93,18 @@ func (s *Session) Release() error {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	s.over = true
-	if s.k.claims[s.holder.Domain] == s {
-		if s.ends {
-			s.k.end(s.holder.Domain)
+	if s.k.claims.Release(s.claim) {
+		if s.claim.Ends {
+			s.k.end(s.claim.Holder.Domain)
 		}
-		delete(s.k.claims, s.holder.Domain)
-		s.k.note(record.Entry{Event: record.Released, Holder: &s.holder})
+		s.k.note(record.Entry{Event: record.Released, Holder: &s.claim.Holder})
 		close(s.k.changed)
 		s.k.changed = make(chan struct{})
 	}
-	for _, spec := range s.left {
+	for _, spec := range s.claim.Left {
 		s.k.abandon(spec)
 	}
-	s.left = nil
+	s.claim.Left = nil
 
 	return nil
 }
@@ -166,16 +133,10 @@ func (k *Keeper) end(domain string) {
 
 // may says why the session may not change something of a domain; the mutex is held.
 func (s *Session) may(domain string) error {
-	switch {
-	case s.k.closed || s.over:
+	if s.k.closed {
 		return keeper.ErrClosed
-	case s.holder.Domain == "" || !keeper.Within(domain, s.holder.Domain):
-		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, keeper.ErrNoClaim, s.holder.Domain)
-	case s.next != nil:
-		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, keeper.ErrFenced,
-			s.next.Who, s.next.Since.Format(time.RFC3339), s.next.Epoch, s.holder.Epoch)
 	}
-	return nil
+	return s.claim.May(domain)
 }
 
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has

@@ -1,0 +1,158 @@
+// Package claim decides who decides: one client at a time does, about a domain and all below it.
+package claim
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+)
+
+// Table has the last claim of each domain. The zero value has none. It is not safe for concurrent use.
+//
+// Invariants:
+//   - No domain of a claim that is held is above or below that of another one.
+//   - The epochs of a domain grow.
+type Table struct {
+	last map[string]*Claim // by domain
+}
+
+// Claim is a domain that somebody decides about, or did. The zero value is that of a client that looks
+// only.
+type Claim struct {
+	Holder keeper.Holder
+	Ends   bool           // everything in the domain ends with it
+	Left   []*keeper.Spec // servers that have left meanwhile, and what they inherited is yet to be closed
+
+	state state
+	next  *keeper.Holder // who has taken the domain, of a claim that is fenced
+}
+
+// state says what became of a claim.
+type state int
+
+const (
+	none   state = iota
+	held         // its client decides
+	fenced       // somebody else has taken the domain
+	lost         // it is of an earlier keeper; its client may renew it
+	over         // its client has gone
+)
+
+// Recall takes over the last claim of a domain that an earlier keeper has known.
+func (t *Table) Recall(domain string, epoch uint64, ends bool) {
+	t.put(&Claim{Holder: keeper.Holder{Domain: domain, Epoch: epoch}, Ends: ends, state: lost})
+}
+
+func (t *Table) put(c *Claim) {
+	if t.last == nil {
+		t.last = map[string]*Claim{}
+	}
+	t.last[c.Holder.Domain] = c
+}
+
+// Grant gives a client the domain that it wishes, or returns who has it. The error is
+// [keeper.ErrFenced] if it cannot renew its claim.
+func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder, error) {
+	renews := wish.Epoch > 0
+	former, epoch := t.last[wish.Domain], uint64(0)
+	if former != nil {
+		epoch = former.Holder.Epoch
+	}
+	if renews && epoch > wish.Epoch {
+		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
+			wish.Domain, keeper.ErrFenced, wish.Epoch, epoch)
+	}
+	holder := t.against(wish)
+	switch {
+	case holder != nil && renews:
+		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", wish.Domain, keeper.ErrFenced,
+			holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
+	case holder != nil:
+		return nil, holder, nil
+	}
+
+	c := &Claim{Ends: wish.Ends, state: held}
+	// A journal that could not be written may not have the epoch that is renewed.
+	c.Holder = keeper.Holder{Domain: wish.Domain, Epoch: max(epoch, wish.Epoch) + 1, Who: wish.Who, Since: now}
+	if former != nil && former.state == held {
+		former.state, former.next = fenced, &c.Holder
+	}
+	if former != nil {
+		c.Left, former.Left = former.Left, nil
+	}
+	t.put(c)
+
+	return c, nil, nil
+}
+
+// against returns who has a domain that the wish cannot be granted beside.
+func (t *Table) against(wish keeper.Claim) *keeper.Holder {
+	for domain, c := range t.last {
+		takes := domain == wish.Domain && (wish.Take || wish.Epoch > 0)
+		if c.state == held && !takes && (keeper.Within(domain, wish.Domain) || keeper.Within(wish.Domain, domain)) {
+			holder := c.Holder
+			return &holder
+		}
+	}
+	return nil
+}
+
+// Release ends a claim, and reports whether its client has decided until now.
+func (t *Table) Release(c *Claim) bool {
+	decided := c.state == held
+	c.state = over
+	return decided
+}
+
+// Forgo ends the claims of an earlier keeper that nobody has renewed. It returns the domains in which
+// everything ends with them.
+func (t *Table) Forgo() []string {
+	var ends []string
+	for domain, c := range t.last {
+		if c.state != lost {
+			continue
+		}
+		c.state = over
+		if c.Ends {
+			ends = append(ends, domain)
+		}
+	}
+	return ends
+}
+
+// Of returns the claim of whoever decides about a domain, nil if nobody does.
+func (t *Table) Of(domain string) *Claim {
+	for above, c := range t.last {
+		if c.state == held && keeper.Within(domain, above) {
+			return c
+		}
+	}
+	return nil
+}
+
+// All returns the last claim of each domain, and whether everything there is still to end with it.
+func (t *Table) All() iter.Seq2[keeper.Holder, bool] {
+	return func(yield func(keeper.Holder, bool) bool) {
+		for _, c := range t.last {
+			if !yield(c.Holder, c.Ends && c.state != over) {
+				return
+			}
+		}
+	}
+}
+
+// May says why the client may not change something of a domain.
+func (c *Claim) May(domain string) error {
+	switch {
+	case c.state == over:
+		return keeper.ErrClosed
+	case c.Holder.Domain == "" || !keeper.Within(domain, c.Holder.Domain):
+		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, keeper.ErrNoClaim, c.Holder.Domain)
+	case c.state == fenced:
+		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, keeper.ErrFenced,
+			c.next.Who, c.next.Since.Format(time.RFC3339), c.next.Epoch, c.Holder.Epoch)
+	}
+	return nil
+}
