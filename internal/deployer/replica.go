@@ -38,6 +38,7 @@ type replica struct {
 	env     *envelope.Envelope
 	address string
 	heard   bool     // since the last pulse
+	look    uint64   // the number of the look at its components that the next two are from
 	sick    bool     // it has said that it is deadlocked
 	why     []string // why it is not ready, as it said last
 	done    bool     // its main program has returned
@@ -116,6 +117,13 @@ func (r *replica) health(reply *protos.GetHealthReply) {
 		return // the answer comes after the end
 	}
 
+	if reply.Look < r.look {
+		// What it has said unasked has overtaken this answer, which is a sign of life at most.
+		r.heard = r.heard || !r.sick
+		return
+	}
+
+	r.look = reply.Look
 	r.sick = reply.Status != protos.HealthStatus_HEALTHY
 	if r.sick {
 		return // as if it had said nothing
@@ -240,7 +248,7 @@ func (r *replica) exited(exit control.ExitStatus) {
 	})
 
 	r.pid, r.env, r.address = 0, nil, ""
-	r.heard, r.sick, r.why, r.done, r.leaving = false, false, nil, false, nil
+	r.heard, r.sick, r.look, r.why, r.done, r.leaving = false, false, 0, nil, false, nil
 	r.step(e)
 	r.set.perform(r.set.placement.Gone(r.id))
 }

@@ -13,6 +13,7 @@ type GetHealthReply struct {
 	Ready             bool         `json:"ready,omitempty"`              // extension: all components take calls
 	HealthyComponents []string     `json:"healthy_components,omitempty"` // extension: those that do
 	Reasons           []string     `json:"reasons,omitempty"`            // extension: why it is not ready
+	Look              uint64       `json:"look,omitempty"`               // extension: a later look has a higher number
 }
 
 func (m *GetHealthReply) visit(v *visitor) {
@@ -20,6 +21,7 @@ func (m *GetHealthReply) visit(v *visitor) {
 	v.bool(1000, &m.Ready)
 	v.strings(1001, &m.HealthyComponents)
 	v.strings(1002, &m.Reasons)
+	number(v, 1003, &m.Look)
 }
 
 // GetMetricsRequest asks for metrics.

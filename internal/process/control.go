@@ -139,6 +139,13 @@ func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.Dr
 // serve runs the weavelet until the deployer is gone, the process is told to end, or the program has
 // returned. Until then calls and the deployer's questions are answered.
 func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.Weavelet, d deployment) error {
+	if c.network.info.RunMain {
+		// Before the deployer names other components: once those ran, it would seem ready without main.
+		if err := c.w.Expect(d.hosts...); err != nil {
+			return err
+		}
+	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	hosting, over := context.WithCancel(context.WithoutCancel(ctx))
@@ -166,9 +173,6 @@ func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.
 		<-ctx.Done()
 		end(ctx, c.w, c.server.Drain)
 		return context.Cause(ctx)
-	}
-	if err := c.w.Expect(); err != nil {
-		return err
 	}
 	err := d.program(ctx, c.w, c.server.Drain)
 	if err == nil {

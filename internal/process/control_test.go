@@ -11,6 +11,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -31,9 +32,9 @@ func (r *reporter) HandleReport(_ context.Context, req *protos.ReportRequest) (*
 	return r.reply, nil
 }
 
-// deployed runs a weavelet that a deployer with some features has started. It returns the other end of
+// deployed runs a weavelet with a program, if it has one, that a deployer with some features has started. It returns the other end of
 // the conversation, how to ask the weavelet to end, and how it has ended.
-func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler, p program, features ...string) (
+func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler, d deployment, features ...string) (
 	e *envelope.Envelope, asked chan<- string, ended <-chan error) {
 	t.Helper()
 	in, toWeavelet, err := os.Pipe()
@@ -48,12 +49,11 @@ func deployed(t *testing.T, app weavelet.Application, h envelope.EnvelopeHandler
 	var serving sync.WaitGroup
 	t.Cleanup(serving.Wait)
 	serving.Go(func() {
-		over <- serveDeployed(context.WithoutCancel(t.Context()), app, deployment{
-			files: inherit.Files{In: in, Out: out}, program: p, asked: reasons, gone: func() {},
-		})
+		d.files, d.asked, d.gone = inherit.Files{In: in, Out: out}, reasons, func() {}
+		over <- serveDeployed(context.WithoutCancel(t.Context()), app, d)
 	})
 	e, err = envelope.Attach(t.Context(), fromWeavelet, toWeavelet, &protos.EnvelopeInfo{
-		App: "app", DeploymentId: "v1", Id: "w1", RunMain: p != nil, Features: features,
+		App: "app", DeploymentId: "v1", Id: "w1", RunMain: d.program != nil, Features: features,
 		InternalAddress: "localhost:0",
 	})
 	if err != nil {
@@ -82,7 +82,7 @@ func TestLeave(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, map[string]*behaviour{"A": {}})
 			h := &reporter{reports: make(chan *protos.ReportRequest, 10), reply: tc.reply}
-			e, asked, ended := deployed(t, w.app, h, nil, tc.features...)
+			e, asked, ended := deployed(t, w.app, h, deployment{}, tc.features...)
 			if err := e.UpdateComponents([]string{"t/p/A"}); err != nil {
 				t.Fatal(err)
 			}
@@ -112,9 +112,10 @@ func TestFinished(t *testing.T) {
 	for _, want := range []error{nil, errWrong} {
 		w := newWorld(t, map[string]*behaviour{"A": {}})
 		h := &reporter{reports: make(chan *protos.ReportRequest, 10), reply: &protos.ReportReply{}}
-		_, _, ended := deployed(t, w.app, h, func(context.Context, *weavelet.Weavelet, func(context.Context) error) error {
+		d := deployment{program: func(context.Context, *weavelet.Weavelet, func(context.Context) error) error {
 			return want
-		}, protos.FeatureReports)
+		}}
+		_, _, ended := deployed(t, w.app, h, d, protos.FeatureReports)
 		if err := <-ended; !errors.Is(err, want) {
 			t.Errorf("it ends with %v, want %v", err, want)
 		}
@@ -140,7 +141,7 @@ func TestReadiness(t *testing.T) {
 		"B": {},
 	})
 	h := &reporter{reports: make(chan *protos.ReportRequest, 10), reply: &protos.ReportReply{}}
-	e, _, _ := deployed(t, w.app, h, nil, protos.FeatureReports)
+	e, _, _ := deployed(t, w.app, h, deployment{}, protos.FeatureReports)
 	reply, err := e.Health(t.Context())
 	if err != nil || reply.Ready || reply.Status != protos.HealthStatus_HEALTHY {
 		t.Errorf("before anything was asked for: %+v, %v", reply, err)
@@ -155,6 +156,42 @@ func TestReadiness(t *testing.T) {
 	close(proceed)
 	report := <-h.reports
 	if report.Health == nil || !report.Health.Ready || len(report.Health.HealthyComponents) != 2 || len(report.Health.Reasons) != 0 {
+		t.Errorf("the report is %+v", report.Health)
+	}
+}
+
+// TestReadyWithMain: a weavelet is not ready before the main component is, also if the others that it
+// hosts are there first.
+func TestReadyWithMain(t *testing.T) {
+	w := newWorld(t, map[string]*behaviour{"A": {}, "B": {}})
+	begin := make(chan struct{})
+	h := &reporter{reports: make(chan *protos.ReportRequest, 10), reply: &protos.ReportReply{}}
+	e, _, _ := deployed(t, w.app, h, deployment{
+		hosts: []string{"t/p/A"},
+		program: func(ctx context.Context, w *weavelet.Weavelet, _ func(context.Context) error) error {
+			<-begin
+			if err := w.Host(ctx, "t/p/A"); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		},
+	}, protos.FeatureReports)
+	defer close(begin)
+
+	for _, components := range [][]string{{string(name.Main)}, {string(name.Main), "t/p/B"}} {
+		if err := e.UpdateComponents(components); err != nil {
+			t.Fatal(err)
+		}
+		reply, err := e.Health(t.Context())
+		if err != nil || reply.Ready || !strings.Contains(strings.Join(reply.Reasons, "\n"), "p.A") {
+			t.Errorf("asked for %v: %+v, %v", components, reply, err)
+		}
+	}
+
+	begin <- struct{}{}
+	report := <-h.reports
+	if report.Health == nil || !report.Health.Ready || len(report.Health.HealthyComponents) != 2 {
 		t.Errorf("the report is %+v", report.Health)
 	}
 }

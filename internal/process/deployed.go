@@ -35,6 +35,7 @@ const handshakeTime = 30 * time.Second
 type deployment struct {
 	files   inherit.Files
 	program program        // what runs if the main component does
+	hosts   []string       // the components that the program hosts
 	lines   io.Writer      // takes log entries if the deployer reads them there; may be nil
 	asked   <-chan string  // why somebody asks the process to end; may be nil
 	gone    func()         // called when the deployer goes first
@@ -43,6 +44,10 @@ type deployment struct {
 
 // runDeployed hosts what a deployer wants here.
 func runDeployed(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
+	component, err := main.component(app.Registry)
+	if err != nil {
+		return err
+	}
 	asked := make(chan string)
 	ctx, stop := interrupt.Context(ctx, errStop, asked)
 	defer stop()
@@ -51,8 +56,9 @@ func runDeployed(ctx context.Context, app weavelet.Application, main Main, files
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
 		os.Exit(1)
 	}
-	err := serveDeployed(ctx, app, deployment{
-		files: files, program: main.deployed(app.Registry), lines: os.Stderr, asked: asked,
+	err = serveDeployed(ctx, app, deployment{
+		files: files, lines: os.Stderr, asked: asked,
+		program: main.deployed(component), hosts: []string{component},
 		// Whatever the program's functions do meanwhile: without a deployer it ends.
 		gone: func() { time.AfterFunc(orphanTime+time.Second, quit) },
 	})

@@ -19,13 +19,13 @@ type pulse struct {
 	last   atomic.Pointer[protos.GetHealthReply]
 	asked  chan struct{} // has an element when somebody has asked since the last look
 
-	looking  sync.Mutex // held while the components are looked at; guards reported
+	looking  sync.Mutex // held while the components are looked at; guards reported, and writing last
 	reported bool       // the deadlock is in the log
 }
 
 func newPulse(w *weavelet.Weavelet, logger *slog.Logger) *pulse {
 	p := &pulse{w: w, logger: logger, asked: make(chan struct{}, 1)}
-	p.last.Store(&protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY})
+	p.last.Store(&protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY, Look: 1})
 	return p
 }
 
@@ -66,7 +66,7 @@ func (p *pulse) look() *protos.GetHealthReply {
 	}
 	reply := &protos.GetHealthReply{
 		Status: protos.HealthStatus_HEALTHY, Ready: len(h.Reasons) == 0,
-		HealthyComponents: h.Ready, Reasons: h.Reasons,
+		HealthyComponents: h.Ready, Reasons: h.Reasons, Look: p.last.Load().Look + 1,
 	}
 	if len(h.Stuck) > 0 {
 		reply.Status = protos.HealthStatus_UNHEALTHY

@@ -70,12 +70,8 @@ func (m Main) component(r *codegen.Registry) (string, error) {
 }
 
 // deployed returns the program of a process that a deployer runs.
-func (m Main) deployed(r *codegen.Registry) program {
+func (m Main) deployed(component string) program {
 	return func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error {
-		component, err := m.component(r)
-		if err != nil {
-			return err
-		}
 		return m.run(ctx, w, component, w.Host, drain)
 	}
 }
