@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/survey"
 )
 
 // hash returns where in the space of keys a key of the component Keyed is.
@@ -87,8 +88,8 @@ func (d *deployment) load(replica string) *protos.LoadReport {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	i := slices.IndexFunc(list, func(c conversation) bool { return c.name == replica })
-	report, err := list[i].env.GetLoad()
+	i := slices.IndexFunc(list, func(r survey.Replica) bool { return r.Name == replica })
+	report, err := list[i].Conversation.GetLoad()
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -1,21 +1,14 @@
 package deployer
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/divisi-go/divisi/envelope"
-	deployed "github.com/divisi-go/divisi/envelope/metrics"
-	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
-	"github.com/divisi-go/divisi/metrics"
+	"github.com/divisi-go/divisi/internal/survey"
 )
 
 // Status returns what is known about the application now.
@@ -115,140 +108,40 @@ func (d *Deployer) WaitReady(ctx context.Context) error {
 	})
 }
 
-// conversation is that with one replica.
-type conversation struct {
-	name, version, group string
-	env                  *envelope.Envelope
-}
-
-// conversations returns those with the replicas that have one: of the current version first, and
-// ordered by group and number.
-func (d *Deployer) conversations(ctx context.Context) ([]conversation, error) {
-	var list []conversation
-	err := d.do(ctx, func() {
-		for _, s := range slices.Backward(d.sets) {
-			for _, r := range s.ordered() {
-				if r.env != nil {
-					list = append(list, conversation{r.name, s.spec.Version, r.id.Group, r.env})
-				}
-			}
-		}
-	})
-	return list, err
-}
-
-// metricsTime bounds the wait for the metrics of a replica: a hung one keeps nobody waiting.
-const metricsTime = 2 * time.Second
-
 // Metrics returns the metrics of all replicas that answer.
 func (d *Deployer) Metrics(ctx context.Context) ([]control.ReplicaMetrics, error) {
-	list, err := d.conversations(ctx)
+	replicas, err := d.conversations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, metricsTime)
-	defer cancel()
-
-	answers := make([][]*deployed.MetricSnapshot, len(list))
-	var wait sync.WaitGroup
-	for i, c := range list {
-		wait.Go(func() {
-			if snapshots, err := c.env.Metrics(ctx); err == nil {
-				answers[i] = append([]*deployed.MetricSnapshot{}, snapshots...)
-			}
-		})
-	}
-	wait.Wait()
-
-	all := []control.ReplicaMetrics{}
-	for i, c := range list {
-		if answers[i] != nil {
-			all = append(all, control.ReplicaMetrics{
-				Name: c.name, Version: c.version, Group: c.group, Metrics: shown(answers[i]),
-			})
-		}
-	}
-	return all, nil
-}
-
-// shown returns metrics as the control API shows them.
-func shown(snapshots []*deployed.MetricSnapshot) []control.Metric {
-	list := make([]control.Metric, len(snapshots))
-	for i, s := range snapshots {
-		m := control.Metric{
-			Name: s.Name, Type: metrics.Type(s.Type).String(), Help: s.Help, Labels: s.Labels,
-			Value: control.Number(s.Value), Counts: s.Counts,
-		}
-		if m.Labels == nil {
-			m.Labels = map[string]string{}
-		}
-		for _, b := range s.Bounds {
-			m.Bounds = append(m.Bounds, control.Number(b))
-		}
-		list[i] = m
-	}
-	return list
+	return survey.Metrics(ctx, replicas), nil
 }
 
 // Profile takes profiles of one replica of every group, or of one group, of the current version.
 // The kind is "cpu" or "heap".
 func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.Duration) (
 	[]control.ReplicaProfile, error) {
-	request := &protos.GetProfileRequest{
-		ProfileType: protos.ProfileType_CPU, CpuDurationNs: length.Nanoseconds(),
-	}
-	switch kind {
-	case "cpu":
-	case "heap":
-		request = &protos.GetProfileRequest{ProfileType: protos.ProfileType_Heap}
-	default:
-		return nil, fmt.Errorf("unknown kind of profile %q: cpu and heap are known", kind)
-	}
-
-	list, err := d.conversations(ctx)
+	replicas, err := d.conversations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var chosen []conversation // the first replica of every group
-	for _, c := range list {
-		seen := slices.ContainsFunc(chosen, func(other conversation) bool { return other.group == c.group })
-		if !seen && (group == "" || c.group == group) {
-			chosen = append(chosen, c)
-		}
-	}
-	if len(chosen) == 0 {
-		return nil, fmt.Errorf("no replica of the group %q runs", cmp.Or(group, "any"))
-	}
-	return profiles(ctx, chosen, request)
+	return survey.Profiles(ctx, replicas, group, kind, length)
 }
 
-// profiles takes profiles of replicas at the same time.
-func profiles(ctx context.Context, list []conversation, request *protos.GetProfileRequest) (
-	[]control.ReplicaProfile, error) {
-	taken := make([][]byte, len(list))
-	failed := make([]error, len(list))
-	var wait sync.WaitGroup
-	for i, c := range list {
-		wait.Go(func() {
-			data, err := c.env.Profile(ctx, request)
-			taken[i] = data
-			if err != nil {
-				failed[i] = fmt.Errorf("%s: %w", c.name, err)
+// conversations returns the replicas that have one: of the current version first, and ordered by group
+// and number.
+func (d *Deployer) conversations(ctx context.Context) ([]survey.Replica, error) {
+	var list []survey.Replica
+	err := d.do(ctx, func() {
+		for _, s := range slices.Backward(d.sets) {
+			for _, r := range s.ordered() {
+				if r.env != nil {
+					list = append(list, survey.Replica{
+						Name: r.name, Version: s.spec.Version, Group: r.id.Group, Conversation: r.env,
+					})
+				}
 			}
-		})
-	}
-	wait.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-
-	var answers []control.ReplicaProfile
-	for i, c := range list {
-		if failed[i] == nil {
-			answers = append(answers, control.ReplicaProfile{
-				Name: c.name, Version: c.version, Group: c.group, Profile: taken[i],
-			})
 		}
-	}
-	return answers, errors.Join(failed...)
+	})
+	return list, err
 }

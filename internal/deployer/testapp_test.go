@@ -11,6 +11,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/place"
+	"github.com/divisi-go/divisi/internal/survey"
 )
 
 const testapp = "github.com/divisi-go/divisi/internal/deployer/testdata/testapp/"
@@ -78,8 +79,8 @@ func (d *deployment) informed(component string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	i := slices.IndexFunc(list, func(c conversation) bool { return strings.HasPrefix(c.name, "rest-0@") })
-	if err := list[i].env.UpdateRoutingInfo(routingInfo(d.told(component))); err != nil {
+	i := slices.IndexFunc(list, func(r survey.Replica) bool { return strings.HasPrefix(r.Name, "rest-0@") })
+	if err := list[i].Conversation.UpdateRoutingInfo(routingInfo(d.told(component))); err != nil {
 		d.t.Fatal(err)
 	}
 }
