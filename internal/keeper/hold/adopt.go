@@ -7,13 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/child"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/proc"
 )
 
 // adopt takes over what an earlier keeper has left, which was killed or has lost the machine: its
@@ -46,7 +45,7 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 	if old.Process != nil {
 		p := k.findAgain(before, *old.Process)
 		if p != nil {
-			p.server, s.process, s.started, s.writing = s, p, p.started, 1
+			p.server, s.process, s.started, s.writing = s, p, p.Started, 1
 			k.processes[p.id.Run] = p
 			s.life.Step(lifecycle.Answered, time.Now())
 		}
@@ -75,35 +74,17 @@ func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
 	if before.Boot != k.boot {
 		return nil
 	}
-	if e.Event == record.Starts { // the keeper was killed before it knew more
-		var found bool
-		if e.Pid, e.Ticks, found = proc.ByMark(runVar, k.markOf(e.ID.Run)); !found {
-			return nil
-		}
-		e.Time = time.Now()
-	}
-	foreign, err := proc.Find(e.Pid, e.Ticks)
+	known := child.Child{Pid: e.Pid, Ticks: e.Ticks, Started: e.Time} // nothing if it was killed before it knew more
+	found, err := child.Find(known, k.markOf(e.ID.Run))
 	if err != nil {
 		return nil
 	}
 
-	p := &process{
-		id: e.ID, pid: e.Pid, ticks: e.Ticks, started: e.Time, foreign: foreign, logged: make(chan struct{}),
-	}
-	p.family = k.familyOf(p)
+	p := &process{Child: found, id: e.ID, logged: make(chan struct{})}
 	path := k.logPath(p.id)
 	_ = os.MkdirAll(filepath.Dir(path), 0o700)
 	p.log = k.output.Open(path)
-	stdout, err := foreign.Output(1)
-	if err == nil {
-		var stderr *os.File
-		if stderr, err = foreign.Output(2); err != nil {
-			stdout.Close()
-		}
-		p.out = [2]*os.File{stdout, stderr}
-	}
-	if err != nil {
-		p.out = [2]*os.File{}
+	if err := p.Reopen(); err != nil {
 		p.log.Warn(p.id.String(), "what it prints is lost from now on: "+err.Error())
 	}
 
@@ -114,7 +95,7 @@ func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
 func (k *Keeper) recover(s *socket, sameBoot bool) {
 	if sameBoot && s.inode != 0 {
 		for _, p := range k.processes {
-			if fd, err := p.foreign.Socket(s.inode); err == nil {
+			if fd, err := p.Socket(s.inode); err == nil {
 				s.fd, s.Held = fd, keeper.Getfd
 				return
 			}
@@ -142,7 +123,7 @@ func (k *Keeper) relisten(s *socket) {
 func (k *Keeper) inherited(s *socket) bool {
 	for _, p := range k.processes {
 		given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
-		if p.foreign != nil && !p.reaped && p.server.spec.Domain == s.Domain && given {
+		if p.Foreign() && !p.Reaped() && p.server.spec.Domain == s.Domain && given {
 			return true
 		}
 	}
@@ -178,36 +159,3 @@ func (k *Keeper) resume() {
 
 // renewTime is how long clients of an earlier keeper may take to renew their claims.
 const renewTime = 5 * time.Second
-
-// await waits for the end of a process that an earlier keeper has started, and records it.
-func (k *Keeper) await(p *process) {
-	end, err := p.foreign.Wait()
-	exit := keeper.Exit{Code: end.Status.ExitStatus(), How: keeper.Unknown, Time: time.Now()}
-	switch {
-	case err != nil || !end.Stat && !end.Pidfd:
-		exit.Code = -1
-	case end.Stat:
-		exit.How = keeper.Stat
-	default:
-		exit.How = keeper.Pidfd
-	}
-	if exit.How != keeper.Unknown && end.Status.Signaled() {
-		exit.Code, exit.Signal = -1, end.Status.Signal().String()
-	}
-
-	k.endFamily(p)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if exit.How == keeper.Stat {
-		// What it leaves behind of its group ends with it. While nobody has waited for it, the group's
-		// number is its own.
-		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
-	}
-	k.ended(p, exit)
-	p.foreign.Close()
-	for _, s := range k.sockets {
-		if s.fd < 0 && s.Held != keeper.Own {
-			k.relisten(s)
-		}
-	}
-}

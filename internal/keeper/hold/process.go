@@ -4,57 +4,29 @@ package hold
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/child"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/memfd"
-	"github.com/divisi-go/divisi/internal/proc"
 )
-
-// runVar is the variable by which the processes of a server are found, whatever their sessions and
-// parents are.
-const runVar = family.Variable
 
 // process is one start of a server.
 type process struct {
-	id      keeper.ID
-	server  *server
-	pid     int
-	ticks   uint64 // when it started, as the kernel counts it
-	started time.Time
-	foreign *proc.Foreign // if an earlier keeper has started it; nil if this one has
-	out     [2]*os.File   // the keeper's ends of standard output and standard error; nil if they are lost
-	log     *output.Log
-	before  <-chan struct{} // closed when the former process of the log has said its last words
-	logged  chan struct{}   // closed when all of its log is written
-	exit    keeper.Exit     // set before logged is closed
-
-	family *family.Family // it, and whatever it has started
-
-	reaped bool // guarded by the keeper's mutex
-}
-
-// kill signals the process and its children; the mutex is held, so that its number cannot be
-// another's.
-func (p *process) kill(s syscall.Signal) error {
-	if p.reaped {
-		return os.ErrProcessDone
-	}
-	if p.foreign != nil {
-		return p.foreign.Signal(s)
-	}
-	return syscall.Kill(-p.pid, s)
+	*child.Child
+	id     keeper.ID
+	server *server
+	log    *output.Log
+	before <-chan struct{} // closed when the former process of the log has said its last words
+	logged chan struct{}   // closed when all of its log is written
+	exit   keeper.Exit     // set before logged is closed
 }
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
@@ -72,16 +44,13 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
 	k.written(false)
-	forked, err := fork.Start(program)
+	p.Child, err = child.Start(program, k.markOf(p.id.Run))
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.note(record.Entry{Event: record.Refused, Born: s.born, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
-	p.pid, p.out = forked.Pid, [2]*os.File{forked.Stdout, forked.Stderr}
-	p.ticks, p.started = proc.StartTicks(p.pid), time.Now()
-	p.family = k.familyOf(p)
 
 	// The folder may have been removed while the keeper runs; without one the log is lost, and counted.
 	path := k.logPath(p.id)
@@ -126,7 +95,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.
 	k.note(record.Entry{Event: record.Starts, Born: s.born, ID: p.id})
 
-	program.More = s.variables(p)
+	program.More = s.variables()
 	return p, program, nil
 }
 
@@ -166,16 +135,16 @@ func (k *Keeper) pass(s *server, program *fork.Program) error {
 
 const maxSecret = 1 << 20 // bytes
 
-// variables returns those by which a process is found, and finds the keeper.
-func (s *server) variables(p *process) []string {
-	list := []string{runVar + "=" + s.k.markOf(p.id.Run)}
-	if s.spec.Notify && s.k.ear != nil {
-		list = append(list, "NOTIFY_SOCKET="+s.k.ear.Path())
-		if s.spec.Watch > 0 {
-			list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(s.spec.Watch.Microseconds(), 10))
-		}
+// variables returns those by which a process finds the keeper.
+func (s *server) variables() []string {
+	if !s.spec.Notify || s.k.ear == nil {
+		return nil
 	}
 
+	list := []string{"NOTIFY_SOCKET=" + s.k.ear.Path()}
+	if s.spec.Watch > 0 {
+		list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(s.spec.Watch.Microseconds(), 10))
+	}
 	return list
 }
 
@@ -192,14 +161,10 @@ func (k *Keeper) accompany(p *process) {
 	path := k.logPath(p.id)
 	k.wait.Go(func() {
 		finish := func() {}
-		if p.out[0] != nil {
-			finish = output.Collect(p.log, p.id.String(), p.server.spec.LogKey, p.out[0], p.out[1], p.before)
+		if p.Out[0] != nil {
+			finish = output.Collect(p.log, p.id.String(), p.server.spec.LogKey, p.Out[0], p.Out[1], p.before)
 		}
-		if p.foreign != nil {
-			k.await(p)
-		} else {
-			k.reap(p)
-		}
+		k.reap(p)
 		finish()
 
 		p.log.Close()
@@ -219,71 +184,47 @@ func (k *Keeper) accompany(p *process) {
 // system says that it has ended a moment before it can.
 const reapAgain = time.Millisecond
 
-// reap waits for the end of a process and records it.
+// reap waits for the end of a process, ends what it has started, and records it.
 func (k *Keeper) reap(p *process) {
 	for {
-		err := proc.WaitExited(p.pid)
-		if err == nil {
-			k.endFamily(p)
+		if p.Wait() {
+			p.endFamily()
 		}
-		if k.tryReap(p, err == nil) {
+		if k.tryReap(p) {
 			return
 		}
 		time.Sleep(reapAgain)
 	}
 }
 
-// familyTime bounds how long the end of a family may take.
-const familyTime = 10 * time.Second
-
-// familyOf returns the family of a process.
-func (k *Keeper) familyOf(p *process) *family.Family {
-	return &family.Family{Pid: p.pid, Ticks: p.ticks, Mark: k.markOf(p.id.Run)}
-}
-
-// endFamily kills a process and whatever it has started, in other groups and sessions as well. Where
-// the system does not tell what that is, it leaves it to the signal for the group.
-func (k *Keeper) endFamily(p *process) {
-	ctx, cancel := context.WithTimeout(context.Background(), familyTime)
-	defer cancel()
-	if err := p.family.End(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+// endFamily kills the process and whatever it has started.
+func (p *process) endFamily() {
+	if err := p.EndFamily(); err != nil {
 		p.log.Warn(p.id.String(), "of what it has started is left: "+err.Error())
 	}
 }
 
 // tryReap reaps a process, forgets it and records its end, all under the mutex, so that no signal
 // reaches a number that may be another's. It reports false if the process cannot be reaped yet.
-func (k *Keeper) tryReap(p *process, ended bool) bool {
+func (k *Keeper) tryReap(p *process) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if ended {
-		// What it leaves behind of its group ends with it: while it is not reaped, the group's
-		// number is its own.
-		_ = p.kill(syscall.SIGKILL)
-	}
-
-	var status syscall.WaitStatus
-	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG, nil)
-	exit := keeper.Exit{Code: status.ExitStatus(), How: keeper.Waited, Time: time.Now()}
-	switch {
-	case err == syscall.EINTR || err == nil && pid == 0:
+	exit, ok := p.Reap()
+	if !ok {
 		return false
-	case err != nil: // something else in this program has reaped it
-		exit.Code, exit.How = -1, keeper.Unknown
-	case status.Signaled():
-		exit.Code, exit.Signal = -1, status.Signal().String()
 	}
 
-	k.ended(p, exit)
-	return true
-}
-
-// ended records the end of a process; the mutex is held.
-func (k *Keeper) ended(p *process, exit keeper.Exit) {
-	p.reaped, p.exit = true, exit
+	p.exit = exit
 	k.logged[k.logPath(p.id)] = p.logged
-	k.record(p.server.born, p.id, p.pid, exit)
+	k.record(p.server.born, p.id, p.Pid, exit)
 	p.server.exited(p)
+	for _, s := range k.sockets {
+		if p.Foreign() && s.fd < 0 && s.Held != keeper.Own {
+			k.relisten(s)
+		}
+	}
+
+	return true
 }
 
 // lookUp returns the process with a number, unless its log is written already: then how it has

@@ -73,7 +73,7 @@ func (s *server) entry() record.Entry {
 
 // entry returns what the journal has of a process that runs.
 func (p *process) entry() record.Entry {
-	return record.Entry{Event: record.Started, Born: p.server.born, ID: p.id, Pid: p.pid, Ticks: p.ticks, Time: p.started}
+	return record.Entry{Event: record.Started, Born: p.server.born, ID: p.id, Pid: p.Pid, Ticks: p.Ticks, Time: p.Started}
 }
 
 // Left reports whether an earlier keeper of a folder, which does not run any more, has left servers or

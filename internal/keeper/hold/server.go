@@ -206,7 +206,7 @@ func (s *server) changed() {
 func (s *server) tell(kind keeper.Kind, text string) {
 	e := keeper.Event{Kind: kind, ID: s.spec.ID(), Text: text}
 	if s.process != nil {
-		e.ID, e.Pid = s.process.id, s.process.pid
+		e.ID, e.Pid = s.process.id, s.process.Pid
 	}
 	s.k.events.Add(e)
 }
@@ -237,7 +237,7 @@ func (s *server) signal(number syscall.Signal) {
 		s.signals = append(s.signals, number)
 		return
 	}
-	_ = s.process.kill(number) // one that has just ended is the only reason to fail
+	_ = s.process.Signal(number) // one that has just ended is the only reason to fail
 }
 
 // destroy kills the process; the mutex is held. First is what it has started, as far as one can tell:
@@ -250,10 +250,10 @@ func (s *server) destroy() {
 	}
 
 	s.k.wait.Go(func() {
-		s.k.endFamily(p)
+		p.endFamily()
 		s.k.mu.Lock()
 		defer s.k.mu.Unlock()
-		_ = p.kill(syscall.SIGKILL) // fails where all have ended
+		_ = p.Signal(syscall.SIGKILL) // fails where all have ended
 	})
 }
 
@@ -280,7 +280,7 @@ func (s *server) spawn(files []keeper.File) error {
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.process, s.started, s.status = p, p.started, ""
+	s.process, s.started, s.status = p, p.Started, ""
 	s.writing++
 	s.tell(keeper.Started, "")
 	for _, number := range s.signals {
@@ -328,7 +328,7 @@ func (s *server) proc() keeper.Proc {
 		LastExit: s.lastExit,
 	}
 	if s.process != nil {
-		p.ID, p.Pid, p.LogLost = s.process.id, s.process.pid, s.process.log.Lost()
+		p.ID, p.Pid, p.LogLost = s.process.id, s.process.Pid, s.process.log.Lost()
 	}
 	return p
 }

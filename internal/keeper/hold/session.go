@@ -271,8 +271,8 @@ func (s *Session) Signal(_ context.Context, id keeper.ID, number syscall.Signal)
 		if server.process == nil || id.Run != 0 && server.process.id.Run != id.Run {
 			return fmt.Errorf("cannot signal %v: %w", id, os.ErrProcessDone)
 		}
-		if err := server.process.kill(number); err != nil {
-			return fmt.Errorf("cannot signal %v (process %d): %w", id, server.process.pid, err)
+		if err := server.process.Signal(number); err != nil {
+			return fmt.Errorf("cannot signal %v (process %d): %w", id, server.process.Pid, err)
 		}
 	}
 
@@ -320,7 +320,7 @@ func (s *Session) remember(id keeper.ID) {
 	if s.may(id.Domain) == nil {
 		for _, server := range s.k.find(id) {
 			if server.process != nil {
-				families = append(families, server.process.family)
+				families = append(families, server.process.Family)
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (k *Keeper) told(m *notify.Message) {
 			p := s.process
 			switch {
 			case !s.spec.Notify:
-			case p != nil && (p.id.Run == run || slices.Contains(kin, p.pid)):
+			case p != nil && (p.id.Run == run || slices.Contains(kin, p.Pid)):
 				s.told(m)
 				return
 			case s.next == run && run != 0 && len(s.early) < maxEarly:

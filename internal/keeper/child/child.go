@@ -1,0 +1,177 @@
+//go:build unix
+
+// Package child is one process of a server as its keeper has it: what it prints, what it has started,
+// and how it ends.
+package child
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/family"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/proc"
+)
+
+// Child is a process, as the leader of a process group of its own. Whoever has it holds one lock to
+// call [Child.Signal] and [Child.Reap], so that no signal reaches a number that may be another's.
+type Child struct {
+	Pid     int
+	Ticks   uint64 // when it started, as the kernel counts it
+	Started time.Time
+	Out     [2]*os.File // to read its standard output and standard error; nil if they are lost
+	Family  *family.Family
+
+	foreign *proc.Foreign // if an earlier keeper has started it; nil if this program has
+	end     keeper.Exit   // of a foreign one, after Wait
+	ended   bool          // it has ended, and until it is reaped its number is its own
+	reaped  bool
+}
+
+// Start starts a program. The mark tells it, and whatever it starts, from all other processes.
+func Start(p fork.Program, mark string) (*Child, error) {
+	p.More = append(p.More, family.Variable+"="+mark)
+	forked, err := fork.Start(p)
+	if err != nil {
+		return nil, err
+	}
+
+	c := &Child{Pid: forked.Pid, Ticks: proc.StartTicks(forked.Pid), Started: time.Now()}
+	c.Out = [2]*os.File{forked.Stdout, forked.Stderr}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+
+	return c, nil
+}
+
+// Find returns a process that an earlier keeper has started, as far as that knew: by its mark if it did
+// not know its number. It is an error if the process has ended, and somebody has waited for it.
+func Find(known Child, mark string) (*Child, error) {
+	c := &Child{Pid: known.Pid, Ticks: known.Ticks, Started: known.Started}
+	if c.Pid == 0 {
+		var found bool
+		if c.Pid, c.Ticks, found = proc.ByMark(family.Variable, mark); !found {
+			return nil, os.ErrProcessDone
+		}
+		c.Started = time.Now()
+	}
+
+	var err error
+	if c.foreign, err = proc.Find(c.Pid, c.Ticks); err != nil {
+		return nil, err
+	}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+
+	return c, nil
+}
+
+// Reopen opens again what an earlier keeper has read of the process.
+func (c *Child) Reopen() error {
+	stdout, err := c.foreign.Output(1)
+	if err != nil {
+		return err
+	}
+	stderr, err := c.foreign.Output(2)
+	if err != nil {
+		return errors.Join(err, stdout.Close())
+	}
+
+	c.Out = [2]*os.File{stdout, stderr}
+	return nil
+}
+
+// Foreign reports whether an earlier keeper has started it.
+func (c *Child) Foreign() bool { return c.foreign != nil }
+
+// Reaped reports whether its number may be another's.
+func (c *Child) Reaped() bool { return c.reaped }
+
+// Socket returns a copy of its socket with an inode, of a process that an earlier keeper has started.
+func (c *Child) Socket(inode uint64) (int, error) { return c.foreign.Socket(inode) }
+
+// Signal signals the process and its group.
+func (c *Child) Signal(s syscall.Signal) error {
+	switch {
+	case c.reaped:
+		return os.ErrProcessDone
+	case c.foreign != nil:
+		return c.foreign.Signal(s)
+	}
+	return syscall.Kill(-c.Pid, s)
+}
+
+// familyTime bounds how long the end of a family may take.
+const familyTime = 10 * time.Second
+
+// EndFamily kills the process and whatever it has started, in other groups and sessions as well. Where
+// the system does not tell what that is, it leaves it to the signal for the group.
+func (c *Child) EndFamily() error {
+	ctx, cancel := context.WithTimeout(context.Background(), familyTime)
+	defer cancel()
+	if err := c.Family.End(ctx); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// Wait waits until the process has ended. It reports false if the system did not let it wait.
+func (c *Child) Wait() bool {
+	if c.foreign != nil {
+		c.end = c.wait()
+		c.ended = c.end.How == keeper.Stat
+		return true
+	}
+	c.ended = proc.WaitExited(c.Pid) == nil
+	return c.ended
+}
+
+// wait waits for the end of a process of an earlier keeper.
+func (c *Child) wait() keeper.Exit {
+	end, err := c.foreign.Wait()
+	exit := keeper.Exit{Code: end.Status.ExitStatus(), How: keeper.Unknown, Time: time.Now()}
+	switch {
+	case err != nil || !end.Stat && !end.Pidfd:
+		exit.Code = -1
+	case end.Stat:
+		exit.How = keeper.Stat
+	default:
+		exit.How = keeper.Pidfd
+	}
+	if exit.How != keeper.Unknown && end.Status.Signaled() {
+		exit.Code, exit.Signal = -1, end.Status.Signal().String()
+	}
+
+	return exit
+}
+
+// Reap returns how the process has ended, once Wait has returned. It reports false if it cannot be
+// reaped yet: some systems say a moment too early that it can. What the process leaves behind of its
+// group ends with it.
+func (c *Child) Reap() (keeper.Exit, bool) {
+	if c.ended {
+		_ = syscall.Kill(-c.Pid, syscall.SIGKILL)
+	}
+	if c.foreign != nil {
+		c.reaped = true
+		c.foreign.Close()
+		return c.end, true
+	}
+
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(c.Pid, &status, syscall.WNOHANG, nil)
+	exit := keeper.Exit{Code: status.ExitStatus(), How: keeper.Waited, Time: time.Now()}
+	switch {
+	case err == syscall.EINTR || err == nil && pid == 0:
+		return keeper.Exit{}, false
+	case err != nil: // something else in this program has reaped it
+		exit.Code, exit.How = -1, keeper.Unknown
+	case status.Signaled():
+		exit.Code, exit.Signal = -1, status.Signal().String()
+	}
+
+	c.reaped = true
+	return exit, true
+}
