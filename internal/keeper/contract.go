@@ -58,6 +58,7 @@ type Spec struct {
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
 	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
 
+	Token  string            `json:"token,omitempty"`  // tells the start from all others to a client that asks for it again; default none
 	Digest string            `json:"digest,omitempty"` // of what the client compares; means nothing here
 	Labels map[string]string `json:"labels,omitempty"` // at most 4 KiB; mean nothing here
 }
@@ -182,8 +183,9 @@ const (
 type ExitRecord struct {
 	Number uint64 `json:"number"`
 	ID
-	Pid  int  `json:"pid"`
-	Exit Exit `json:"exit"`
+	Pid   int    `json:"pid"`
+	Exit  Exit   `json:"exit"`
+	Token string `json:"token,omitempty"` // of the server's first start
 }
 
 // Kind says what happened to a server.

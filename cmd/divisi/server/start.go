@@ -51,6 +51,9 @@ func begin(ctx context.Context, c *door.Client, p *plan) (keeper.Proc, error) {
 	}
 
 	proc, err := open(ctx, c, p)
+	if errors.Is(err, keeper.ErrUnknown) {
+		proc, err = open(ctx, c, p) // a keeper that has just ended had its secrets
+	}
 	if err != nil {
 		for _, s := range p.sockets {
 			_ = c.Unlisten(ctx, s.Domain, s.Key) // it may be the one that could not be opened

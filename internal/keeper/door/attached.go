@@ -62,7 +62,11 @@ var verbs = map[string]verb{
 			spec.Files = append(spec.Files, keeper.File{Var: a.Variables[i], File: file})
 		}
 		r.Files = nil
-		p, err := s.Start(ctx, spec)
+		start := s.Start
+		if a.Again {
+			start = s.Again
+		}
+		p, err := start(ctx, spec)
 		return p, nil, err
 	},
 	"signal": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {

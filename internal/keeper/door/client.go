@@ -4,9 +4,10 @@ package door
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"os"
 	"sync"
 	"syscall"
@@ -19,8 +20,8 @@ import (
 )
 
 // Client is the session of a keeper in another process. When its connection ends, because the
-// keeper does, it attaches again, to a keeper that it starts if there is none, and renews its claim.
-// What only looks is asked again then. The end of a keeper is never taken for that of a process.
+// keeper does, it attaches again, to a keeper that it starts if there is none, renews its claim, and asks
+// again for what was not answered. The end of a keeper is never taken for that of a process.
 type Client struct {
 	home  home.Home
 	claim keeper.Claim
@@ -144,7 +145,7 @@ func (c *Client) again(epoch uint64) (*link, error) {
 		}
 
 		select { // as a full disk or process table may have room again
-		case <-time.After(rand.N(pause)):
+		case <-time.After(mathrand.N(pause)):
 		case <-c.ctx.Done():
 		}
 	}
@@ -192,34 +193,25 @@ func (l *link) over() bool {
 	}
 }
 
-// repeat says whether a request may be made again when nobody knows whether it was executed.
-type repeat bool
-
-const (
-	once      repeat = false
-	repeating repeat = true
-)
-
-// call makes a request.
-func (c *Client) call(ctx context.Context, verb string, a ask, files []*os.File, out any, may repeat) ([]*os.File, error) {
+// call makes a request. If the keeper ends without an answer, nobody knows whether it has done what it was
+// asked for: the next one is asked again, and a.Again is set.
+func (c *Client) call(ctx context.Context, verb string, a *ask, files []*os.File, out any) ([]*os.File, error) {
 	for {
 		l, err := c.current(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("cannot %s: %w", verb, err)
 		}
 		got, err := l.conn.Call(ctx, verb, a, files, out)
-		switch {
-		case !errors.Is(err, frame.ErrClosed):
+		if !errors.Is(err, frame.ErrClosed) {
 			return got, understood(err)
-		case may == once:
-			return nil, fmt.Errorf("whether it did %s is not known: %w", verb, ErrLost)
 		}
+		a.Again = true
 	}
 }
 
 // file makes a request that is answered with a file.
-func (c *Client) file(ctx context.Context, verb string, a ask) (*os.File, error) {
-	files, err := c.call(ctx, verb, a, nil, nil, repeating)
+func (c *Client) file(ctx context.Context, verb string, a *ask) (*os.File, error) {
+	files, err := c.call(ctx, verb, a, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -261,14 +253,10 @@ func (c *Client) Release() error {
 // Shutdown kills all that the keeper holds, whoever has it, and ends the keeper and the sessions of all
 // its clients. It returns when it answers nobody any more.
 func (c *Client) Shutdown(ctx context.Context) error {
-	_, err := c.call(ctx, "shutdown", ask{}, nil, nil, once)
-	if errors.Is(err, ErrLost) {
-		// It may have ended before the answer was sent, but told its clients before that.
-		if _, now := c.current(ctx); errors.Is(now, keeper.ErrClosed) {
-			err = nil
-		}
-	}
-	if err != nil {
+	a := &ask{}
+	_, err := c.call(ctx, "shutdown", a, nil, nil)
+	told := a.Again && errors.Is(err, keeper.ErrClosed) // it had ended before it answered
+	if err != nil && !told {
 		return err
 	}
 	select {
@@ -281,100 +269,101 @@ func (c *Client) Shutdown(ctx context.Context) error {
 
 // Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].
 func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
-	_, err = c.call(ctx, "listen", ask{Socket: &want}, nil, &got, repeating)
+	_, err = c.call(ctx, "listen", &ask{Socket: &want}, nil, &got)
 	return got, err
 }
 
 // Unlisten closes a socket.
 func (c *Client) Unlisten(ctx context.Context, domain, key string) error {
-	_, err := c.call(ctx, "unlisten", ask{Domain: domain, Key: key}, nil, nil, once)
+	a := &ask{Domain: domain, Key: key}
+	_, err := c.call(ctx, "unlisten", a, nil, nil)
+	if a.Again && errors.Is(err, keeper.ErrUnknown) {
+		return nil // the keeper that has ended had closed it
+	}
 	return err
 }
 
 // Take returns a copy of a listening socket.
 func (c *Client) Take(ctx context.Context, domain, key string) (*os.File, error) {
-	return c.file(ctx, "take", ask{Domain: domain, Key: key})
+	return c.file(ctx, "take", &ask{Domain: domain, Key: key})
 }
 
 // Sockets returns the sockets of a domain and of those below it.
 func (c *Client) Sockets(ctx context.Context, domain string) (list []keeper.Socket, err error) {
-	_, err = c.call(ctx, "sockets", ask{Domain: domain}, nil, &list, repeating)
+	_, err = c.call(ctx, "sockets", &ask{Domain: domain}, nil, &list)
 	return list, err
 }
 
 // Put keeps a file in a slot of a domain, in place of what is there. It becomes the keeper's.
 func (c *Client) Put(ctx context.Context, domain, slot string, f *os.File) error {
 	defer f.Close()
-	_, err := c.call(ctx, "put", ask{Domain: domain, Key: slot}, []*os.File{f}, nil, repeating)
+	_, err := c.call(ctx, "put", &ask{Domain: domain, Key: slot}, []*os.File{f}, nil)
 	return err
 }
 
 // Get returns a copy of the file in a slot.
 func (c *Client) Get(ctx context.Context, domain, slot string) (*os.File, error) {
-	return c.file(ctx, "get", ask{Domain: domain, Key: slot})
+	return c.file(ctx, "get", &ask{Domain: domain, Key: slot})
 }
 
-// Start starts a server. See [hold.Session.Start].
+// Start starts a server, once, however many keepers end meanwhile. See [hold.Session.Start] and
+// [hold.Session.Again].
 func (c *Client) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, err error) {
-	a := ask{Spec: &spec}
+	spec.Token = rand.Text()
+	a := &ask{Spec: &spec}
 	var files []*os.File
 	for _, f := range spec.Files {
 		defer f.File.Close()
 		files = append(files, f.File)
 		a.Variables = append(a.Variables, f.Var)
 	}
-	_, err = c.call(ctx, "start", a, files, &p, once)
+	_, err = c.call(ctx, "start", a, files, &p)
 	return p, err
 }
 
-// Signal sends a signal to a process and its children.
+// Signal sends a signal to a process and its children, once more if the keeper ends without an answer.
 func (c *Client) Signal(ctx context.Context, id keeper.ID, number syscall.Signal) error {
-	_, err := c.call(ctx, "signal", ask{ID: id, Signal: int(number)}, nil, nil, once)
+	_, err := c.call(ctx, "signal", &ask{ID: id, Signal: int(number)}, nil, nil)
 	return err
 }
 
 // Stop ends a server that nobody wants any more. See [hold.Session.Stop].
 func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
-	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
-	if !errors.Is(err, ErrLost) {
-		return exit, err
-	}
-
-	// What the keeper had begun may be done, or forgotten.
-	_, err = c.call(ctx, "stop", ask{ID: id}, nil, &exit, once)
-	if errors.Is(err, keeper.ErrUnknown) {
-		return c.Wait(ctx, id)
+	a := &ask{ID: id}
+	_, err = c.call(ctx, "stop", a, nil, &exit)
+	if a.Again && errors.Is(err, keeper.ErrUnknown) {
+		return c.Wait(ctx, id) // the keeper that has ended had stopped it
 	}
 	return exit, err
 }
 
 // Wait returns how one start of a server has ended, once it has. See [hold.Session.Wait].
 func (c *Client) Wait(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
-	_, err = c.call(ctx, "wait", ask{ID: id}, nil, &exit, repeating)
+	_, err = c.call(ctx, "wait", &ask{ID: id}, nil, &exit)
 	return exit, err
 }
 
 // List returns the servers of a domain and of those below it, by name.
 func (c *Client) List(ctx context.Context, domain string) (list []keeper.Proc, err error) {
-	_, err = c.call(ctx, "list", ask{Domain: domain}, nil, &list, repeating)
+	_, err = c.call(ctx, "list", &ask{Domain: domain}, nil, &list)
 	return list, err
 }
 
 // Spec returns how a server was asked for. See [hold.Session.Spec].
 func (c *Client) Spec(ctx context.Context, id keeper.ID) (spec keeper.Spec, err error) {
-	_, err = c.call(ctx, "spec", ask{ID: id}, nil, &spec, repeating)
+	_, err = c.call(ctx, "spec", &ask{ID: id}, nil, &spec)
 	return spec, err
 }
 
 // Exits returns the ends of the processes of a domain and of those below it, behind a number.
 func (c *Client) Exits(ctx context.Context, domain string, after uint64) (list []keeper.ExitRecord, err error) {
-	_, err = c.call(ctx, "exits", ask{Domain: domain, After: after}, nil, &list, repeating)
+	_, err = c.call(ctx, "exits", &ask{Domain: domain, After: after}, nil, &list)
 	return list, err
 }
 
 // Next returns the events of a domain and of those below it, behind a number. See
 // [hold.Session.Next].
 func (c *Client) Next(ctx context.Context, domain string, after uint64) (list []keeper.Event, err error) {
-	_, err = c.call(ctx, "next", ask{Domain: domain, After: after}, nil, &list, repeating)
+	_, err = c.call(ctx, "next", &ask{Domain: domain, After: after}, nil, &list)
 	return list, err
 }

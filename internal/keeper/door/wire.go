@@ -60,6 +60,7 @@ type ask struct {
 	Socket    *keeper.Socket `json:"socket,omitempty"`
 	Spec      *keeper.Spec   `json:"spec,omitempty"`
 	Variables []string       `json:"variables,omitempty"` // of the files that come with Spec
+	Again     bool           `json:"again,omitempty"`     // it was asked for before, and the keeper ended without an answer
 }
 
 // The codes of errors that are the same error on both sides.
@@ -84,10 +85,6 @@ var ErrProtocol = errors.New("the keeper speaks another protocol")
 
 // ErrNone is the error when no keeper runs.
 var ErrNone = errors.New("no keeper runs")
-
-// ErrLost is the error of a change that was asked for when the keeper ended. Whether it was done is
-// not known; the next request goes to the next keeper.
-var ErrLost = errors.New("the keeper has ended meanwhile")
 
 // systemError is the detail of a refusal that the system is the reason for.
 type systemError struct {

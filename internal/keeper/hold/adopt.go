@@ -57,7 +57,7 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 		}
 		exit := keeper.Exit{Code: -1, How: how, Time: time.Now()}
 		if e := old.Process; e != nil {
-			k.record(born, e.ID, e.Pid, exit)
+			k.record(s, e.ID, e.Pid, exit)
 		}
 		s.lastExit = &exit
 		s.life.Step(lifecycle.Exited, time.Now())

@@ -216,7 +216,7 @@ func (k *Keeper) tryReap(p *process) bool {
 
 	p.exit = exit
 	k.logged[k.logPath(p.id)] = p.logged
-	k.record(p.server.born, p.id, p.Pid, exit)
+	k.record(p.server, p.id, p.Pid, exit)
 	p.server.exited(p)
 	for _, s := range k.sockets {
 		if p.Foreign() && s.fd < 0 && s.Held != keeper.Own {

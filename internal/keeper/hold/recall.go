@@ -13,14 +13,14 @@ import (
 )
 
 // record remembers the end of a process; the mutex is held.
-func (k *Keeper) record(born uint64, id keeper.ID, pid int, exit keeper.Exit) {
-	last := exitEntry(k.exits.Add(id, pid, exit))
-	last.Born = born
+func (k *Keeper) record(s *server, id keeper.ID, pid int, exit keeper.Exit) {
+	last := exitEntry(k.exits.Add(keeper.ExitRecord{ID: id, Pid: pid, Exit: exit, Token: s.spec.Token}))
+	last.Born = s.born
 	k.note(last)
 }
 
 func exitEntry(r keeper.ExitRecord) record.Entry {
-	return record.Entry{Event: record.Exited, ID: r.ID, Pid: r.Pid, Number: r.Number, Exit: &r.Exit}
+	return record.Entry{Event: record.Exited, ID: r.ID, Pid: r.Pid, Number: r.Number, Exit: &r.Exit, Token: r.Token}
 }
 
 // journaled returns what the journal has of a specification. The environment and the arguments, in

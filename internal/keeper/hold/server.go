@@ -73,7 +73,9 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return s.proc(), nil
+	p := s.proc()
+	p.Run = cmp.Or(p.Run, s.born) // it may have ended already
+	return p, nil
 }
 
 // newServer returns a server that is stopped, and in no table.

@@ -151,18 +151,11 @@ func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, 
 
 // Unlisten closes a socket. Processes that have inherited it keep their copies.
 func (s *Session) Unlisten(_ context.Context, domain, name string) error {
-	s.k.mu.Lock()
-	defer s.k.mu.Unlock()
-	if err := s.may(domain); err != nil {
-		return err
+	err := s.k.giveUp(s, key{domain, name})
+	if err == nil {
+		s.k.written(false)
 	}
-
-	socket, ok := s.k.sockets[key{domain, name}]
-	if !ok {
-		return fmt.Errorf("no socket %s in %s: %w", name, domain, keeper.ErrUnknown)
-	}
-	s.k.unlisten(socket)
-	return nil
+	return err
 }
 
 // Take returns a copy of a listening socket.
@@ -308,6 +301,7 @@ func (s *Session) Stop(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 			return keeper.Exit{}, context.Cause(ctx)
 		}
 	}
+	s.k.written(slices.ContainsFunc(found, func(server *server) bool { return server.spec.Policy != nil }))
 
 	return exit, nil
 }
@@ -341,6 +335,7 @@ func (s *Session) Wait(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 
 	select {
 	case <-process.logged:
+		s.k.written(false)
 		return process.exit, nil
 	case <-ctx.Done():
 		return keeper.Exit{}, context.Cause(ctx)

@@ -68,6 +68,22 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 	return s.Socket, nil
 }
 
+// giveUp closes a socket for a session.
+func (k *Keeper) giveUp(session *Session, at key) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := session.may(at.domain); err != nil {
+		return err
+	}
+
+	socket, ok := k.sockets[at]
+	if !ok {
+		return fmt.Errorf("no socket %s in %s: %w", at.name, at.domain, keeper.ErrUnknown)
+	}
+	k.unlisten(socket)
+	return nil
+}
+
 // unlisten closes a socket; the mutex is held.
 func (k *Keeper) unlisten(s *socket) {
 	s.close()

@@ -16,8 +16,8 @@ type Exits struct {
 }
 
 // Add remembers an end, and gives it a number.
-func (x *Exits) Add(id keeper.ID, pid int, exit keeper.Exit) keeper.ExitRecord {
-	r := keeper.ExitRecord{Number: x.Number + 1, ID: id, Pid: pid, Exit: exit}
+func (x *Exits) Add(r keeper.ExitRecord) keeper.ExitRecord {
+	r.Number = x.Number + 1
 	x.Recall(r)
 	return r
 }
@@ -50,6 +50,16 @@ func (x *Exits) LastRun(id keeper.ID) uint64 {
 		}
 	}
 	return 0
+}
+
+// ByToken returns the last end of a process of the server whose first start had a token.
+func (x *Exits) ByToken(token string) (keeper.ExitRecord, bool) {
+	for _, r := range slices.Backward(x.List) {
+		if r.Token == token && token != "" {
+			return r, true
+		}
+	}
+	return keeper.ExitRecord{}, false
 }
 
 // Of returns how one start of a server has ended.

@@ -24,7 +24,8 @@ type Entry struct {
 	Ticks  uint64         `json:"ticks,omitempty"` // when the process started, as the kernel counts it
 	Number uint64         `json:"number,omitempty"`
 	Exit   *keeper.Exit   `json:"exit,omitempty"`
-	Ends   bool           `json:"ends,omitempty"` // everything in the domain ends with the claim
+	Token  string         `json:"token,omitempty"` // of the server that has ended
+	Ends   bool           `json:"ends,omitempty"`  // everything in the domain ends with the claim
 	Holder *keeper.Holder `json:"holder,omitempty"`
 	Socket *keeper.Socket `json:"socket,omitempty"`
 	Inode  uint64         `json:"inode,omitempty"` // of the socket
@@ -119,7 +120,7 @@ func (p *Past) add(e *Entry) {
 		delete(p.Sockets, Key{e.Socket.Domain, e.Socket.Key})
 	case e.Event == Exited && e.Exit != nil && e.Number > 0:
 		p.Exit = max(p.Exit, e.Number)
-		p.Exits = append(p.Exits, keeper.ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit})
+		p.Exits = append(p.Exits, keeper.ExitRecord{Number: e.Number, ID: e.ID, Pid: e.Pid, Exit: *e.Exit, Token: e.Token})
 		p.ran(e)
 	default:
 		p.Run = max(p.Run, e.ID.Run, e.Born)
