@@ -226,8 +226,10 @@ type Claim struct {
 	Ends bool `json:"ends,omitempty"`
 
 	// Epoch renews the claim that had it, as after the end of a connection. If anybody else has
-	// decided since, the error is [ErrFenced].
+	// decided since, the error is [ErrFenced]. Whose claim it was since the Token tells: a client that has
+	// renewed its claim may have lost the answer.
 	Epoch uint64 `json:"epoch,omitempty"`
+	Token string `json:"token,omitempty"` // of the client, which nobody else has
 }
 
 // Holder is what holds a claim: who has it, since when, and which one it is.
@@ -236,6 +238,7 @@ type Holder struct {
 	Epoch  uint64    `json:"epoch"` // grows with every claim of the domain, also over restarts
 	Who    string    `json:"who"`
 	Since  time.Time `json:"since"`
+	Token  string    `json:"token,omitempty"` // that of the claim
 }
 
 // Within reports whether a domain is another one or below it.

@@ -41,8 +41,8 @@ const (
 )
 
 // Recall takes over the last claim of a domain that an earlier keeper has known.
-func (t *Table) Recall(domain string, epoch uint64, ends bool) {
-	t.put(&Claim{Holder: keeper.Holder{Domain: domain, Epoch: epoch}, Ends: ends, state: lost})
+func (t *Table) Recall(last keeper.Holder, ends bool) {
+	t.put(&Claim{Holder: last, Ends: ends, state: lost})
 }
 
 func (t *Table) put(c *Claim) {
@@ -56,11 +56,12 @@ func (t *Table) put(c *Claim) {
 // [keeper.ErrFenced] if it cannot renew its claim.
 func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder, error) {
 	renews := wish.Epoch > 0
-	former, epoch := t.last[wish.Domain], uint64(0)
+	former, epoch, own := t.last[wish.Domain], uint64(0), false
 	if former != nil {
 		epoch = former.Holder.Epoch
+		own = wish.Token != "" && wish.Token == former.Holder.Token
 	}
-	if renews && epoch > wish.Epoch {
+	if renews && epoch > wish.Epoch && !own {
 		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
 			wish.Domain, keeper.ErrFenced, wish.Epoch, epoch)
 	}
@@ -75,7 +76,7 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder,
 
 	c := &Claim{Ends: wish.Ends, state: held}
 	// A journal that could not be written may not have the epoch that is renewed.
-	c.Holder = keeper.Holder{Domain: wish.Domain, Epoch: max(epoch, wish.Epoch) + 1, Who: wish.Who, Since: now}
+	c.Holder = keeper.Holder{Domain: wish.Domain, Epoch: max(epoch, wish.Epoch) + 1, Who: wish.Who, Since: now, Token: wish.Token}
 	if former != nil && former.state == held {
 		former.state, former.next = fenced, &c.Holder
 	}

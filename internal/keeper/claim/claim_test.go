@@ -97,9 +97,9 @@ func TestTake(t *testing.T) {
 // TestRenew: who has the last epoch goes on, also with another keeper.
 func TestRenew(t *testing.T) {
 	var table Table
-	table.Recall("/shop", 7, true)
-	table.Recall("/bank", 3, true)
-	table.Recall("/mill", 4, false)
+	table.Recall(keeper.Holder{Domain: "/shop", Epoch: 7}, true)
+	table.Recall(keeper.Holder{Domain: "/bank", Epoch: 3}, true)
+	table.Recall(keeper.Holder{Domain: "/mill", Epoch: 4}, false)
 
 	one := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 7, Ends: true})
 	again := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 8, Ends: true})
@@ -123,4 +123,17 @@ func TestRenew(t *testing.T) {
 	table.fence(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 9})
 	table.Release(below)
 	table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 9})
+}
+
+// TestLostAnswer: a client whose claim was renewed, and which was not told so, renews it again.
+func TestLostAnswer(t *testing.T) {
+	var table Table
+	table.Recall(keeper.Holder{Domain: "/shop", Epoch: 7, Who: "one", Token: "x"}, false)
+	wish := keeper.Claim{Domain: "/shop", Who: "one", Epoch: 6, Token: "x"}
+	if c := table.grant(t, wish); c.Holder.Epoch != 8 {
+		t.Errorf("%+v", c.Holder)
+	}
+	table.fence(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 7, Token: "y"})
+	table.grant(t, keeper.Claim{Domain: "/shop", Who: "two", Take: true})
+	table.fence(t, wish)
 }

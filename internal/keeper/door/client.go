@@ -39,6 +39,7 @@ type Client struct {
 // Attach returns a client of the keeper of a home, which it starts if none answers. While somebody
 // else has the claim it waits, until ctx ends; the error then is [keeper.ErrHeld].
 func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, error) {
+	claim.Token = rand.Text()
 	l, err := connect(ctx, h, claim)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the keeper of %s: %w", h.Dir, err)

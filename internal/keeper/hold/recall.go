@@ -98,8 +98,8 @@ const journalFile = "journal.ndjson"
 func (k *Keeper) recall(before *record.Past) {
 	k.run, k.exits.Number = before.Run, before.Exit
 	k.mark = cmp.Or(before.Mark, k.mark)
-	for domain, epoch := range before.Epochs {
-		k.claims.Recall(domain, epoch, before.Bound[domain])
+	for _, c := range before.Claims {
+		k.claims.Recall(c.Holder, c.Ends)
 	}
 	for _, r := range before.Exits {
 		k.exits.Recall(r)

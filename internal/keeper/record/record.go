@@ -63,11 +63,16 @@ type Past struct {
 	Mark    string
 	Run     uint64             // the last number of a start
 	Exit    uint64             // the last number of an end
-	Epochs  map[string]uint64  // by domain, the last one
-	Bound   map[string]bool    // domains in which everything ends with the claim
+	Claims  map[string]Claim   // by domain, the last one
 	Servers map[uint64]*Server // by born
 	Sockets map[Key]Socket
 	Exits   []keeper.ExitRecord // the oldest first
+}
+
+// Claim is the last claim of a domain.
+type Claim struct {
+	keeper.Holder
+	Ends bool // everything in the domain is yet to end with it
 }
 
 // Server is a server that somebody wanted when the keeper ended.
@@ -85,8 +90,7 @@ type Socket struct {
 // Read returns what the entries in the lines of a journal amount to.
 func Read(lines [][]byte) (*Past, error) {
 	p := &Past{
-		Epochs: map[string]uint64{}, Bound: map[string]bool{},
-		Servers: map[uint64]*Server{}, Sockets: map[Key]Socket{},
+		Claims: map[string]Claim{}, Servers: map[uint64]*Server{}, Sockets: map[Key]Socket{},
 	}
 	for n, line := range lines {
 		var e Entry
@@ -110,10 +114,9 @@ func (p *Past) add(e *Entry) {
 		p.Boot, p.Mark = e.Boot, e.Mark
 		p.Run, p.Exit = max(p.Run, e.Run), max(p.Exit, e.Number)
 	case e.Event == Claimed && e.Holder != nil:
-		p.Epochs[e.Holder.Domain] = max(p.Epochs[e.Holder.Domain], e.Holder.Epoch)
-		p.Bound[e.Holder.Domain] = e.Ends
+		p.Claims[e.Holder.Domain] = Claim{*e.Holder, e.Ends}
 	case e.Event == Released && e.Holder != nil:
-		delete(p.Bound, e.Holder.Domain)
+		p.Claims[e.Holder.Domain] = Claim{*e.Holder, false}
 	case e.Event == Listened && e.Socket != nil:
 		p.Sockets[Key{e.Socket.Domain, e.Socket.Key}] = Socket{*e.Socket, e.Inode}
 	case e.Event == Unlistened && e.Socket != nil:
