@@ -81,7 +81,7 @@ var decoders = map[string]string{
 	"internal/proc.parseStat":                  "FuzzStat",
 	"internal/keeper/record.Read":              "FuzzRead",
 	"internal/keeper/journal.Read":             "FuzzRead",
-	"internal/keeper/output.(*output).read":    "FuzzRead",
+	"internal/keeper/output.(*Output).read":    "FuzzRead",
 	"internal/name.ParseComponent":             "FuzzParse",
 	"internal/name.ParseServer":                "FuzzParse",
 	"internal/notify.parse":                    "FuzzParse",

@@ -45,29 +45,6 @@ func open(variable string) (*os.File, error) {
 }
 
 func sockets() ([]Socket, error) {
-	passed, err := descriptors()
-	if err != nil {
-		return nil, err
-	}
-	var list []Socket
-	for _, d := range passed {
-		l, err := listener(d)
-		if err != nil {
-			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", d.Name, d.FD, err)
-		}
-		list = append(list, Socket{d.Name, l})
-	}
-	return list, nil
-}
-
-// Descriptors takes over what the parent has left open in the way of systemd. It is for who has put other
-// things there than sockets, in place of [Take]. The variables are gone afterwards.
-func Descriptors() ([]Descriptor, error) {
-	defer forget()
-	return descriptors()
-}
-
-func descriptors() ([]Descriptor, error) {
 	if pid := os.Getenv(listenPid); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil // they are for another process, whose environment this one has
 	}
@@ -79,22 +56,25 @@ func descriptors() ([]Descriptor, error) {
 			"the process inherits, as systemd sets it", listenFDs, text)
 	}
 	names := strings.Split(os.Getenv(listenFDNames), ":")
-	var list []Descriptor
+	var list []Socket
 	for i := range count {
-		d := Descriptor{FD: FirstSocket + i}
+		var name string
 		if i < len(names) {
-			d.Name = names[i]
+			name = names[i]
 		}
-		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(d.FD), syscall.F_SETFD, syscall.FD_CLOEXEC); errno != 0 {
-			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", d.Name, d.FD, errno)
+		fd := FirstSocket + i
+		l, err := listener(fd, name)
+		if err != nil {
+			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", name, fd, err)
 		}
-		list = append(list, d)
+		list = append(list, Socket{name, l})
 	}
 	return list, nil
 }
 
-func listener(d Descriptor) (net.Listener, error) {
-	file := os.NewFile(uintptr(d.FD), d.Name)
+func listener(fd int, name string) (net.Listener, error) {
+	syscall.CloseOnExec(fd)
+	file := os.NewFile(uintptr(fd), name)
 	defer file.Close()
 	l, err := net.FileListener(file)
 	if unix, ok := l.(*net.UnixListener); ok {

@@ -145,20 +145,25 @@ const (
 //     every way out.
 //   - Nothing ends a process that answers but [Stop], [Kill], [Leave] and [Stuck].
 type Process struct {
-	Policy   Policy
-	Rand     func() float64 // from [0, 1), for the waits; nil waits for the whole bound
-	State    State
-	Wake     time.Time // when Tick is due; zero for never
-	Restarts int       // in its whole life
-	Since    time.Time // of the state
+	Policy   Policy         `json:"-"`
+	Rand     func() float64 `json:"-"` // from [0, 1), for the waits; nil waits for the whole bound
+	State    State          `json:"state"`
+	Wake     time.Time      `json:"wake,omitzero"` // when Tick is due; zero for never
+	Restarts int            `json:"restarts"`      // in its whole life
+	Since    time.Time      `json:"since"`         // of the state
 
-	failures int           // in a row, for the wait
-	window   []time.Time   // of the failures to become ready that count
-	silence  time.Duration // since its last answer, as far as its supervisor ran
-	worked   time.Duration // since its last answer, without one, at work
-	heard    bool          // it has answered since it was started
-	served   bool          // it has been ready since it was started
-	again    bool          // while it drains and stops: it starts again, for nobody here asked
+	Past
+}
+
+// Past is what a process remembers of its life. A program that goes on with it needs that as well.
+type Past struct {
+	Failures int           `json:"failures,omitempty"` // in a row, for the wait
+	Window   []time.Time   `json:"window,omitempty"`   // of the failures to become ready that count
+	Silence  time.Duration `json:"silence,omitempty"`  // since its last answer, as far as its supervisor ran
+	Worked   time.Duration `json:"worked,omitempty"`   // since its last answer, without one, at work
+	Heard    bool          `json:"heard,omitempty"`    // it has answered since it was started
+	Served   bool          `json:"served,omitempty"`   // it has been ready since it was started
+	Again    bool          `json:"again,omitempty"`    // while it drains and stops: it starts again, for nobody here asked
 }
 
 // Step is the only way a process changes. Events that mean nothing in the current state change
@@ -178,8 +183,8 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 	case Unheard:
 		return p.unheard(now)
 	case Working:
-		p.worked += Question
-		if p.worked > overworked*p.policy().HungTime {
+		p.Worked += Question
+		if p.Worked > overworked*p.policy().HungTime {
 			return p.unheard(now)
 		}
 	case Stuck:
@@ -229,20 +234,20 @@ func (p *Process) enter(s State, now time.Time, wake time.Duration) {
 }
 
 func (p *Process) spawn(now time.Time) []Action {
-	p.silence, p.worked = 0, 0
-	p.heard, p.served, p.again = false, false, false
+	p.Silence, p.Worked = 0, 0
+	p.Heard, p.Served, p.Again = false, false, false
 	p.enter(Starting, now, p.policy().StartTime)
 	return []Action{Spawn}
 }
 
 // answered takes a sign of life, however late it comes.
 func (p *Process) answered(ready bool, now time.Time) []Action {
-	p.silence, p.worked, p.heard = 0, 0, true
+	p.Silence, p.Worked, p.Heard = 0, 0, true
 
 	switch p.State {
 	case Starting, NotReady, Silent:
 		if ready {
-			p.served = true
+			p.Served = true
 			p.enter(Ready, now, 0)
 			return []Action{Join}
 		}
@@ -263,17 +268,17 @@ func (p *Process) answered(ready bool, now time.Time) []Action {
 // unheard counts the silence of a process. Its supervisor tells it only while it runs itself, so
 // that a standstill of both, or of the supervisor alone, is nobody's silence.
 func (p *Process) unheard(now time.Time) []Action {
-	p.silence += Question
+	p.Silence += Question
 
 	limit := p.policy().HungTime
-	if !p.heard {
+	if !p.Heard {
 		limit = p.policy().StartTime
 	}
 
-	if p.silence >= limit {
+	if p.Silence >= limit {
 		return p.hang(now)
 	}
-	if p.State == Ready && p.silence >= silentTime {
+	if p.State == Ready && p.Silence >= silentTime {
 		p.settle(now)
 		p.enter(Silent, now, 0)
 		return []Action{Part}
@@ -310,7 +315,7 @@ func (p *Process) leave(now time.Time) []Action {
 	switch p.State {
 	case Starting, NotReady, Ready, Silent:
 		p.settle(now)
-		p.again = true
+		p.Again = true
 		return p.end(now)
 	}
 
@@ -346,7 +351,7 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		actions = append(actions, Part)
 	case Starting, NotReady, Silent, Hung:
 	case Draining, Stopping:
-		if !p.again {
+		if !p.Again {
 			p.enter(Stopped, now, 0)
 			return nil
 		}
@@ -362,17 +367,17 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 		return actions
 	}
 
-	p.failures++
-	if p.served {
+	p.Failures++
+	if p.Served {
 		p.enter(Backoff, now, p.wait(policy.Backoff, min(policy.MaxBackoff, max(policy.Backoff, servedBackoff))))
 		return actions
 	}
 
-	p.window = append(p.window, now)
-	for len(p.window) > 0 && now.Sub(p.window[0]) >= policy.Window {
-		p.window = p.window[1:]
+	p.Window = append(p.Window, now)
+	for len(p.Window) > 0 && now.Sub(p.Window[0]) >= policy.Window {
+		p.Window = p.Window[1:]
 	}
-	if len(p.window) > policy.Intensity {
+	if len(p.Window) > policy.Intensity {
 		p.enter(Failed, now, policy.MaxBackoff)
 		return actions
 	}
@@ -385,7 +390,7 @@ func (p *Process) exited(e Event, now time.Time) []Action {
 // called when it no longer is.
 func (p *Process) settle(now time.Time) {
 	if p.State == Ready && now.Sub(p.Since) >= p.policy().Window {
-		p.failures = 0
+		p.Failures = 0
 	}
 }
 
@@ -394,7 +399,7 @@ func (p *Process) settle(now time.Time) {
 // not be needed.
 func (p *Process) wait(first, limit time.Duration) time.Duration {
 	bound := limit
-	shift := p.failures - 1
+	shift := p.Failures - 1
 	if first <= limit>>shift {
 		bound = first << shift
 	}
@@ -408,7 +413,7 @@ func (p *Process) wait(first, limit time.Duration) time.Duration {
 
 func (p *Process) stop(now time.Time) []Action {
 	p.settle(now)
-	p.again = false
+	p.Again = false
 
 	switch p.State {
 	case Starting, NotReady, Ready, Silent:
@@ -440,7 +445,7 @@ func (p *Process) end(now time.Time) []Action {
 
 func (p *Process) kill(now time.Time) []Action {
 	p.settle(now)
-	p.again = false
+	p.Again = false
 
 	switch p.State {
 	case Ready:

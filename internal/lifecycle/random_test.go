@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -23,6 +25,9 @@ type world struct {
 
 func (w *world) step(e Event) {
 	w.t.Helper()
+	if w.rng.IntN(50) == 0 {
+		w.move()
+	}
 	before := w.p
 	was := w.p.State
 	for _, a := range w.p.Step(e, w.now) {
@@ -55,6 +60,28 @@ func (w *world) step(e Event) {
 	w.check(e, before)
 }
 
+// move has another program go on with the process.
+func (w *world) move() {
+	w.t.Helper()
+	text, err := json.Marshal(w.p)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	next := Process{Policy: w.p.Policy, Rand: w.p.Rand}
+	if err := json.Unmarshal(text, &next); err != nil {
+		w.t.Fatal(err)
+	}
+
+	next.Wake, next.Since = w.p.Wake, w.p.Since // which have a clock of their own here
+	for i := range next.Window {
+		next.Window[i] = w.p.Window[i]
+	}
+	if !reflect.DeepEqual(next.Past, w.p.Past) || next.State != w.p.State || next.Restarts != w.p.Restarts {
+		w.t.Fatalf("%+v became %+v", w.p, next)
+	}
+	w.p = next
+}
+
 func (w *world) check(e Event, before Process) {
 	w.t.Helper()
 	s := w.p.State
@@ -76,7 +103,7 @@ func (w *world) check(e Event, before Process) {
 	policy := w.p.Policy
 	w.fails++
 	longest := policy.MaxBackoff
-	if before.served {
+	if before.Served {
 		longest = min(longest, max(policy.Backoff, servedBackoff))
 	}
 	bound := policy.Backoff
@@ -139,7 +166,7 @@ func (w *world) end() {
 	w.alive, w.dies = false, time.Time{}
 	w.forget()
 	e := Exited
-	if w.rng.IntN(4) == 0 {
+	if w.rng.IntN(50) == 0 {
 		e = Finished
 	}
 	w.step(e)

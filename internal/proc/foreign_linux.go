@@ -49,6 +49,22 @@ func Find(pid int, ticks uint64) (*Foreign, error) {
 	return f, nil
 }
 
+// Adopt returns the process of which another program of this process has left the descriptor open.
+func Adopt(pid, descriptor int) *Foreign {
+	return &Foreign{pid, os.NewFile(uintptr(descriptor), "pidfd")}
+}
+
+// Descriptor returns the one by which the process is known, for as long as it is not given up.
+func (f *Foreign) Descriptor() (int, error) {
+	raw, err := f.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var number int
+	err = raw.Control(func(fd uintptr) { number = int(fd) })
+	return number, err
+}
+
 // Close gives the process up.
 func (f *Foreign) Close() error { return f.file.Close() }
 

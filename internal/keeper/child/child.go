@@ -68,6 +68,42 @@ func Find(known Child, mark string) (*Child, error) {
 	return c, nil
 }
 
+// HandOver returns what another program of this process needs to go on with the process: the descriptor
+// by which it is known, if an earlier keeper has started it, and those of what it prints. One that is not
+// there is -1.
+func (c *Child) HandOver() (foreign int, out [2]int, err error) {
+	foreign, out = -1, [2]int{-1, -1}
+	if c.foreign != nil {
+		if foreign, err = c.foreign.Descriptor(); err != nil {
+			return foreign, out, err
+		}
+	}
+	for i, f := range c.Out {
+		if f == nil {
+			continue
+		}
+		if out[i], err = fork.Descriptor(f); err != nil {
+			return foreign, out, err
+		}
+	}
+	return foreign, out, nil
+}
+
+// TakeOver returns a process that another program of this process has handed over.
+func TakeOver(known Child, mark string, foreign int, out [2]int) *Child {
+	c := &Child{Pid: known.Pid, Ticks: known.Ticks, Started: known.Started}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+	if foreign >= 0 {
+		c.foreign = proc.Adopt(c.Pid, foreign)
+	}
+	for i, fd := range out {
+		if fd >= 0 {
+			c.Out[i] = os.NewFile(uintptr(fd), "output")
+		}
+	}
+	return c
+}
+
 // Reopen opens again what an earlier keeper has read of the process.
 func (c *Child) Reopen() error {
 	stdout, err := c.foreign.Output(1)

@@ -21,28 +21,34 @@ type Table struct {
 // Claim is a domain that somebody decides about, or did. The zero value is that of a client that looks
 // only.
 type Claim struct {
-	Holder keeper.Holder
-	Ends   bool           // everything in the domain ends with it
-	Left   []*keeper.Spec // servers that have left meanwhile, and what they inherited is yet to be closed
-
-	state state
-	next  *keeper.Holder // who has taken the domain, of a claim that is fenced
+	Holder keeper.Holder  `json:"holder"`
+	Ends   bool           `json:"ends,omitempty"` // everything in the domain ends with it
+	Left   []*keeper.Spec `json:"left,omitempty"` // servers that have left meanwhile, and what they inherited is yet to be closed
+	State  State          `json:"state,omitempty"`
+	Next   *keeper.Holder `json:"next,omitempty"` // who has taken the domain, of a claim that is fenced
 }
 
-// state says what became of a claim.
-type state int
+// State says what became of a claim.
+type State string
 
+// The states.
 const (
-	none   state = iota
-	held         // its client decides
-	fenced       // somebody else has taken the domain
-	lost         // it is of an earlier keeper; its client may renew it
-	over         // its client has gone
+	Held   State = "held"   // its client decides
+	Fenced State = "fenced" // somebody else has taken the domain
+	Lost   State = "lost"   // it is of an earlier keeper; its client may renew it
+	Over   State = "over"   // its client has gone
 )
 
 // Recall takes over the last claim of a domain that an earlier keeper has known.
 func (t *Table) Recall(last keeper.Holder, ends bool) {
-	t.put(&Claim{Holder: last, Ends: ends, state: lost})
+	t.put(&Claim{Holder: last, Ends: ends, State: Lost})
+}
+
+// Restore takes over a claim from another program of this process.
+func (t *Table) Restore(c *Claim) {
+	if c.State == Held {
+		t.put(c)
+	}
 }
 
 func (t *Table) put(c *Claim) {
@@ -74,11 +80,11 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder,
 		return nil, holder, nil
 	}
 
-	c := &Claim{Ends: wish.Ends, state: held}
+	c := &Claim{Ends: wish.Ends, State: Held}
 	// A journal that could not be written may not have the epoch that is renewed.
 	c.Holder = keeper.Holder{Domain: wish.Domain, Epoch: max(epoch, wish.Epoch) + 1, Who: wish.Who, Since: now, Token: wish.Token}
-	if former != nil && former.state == held {
-		former.state, former.next = fenced, &c.Holder
+	if former != nil && former.State == Held {
+		former.State, former.Next = Fenced, &c.Holder
 	}
 	if former != nil {
 		c.Left, former.Left = former.Left, nil
@@ -92,7 +98,7 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder,
 func (t *Table) against(wish keeper.Claim) *keeper.Holder {
 	for domain, c := range t.last {
 		takes := domain == wish.Domain && (wish.Take || wish.Epoch > 0)
-		if c.state == held && !takes && (keeper.Within(domain, wish.Domain) || keeper.Within(wish.Domain, domain)) {
+		if c.State == Held && !takes && (keeper.Within(domain, wish.Domain) || keeper.Within(wish.Domain, domain)) {
 			holder := c.Holder
 			return &holder
 		}
@@ -102,8 +108,8 @@ func (t *Table) against(wish keeper.Claim) *keeper.Holder {
 
 // Release ends a claim, and reports whether its client has decided until now.
 func (t *Table) Release(c *Claim) bool {
-	decided := c.state == held
-	c.state = over
+	decided := c.State == Held
+	c.State = Over
 	return decided
 }
 
@@ -112,10 +118,10 @@ func (t *Table) Release(c *Claim) bool {
 func (t *Table) Forgo() []string {
 	var ends []string
 	for domain, c := range t.last {
-		if c.state != lost {
+		if c.State != Lost {
 			continue
 		}
-		c.state = over
+		c.State = Over
 		if c.Ends {
 			ends = append(ends, domain)
 		}
@@ -126,7 +132,7 @@ func (t *Table) Forgo() []string {
 // Of returns the claim of whoever decides about a domain, nil if nobody does.
 func (t *Table) Of(domain string) *Claim {
 	for above, c := range t.last {
-		if c.state == held && keeper.Within(domain, above) {
+		if c.State == Held && keeper.Within(domain, above) {
 			return c
 		}
 	}
@@ -137,7 +143,7 @@ func (t *Table) Of(domain string) *Claim {
 func (t *Table) All() iter.Seq2[keeper.Holder, bool] {
 	return func(yield func(keeper.Holder, bool) bool) {
 		for _, c := range t.last {
-			if !yield(c.Holder, c.Ends && c.state != over) {
+			if !yield(c.Holder, c.Ends && c.State != Over) {
 				return
 			}
 		}
@@ -147,13 +153,13 @@ func (t *Table) All() iter.Seq2[keeper.Holder, bool] {
 // May says why the client may not change something of a domain.
 func (c *Claim) May(domain string) error {
 	switch {
-	case c.state == over:
+	case c.State == Over:
 		return keeper.ErrClosed
 	case c.Holder.Domain == "" || !keeper.Within(domain, c.Holder.Domain):
 		return fmt.Errorf("cannot change %s: %w: this client has %q", domain, keeper.ErrNoClaim, c.Holder.Domain)
-	case c.state == fenced:
+	case c.State == Fenced:
 		return fmt.Errorf("cannot change %s: %w: %s since %s (epoch %d, this one is %d)", domain, keeper.ErrFenced,
-			c.next.Who, c.next.Since.Format(time.RFC3339), c.next.Epoch, c.Holder.Epoch)
+			c.Next.Who, c.Next.Since.Format(time.RFC3339), c.Next.Epoch, c.Holder.Epoch)
 	}
 	return nil
 }

@@ -134,9 +134,9 @@ func block(fd int) error {
 	return nil
 }
 
-// Descriptor returns the descriptor of an open file, for as long as that is open. Its method Fd would
-// take the file, and with it all processes that share it, out of non-blocking mode.
-func Descriptor(f *os.File) (int, error) {
+// Descriptor returns the descriptor of an open file or socket, for as long as that is open. A file's
+// method Fd would take it, and with it all processes that share it, out of non-blocking mode.
+func Descriptor(f syscall.Conn) (int, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err

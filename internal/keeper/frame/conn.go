@@ -51,10 +51,12 @@ type Conn struct {
 	mu        sync.Mutex // guards what follows
 	last      uint64     // the id of the last call
 	calls     map[uint64]chan answer
-	answering map[uint64]context.CancelFunc
+	answering map[uint64]context.CancelCauseFunc
 	queue     []outgoing
 	queued    int
-	more      sync.Cond // there is more in queue, or the connection is over
+	more      sync.Cond // there is more in queue, or there will be no more
+	pause     pause     // whether, and how far, the connection is being paused
+	paused    Paused    // what it is then
 	err       error
 	over      chan struct{}
 }
@@ -76,7 +78,7 @@ func New(socket *net.UnixConn) *Conn {
 	c := &Conn{
 		socket:    socket,
 		calls:     map[uint64]chan answer{},
-		answering: map[uint64]context.CancelFunc{},
+		answering: map[uint64]context.CancelCauseFunc{},
 		over:      make(chan struct{}),
 	}
 	c.more.L = &c.mu
@@ -108,7 +110,7 @@ func (c *Conn) end(err error) {
 	c.err = err
 	close(c.over)
 	for _, cancel := range c.answering {
-		cancel()
+		cancel(nil)
 	}
 	for _, o := range c.queue {
 		o.close()
@@ -120,7 +122,7 @@ func (c *Conn) end(err error) {
 
 // Serve reads and writes until the connection is over or ctx ends, and hands requests to the handler;
 // without one, every request is refused. It returns when nothing of the connection is left: nil if
-// the peer has closed it, else why.
+// the peer has closed it, else why. That is [ErrPaused] after [Conn.Pause].
 func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	if handle == nil {
 		handle = func(_ context.Context, r *Request) (any, []*os.File, error) {
@@ -131,12 +133,20 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { c.fail(fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))) })()
 
-	var own sync.WaitGroup
-	own.Go(c.write)
-	c.read(ctx, handle, &own)
-	own.Wait()
+	var writer, handlers sync.WaitGroup
+	writer.Go(c.write)
+	for _, f := range c.paused.take() {
+		c.admit(ctx, f, passed{}, handle, &handlers)
+	}
+	c.read(ctx, handle, &handlers)
+	handlers.Wait()
+	c.rest()
+	writer.Wait()
 
-	if errors.Is(c.err, io.EOF) {
+	switch {
+	case c.err == nil:
+		return ErrPaused
+	case errors.Is(c.err, io.EOF):
 		return nil
 	}
 	return c.err
@@ -145,10 +155,13 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 // read receives until the connection is over.
 func (c *Conn) read(ctx context.Context, handle Handler, handlers *sync.WaitGroup) {
 	r := newReader(c.socket)
+	r.line, r.own = c.paused.Line, passed{c.paused.Files, c.paused.Cut}
 	defer r.close()
 	for {
 		f, came, err := r.next()
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.interrupt(r):
+			return
 		case err != nil:
 			c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
 			return
@@ -175,7 +188,7 @@ func (c *Conn) admit(ctx context.Context, f frame, came passed, handle Handler, 
 	_, twice := c.answering[f.ID]
 	full := len(c.answering) >= MaxRequests
 	if !twice && !full && c.err == nil {
-		own, cancel := context.WithCancel(ctx)
+		own, cancel := context.WithCancelCause(ctx)
 		c.answering[f.ID] = cancel
 		handlers.Go(func() { c.answer(own, f, came, handle) })
 		c.mu.Unlock()
@@ -211,10 +224,17 @@ func (c *Conn) answer(ctx context.Context, f frame, came passed, handle Handler)
 
 	// It is over before the peer can know and use the id again.
 	c.mu.Lock()
-	c.answering[f.ID]()
+	interrupted := err != nil && context.Cause(ctx) == ErrPaused && f.Files == 0
+	if interrupted {
+		c.paused.Open = append(c.paused.Open, f)
+	}
+	c.answering[f.ID](nil)
 	delete(c.answering, f.ID)
 	c.mu.Unlock()
 
+	if interrupted {
+		return
+	}
 	if err == nil {
 		err = c.post(frame{ID: f.ID}, body, files)
 	}
@@ -238,7 +258,7 @@ func (c *Conn) abandon(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cancel, open := c.answering[id]; open {
-		cancel()
+		cancel(nil)
 	}
 }
 
@@ -416,14 +436,14 @@ func (c *Conn) write() {
 	}
 }
 
-// pop waits for a line to write. It returns false when the connection is over.
+// pop waits for a line to write. It returns false when there will be none any more.
 func (c *Conn) pop() (outgoing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && len(c.queue) == 0 {
+	for c.err == nil && len(c.queue) == 0 && c.pause != resting {
 		c.more.Wait()
 	}
-	if c.err != nil {
+	if c.err != nil || len(c.queue) == 0 {
 		return outgoing{}, false
 	}
 

@@ -4,8 +4,6 @@ package hold
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,9 +22,7 @@ func (k *Keeper) adopt(before *record.Past) {
 		k.adoptServer(before, born)
 	}
 	for at, old := range before.Sockets {
-		s := &socket{Socket: old.Socket, inode: old.Inode, fd: -1}
-		k.recover(s, before.Boot == k.boot)
-		k.sockets[key{at.Domain, at.Name}] = s
+		k.recover(k.stock.Recall(at, old), before.Boot == k.boot)
 	}
 	for _, old := range before.Servers {
 		if old.Spec.Ends {
@@ -81,53 +77,12 @@ func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
 	}
 
 	p := &process{Child: found, id: e.ID, logged: make(chan struct{})}
-	path := k.logPath(p.id)
-	_ = os.MkdirAll(filepath.Dir(path), 0o700)
-	p.log = k.output.Open(path)
+	k.openLog(p)
 	if err := p.Reopen(); err != nil {
 		p.log.Warn(p.id.String(), "what it prints is lost from now on: "+err.Error())
 	}
 
 	return p
-}
-
-// recover takes a socket back, or says who has it.
-func (k *Keeper) recover(s *socket, sameBoot bool) {
-	if sameBoot && s.inode != 0 {
-		for _, p := range k.processes {
-			if fd, err := p.Socket(s.inode); err == nil {
-				s.fd, s.Held = fd, keeper.Getfd
-				return
-			}
-		}
-	}
-	k.relisten(s)
-}
-
-// relisten opens a socket again that nobody has handed over, at the address where it was.
-func (k *Keeper) relisten(s *socket) {
-	again := s.Socket
-	again.Address = s.Actual
-	fresh, err := openSocket(again)
-	switch {
-	case err == nil:
-		s.fd, s.inode, s.Held = fresh.fd, fresh.inode, keeper.Relisten
-	case k.inherited(s):
-		s.fd, s.Held = -1, keeper.Child
-	default:
-		s.fd, s.Held = -1, keeper.Lost
-	}
-}
-
-// inherited reports whether a process that an earlier keeper has started was given a socket.
-func (k *Keeper) inherited(s *socket) bool {
-	for _, p := range k.processes {
-		given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
-		if p.Foreign() && !p.Reaped() && p.server.spec.Domain == s.Domain && given {
-			return true
-		}
-	}
-	return false
 }
 
 // resume goes on with what was adopted.
@@ -138,8 +93,8 @@ func (k *Keeper) resume() {
 		k.accompany(p)
 	}
 	for _, all := range k.servers {
-		for _, s := range all {
-			s.arm()
+		for _, s := range slices.Clone(all) {
+			s.goOn()
 		}
 	}
 

@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/stock"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -39,19 +40,21 @@ type Keeper struct {
 	boot    string         // which start of the machine this is; "" if nobody knows
 	mark    string         // begins the value of DIVISI_RUN in every process of this state folder
 	ear     *notify.Server // for what servers say of themselves; nil without one
+	deafen  func()         // ends listening; what is said from then on waits
 	journal *journal.Journal
 	output  output.Logs
 
-	starting  sync.RWMutex // read to start a process, and to open a socket; written to close
-	listening sync.Mutex   // held to open a socket, one at a time
+	// whole is read for what is done as a whole or not at all: a process is started, a socket opened, the
+	// end of a process recorded and its log written. It is written to close, and to hand over.
+	whole     sync.RWMutex
+	listening sync.Mutex // held to open a socket, one at a time
 
 	mu        sync.Mutex               // guards what follows
 	run       uint64                   // the last number of a start
 	servers   map[keeper.ID][]*server  // by name without a start, the newest one last
 	processes map[uint64]*process      // by the number of the start, until their logs are written
 	logged    map[string]chan struct{} // by log, of processes that ended; closed when their last words are written
-	sockets   map[key]*socket
-	slots     map[key]*os.File
+	stock     *stock.Stock
 	claims    claim.Table
 	exits     recent.Exits
 	events    recent.Events
@@ -61,26 +64,10 @@ type Keeper struct {
 	wait      sync.WaitGroup // for what accompanies processes
 }
 
-// key names what is kept for a domain.
-type key struct{ domain, name string }
-
 // Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
 // made if they do not exist, and must be nobody else's meanwhile. In a third one is the socket at
 // which servers with Spec.Notify say how they are; without one, "", nobody hears them.
 func Open(dir, logs, sockets string) (*Keeper, error) {
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
-		return nil, err
-	}
-
-	k := &Keeper{
-		logs: logs, boot: proc.BootID(), mark: rand.Text(),
-		servers:   map[keeper.ID][]*server{},
-		processes: map[uint64]*process{},
-		logged:    map[string]chan struct{}{},
-		sockets:   map[key]*socket{},
-		slots:     map[key]*os.File{},
-		changed:   make(chan struct{}),
-	}
 	path := filepath.Join(dir, journalFile)
 	lines, err := journal.Read(path)
 	if err != nil {
@@ -90,9 +77,35 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return open(dir, logs, sockets, before, nil)
+}
+
+// open opens a keeper that goes on with what was, and with what was handed over if it was.
+func open(dir, logs, sockets string, before *record.Past, handed *record.Handover) (*Keeper, error) {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
+		return nil, err
+	}
+
+	k := &Keeper{
+		logs: logs, boot: proc.BootID(), mark: rand.Text(), deafen: func() {},
+		servers:   map[keeper.ID][]*server{},
+		processes: map[uint64]*process{},
+		logged:    map[string]chan struct{}{},
+		changed:   make(chan struct{}),
+	}
+	k.stock = stock.New(k.note)
 	fork.CloseOnExec()
-	k.adopt(before)
-	if k.journal, err = journal.Open(path, k.state); err != nil {
+	var err error
+	if handed != nil {
+		err = k.takeOver(before, handed)
+	} else {
+		k.adopt(before)
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	if k.journal, err = journal.Open(filepath.Join(dir, journalFile), k.state); err != nil {
 		return nil, err
 	}
 	if sockets != "" {
@@ -141,27 +154,20 @@ func (k *Keeper) Close() error {
 	}
 
 	k.forgo.Stop()
-	k.starting.Lock() // what is being started is there afterwards
+	k.whole.Lock() // what is being started is there afterwards
 	k.mu.Lock()
 	for _, all := range k.servers {
 		for _, s := range all {
 			s.step(lifecycle.Kill)
 		}
 	}
-	for _, s := range k.sockets {
-		s.close()
-	}
-	clear(k.sockets)
-	for _, f := range k.slots {
-		f.Close()
-	}
-	clear(k.slots)
+	k.stock.Close()
 	var err error
 	if k.ear != nil {
 		err = k.ear.Close()
 	}
 	k.mu.Unlock()
-	k.starting.Unlock()
+	k.whole.Unlock()
 
 	k.wait.Wait()
 	return errors.Join(err, k.journal.Close())
@@ -171,7 +177,7 @@ func (k *Keeper) Close() error {
 func (k *Keeper) Idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.servers)+len(k.processes)+len(k.sockets)+len(k.slots) == 0
+	return len(k.servers)+len(k.processes) == 0 && k.stock.Empty()
 }
 
 // LogDir returns the folder of the logs of a domain: NAME.log of a server, and NAME.log.1 and

@@ -3,7 +3,6 @@
 package hold
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/record"
-	"github.com/divisi-go/divisi/internal/memfd"
 )
 
 // process is one start of a server.
@@ -24,6 +22,8 @@ type process struct {
 	id     keeper.ID
 	server *server
 	log    *output.Log
+	output *output.Output  // to log; nil if what it prints is lost
+	begun  [2][]byte       // what a former program has read of its next lines
 	before <-chan struct{} // closed when the former process of the log has said its last words
 	logged chan struct{}   // closed when all of its log is written
 	exit   keeper.Exit     // set before logged is closed
@@ -32,8 +32,6 @@ type process struct {
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
 // the keeper accompany it.
 func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
-	k.starting.RLock()
-	defer k.starting.RUnlock()
 	p, program, err := k.plan(s)
 	if err != nil {
 		return nil, err
@@ -51,16 +49,12 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		k.note(record.Entry{Event: record.Refused, Born: s.born, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
-
-	// The folder may have been removed while the keeper runs; without one the log is lost, and counted.
-	path := k.logPath(p.id)
-	_ = os.MkdirAll(filepath.Dir(path), 0o700)
+	k.openLog(p)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.processes[p.id.Run] = p
-	p.log = k.output.Open(path)
-	p.before = k.logged[path]
+	p.before = k.logged[k.logPath(p.id)]
 	k.note(p.entry())
 
 	return p, nil
@@ -101,30 +95,8 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 
 // pass gives the program what a server inherits; the mutex is held.
 func (k *Keeper) pass(s *server, program *fork.Program) error {
-	for _, inherit := range s.spec.Sockets {
-		socket, ok := k.sockets[key{s.spec.Domain, inherit.Key}]
-		if !ok || socket.fd < 0 {
-			return fmt.Errorf("no socket is kept under the key %s: %w", inherit.Key, keeper.ErrUnknown)
-		}
-		fd, err := fork.Dup(socket.fd)
-		if err != nil {
-			return err
-		}
-		program.Sockets = append(program.Sockets, fd)
-		program.Names = append(program.Names, cmp.Or(inherit.As, inherit.Key))
-	}
-
-	for _, inherit := range s.spec.Secrets {
-		slot, ok := k.slots[key{s.spec.Domain, inherit.Key}]
-		if !ok {
-			return fmt.Errorf("nothing is in the slot %s: %w", inherit.Key, keeper.ErrUnknown)
-		}
-		secret, err := memfd.Copy(slot, maxSecret)
-		if err != nil {
-			return err
-		}
-		program.Files = append(program.Files, secret)
-		program.Vars = append(program.Vars, cmp.Or(inherit.As, inherit.Key))
+	if err := k.stock.Pass(&s.spec, program); err != nil {
+		return err
 	}
 
 	// Behind the sockets, which have the same descriptors at every start.
@@ -132,8 +104,6 @@ func (k *Keeper) pass(s *server, program *fork.Program) error {
 	program.Sockets, program.Names = append(program.Sockets, fds...), append(program.Names, names...)
 	return err
 }
-
-const maxSecret = 1 << 20 // bytes
 
 // variables returns those by which a process finds the keeper.
 func (s *server) variables() []string {
@@ -156,16 +126,27 @@ func (k *Keeper) logPath(id keeper.ID) string {
 	return filepath.Join(k.LogDir(id.Domain), id.Name+".log")
 }
 
+// openLog opens the log of a process. The folder may have been removed while the keeper runs; without
+// one the log is lost, and counted.
+func (k *Keeper) openLog(p *process) {
+	path := k.logPath(p.id)
+	_ = os.MkdirAll(filepath.Dir(path), 0o700)
+	p.log = k.output.Open(path)
+}
+
 // accompany writes the log of a process and waits for its end; the mutex is held.
 func (k *Keeper) accompany(p *process) {
 	path := k.logPath(p.id)
+	if p.Out[0] != nil {
+		p.output = output.Collect(p.log, p.id.String(), p.server.spec.LogKey,
+			output.Stream{File: p.Out[0], Begun: p.begun[0]}, output.Stream{File: p.Out[1], Begun: p.begun[1]}, p.before)
+	}
 	k.wait.Go(func() {
-		finish := func() {}
-		if p.Out[0] != nil {
-			finish = output.Collect(p.log, p.id.String(), p.server.spec.LogKey, p.Out[0], p.Out[1], p.before)
-		}
 		k.reap(p)
-		finish()
+		defer k.whole.RUnlock()
+		if p.output != nil {
+			p.output.Finish()
+		}
 
 		p.log.Close()
 		k.mu.Lock()
@@ -184,15 +165,18 @@ func (k *Keeper) accompany(p *process) {
 // system says that it has ended a moment before it can.
 const reapAgain = time.Millisecond
 
-// reap waits for the end of a process, ends what it has started, and records it.
+// reap waits for the end of a process, ends what it has started, and records it. When it returns, whole is
+// read.
 func (k *Keeper) reap(p *process) {
 	for {
 		if p.Wait() {
 			p.endFamily()
 		}
+		k.whole.RLock()
 		if k.tryReap(p) {
 			return
 		}
+		k.whole.RUnlock()
 		time.Sleep(reapAgain)
 	}
 }
@@ -218,8 +202,8 @@ func (k *Keeper) tryReap(p *process) bool {
 	k.logged[k.logPath(p.id)] = p.logged
 	k.record(p.server, p.id, p.Pid, exit)
 	p.server.exited(p)
-	for _, s := range k.sockets {
-		if p.Foreign() && s.fd < 0 && s.Held != keeper.Own {
+	for _, s := range k.stock.Sockets("/") {
+		if p.Foreign() && s.FD < 0 {
 			k.relisten(s)
 		}
 	}

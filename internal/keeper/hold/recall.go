@@ -39,12 +39,17 @@ func (k *Keeper) state(forget func()) []any {
 	defer k.mu.Unlock()
 	forget()
 
+	return k.entries()
+}
+
+// entries returns the whole state; the mutex is held.
+func (k *Keeper) entries() []any {
 	list := []any{record.Entry{Event: record.Begun, Format: record.Format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
 	for holder, ends := range k.claims.All() {
 		list = append(list, claimed(holder, ends))
 	}
-	for _, s := range k.sockets {
-		list = append(list, s.entry())
+	for _, s := range k.stock.Sockets("/") {
+		list = append(list, s.Entry())
 	}
 	for _, r := range k.exits.List {
 		list = append(list, exitEntry(r))

@@ -275,6 +275,8 @@ func (s *server) respawn() {
 
 // spawn starts a process.
 func (s *server) spawn(files []keeper.File) error {
+	s.k.whole.RLock()
+	defer s.k.whole.RUnlock()
 	p, err := s.k.spawn(s, files)
 	if err != nil {
 		return err

@@ -8,14 +8,12 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/claim"
-	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
@@ -118,17 +116,7 @@ func (k *Keeper) end(domain string) {
 			}
 		}
 	}
-	for at, s := range k.sockets {
-		if keeper.Within(at.domain, domain) {
-			k.unlisten(s)
-		}
-	}
-	for at, f := range k.slots {
-		if keeper.Within(at.domain, domain) {
-			f.Close()
-			delete(k.slots, at)
-		}
-	}
+	k.stock.End(domain)
 }
 
 // may says why the session may not change something of a domain; the mutex is held.
@@ -151,11 +139,20 @@ func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, 
 
 // Unlisten closes a socket. Processes that have inherited it keep their copies.
 func (s *Session) Unlisten(_ context.Context, domain, name string) error {
-	err := s.k.giveUp(s, key{domain, name})
+	err := s.unlisten(domain, name)
 	if err == nil {
 		s.k.written(false)
 	}
 	return err
+}
+
+func (s *Session) unlisten(domain, name string) error {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err := s.may(domain); err != nil {
+		return err
+	}
+	return s.k.stock.Unlisten(record.Key{Domain: domain, Name: name})
 }
 
 // Take returns a copy of a listening socket.
@@ -166,16 +163,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 		return nil, err
 	}
 
-	socket, ok := s.k.sockets[key{domain, name}]
-	if !ok || socket.fd < 0 {
-		return nil, fmt.Errorf("no socket %s in %s: %w", name, domain, keeper.ErrUnknown)
-	}
-	fd, err := fork.Dup(socket.fd)
-	if err != nil {
-		return nil, err
-	}
-
-	return os.NewFile(uintptr(fd), name), nil
+	return s.k.stock.Take(record.Key{Domain: domain, Name: name})
 }
 
 // Sockets returns the sockets of a domain and of those below it.
@@ -184,14 +172,9 @@ func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, er
 	defer s.k.mu.Unlock()
 
 	var list []keeper.Socket
-	for _, socket := range s.k.sockets {
-		if keeper.Within(socket.Domain, domain) {
-			list = append(list, socket.Socket)
-		}
+	for _, socket := range s.k.stock.Sockets(domain) {
+		list = append(list, socket.Socket)
 	}
-	slices.SortFunc(list, func(a, b keeper.Socket) int {
-		return strings.Compare(a.Domain+"\x00"+a.Key, b.Domain+"\x00"+b.Key)
-	})
 
 	return list, nil
 }
@@ -205,11 +188,7 @@ func (s *Session) Put(_ context.Context, domain, slot string, f *os.File) error 
 		return err
 	}
 
-	if former, ok := s.k.slots[key{domain, slot}]; ok {
-		former.Close()
-	}
-	s.k.slots[key{domain, slot}] = f
-
+	s.k.stock.Put(record.Key{Domain: domain, Name: slot}, f)
 	return nil
 }
 
@@ -221,19 +200,7 @@ func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) 
 		return nil, err
 	}
 
-	f, ok := s.k.slots[key{domain, slot}]
-	if !ok {
-		return nil, fmt.Errorf("nothing is in the slot %s of %s: %w", slot, domain, keeper.ErrUnknown)
-	}
-	fd, err := fork.Descriptor(f)
-	if err == nil {
-		fd, err = fork.Dup(fd)
-	}
-	if err != nil {
-		return nil, err
-	}
-
-	return os.NewFile(uintptr(fd), slot), nil
+	return s.k.stock.Get(record.Key{Domain: domain, Name: slot})
 }
 
 // Start starts a server, and returns once its process is there: it may not be ready yet. A name that

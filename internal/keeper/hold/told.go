@@ -28,15 +28,24 @@ func (k *Keeper) hear(dir string) error {
 	if os.Getuid() == 0 {
 		path = "@divisi-" + k.mark
 	}
-	var err error
-	if k.ear, err = notify.Listen(path); err != nil {
-		return err
+	if k.ear == nil { // none was handed over
+		var err error
+		if k.ear, err = notify.Listen(path); err != nil {
+			return err
+		}
 	}
 
+	ctx, cancel := context.WithCancel(context.Background())
+	deaf := make(chan struct{})
+	k.deafen = func() {
+		cancel()
+		<-deaf
+	}
 	k.wait.Go(func() {
+		defer close(deaf)
 		for {
-			err := k.ear.Serve(context.Background(), k.told)
-			if errors.Is(err, net.ErrClosed) {
+			err := k.ear.Serve(ctx, k.told)
+			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
 				return
 			}
 			time.Sleep(100 * time.Millisecond) // the system refuses to receive, as without memory

@@ -30,62 +30,93 @@ const (
 	maxPipe  = 1 << 20         // what a pipe holds at most, of what a process wrote just before its end
 )
 
-// output writes what a process prints to its log: lines of JSON, one for each line.
-type output struct {
+// Stream is a pipe that a process prints to.
+type Stream struct {
+	File  *os.File
+	Begun []byte // what was read of its next line before
+}
+
+// Output is what a process prints, on its way to its log: lines of JSON, one for each line.
+type Output struct {
 	name    string
 	key     string // of lines that are entries of a log
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
 	dropped atomic.Int64 // lines that are missing, and of which lines does not say so yet
 	log     *Log
+
+	streams         [2]*stream
+	begun           [2][]byte // set by the readers when they end
+	readers, writer sync.WaitGroup
 }
 
-// Collect begins to write what comes from both streams, which are pipes, to a log. Lines that begin
-// with the key are entries already (see logline.Own); all others are those of the given node. It
-// writes nothing until before is closed, unless that is nil: an earlier process of the same name has
-// its last words first.
-//
-// The caller calls finish when the process has ended. It waits until everything that the process
-// wrote is in the log, and closes the streams. It does not wait for other processes that hold them
-// open.
-func Collect(log *Log, node, key string, stdout, stderr *os.File, before <-chan struct{}) (finish func()) {
-	o := &output{name: node, key: key, lines: make(chan []byte, maxLines), log: log}
-	var readers, writer sync.WaitGroup
-	readers.Go(func() { o.read(&stream{file: stdout}, "stdout") })
-	readers.Go(func() { o.read(&stream{file: stderr}, "stderr") })
-	writer.Go(func() {
+// Collect begins to write what comes from both streams to a log. Lines that begin with the key are
+// entries already (see logline.Own); all others are those of the given node. It writes nothing until
+// before is closed, unless that is nil: an earlier process of the same name has its last words first.
+func Collect(log *Log, node, key string, stdout, stderr Stream, before <-chan struct{}) *Output {
+	o := &Output{name: node, key: key, lines: make(chan []byte, maxLines), log: log}
+	for i, s := range []Stream{stdout, stderr} {
+		level := []string{"stdout", "stderr"}[i]
+		o.streams[i] = &stream{file: s.File}
+		source := io.MultiReader(bytes.NewReader(s.Begun), o.streams[i])
+		o.readers.Go(func() { o.begun[i] = o.read(source, level) })
+	}
+	o.writer.Go(func() {
 		if before != nil {
 			<-before
 		}
 		o.write()
 	})
+	return o
+}
 
-	return func() {
-		for _, f := range []*os.File{stdout, stderr} {
-			_ = f.SetReadDeadline(time.Unix(1, 0)) // pipes have deadlines
-		}
-		readers.Wait()
-		stdout.Close()
-		stderr.Close()
-
-		close(o.lines)
-		writer.Wait()
+// Finish is called when the process has ended. It waits until everything that the process wrote is in
+// the log, and closes the streams. It does not wait for other processes that hold them open.
+func (o *Output) Finish() {
+	o.stop()
+	for _, s := range o.streams {
+		s.file.Close()
 	}
 }
 
-// stream reads a pipe until its end, or until somebody sets a deadline that has passed. Then it reads
-// what is in the pipe at that time, and does not wait for more.
-type stream struct {
-	file *os.File
-	last bool // what the pipe holds is all that is wanted
-	left int  // bytes that it may still hold
+// Pause stops reading, and returns what was read of the next lines once all lines before them are in
+// the log. What the process prints from then on stays in the pipes.
+func (o *Output) Pause() (begun [2][]byte) {
+	for _, s := range o.streams {
+		s.paused.Store(true)
+	}
+	o.stop()
+	return o.begun
 }
+
+func (o *Output) stop() {
+	for _, s := range o.streams {
+		_ = s.file.SetReadDeadline(time.Unix(1, 0)) // pipes have deadlines
+	}
+	o.readers.Wait()
+	close(o.lines)
+	o.writer.Wait()
+}
+
+// stream reads a pipe until its end, or until somebody sets a deadline that has passed. Then it reads
+// what is in the pipe at that time, and does not wait for more, unless it is paused.
+type stream struct {
+	file   *os.File
+	paused atomic.Bool
+	last   bool // what the pipe holds is all that is wanted
+	left   int  // bytes that it may still hold
+}
+
+var errPaused = errors.New("what is in the pipe is read by somebody else")
 
 func (s *stream) Read(p []byte) (int, error) {
 	if !s.last {
 		n, err := s.file.Read(p)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
+		}
+		if s.paused.Load() {
+			return 0, errPaused
 		}
 		s.last, s.left = true, maxPipe
 		if err := s.file.SetReadDeadline(time.Time{}); err != nil {
@@ -111,31 +142,42 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// read takes lines from a stream, and never waits for the disk: the process would.
-func (o *output) read(r io.Reader, level string) {
+// read takes lines from a stream, and never waits for the disk: the process would. It returns the
+// beginning of the line at which it was paused.
+func (o *Output) read(r io.Reader, level string) (begun []byte) {
 	lines := bufio.NewReaderSize(r, maxLine)
 	for {
-		text, cut, err := lines.ReadLine()
-		if err != nil {
-			return
+		text, err := lines.ReadSlice('\n')
+		if errors.Is(err, errPaused) {
+			return bytes.Clone(text)
+		}
+		if len(text) == 0 {
+			return nil
 		}
 
 		text, rest := bytes.Clone(text), 0
-		for cut && err == nil {
+		for errors.Is(err, bufio.ErrBufferFull) {
 			var more []byte
-			more, cut, err = lines.ReadLine()
-			rest += len(more)
+			more, err = lines.ReadSlice('\n')
+			rest += len(trim(more))
 		}
 
-		line := o.line(text, rest, level)
+		line := o.line(trim(text), rest, level)
 		if !o.confess() || !o.put(line) {
 			o.dropped.Add(1)
 		}
 	}
 }
 
+// trim removes the end of a line, of either kind.
+func trim(line []byte) []byte {
+	line, _ = bytes.CutSuffix(line, []byte("\n"))
+	line, _ = bytes.CutSuffix(line, []byte("\r"))
+	return line
+}
+
 // put hands a line on to be written, and reports whether there was room for it.
-func (o *output) put(line []byte) bool {
+func (o *Output) put(line []byte) bool {
 	if o.waiting.Add(int64(len(line))) <= maxBytes {
 		select {
 		case o.lines <- line:
@@ -148,7 +190,7 @@ func (o *output) put(line []byte) bool {
 }
 
 // confess puts how many lines are missing at this place, and reports whether there was room.
-func (o *output) confess() bool {
+func (o *Output) confess() bool {
 	n := o.dropped.Swap(0)
 	if n == 0 || o.put(o.missing(n)) {
 		return true
@@ -157,12 +199,12 @@ func (o *output) confess() bool {
 	return false
 }
 
-func (o *output) missing(lines int64) []byte {
+func (o *Output) missing(lines int64) []byte {
 	return entry(o.name, "warn", logline.Dropped(lines, "lines"), 0)
 }
 
 // line makes a line of the log of a line of output, of which some bytes are missing at its end.
-func (o *output) line(text []byte, cut int, level string) []byte {
+func (o *Output) line(text []byte, cut int, level string) []byte {
 	if cut == 0 {
 		if line, ok := logline.Own(text, o.key); ok {
 			return line
@@ -176,7 +218,7 @@ func entry(node, level, msg string, cut int) []byte {
 }
 
 // write writes lines until there are no more.
-func (o *output) write() {
+func (o *Output) write() {
 	for line := range o.lines {
 		o.waiting.Add(-int64(len(line)))
 		o.log.write(o.name, line)

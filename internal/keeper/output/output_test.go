@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,13 +49,13 @@ func (d *desk) start(t *testing.T, name, key, script string, before <-chan struc
 	writes[0].Close()
 	writes[1].Close()
 
-	collected := Collect(log, name, key, reads[0], reads[1], before)
+	collected := Collect(log, name, key, Stream{File: reads[0]}, Stream{File: reads[1]}, before)
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), func() {
-		collected()
+		collected.Finish()
 		log.Close()
 	}
 }
@@ -349,8 +351,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func newOutput(name string, log *Log) *output {
-	return &output{name: name, lines: make(chan []byte, maxLines), log: log}
+func newOutput(name string, log *Log) *Output {
+	return &Output{name: name, lines: make(chan []byte, maxLines), log: log}
 }
 
 // TestOneNameOneLog has two processes of one name print at the same time, as an upgrade does.
@@ -377,4 +379,58 @@ func TestOneNameOneLog(t *testing.T) {
 	if len(d.files) != 0 {
 		t.Errorf("still open: %v", d.files)
 	}
+}
+
+// TestPause: one who reads on has every line once, whatever was read of it before.
+func TestPause(t *testing.T) {
+	d := newDesk(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, empty, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty.Close()
+	log := d.Open(d.path("talker"))
+	const text = "first\nsecond\r\nthird\n"
+	var begun [2][]byte
+	for _, b := range []byte(text) {
+		o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]}, nil)
+		if _, err := w.Write([]byte{b}); err != nil {
+			t.Fatal(err)
+		}
+		begun = o.Pause()
+		r, none = again(t, r), again(t, none)
+	}
+	o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]}, nil)
+	w.Close()
+	o.Finish()
+	log.Close()
+
+	var got []string
+	for _, l := range parse(t, []byte(d.read(t, "talker"))) {
+		got = append(got, l.Msg)
+	}
+	if want := []string{"first", "second", "third"}; !slices.Equal(got, want) {
+		t.Errorf("the log has %q, want %q", got, want)
+	}
+}
+
+// again returns the file as another program has it that goes on with it.
+func again(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fd int
+	err = raw.Control(func(own uintptr) {
+		fd, err = syscall.Dup(int(own))
+	})
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), f.Name())
 }

@@ -19,6 +19,12 @@ type Events struct {
 	more   chan struct{} // closed at the next one; nil while nobody waits
 }
 
+// All returns the events that are remembered, and the number of the last one.
+func (l *Events) All() ([]keeper.Event, uint64) { return l.list, l.number }
+
+// From returns events that were remembered elsewhere.
+func From(list []keeper.Event, number uint64) Events { return Events{list: list, number: number} }
+
 // Add adds an event that happens now.
 func (l *Events) Add(e keeper.Event) {
 	l.number++

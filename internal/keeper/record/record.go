@@ -88,7 +88,7 @@ type Socket struct {
 }
 
 // Read returns what the entries in the lines of a journal amount to.
-func Read(lines [][]byte) (*Past, error) {
+func Read[L ~[]byte](lines []L) (*Past, error) {
 	p := &Past{
 		Claims: map[string]Claim{}, Servers: map[uint64]*Server{}, Sockets: map[Key]Socket{},
 	}

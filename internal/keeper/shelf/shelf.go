@@ -71,6 +71,17 @@ func (s *Shelf) Copies() (fds []int, names []string, err error) {
 	return fds, names, nil
 }
 
+// All returns the descriptors of all files, which stay the shelf's, and their names.
+func (s *Shelf) All() (fds []int, names []string) {
+	for _, i := range s.list {
+		fds, names = append(fds, i.fd), append(names, i.name)
+	}
+	return fds, names
+}
+
+// Keep keeps a descriptor itself.
+func (s *Shelf) Keep(name string, fd int) { s.list = append(s.list, item{name, fd}) }
+
 // Clear closes all files.
 func (s *Shelf) Clear() {
 	for _, i := range s.list {

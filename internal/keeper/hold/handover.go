@@ -1,0 +1,193 @@
+//go:build unix
+
+package hold
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/child"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/recent"
+	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/notify"
+)
+
+// Writable says why the journal cannot be written, which is the first that another program does.
+func (k *Keeper) Writable(ctx context.Context) error { return k.journal.Sync(ctx) }
+
+// HandOver ends the keeper for this program, and returns what the next one takes over. Nothing is closed,
+// and no process ends for it; those that end from now on are waited for by the next program. Every
+// call of the keeper waits for ever.
+func (k *Keeper) HandOver() (*record.Handover, error) {
+	k.deafen()
+	k.whole.Lock() // what was being done is done, and nothing more is begun
+	k.written(true)
+	k.mu.Lock()
+	if k.closed {
+		return nil, keeper.ErrClosed
+	}
+
+	h := &record.Handover{Ear: -1}
+	h.Events, h.Event = k.events.All()
+	for _, e := range k.entries() {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		h.Journal = append(h.Journal, line)
+	}
+	for _, all := range k.servers {
+		for _, s := range all {
+			if s.born == 0 {
+				continue // its client has no answer, and asks again
+			}
+			handed, err := s.handOver()
+			if err != nil {
+				return nil, err
+			}
+			h.Servers = append(h.Servers, handed)
+		}
+	}
+
+	if err := k.stock.HandOver(h); err != nil {
+		return nil, err
+	}
+
+	return h, k.handOverEar(h)
+}
+
+// handOverEar adds where servers say how they are.
+func (k *Keeper) handOverEar(h *record.Handover) error {
+	if k.ear == nil {
+		return nil
+	}
+
+	f, err := k.ear.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fd, err := fork.Descriptor(f)
+	if err == nil {
+		h.EarPath = k.ear.Path()
+		h.Ear, err = fork.Dup(fd)
+	}
+	return err
+}
+
+// handOver returns what the next program takes over of a server; the mutex is held.
+func (s *server) handOver() (record.HandedServer, error) {
+	h := record.HandedServer{
+		Born: s.born, Spec: s.spec, Life: s.life, Started: s.started, Status: s.status,
+		Watchdog: s.pulse.Every, LastExit: s.lastExit,
+	}
+	fds, names := s.shelf.All()
+	for i, fd := range fds {
+		h.Shelf = append(h.Shelf, record.HandedFile{Key: names[i], FD: fd})
+	}
+	p := s.process
+	if p == nil {
+		return h, nil
+	}
+
+	h.Process = &record.HandedProcess{ID: p.id, Pid: p.Pid, Ticks: p.Ticks, Started: p.Started}
+	if p.output != nil {
+		h.Process.Begun = p.output.Pause()
+	}
+	var err error
+	h.Process.Foreign, h.Process.Out, err = p.HandOver()
+	return h, err
+}
+
+// TakeOver opens a keeper that goes on with what the former program of this process has handed over. The
+// folders are those of [Open].
+func TakeOver(dir, logs, sockets string, h *record.Handover) (*Keeper, error) {
+	before, err := record.Read(h.Journal)
+	if err != nil {
+		return nil, err
+	}
+	return open(dir, logs, sockets, before, h)
+}
+
+// takeOver takes over all that was handed over. Nobody uses this keeper yet.
+func (k *Keeper) takeOver(before *record.Past, h *record.Handover) error {
+	k.recall(before)
+	for _, s := range h.Servers {
+		k.takeServer(s)
+	}
+	for at, old := range before.Sockets {
+		k.stock.Recall(at, old)
+	}
+	k.stock.TakeOver(h)
+	k.events = recent.From(h.Events, h.Event)
+	if h.Ear < 0 {
+		return nil
+	}
+
+	var err error
+	k.ear, err = notify.Adopt(h.EarPath, os.NewFile(uintptr(h.Ear), h.EarPath))
+	return err
+}
+
+// takeServer takes over a server, with its process.
+func (k *Keeper) takeServer(h record.HandedServer) {
+	s := k.newServer(h.Spec)
+	s.born, s.started, s.status, s.lastExit = h.Born, h.Started, h.Status, h.LastExit
+	h.Life.Policy, h.Life.Rand = s.life.Policy, s.life.Rand
+	s.life = h.Life
+	for _, f := range h.Shelf {
+		s.shelf.Keep(f.Key, f.FD)
+	}
+	id := s.spec.ID()
+	k.servers[id] = append(k.servers[id], s)
+	if h.Process == nil {
+		return
+	}
+
+	known := child.Child{Pid: h.Process.Pid, Ticks: h.Process.Ticks, Started: h.Process.Started}
+	p := &process{id: h.Process.ID, server: s, begun: h.Process.Begun, logged: make(chan struct{})}
+	p.Child = child.TakeOver(known, k.markOf(p.id.Run), h.Process.Foreign, h.Process.Out)
+	k.openLog(p)
+	s.process, s.writing = p, 1
+	k.processes[p.id.Run] = p
+	s.pulse.Every = h.Watchdog
+	if s.life.State != lifecycle.Starting { // it has been heard
+		s.pulse.Beat()
+	}
+}
+
+// goOn does what the former program was about to do for a server; the mutex is held.
+func (s *server) goOn() {
+	state := s.life.State
+	killed := state == lifecycle.Hung || state == lifecycle.Stopping && s.life.Wake.IsZero()
+	switch {
+	case s.process != nil && killed:
+		s.destroy()
+	case s.process != nil:
+	case state == lifecycle.Starting:
+		s.k.wait.Go(s.respawn)
+	case s.life.Runs():
+		s.step(lifecycle.Exited) // it was to end before it was started
+	}
+	s.arm()
+}
+
+// Claim returns the claim of the session, as another program of this process takes it over.
+func (s *Session) Claim() claim.Claim {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	return *s.claim
+}
+
+// Resume returns the session of a claim that another program of this process had given.
+func (k *Keeper) Resume(c claim.Claim) *Session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.claims.Restore(&c)
+	return &Session{k: k, claim: &c}
+}
