@@ -38,6 +38,12 @@ type Files struct {
 	Sockets *Sockets
 }
 
+// Descriptor is what a parent has left open for this process, whatever it is.
+type Descriptor struct {
+	Name string // by which the parent calls it; may be empty
+	FD   int    // not inherited by children of this process
+}
+
 // parent has what the parent left open: Take and Listening hand it out.
 var parent = sync.OnceValues(takeOver)
 

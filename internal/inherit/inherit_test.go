@@ -17,6 +17,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(roleVar) == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv(roleVar) == "any" {
+		list, err := Descriptors()
+		fmt.Println(list, err)
+	}
 	deployed := Deployed()
 	files, err := Take()
 	fmt.Println("deployed", deployed, Deployed(), files.In != nil, files.Out != nil, err)
@@ -73,6 +77,14 @@ func TestTake(t *testing.T) {
 			[]*os.File{socket, in, out}, Environment(os.Environ(), []string{"web"}, []string{ToWeavelet, ToEnvelope}),
 			[]string{"deployed true false true true <nil>", "socket web " + web.Addr().String()},
 		},
+		"whatever it is": {
+			[]*os.File{in, socket}, append(os.Environ(), roleVar+"=any", "LISTEN_FDS=2", "LISTEN_FDNAMES=pipe"),
+			[]string{"[{pipe 3} { 4}] <nil>", "deployed false false false false <nil>"},
+		},
+		"not open": {
+			[]*os.File{in}, append(os.Environ(), roleVar+"=any", "LISTEN_FDS=70"),
+			[]string{"[] the inherited socket  (descriptor ", "deployed false false false false <nil>"},
+		},
 		"from systemd, without names": {
 			[]*os.File{socket}, append(os.Environ(), "LISTEN_FDS=1"),
 			[]string{"deployed false false false false <nil>", "socket  " + web.Addr().String()},
@@ -96,7 +108,8 @@ func TestTake(t *testing.T) {
 		"nothing": {nil, os.Environ(), []string{"deployed false false false false <nil>"}},
 	} {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(slices.Clone(tc.env), roleVar+"=child", "GORACE=atexit_sleep_ms=0")
+		cmd.Env = append([]string{roleVar + "=child"}, tc.env...)
+		cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0")
 		cmd.ExtraFiles = tc.files
 		text, err := cmd.Output()
 		if err != nil {

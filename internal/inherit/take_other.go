@@ -12,3 +12,9 @@ func takeOver() (Files, error) {
 	}
 	return Files{}, nil
 }
+
+// Descriptors returns none: they come from systemd.
+func Descriptors() ([]Descriptor, error) {
+	forget()
+	return nil, nil
+}

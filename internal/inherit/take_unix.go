@@ -45,6 +45,29 @@ func open(variable string) (*os.File, error) {
 }
 
 func sockets() ([]Socket, error) {
+	passed, err := descriptors()
+	if err != nil {
+		return nil, err
+	}
+	var list []Socket
+	for _, d := range passed {
+		l, err := listener(d)
+		if err != nil {
+			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", d.Name, d.FD, err)
+		}
+		list = append(list, Socket{d.Name, l})
+	}
+	return list, nil
+}
+
+// Descriptors takes over what the parent has left open in the way of systemd. It is for who has put other
+// things there than sockets, in place of [Take]. The variables are gone afterwards.
+func Descriptors() ([]Descriptor, error) {
+	defer forget()
+	return descriptors()
+}
+
+func descriptors() ([]Descriptor, error) {
 	if pid := os.Getenv(listenPid); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil // they are for another process, whose environment this one has
 	}
@@ -56,25 +79,22 @@ func sockets() ([]Socket, error) {
 			"the process inherits, as systemd sets it", listenFDs, text)
 	}
 	names := strings.Split(os.Getenv(listenFDNames), ":")
-	var list []Socket
+	var list []Descriptor
 	for i := range count {
-		var name string
+		d := Descriptor{FD: FirstSocket + i}
 		if i < len(names) {
-			name = names[i]
+			d.Name = names[i]
 		}
-		fd := FirstSocket + i
-		l, err := listener(fd, name)
-		if err != nil {
-			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", name, fd, err)
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(d.FD), syscall.F_SETFD, syscall.FD_CLOEXEC); errno != 0 {
+			return nil, fmt.Errorf("the inherited socket %s (descriptor %d) is not usable: %w", d.Name, d.FD, errno)
 		}
-		list = append(list, Socket{name, l})
+		list = append(list, d)
 	}
 	return list, nil
 }
 
-func listener(fd int, name string) (net.Listener, error) {
-	syscall.CloseOnExec(fd)
-	file := os.NewFile(uintptr(fd), name)
+func listener(d Descriptor) (net.Listener, error) {
+	file := os.NewFile(uintptr(d.FD), d.Name)
 	defer file.Close()
 	l, err := net.FileListener(file)
 	if unix, ok := l.(*net.UnixListener); ok {

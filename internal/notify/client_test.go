@@ -124,13 +124,21 @@ func TestService(t *testing.T) {
 }
 
 func TestNobody(t *testing.T) {
-	var nobody supervisor
-	if err := nobody.send(Ready); err != nil {
-		t.Error(err)
+	var nobody Supervisor
+	if err := nobody.Send(Ready); err != nil || nobody.Exists() || nobody.Environment() != nil {
+		t.Errorf("%v, %v", err, nobody.Environment())
 	}
-	nobody.serve(t.Context())
-	gone := supervisor{socket: filepath.Join(t.TempDir(), "gone")}
-	if err := gone.send(Ready); err == nil || !strings.Contains(err.Error(), "READY=1: NOTIFY_SOCKET="+gone.socket) {
+	nobody.Watchdog(t.Context(), nil)
+	gone := At(filepath.Join(t.TempDir(), "gone"))
+	if err := gone.Send(Ready); err == nil || !strings.Contains(err.Error(), "READY=1: NOTIFY_SOCKET="+gone.socket) {
 		t.Errorf("a supervisor that has gone: %v", err)
+	}
+}
+
+// TestEnvironment: another program in the same process finds the same supervisor.
+func TestEnvironment(t *testing.T) {
+	s := Supervisor{socket: "/run/notify", watchdog: 20 * time.Millisecond}
+	if got := strings.Join(s.Environment(), " "); got != "NOTIFY_SOCKET=/run/notify WATCHDOG_USEC=20000" {
+		t.Errorf("the environment is %s", got)
 	}
 }

@@ -449,3 +449,53 @@ func TestListen(t *testing.T) {
 		t.Errorf("at a long path: %v", err)
 	}
 }
+
+// TestKeep: what a process has its supervisor keep comes with its name, and is given up by that.
+func TestKeep(t *testing.T) {
+	s := listen(t)
+	record := serve(t, s, true)
+	supervisor := notify.At(s.Path())
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	raw, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keepErr error
+	err = raw.Control(func(fd uintptr) { keepErr = supervisor.Keep("pipe", int(fd)) })
+	err = errors.Join(err, keepErr, supervisor.Drop("other"), supervisor.Settle(t.Context()))
+	fmt.Fprint(w, "kept")
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	said, kept := record.all()
+	if len(said) != 2 || !said[0].Store || said[0].FDName != "pipe" || len(kept) != 1 ||
+		!said[1].Remove || said[1].FDName != "other" || errors.Join(said[0].Fault, said[1].Fault) != nil {
+		t.Fatalf("it has said %+v, with %d files", said, len(kept))
+	}
+	defer kept[0].Close()
+	if text, err := io.ReadAll(kept[0]); err != nil || string(text) != "kept" {
+		t.Errorf("in the pipe is %q, %v", text, err)
+	}
+
+	if err := supervisor.Keep("a:b", 0); err == nil || !strings.Contains(err.Error(), `"a:b"`) {
+		t.Errorf("a name with a colon: %v", err)
+	}
+	if said, _ := record.all(); len(said) != 2 {
+		t.Errorf("it has said %+v", said)
+	}
+}
+
+// TestSettleBusy: a supervisor that does nothing delays nobody for longer than he wants.
+func TestSettleBusy(t *testing.T) {
+	s := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := notify.At(s.Path()).Settle(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "busy") {
+		t.Errorf("it settles: %v", err)
+	}
+}
