@@ -73,13 +73,14 @@ func params(t *testing.T, dir string) testscript.Params {
 			if err != nil {
 				return err
 			}
-			env.Defer(func() { endKeeper(t, env) })
-			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Defer(func() { os.RemoveAll(runtime) })
+			env.Defer(func() { endKeeper(t, env) }) // before its sockets go
+			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
 				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+runtime,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
-				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local")
+				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local",
+				"GORACE=atexit_sleep_ms=10") // else a second for each command
 			env.Values["vars"] = env.Vars
 			return nil
 		},

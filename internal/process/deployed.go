@@ -44,10 +44,7 @@ type deployment struct {
 
 // runDeployed hosts what a deployer wants here.
 func runDeployed(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
-	component, err := main.component(app.Registry)
-	if err != nil {
-		return err
-	}
+	hosts, program := main.deployed(app.Registry)
 	asked := make(chan string)
 	ctx, stop := interrupt.Context(ctx, errStop, asked)
 	defer stop()
@@ -56,9 +53,9 @@ func runDeployed(ctx context.Context, app weavelet.Application, main Main, files
 		fmt.Fprintln(os.Stderr, "divisi: the deployer has gone: ending")
 		os.Exit(1)
 	}
-	err = serveDeployed(ctx, app, deployment{
+	err := serveDeployed(ctx, app, deployment{
 		files: files, lines: os.Stderr, asked: asked,
-		program: main.deployed(component), hosts: []string{component},
+		hosts: hosts, program: program,
 		// Whatever the program's functions do meanwhile: without a deployer it ends.
 		gone: func() { time.AfterFunc(orphanTime+time.Second, quit) },
 	})

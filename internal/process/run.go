@@ -69,9 +69,15 @@ func (m Main) component(r *codegen.Registry) (string, error) {
 	return main.Info.Name, nil
 }
 
-// deployed returns the program of a process that a deployer runs.
-func (m Main) deployed(component string) program {
-	return func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error {
+// deployed returns the program of a process that a deployer runs, and what components it hosts.
+func (m Main) deployed(r *codegen.Registry) (hosts []string, p program) {
+	component, err := m.component(r)
+	if err != nil {
+		// Processes of tests have none, and none is asked to run it.
+		return nil, func(context.Context, *weavelet.Weavelet, func(context.Context) error) error { return err }
+	}
+
+	return []string{component}, func(ctx context.Context, w *weavelet.Weavelet, drain func(context.Context) error) error {
 		return m.run(ctx, w, component, w.Host, drain)
 	}
 }

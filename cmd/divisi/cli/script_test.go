@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOPROXY", "off")
 			env.Setenv("GOTOOLCHAIN", "local")
 			env.Setenv("CGO_ENABLED", "0")
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // else a second for each command
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
