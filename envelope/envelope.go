@@ -28,6 +28,8 @@ type Envelope struct {
 	ctx          context.Context
 	conversation *pipe.Envelope
 	info         *protos.WeaveletInfo
+	dialled      bool      // the weavelet dials, and may outlive the conversation
+	pid          int       // of a weavelet that has dialled, as the kernel knows it
 	cmd          *exec.Cmd // nil if somebody else holds the process
 	exited       chan struct{}
 	exit         error         // of the process, once exited is closed
@@ -292,7 +294,8 @@ func (e *Envelope) hear() {
 const maxLines = 10_000
 
 // Serve answers the weavelet with h until the weavelet has ended, and returns why. A weavelet that
-// ended with success is no error.
+// ended with success is no error. If somebody else holds the process, it returns when the conversation
+// is over.
 func (e *Envelope) Serve(h EnvelopeHandler) error {
 	d := &dispatcher{handler: h}
 	over := make(chan error, 1)
@@ -337,7 +340,7 @@ func (e *Envelope) handleLines(d *dispatcher) {
 	}
 }
 
-// Close ends the conversation. The weavelet ends when it notices.
+// Close ends the conversation. The weavelet ends when it notices, or dials again if it has dialled.
 func (e *Envelope) Close() error { return e.conversation.Close() }
 
 // WeaveletInfo returns the weavelet's half of the handshake.
@@ -345,8 +348,11 @@ func (e *Envelope) WeaveletInfo() *protos.WeaveletInfo { return e.info }
 
 // Pid returns the id of the weavelet's process, 0 if it is not known.
 func (e *Envelope) Pid() int {
-	if e.cmd != nil {
+	switch {
+	case e.cmd != nil:
 		return e.cmd.Process.Pid
+	case e.pid != 0:
+		return e.pid
 	}
 	return int(e.info.Pid)
 }

@@ -25,7 +25,7 @@ func (e *Envelope) UpdateComponents(components []string) error {
 }
 
 // GetHealth returns whether the weavelet lives: UNHEALTHY if it has not answered in time,
-// TERMINATED if it has ended.
+// TERMINATED if it has ended, and UNKNOWN if it has dialled and may have ended.
 func (e *Envelope) GetHealth() protos.HealthStatus {
 	ctx, cancel := context.WithTimeout(e.ctx, healthTime)
 	defer cancel()
@@ -33,6 +33,8 @@ func (e *Envelope) GetHealth() protos.HealthStatus {
 	switch {
 	case err == nil:
 		return reply.Status
+	case errors.Is(err, pipe.ErrClosed) && e.dialled:
+		return protos.HealthStatus_UNKNOWN
 	case errors.Is(err, pipe.ErrClosed):
 		return protos.HealthStatus_TERMINATED
 	}

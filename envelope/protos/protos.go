@@ -113,7 +113,6 @@ const (
 	FeatureLogLines     = message.FeatureLogLines
 	FeatureLocalMetrics = message.FeatureLocalMetrics
 	FeatureReports      = message.FeatureReports
-	FeatureRedial       = message.FeatureRedial
 	FeatureLocalVerify  = message.FeatureLocalVerify
 )
 

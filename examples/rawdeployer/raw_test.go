@@ -53,8 +53,8 @@ func TestRawDeployer(t *testing.T) {
 	}
 }
 
-// python runs a script that deploys a program, and returns what it prints.
-func python(t *testing.T, args ...string) string {
+// script returns a command that runs a script.
+func script(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	interpreter, err := exec.LookPath("python3")
 	if err != nil && os.Getenv("CI") == "true" {
@@ -63,9 +63,16 @@ func python(t *testing.T, args ...string) string {
 	if err != nil {
 		t.Skip("there is no python3 to run deploy.py with:", err)
 	}
-	var out, errs bytes.Buffer
 	cmd := exec.Command(interpreter, args...)
 	cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1")
+	return cmd
+}
+
+// python runs a script that deploys a program, and returns what it prints.
+func python(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := script(t, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, errs.String())
@@ -80,6 +87,81 @@ func TestPythonDeployer(t *testing.T) {
 			t.Errorf("%s: it prints %q", filepath.Base(program), out)
 		}
 	}
+}
+
+// TestPythonTakeover: a weavelet outlives the deployer that has started it, and goes on with the next one,
+// but not with one that has been succeeded.
+func TestPythonTakeover(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("accept.py asks for the other end of a socket as Linux has it")
+	}
+	path := filepath.Join(t.TempDir(), "deployer.sock")
+	first := startScript(t, "accept.py", path, "1", application())
+	who := first.says("process ")
+	var pid int
+	if _, err := fmt.Sscanf(who, "process %d is w1 at tcp://", &pid); err != nil {
+		t.Fatalf("the first deployer prints %q: %v", who, err)
+	}
+	weavelet, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer weavelet.Kill()
+	first.says("it is healthy")
+	first.kill()
+
+	second := startScript(t, "accept.py", path, "2")
+	if got := second.says("process "); got != who {
+		t.Errorf("the second deployer prints %q, and the first %q", got, who)
+	}
+	second.says("it is healthy")
+	second.kill()
+
+	stale := startScript(t, "accept.py", path, "1")
+	stale.says("refused: the deployer of epoch 1 has been succeeded: the weavelet has conversed with that of epoch 2")
+	stale.kill()
+	startScript(t, "accept.py", path, "2").says(who)
+}
+
+// running is a script that goes on.
+type running struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+}
+
+func startScript(t *testing.T, args ...string) *running {
+	t.Helper()
+	cmd := script(t, args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{t, cmd, bufio.NewScanner(out)}
+	t.Cleanup(r.kill)
+	return r
+}
+
+// says returns the next line that begins with a text.
+func (r *running) says(text string) string {
+	r.t.Helper()
+	overdue := time.AfterFunc(time.Minute, r.kill)
+	defer overdue.Stop()
+	for r.lines.Scan() {
+		if strings.HasPrefix(r.lines.Text(), text) {
+			return r.lines.Text()
+		}
+	}
+	r.t.Fatalf("%v does not say %q", r.cmd.Args, text)
+	return ""
+}
+
+func (r *running) kill() {
+	r.cmd.Process.Kill()
+	r.cmd.Wait()
 }
 
 // TestPythonFlood: a deployer that answers nothing gets its replies in time and once, however much

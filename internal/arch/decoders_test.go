@@ -116,6 +116,7 @@ var decoders = map[string]string{
 // notDecoders lists functions that look like decoders, with the reason why they are none.
 var notDecoders = map[string]string{
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
+	"envelope.Accept":                         "passes the bytes on to pipe.NewEnvelope",
 	"envelope/protomsg.Read":                  "passes the bytes on to message.Read",
 	"envelope/protos.Unmarshal":               "passes the bytes on to message.Unmarshal",
 	"examples/shop/assets/picture.readPoints": "reads the pictures that the shop itself draws",
@@ -136,6 +137,8 @@ var notDecoders = map[string]string{
 	"internal/gen/load.(*blanks).parse":       "passes the user's own source on to go/parser",
 	"internal/keeper/frame.(*Request).Decode": "passes the bytes on to encoding/json",
 	"internal/keeper/frame.answer.read":       "passes the bytes on to encoding/json",
+	"internal/session.(*Session).first":       "passes the bytes on to pipe.NewWeavelet",
+	"internal/session.(*Session).next":        "passes the bytes on to pipe.NextWeavelet",
 	"internal/proc.ReadStat":                  "opens the file, which parseStat decodes",
 	"internal/keeper/output.(*stream).Read":   "passes the bytes on to output.read",
 	"internal/memfd.Read":                     "copies the bytes",

@@ -25,7 +25,7 @@ var floors = [][]string{
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
 	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
-	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "envelope", "internal/keeper/door"},
+	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door"},
 	{"internal/process", "internal/survey"},
 	{".", "internal/deployer"},
 	{"internal/launch"},

@@ -11,11 +11,16 @@ import (
 	"sync/atomic"
 )
 
-// The variables that have the descriptors of a weavelet's pipes.
+// The variables of a weavelet: those that have the descriptors of its pipes, and the one that has, in
+// their place, the socket that it dials.
 const (
 	ToWeavelet = "ENVELOPE_TO_WEAVELET_FD"
 	ToEnvelope = "WEAVELET_TO_ENVELOPE_FD"
+	Envelope   = "DIVISI_ENVELOPE"
 )
+
+// UnixScheme begins the address of a socket in the variable Envelope; its path follows.
+const UnixScheme = "unix://"
 
 // The variables of systemd: for sockets, which start at descriptor FirstSocket, and where to say that
 // a service is ready.
@@ -29,13 +34,14 @@ const (
 	FirstSocket = 3
 )
 
-// taken are the variables of what Take takes over.
-var taken = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid}
+// variables are those of what a process inherits.
+var variables = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid}
 
 // Files is what a parent has left open for this process.
 type Files struct {
-	In, Out *os.File // the pipes of an envelope; nil if there is none
-	Sockets *Sockets
+	In, Out  *os.File // the pipes of an envelope; nil if there is none
+	Envelope string   // the path of the socket where envelopes are dialled; "" if there is none
+	Sockets  *Sockets
 }
 
 // Descriptor is what a parent has left open for this process, whatever it is.
@@ -47,16 +53,16 @@ type Descriptor struct {
 // parent has what the parent left open: Take and Listening hand it out.
 var parent = sync.OnceValues(takeOver)
 
-// pipesTaken is set once somebody has the pipes.
-var pipesTaken atomic.Bool
+// envelopeTaken is set once somebody has the pipes, or the socket in their place.
+var envelopeTaken atomic.Bool
 
 // Take takes over what the parent has left open, so that children of this process inherit none of it:
 // they must not keep the pipes open. It happens once in a process. Who asks later, as Listening does,
-// gets no pipes, and the sockets that nobody has claimed.
+// gets no envelope, and the sockets that nobody has claimed.
 func Take() (Files, error) {
 	files, err := parent()
-	if pipesTaken.Swap(true) {
-		files.In, files.Out = nil, nil
+	if envelopeTaken.Swap(true) {
+		files.In, files.Out, files.Envelope = nil, nil, ""
 	}
 	return files, err
 }
@@ -67,16 +73,20 @@ func Listening() (*Sockets, error) {
 	return files.Sockets, err
 }
 
-// Deployed reports whether a deployer has started this process, and nobody has taken its pipes yet.
-func Deployed() bool { return os.Getenv(ToWeavelet) != "" || os.Getenv(ToEnvelope) != "" }
+// Deployed reports whether a deployer has started this process, and nobody has taken its pipes or its
+// socket yet.
+func Deployed() bool { return piped() || os.Getenv(Envelope) != "" }
+
+func piped() bool { return os.Getenv(ToWeavelet) != "" || os.Getenv(ToEnvelope) != "" }
 
 // Environment returns the environment of a child: env without what concerns this process only, and
 // with the numbers of what the child inherits. These are sockets with the given names, from
-// FirstSocket on, and after them a file for each variable in files.
+// FirstSocket on, and after them a file for each variable in files. A child with pipes dials no socket.
 func Environment(env, sockets, files []string) []string {
 	child := slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(taken, name) || name == notifySocket || slices.Contains(files, name)
+		return slices.Contains(variables, name) || name == notifySocket || slices.Contains(files, name) ||
+			name == Envelope && slices.Contains(files, ToWeavelet)
 	})
 	if len(sockets) > 0 {
 		child = append(child, listenFDs+"="+strconv.Itoa(len(sockets)),
@@ -90,7 +100,7 @@ func Environment(env, sockets, files []string) []string {
 
 // forget removes the variables from what children of this process would inherit.
 func forget() {
-	for _, variable := range taken {
+	for _, variable := range append([]string{Envelope}, variables...) {
 		os.Unsetenv(variable)
 	}
 }

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 	deployed := Deployed()
 	files, err := Take()
 	fmt.Println("deployed", deployed, Deployed(), files.In != nil, files.Out != nil, err)
-	if later, _ := Take(); later.In != nil || later.Sockets != files.Sockets {
+	if files.Envelope != "" {
+		fmt.Println("dials", files.Envelope)
+	}
+	if later, _ := Take(); later.In != nil || later.Envelope != "" || later.Sockets != files.Sockets {
 		fmt.Println("the same again:", later)
 	}
 	for _, name := range files.Sockets.Unclaimed() {
@@ -32,7 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("socket", name, l.Addr())
 	}
 	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, "LISTEN_") || strings.HasSuffix(strings.Split(v, "=")[0], "_FD") {
+		if strings.HasPrefix(v, "LISTEN_") || strings.HasSuffix(strings.Split(v, "=")[0], "_FD") || strings.HasPrefix(v, Envelope) {
 			fmt.Println("left", v)
 		}
 	}
@@ -47,6 +50,13 @@ func TestEnvironment(t *testing.T) {
 	}
 	if got := Environment(env, nil, nil); !slices.Equal(got, []string{"A=1", "MINE_FD=3"}) {
 		t.Errorf("without anything: %q", got)
+	}
+	dials := []string{Envelope + "=unix:///x"}
+	if got := Environment(dials, []string{"web"}, nil); !slices.Contains(got, dials[0]) {
+		t.Errorf("of a child that dials: %q", got)
+	}
+	if got := Environment(dials, nil, []string{ToWeavelet, ToEnvelope}); slices.Contains(got, dials[0]) {
+		t.Errorf("of a child with pipes: %q", got)
 	}
 }
 
@@ -84,6 +94,18 @@ func TestTake(t *testing.T) {
 		"not open": {
 			[]*os.File{in}, append(os.Environ(), roleVar+"=any", "LISTEN_FDS=70"),
 			[]string{"[] the inherited socket  (descriptor ", "deployed false false false false <nil>"},
+		},
+		"to dial": {
+			[]*os.File{socket}, append(Environment(os.Environ(), []string{"web"}, nil), Envelope+"=unix:///a/b"),
+			[]string{"deployed true false false false <nil>", "dials /a/b", "socket web " + web.Addr().String()},
+		},
+		"to dial, or pipes": {
+			[]*os.File{in, out}, append(Environment(os.Environ(), nil, []string{ToWeavelet, ToEnvelope}), Envelope+"=unix:///a/b"),
+			[]string{"deployed true false false false <nil>", "dials /a/b"},
+		},
+		"no path": {
+			nil, append(os.Environ(), Envelope+"=unix://a/b"),
+			[]string{"deployed true false false false the environment variable " + Envelope + ` is "unix://a/b": `},
 		},
 		"from systemd, without names": {
 			[]*os.File{socket}, append(os.Environ(), "LISTEN_FDS=1"),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,7 +17,7 @@ func takeOver() (Files, error) {
 	defer forget()
 	var files Files
 	var err error
-	if Deployed() {
+	if piped() {
 		if files.In, err = open(ToWeavelet); err != nil {
 			return Files{}, err
 		}
@@ -24,9 +25,28 @@ func takeOver() (Files, error) {
 			return Files{}, err
 		}
 	}
+	if address := os.Getenv(Envelope); address != "" {
+		path, ok := strings.CutPrefix(address, UnixScheme)
+		if !ok || !filepath.IsAbs(path) {
+			return Files{}, fmt.Errorf("the environment variable %s is %q: it must be %s and the whole path of "+
+				"a deployer's socket", Envelope, address, UnixScheme)
+		}
+		files.dials(path)
+	}
 	list, err := sockets()
 	files.Sockets = NewSockets(list...)
 	return files, err
+}
+
+// dials takes a socket in the place of pipes: a deployer that does not know which of them a program
+// understands gives both.
+func (f *Files) dials(path string) {
+	f.Envelope = path
+	if f.In != nil {
+		f.In.Close()
+		f.Out.Close()
+		f.In, f.Out = nil, nil
+	}
 }
 
 func open(variable string) (*os.File, error) {

@@ -107,6 +107,21 @@ var golden = []struct {
 		"3207" + "c03e01" + "ca3e01" + "78",
 		&WeaveletMsg{GetHealthReply: &GetHealthReply{Ready: true, HealthyComponents: []string{"x"}}},
 	},
+	{
+		"a deployer that takes over", "1207" + "c23e01" + "78" + "d83e" + "07",
+		&EnvelopeMsg{EnvelopeInfo: &EnvelopeInfo{Features: []string{"x"}, Epoch: 7}},
+	},
+	{
+		"and what it is told",
+		"122d" + "0a0161" + "ca3e02" + hexOf("w1") + "d23e0141" +
+			"da3e0e" + "0a0142" + "1a09" + hexOf("tcp://b:1") + "e23e0a" + "0a03" + hexOf("web") + "1203" + hexOf("h:1") + "e83e01",
+		&WeaveletMsg{WeaveletInfo: &WeaveletInfo{
+			DialAddr: "a", Id: "w1", Components: []string{"A"},
+			Routes:    []*RoutingInfo{{Component: "B", Replicas: []string{"tcp://b:1"}}},
+			Listeners: []*ExportListenerRequest{{Listener: "web", Address: "h:1"}},
+			Draining:  true,
+		}},
+	},
 }
 
 // TestGolden goes both ways.

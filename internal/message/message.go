@@ -99,9 +99,7 @@ const (
 	// FeatureReports, of an envelope: it takes reports.
 	FeatureReports = "reports"
 
-	// FeatureRedial and FeatureLocalVerify are reserved: the weavelet dials a deployer that has come
-	// back, and it judges certificates itself.
-	FeatureRedial      = "redial"
+	// FeatureLocalVerify is reserved: the weavelet judges certificates itself.
 	FeatureLocalVerify = "local-verify"
 )
 
@@ -119,6 +117,7 @@ type EnvelopeInfo struct {
 	Features        []string          `json:"features,omitempty"`         // extension: what the envelope understands beyond v0.20
 	Group           string            `json:"group,omitempty"`            // extension: the weavelet's group
 	Name            string            `json:"name,omitempty"`             // extension: the replica's name
+	Epoch           uint64            `json:"epoch,omitempty"`            // extension: of the deployer; those of its successors are larger
 	LogKey          string            `json:"log_key,omitempty"`          // extension: begins the weavelet's lines of logs
 }
 
@@ -135,6 +134,7 @@ func (m *EnvelopeInfo) visit(v *visitor) {
 	v.strings(1000, &m.Features)
 	v.string(1001, &m.Group)
 	v.string(1002, &m.Name)
+	number(v, 1003, &m.Epoch)
 	v.string(1007, &m.LogKey)
 }
 
@@ -144,6 +144,13 @@ type WeaveletInfo struct {
 	Pid      int64    `json:"pid,omitempty"`       // its process, not sent by v0.20
 	Version  *SemVer  `json:"version,omitempty"`   // of the protocol
 	Features []string `json:"features,omitempty"`  // extension: what the weavelet understands beyond v0.20
+
+	// Extensions, of a weavelet that dials: what a deployer that takes over wants to know.
+	Id         string                   `json:"id,omitempty"`         // that the first deployer has given it
+	Components []string                 `json:"components,omitempty"` // that it was asked to run
+	Routes     []*RoutingInfo           `json:"routes,omitempty"`     // what it was told last of each component that it uses
+	Listeners  []*ExportListenerRequest `json:"listeners,omitempty"`  // that it has exported
+	Draining   bool                     `json:"draining,omitempty"`   // it was asked to drain, and takes no more calls
 }
 
 func (m *WeaveletInfo) visit(v *visitor) {
@@ -151,6 +158,11 @@ func (m *WeaveletInfo) visit(v *visitor) {
 	number(v, 2, &m.Pid)
 	message(v, 3, &m.Version)
 	v.strings(1000, &m.Features)
+	v.string(1001, &m.Id)
+	v.strings(1002, &m.Components)
+	messages(v, 1003, &m.Routes)
+	messages(v, 1004, &m.Listeners)
+	v.bool(1005, &m.Draining)
 }
 
 // SemVer is a version of the protocol.

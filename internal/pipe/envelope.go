@@ -39,6 +39,8 @@ func NewEnvelope(r io.ReadCloser, w io.WriteCloser, info *message.EnvelopeInfo) 
 	}
 	reply := m.WeaveletInfo
 	switch {
+	case reply == nil && m.Error != "":
+		return nil, nil, fmt.Errorf("%w: %s", ErrRefused, m.Error)
 	case reply == nil:
 		return nil, nil, errors.New("the weavelet's first message is not a WeaveletInfo")
 	case reply.DialAddr == "":

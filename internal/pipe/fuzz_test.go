@@ -30,6 +30,8 @@ func FuzzConversation(f *testing.F) {
 		&protos.WeaveletMsg{Id: -1, Error: "no"}, &protos.WeaveletMsg{Id: -1}, &protos.WeaveletMsg{Id: 5}, &protos.WeaveletMsg{Id: -1 << 63}))
 	f.Add(stream(&protos.EnvelopeMsg{EnvelopeInfo: info}, &protos.EnvelopeMsg{Id: 7, GetHealthRequest: &protos.GetHealthRequest{}},
 		&protos.EnvelopeMsg{Cancel: 7}, &protos.EnvelopeMsg{Id: 7, Cancel: 7}))
+	f.Add(stream(&protos.EnvelopeMsg{EnvelopeInfo: &protos.EnvelopeInfo{Epoch: 3, Features: []string{"x"}}}))
+	f.Add(stream(&protos.EnvelopeMsg{Error: "no"}))
 	f.Add(append(stream(&protos.EnvelopeMsg{EnvelopeInfo: info}), 0xff, 0xff, 0xff, 0x03, 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var toEnvelope, toWeavelet sink
@@ -38,6 +40,11 @@ func FuzzConversation(f *testing.F) {
 				t.Fatal(err)
 			}
 			converse(t, w.conn, &toEnvelope, data)
+		}
+		if w, _, err := NextWeavelet(io.NopCloser(bytes.NewReader(data)), &toEnvelope, info); err == nil {
+			if err := w.Hello(&protos.WeaveletInfo{DialAddr: "a", Id: "w"}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if e, _, err := NewEnvelope(io.NopCloser(bytes.NewReader(data)), &toWeavelet, info); err == nil {
 			converse(t, e.conn, &toWeavelet, data)

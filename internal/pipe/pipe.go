@@ -14,6 +14,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/divisi-go/divisi/internal/message"
 )
@@ -34,6 +35,9 @@ const (
 
 // ErrClosed is the error of requests when the conversation is over.
 var ErrClosed = errors.New("the conversation with the other process is over")
+
+// ErrRefused is the error of a handshake that the other process refuses, with its reason.
+var ErrRefused = errors.New("the other process refuses the conversation")
 
 // errLeft is why a request ends whose asker no longer waits.
 var errLeft = errors.New("the other process no longer waits for the answer")
@@ -81,6 +85,8 @@ type conn[In, Out frame] struct {
 	changed   sync.Cond
 	err       error // why the conversation is over
 	over      chan struct{}
+
+	heard atomic.Bool // something has come since the last call of Heard
 }
 
 // newConn returns an end that does not receive yet.
@@ -153,6 +159,7 @@ func (c *conn[In, Out]) read() {
 		case err != nil:
 			err = fmt.Errorf("%w: %w", ErrClosed, err)
 		default:
+			c.heard.Store(true)
 			err = c.sort(arrived[In]{m, memory})
 		}
 		if err != nil {
@@ -232,6 +239,12 @@ func (c *conn[In, Out]) fail(err error) {
 	}
 	c.changed.Broadcast()
 }
+
+// Over is closed when the conversation is over.
+func (c *conn[In, Out]) Over() <-chan struct{} { return c.over }
+
+// Heard reports whether anything has come since it was last called.
+func (c *conn[In, Out]) Heard() bool { return c.heard.Swap(false) }
 
 // Close ends the conversation; the other side reads its end.
 func (c *conn[In, Out]) Close() error {

@@ -32,6 +32,43 @@ type Weavelet struct {
 
 // NewWeavelet reads the envelope's half of the handshake. Hello sends the other half.
 func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *message.EnvelopeInfo, error) {
+	c, info, err := hear(r, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.App == "" || info.DeploymentId == "" || info.Id == "" {
+		return nil, nil, c.Refuse("the EnvelopeInfo lacks the application, the deployment or the id")
+	}
+	return c, info, nil
+}
+
+// NextWeavelet is NewWeavelet of a weavelet that has conversed with other envelopes, the last of which
+// has said what before has. The new one may leave out what it does not know. One that takes the weavelet
+// for another, or that has been succeeded, is refused.
+func NextWeavelet(r io.ReadCloser, w io.WriteCloser, before *message.EnvelopeInfo) (
+	*Weavelet, *message.EnvelopeInfo, error) {
+	c, info, err := hear(r, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.Epoch < before.Epoch {
+		return nil, nil, c.Refuse(fmt.Sprintf("the deployer of epoch %d has been succeeded: "+
+			"the weavelet has conversed with that of epoch %d", info.Epoch, before.Epoch))
+	}
+	for _, is := range []struct{ what, said, known string }{
+		{"application", info.App, before.App},
+		{"deployment", info.DeploymentId, before.DeploymentId},
+		{"id", info.Id, before.Id},
+	} {
+		if is.said != "" && is.said != is.known {
+			return nil, nil, c.Refuse(fmt.Sprintf("the weavelet's %s is %s, not %s", is.what, is.known, is.said))
+		}
+	}
+	return c, info, nil
+}
+
+// hear reads the envelope's first message.
+func hear(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *message.EnvelopeInfo, error) {
 	c := &Weavelet{conn: newConn(r, w, speech[*message.EnvelopeMsg, *message.WeaveletMsg]{
 		newIn:   func() *message.EnvelopeMsg { return &message.EnvelopeMsg{} },
 		newOut:  func() *message.WeaveletMsg { return &message.WeaveletMsg{} },
@@ -47,15 +84,22 @@ func NewWeavelet(r io.ReadCloser, w io.WriteCloser) (*Weavelet, *message.Envelop
 	}
 	info := m.EnvelopeInfo
 	switch {
+	case info == nil && m.Error != "":
+		return nil, nil, fmt.Errorf("%w: %s", ErrRefused, m.Error)
 	case info == nil:
 		return nil, nil, errors.New("the envelope's first message is not an EnvelopeInfo")
-	case info.App == "" || info.DeploymentId == "" || info.Id == "":
-		return nil, nil, errors.New("the EnvelopeInfo lacks the application, the deployment or the id")
 	}
 
 	c.extended = len(info.Features) > 0
 	c.reports = slices.Contains(info.Features, message.FeatureReports)
 	return c, info, nil
+}
+
+// Refuse tells the envelope, in the place of Hello, why there will be no conversation. It returns the
+// same as an error, whether the envelope could be told or not.
+func (c *Weavelet) Refuse(reason string) error {
+	_ = c.send(&message.WeaveletMsg{Error: reason})
+	return fmt.Errorf("the envelope is refused: %s", reason)
 }
 
 // Hello sends the weavelet's half of the handshake and begins to receive. An envelope that lists no

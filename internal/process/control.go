@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/divisi-go/divisi/internal/interrupt"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/session"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -26,6 +28,7 @@ var errDeployerGone = errors.New("the deployer has gone")
 type control struct {
 	w         *weavelet.Weavelet
 	network   *remoteNetwork
+	deployers *session.Session
 	server    *call.Server
 	pulse     *pulse
 	profiler  *profiler
@@ -34,15 +37,18 @@ type control struct {
 	fatal     chan error    // the first failure that ends the process
 	once      sync.Once     // closes announced
 	announced chan struct{} // closed when the deployer asks to drain
+
+	mu     sync.Mutex // guards wanted
+	wanted []string   // components that the weavelet was asked to run
 }
 
-var _ pipe.WeaveletHandler = (*control)(nil)
+var _ session.Hosted = (*control)(nil)
 
-func newControl(w *weavelet.Weavelet, n *remoteNetwork) *control {
+func newControl(w *weavelet.Weavelet, n *remoteNetwork, deployers *session.Session) *control {
 	p := newPulse(w, n.logger)
-	p.pauses = len(n.info.Features) > 0
+	p.pauses, p.attended = len(n.info.Features) > 0, deployers.Attended
 	c := &control{
-		w: w, network: n, server: n.server(w), pulse: p, profiler: newProfiler(),
+		w: w, network: n, deployers: deployers, server: n.server(w), pulse: p, profiler: newProfiler(),
 		starts: make(chan []string), fatal: make(chan error, 1), announced: make(chan struct{}),
 	}
 	if len(n.info.Features) == 0 {
@@ -67,6 +73,7 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 	if err := c.w.Expect(names...); err != nil {
 		return nil, err
 	}
+	c.want(names)
 	c.pulse.look()
 
 	select {
@@ -76,6 +83,30 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 		return nil, context.Cause(ctx)
 	}
 }
+
+// want notes which components are to run here.
+func (c *control) want(names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range names {
+		if !slices.Contains(c.wanted, name) {
+			c.wanted = append(c.wanted, name)
+		}
+	}
+}
+
+// Describe says how the weavelet is, to a deployer that takes over.
+func (c *control) Describe(info *protos.WeaveletInfo) {
+	c.mu.Lock()
+	info.Components = slices.Clone(c.wanted)
+	c.mu.Unlock()
+
+	info.Routes, info.Listeners = c.network.told()
+	info.Draining = c.isAnnounced()
+}
+
+// Resume tells a deployer that has taken over what the weavelet uses and where it listens.
+func (c *control) Resume(ctx context.Context) { c.network.tellAgain(ctx) }
 
 func (c *control) fail(err error) {
 	select {
@@ -138,7 +169,7 @@ func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.Dr
 
 // serve runs the weavelet until the deployer is gone, the process is told to end, or the program has
 // returned. Until then calls and the deployer's questions are answered.
-func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.Weavelet, d deployment) error {
+func (c *control) serve(ctx context.Context, l net.Listener, d deployment) error {
 	if c.network.info.RunMain {
 		// Before the deployer names other components: once those ran, it would seem ready without main.
 		if err := c.w.Expect(d.hosts...); err != nil {
@@ -153,10 +184,12 @@ func (c *control) serve(ctx context.Context, l net.Listener, conversation *pipe.
 
 	go c.network.serve(hosting)
 	go c.pulse.serve(hosting, func(h *protos.GetHealthReply) {
-		c.report(hosting, &protos.ReportRequest{Health: h})
+		if c.deployers.Attended() { // a deployer that comes later asks
+			c.report(hosting, &protos.ReportRequest{Health: h})
+		}
 	})
 	go func() {
-		err := conversation.Serve(hosting, c)
+		err := c.deployers.Serve(hosting, c)
 		if hosting.Err() == nil {
 			d.gone()
 			cancel(fmt.Errorf("%w: %w", errDeployerGone, err))
@@ -231,9 +264,12 @@ func (c *control) isAnnounced() bool {
 // elsewhere, drains the process, and asks it to end itself. It returns the cause to end at once, nil if
 // the deployer has understood.
 func (c *control) leave(ctx context.Context, reason string) error {
+	if !c.deployers.Attended() {
+		return errStop // there is nobody to wait for
+	}
 	asked, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
-	reply, err := c.network.deployer.Report(asked, &protos.ReportRequest{Leaving: reason})
+	reply, err := c.deployers.Report(asked, &protos.ReportRequest{Leaving: reason})
 	switch {
 	case errors.Is(err, errors.ErrUnsupported), err == nil && reply.End:
 		return errStop // the deployer asks by signals, or has asked by this one
@@ -255,7 +291,7 @@ func (c *control) leave(ctx context.Context, reason string) error {
 func (c *control) report(ctx context.Context, r *protos.ReportRequest) {
 	ctx, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
-	_, err := c.network.deployer.Report(ctx, r)
+	_, err := c.deployers.Report(ctx, r)
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, pipe.ErrClosed) {
 		c.network.logger.Warn("the deployer does not take a report", "err", err)
 	}

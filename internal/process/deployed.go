@@ -20,7 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/logline"
 	"github.com/divisi-go/divisi/internal/name"
-	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/session"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
@@ -33,12 +33,12 @@ const handshakeTime = 30 * time.Second
 
 // deployment is how a weavelet that a deployer wants is part of its process.
 type deployment struct {
-	files   inherit.Files
+	files   inherit.Files  // with the pipes to a deployer, or the socket to dial one
 	program program        // what runs if the main component does
 	hosts   []string       // the components that the program hosts
 	lines   io.Writer      // takes log entries if the deployer reads them there; may be nil
 	asked   <-chan string  // why somebody asks the process to end; may be nil
-	gone    func()         // called when the deployer goes first
+	gone    func()         // called when a deployer goes first that was conversed with over pipes
 	fakes   map[string]any // implementations by component, for tests
 }
 
@@ -87,13 +87,23 @@ func Embed(ctx context.Context, app weavelet.Application, e Embedding) error {
 	})
 }
 
+// converse begins the session with the deployers of this process.
+func converse(ctx context.Context, files inherit.Files) (*session.Session, *protos.EnvelopeInfo, error) {
+	if files.Envelope == "" {
+		return session.Pipes(files.In, files.Out)
+	}
+	var dialer net.Dialer
+	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "unix", files.Envelope) }
+	return session.Dial(ctx, dial, slog.New(logger.NewConsole(os.Stderr)))
+}
+
 // serveDeployed does the handshake and hosts components until the end.
 func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) error {
-	conversation, info, err := pipe.NewWeavelet(d.files.In, d.files.Out)
+	deployers, info, err := converse(ctx, d.files)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
-	defer conversation.Close()
+	defer deployers.Close()
 	l, err := link.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
 	if err != nil {
 		return fmt.Errorf("cannot listen for other weavelets: %w", err)
@@ -107,35 +117,39 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 	}
 	queue := logger.NewQueue()
 	log := slog.New(queue.Handler(logline.Entry{Version: info.DeploymentId, Node: self.Replica}))
-	logs := sendEntries(info, conversation.SendLogEntry)
+	logs := sendEntries(info, deployers.SendLogEntry)
 	if d.lines != nil && slices.Contains(info.Features, protos.FeatureLogLines) {
 		logs = writeLines(d.lines, info.LogKey)
 	}
 	spans := resource(self)
 	bridge := bridgeOf(ctx)
-	if _, err := bridge.start(ctx, spans, conversation.SendTraceSpans); err != nil {
+	if _, err := bridge.start(ctx, spans, deployers.SendTraceSpans); err != nil {
 		return err
 	}
-	tracer := trace.NewRecorder(bridge.options(spans, conversation.SendTraceSpans))
+	tracer := trace.NewRecorder(bridge.options(spans, deployers.SendTraceSpans))
 
 	// Logs and spans outlive what they are about.
 	defer bridge.shutdown(ctx)
 	defer tell(ctx, func(ctx context.Context) { queue.Serve(ctx, logs) }, func(ctx context.Context) { tracer.Serve(ctx) })()
 
-	if err := conversation.Hello(&protos.WeaveletInfo{
+	if err := deployers.Hello(&protos.WeaveletInfo{
 		DialAddr: dialAddress(l, info.Mtls), Pid: int64(self.Pid), Version: &protocolVersion,
 		Features: []string{protos.FeatureLogLines},
 	}); err != nil {
 		return err
 	}
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go deployers.Keep(keeping, log)
+
 	n := &remoteNetwork{
-		info: info, deployer: conversation, files: d.files, logger: log,
+		info: info, deployer: deployers, files: d.files, logger: log,
 		needed: make(chan *codegen.Component, len(app.Registry.Components)), routes: map[string]*route{},
 	}
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 		defer cancel()
-		if n.credentials, err = newCredentials(ctx, conversation, log); err != nil {
+		if n.credentials, err = newCredentials(ctx, deployers, log); err != nil {
 			return err
 		}
 	}
@@ -143,7 +157,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 		Self: self, Logger: log, Tracer: tracer, Network: n, Fakes: d.fakes,
 		CountLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
 	})
-	return newControl(w, n).serve(ctx, l, conversation, d)
+	return newControl(w, n, deployers).serve(ctx, l, d)
 }
 
 // lastWords is how long logs and spans may take to be told when the weavelet has ended.

@@ -27,7 +27,7 @@ func TestMetricsOnce(t *testing.T) {
 	} {
 		w := newWorld(t, nil)
 		n := &remoteNetwork{info: &protos.EnvelopeInfo{Features: c.features}}
-		control := newControl(w.local(weavelet.LocalOptions{}), n)
+		control := newControl(w.local(weavelet.LocalOptions{}), n, nil)
 		for i := range 3 {
 			if i == 2 {
 				measuredTotal.Inc()

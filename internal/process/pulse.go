@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/weavelet"
@@ -13,11 +14,12 @@ import (
 // pulse answers questions for health from what was seen last, so that neither work nor the
 // components can delay an answer. Its own look at them follows the question.
 type pulse struct {
-	w      *weavelet.Weavelet
-	logger *slog.Logger
-	pauses bool // listeners while a component says that it is not ready
-	last   atomic.Pointer[protos.GetHealthReply]
-	asked  chan struct{} // has an element when somebody has asked since the last look
+	w        *weavelet.Weavelet
+	logger   *slog.Logger
+	pauses   bool        // listeners while a component says that it is not ready
+	attended func() bool // there is a deployer, who asks
+	last     atomic.Pointer[protos.GetHealthReply]
+	asked    chan struct{} // has an element when somebody has asked since the last look
 
 	looking  sync.Mutex // held while the components are looked at; guards reported, and writing last
 	reported bool       // the deadlock is in the log
@@ -38,13 +40,23 @@ func (p *pulse) reply() *protos.GetHealthReply {
 	return p.last.Load()
 }
 
-// serve looks at the components whenever somebody has asked or something has changed. It calls
-// changed with an answer whose word on readiness is another than before.
+// unattended is how often the components are looked at while there is no deployer.
+const unattended = 500 * time.Millisecond
+
+// serve looks at the components whenever somebody has asked or something has changed, and now and then
+// while there is nobody to ask. It calls changed with an answer whose word on readiness is another than
+// before.
 func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply)) {
+	tick := time.NewTicker(unattended)
+	defer tick.Stop()
 	for {
 		select {
 		case <-p.asked:
 		case <-p.w.News():
+		case <-tick.C:
+			if p.attended() {
+				continue
+			}
 		case <-ctx.Done():
 			return
 		}

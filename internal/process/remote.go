@@ -39,9 +39,6 @@ type deployer interface {
 		*protos.GetListenerAddressReply, error)
 	ExportListener(context.Context, *protos.ExportListenerRequest) (
 		*protos.ExportListenerReply, error)
-	SendLogEntry(*protos.LogEntry) error
-	SendTraceSpans(*protos.TraceSpans) error
-	Report(context.Context, *protos.ReportRequest) (*protos.ReportReply, error)
 }
 
 // remoteNetwork is the network of a weavelet that a deployer runs.
@@ -53,8 +50,15 @@ type remoteNetwork struct {
 	logger      *slog.Logger
 	needed      chan *codegen.Component // that the deployer is to be told of
 
-	mu     sync.Mutex // guards routes
-	routes map[string]*route
+	mu        sync.Mutex // guards what follows
+	routes    map[string]*route
+	listeners []*exported
+}
+
+// exported is a listener that deployers know of.
+type exported struct {
+	*protos.ExportListenerRequest
+	telling bool // somebody tells the deployer of it
 }
 
 var _ weavelet.Network = (*remoteNetwork)(nil)
@@ -84,17 +88,29 @@ func (n *remoteNetwork) Listen(ctx context.Context, listener string) (net.Listen
 			return nil, "", err
 		}
 	}
-	reply, err := n.deployer.ExportListener(ctx, &protos.ExportListenerRequest{
-		Listener: listener, Address: l.Addr().String(),
-	})
-	if err == nil && reply.Error != "" {
-		err = errors.New(reply.Error)
-	}
+	request := &protos.ExportListenerRequest{Listener: listener, Address: l.Addr().String()}
+	proxy, err := n.export(ctx, request)
 	if err != nil {
 		l.Close()
 		return nil, "", err
 	}
-	return l, reply.ProxyAddress, nil
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.listeners = append(n.listeners, &exported{ExportListenerRequest: request})
+	return l, proxy, nil
+}
+
+// export tells the deployer where a listener is.
+func (n *remoteNetwork) export(ctx context.Context, r *protos.ExportListenerRequest) (proxy string, err error) {
+	reply, err := n.deployer.ExportListener(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	if reply.Error != "" {
+		return "", errors.New(reply.Error)
+	}
+	return reply.ProxyAddress, nil
 }
 
 // Section implements [weavelet.Network].
@@ -132,7 +148,11 @@ func (n *remoteNetwork) activate(ctx context.Context, c *codegen.Component) {
 	request := &protos.ActivateComponentRequest{Component: c.Info.Name, Routed: c.Info.Routed}
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		_, err := n.deployer.ActivateComponent(ctx, request)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			n.activated(c)
+			return
+		}
+		if ctx.Err() != nil {
 			return
 		}
 
@@ -143,6 +163,57 @@ func (n *remoteNetwork) activate(ctx context.Context, c *codegen.Component) {
 			return
 		}
 	}
+}
+
+// activated notes that the deployer knows that a component is needed.
+func (n *remoteNetwork) activated(c *codegen.Component) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.routes[c.Info.Name].telling = false
+}
+
+// told returns what deployers have said of the components that the weavelet uses, and were told of its
+// listeners.
+func (n *remoteNetwork) told() (routes []*protos.RoutingInfo, listeners []*protos.ExportListenerRequest) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(n.routes)) {
+		routes = append(routes, n.routes[name].told())
+	}
+	for _, l := range n.listeners {
+		listeners = append(listeners, l.ExportListenerRequest)
+	}
+	return routes, listeners
+}
+
+// tellAgain tells a deployer that has taken over what those before were told, but for what somebody is
+// telling already.
+func (n *remoteNetwork) tellAgain(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.routes {
+		if !r.telling {
+			r.telling = true
+			go n.activate(ctx, r.component)
+		}
+	}
+	for _, l := range n.listeners {
+		if !l.telling {
+			l.telling = true
+			go n.exportAgain(ctx, l)
+		}
+	}
+}
+
+func (n *remoteNetwork) exportAgain(ctx context.Context, l *exported) {
+	_, err := n.export(ctx, l.ExportListenerRequest)
+	if err != nil && ctx.Err() == nil {
+		n.logger.Error("the deployer that has taken over does not want a listener", "listener", l.Listener, "err", err)
+	}
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l.telling = false
 }
 
 // server accepts calls from other weavelets.

@@ -21,16 +21,18 @@ type route struct {
 	component *codegen.Component
 	pool      *balance.Pool
 
-	mu    sync.Mutex // guards what follows
-	known chan struct{}
-	set   bool
+	telling bool // somebody tells the deployer that it is needed; belongs to the network's mutex
+
+	mu    sync.Mutex    // guards what follows
+	known chan struct{} // closed when it is known where the component is; local is final then
 	local bool
+	last  *protos.RoutingInfo // nil until it is known; it is not changed
 }
 
 var _ weavelet.Remote = (*route)(nil)
 
 func newRoute(c *codegen.Component, pool *balance.Pool) *route {
-	return &route{component: c, pool: pool, known: make(chan struct{})}
+	return &route{component: c, pool: pool, telling: true, known: make(chan struct{})}
 }
 
 // update takes what the deployer says. Whether a component is local never changes: callers may
@@ -38,7 +40,7 @@ func newRoute(c *codegen.Component, pool *balance.Pool) *route {
 func (r *route) update(info *protos.RoutingInfo) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.set && r.local != info.Local {
+	if r.last != nil && r.local != info.Local {
 		return fmt.Errorf("routing of %s cannot change between local and remote in a running weavelet",
 			r.component.Info.Name)
 	}
@@ -52,11 +54,22 @@ func (r *route) update(info *protos.RoutingInfo) error {
 			r.pool.SetAssignment(slices)
 		}
 	}
-	if !r.set {
-		r.set, r.local = true, info.Local
+	if r.last == nil {
+		r.local = info.Local
 		close(r.known)
 	}
+	r.last = info
 	return nil
+}
+
+// told returns what deployers have said last.
+func (r *route) told() *protos.RoutingInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		return &protos.RoutingInfo{Component: r.component.Info.Name}
+	}
+	return r.last
 }
 
 // Resolve implements [weavelet.Remote].

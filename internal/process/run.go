@@ -49,7 +49,7 @@ func Run(ctx context.Context, app weavelet.Application, main Main) error {
 	switch {
 	case err != nil:
 		return err
-	case files.In != nil:
+	case files.In != nil, files.Envelope != "":
 		err = runDeployed(ctx, app, main, files)
 	default:
 		err = runSingle(ctx, app, main, files)

@@ -19,7 +19,7 @@ func TestTransportMetrics(t *testing.T) {
 	w := newWorld(t, map[string]*behaviour{"A": {}})
 	app := w.local(weavelet.LocalOptions{})
 	n := &remoteNetwork{info: &protos.EnvelopeInfo{DeploymentId: "d1", Name: "x-0"}, routes: map[string]*route{}}
-	c := newControl(app, n)
+	c := newControl(app, n, nil)
 	l, err := link.Listen("tcp://127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -75,12 +75,18 @@ func (n *Network) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: address(addr), Err: os.ErrNotExist}
 	}
+	refused := &net.OpError{Op: "dial", Net: "mem", Addr: address(addr), Err: net.ErrClosed}
+	select {
+	case <-l.closed: // there may be room in its queue
+		return nil, refused
+	default:
+	}
 	near, far := Pipe(n.Buffer, "client:1", addr)
 	select {
 	case l.accept <- far:
 		return near, nil
 	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: address(addr), Err: net.ErrClosed}
+		return nil, refused
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -1,0 +1,147 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/divisi-go/divisi/envelope"
+	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/weavelet"
+)
+
+// takeOver accepts the next conversation of a weavelet that dials, and serves it.
+func takeOver(t *testing.T, socket net.Listener, info *protos.EnvelopeInfo) *plainHandler {
+	t.Helper()
+	conn, err := socket.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := envelope.Accept(t.Context(), conn, func(int) (*protos.EnvelopeInfo, error) { return info, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &plainHandler{e: e}
+	var serving sync.WaitGroup
+	serving.Go(func() { e.Serve(h) })
+	t.Cleanup(func() {
+		e.Close()
+		serving.Wait()
+	})
+	return h
+}
+
+// TestWithoutDeployer: while there is no deployer, calls go on by the last routes, the components are
+// looked at, and what is logged is kept. The next deployer learns the routes, how the components are, all
+// metrics since the start, and the log.
+func TestWithoutDeployer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skipf("there are no Unix sockets here: %v", err)
+	}
+	defer socket.Close()
+
+	var full atomic.Bool
+	looked := make(chan struct{}) // after B is full
+	w := newWorld(t, map[string]*behaviour{
+		"A": {Refs: []string{"B"}, Do: forward("B")},
+		"B": {
+			Routed: true,
+			Do: func(ctx context.Context, n self, words []string) ([]string, error) {
+				n.Host.Logger(ctx).Info("called with " + words[0])
+				return words, nil
+			},
+			Ready: func() error {
+				if !full.Load() {
+					return nil
+				}
+				select {
+				case looked <- struct{}{}:
+				case <-t.Context().Done():
+				}
+				return errors.New("it is full")
+			},
+		},
+	})
+	words, called := make(chan string), make(chan error)
+	program := func(ctx context.Context, app *weavelet.Weavelet, _ func(context.Context) error) error {
+		for word := range words {
+			_, err := client[a](t, app).Do(ctx, []string{word})
+			called <- err
+		}
+		return nil
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serveDeployed(context.WithoutCancel(t.Context()), w.app, deployment{
+			files: inherit.Files{Envelope: path}, program: program, gone: func() {},
+		})
+	}()
+	call := func(word string) {
+		t.Helper()
+		words <- word
+		if err := <-called; err != nil {
+			t.Errorf("the call with %s: %v", word, err)
+		}
+	}
+
+	info := &protos.EnvelopeInfo{
+		App: "app", DeploymentId: "v1", Id: "w1", RunMain: true, InternalAddress: "localhost:0",
+		Features: []string{"extensions"}, Epoch: 1,
+	}
+	first := takeOver(t, socket, info)
+	if err := first.e.UpdateComponents([]string{"t/p/A", "t/p/B"}); err != nil {
+		t.Fatal(err)
+	}
+	call("attended")
+	first.e.Close()
+	call("alone")
+	full.Store(true)
+	<-looked
+	<-looked // what the first look has seen is known
+
+	info.Epoch = 2
+	second := takeOver(t, socket, info)
+	told := second.e.WeaveletInfo()
+	b := slices.IndexFunc(told.Routes, func(r *protos.RoutingInfo) bool { return r.Component == "t/p/B" })
+	if !slices.Equal(told.Components, []string{"t/p/A", "t/p/B"}) || b < 0 ||
+		!slices.Equal(told.Routes[b].Replicas, []string{told.DialAddr}) || told.Routes[b].Assignment.Version != 7 {
+		t.Errorf("the second deployer is told %+v", told)
+	}
+	reply, err := second.e.Health(t.Context())
+	if err != nil || reply.Ready || len(reply.Reasons) != 1 {
+		t.Errorf("health %+v, %v", reply, err)
+	}
+	full.Store(false)
+
+	all, err := second.e.GetMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0.0
+	for _, m := range all {
+		if m.Name == "divisi_method_count" && m.Labels["component"] == "t/p/B" {
+			count += m.Value
+		}
+	}
+	if count != 2 {
+		t.Errorf("%v calls of B are counted, want 2", count)
+	}
+	close(words)
+	if err := <-ended; err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	second.e.Close()
+	second.mu.Lock()
+	defer second.mu.Unlock()
+	if !slices.ContainsFunc(second.logs, func(e *protos.LogEntry) bool { return e.Msg == "called with alone" }) {
+		t.Errorf("the second deployer has %d log entries, and not that of the call", len(second.logs))
+	}
+}
