@@ -11,6 +11,7 @@
 //	  keeper/lock                   held by the keeper
 //	  keeper/journal.ndjson         what it holds, and how what it held has ended
 //	  keeper/keeper.log             what it has to say itself
+//	  keeper/unit.json              the unit of systemd that runs it
 //
 //	RUNTIME/
 //	  shop.sock                     the door of shop: its control API
@@ -44,8 +45,8 @@ type Home struct {
 
 // Find returns the folders that the environment names. The state folder is that of DIVISI_HOME,
 // else divisi in that of XDG_STATE_HOME, else in ~/.local/state. The runtime folder belongs to the
-// state folder, whose own path may be too long for sockets: it is in XDG_RUNTIME_DIR, else in /tmp.
-// Neither needs to exist; folders that cannot be used are an error.
+// state folder, whose own path may be too long for sockets: it is in XDG_RUNTIME_DIR, else in /tmp,
+// and stays where it was when a unit was made for the keeper. Neither needs to exist; folders that cannot be used are an error.
 func Find() (Home, error) {
 	dir, err := stateDir()
 	if err != nil {
@@ -60,12 +61,20 @@ func At(dir string) (Home, error) {
 	if err != nil {
 		return Home{}, err
 	}
-	dir = resolve(dir)
-	runtime, err := runtimeDir(dir)
+	h := Home{Dir: resolve(dir)}
+	if err := h.checkState(); err != nil {
+		return Home{}, err
+	}
+	unit, err := h.Unit()
 	if err != nil {
 		return Home{}, err
 	}
-	h := Home{Dir: dir, Runtime: runtime}
+	h.Runtime = unit.Runtime
+	if h.Runtime == "" {
+		if h.Runtime, err = runtimeDir(h.Dir); err != nil {
+			return Home{}, err
+		}
+	}
 	return h, h.check()
 }
 
@@ -123,8 +132,7 @@ func runtimeDir(state string) (string, error) {
 
 // check says why what exists of the folders cannot be used.
 func (h Home) check() error {
-	// Everything in the state folder is private by itself, as long as nobody can exchange it.
-	if err := checkFolder(h.Dir, "DIVISI_HOME", 0o022); err != nil {
+	if err := h.checkState(); err != nil {
 		return err
 	}
 	for _, dir := range []string{filepath.Dir(h.Runtime), h.Runtime} {
@@ -134,6 +142,10 @@ func (h Home) check() error {
 	}
 	return h.checkLayout()
 }
+
+// checkState checks the state folder. Everything in it is private by itself, as long as nobody can
+// exchange it.
+func (h Home) checkState() error { return checkFolder(h.Dir, "DIVISI_HOME", 0o022) }
 
 // checkFolder checks that a folder is this user's own and gives others none of the permissions
 // that are forbidden, or that nothing is there.
@@ -199,14 +211,18 @@ func (h Home) Make() error {
 		return nil
 	}
 
-	// Renamed, so that nobody reads half of it.
-	file, err := os.CreateTemp(h.Dir, "layout-")
+	return h.replace(h.layoutFile(), layout+"\n")
+}
+
+// replace writes a file by renaming one, so that nobody reads half of it.
+func (h Home) replace(path, text string) error {
+	file, err := os.CreateTemp(h.Dir, filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(layout + "\n")
+	_, err = file.WriteString(text)
 	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), h.layoutFile())
+		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
 		os.Remove(file.Name())

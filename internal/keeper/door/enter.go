@@ -4,7 +4,6 @@ package door
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,7 +13,10 @@ import (
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/store"
+	"github.com/divisi-go/divisi/internal/notify"
 )
 
 // Variable is the variable that makes a program a keeper. It has the path of the state folder.
@@ -43,22 +45,30 @@ func keep(state string) error {
 	if err != nil {
 		return err
 	}
+	supervisor := notify.Parent()
+	back, err := inherit.Descriptors()
+	if err != nil {
+		return err
+	}
 	os.Clearenv() // servers get what they are given
 	if err := closeForeign(); err != nil {
 		return err
 	}
-	claim, err := h.Keeper().Claim()
-	if errors.Is(err, home.ErrTaken) {
-		return nil
-	}
-	if err != nil {
+	claim, err := place(h, supervisor)
+	if claim == nil || err != nil {
 		return err
 	}
 	defer claim.Release()
+	var kept *store.Store
+	if supervisor.Exists() {
+		kept = store.Open(supervisor, back, say)
+		defer kept.Settle()
+	}
 	k, err := hold.Open(claim.State, claim.Logs, claim.Calls)
 	if err != nil {
 		return err
 	}
+	kept.Clear()
 
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
@@ -68,6 +78,7 @@ func keep(state string) error {
 	if err != nil {
 		return err
 	}
+	s.supervisor = supervisor
 	l, err := listen(claim.Door)
 	if err != nil {
 		return err
@@ -76,22 +87,28 @@ func keep(state string) error {
 		return err
 	}
 	fmt.Println(ready)
-	if err := speakInto(filepath.Join(claim.State, "keeper.log")); err != nil {
-		return err
+	if !supervisor.Exists() { // one has a place for what its services print
+		if err := speakInto(filepath.Join(claim.State, "keeper.log")); err != nil {
+			return err
+		}
 	}
 	return s.keep(l, ended)
 }
 
 // keep serves until there is nothing left to keep, or a signal ends the keeper: then what it holds
-// stays, as when it is killed.
+// stays, as when it is killed. A supervisor keeps it, whatever it holds.
 func (s *server) keep(l *net.UnixListener, ended <-chan os.Signal) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go func() { cancel(fmt.Errorf("the signal %v", <-ended)) }()
 
 	go family.ReapOrphans(ctx)
+	go s.supervisor.Watchdog(ctx, func() { s.status() }) // nobody who hangs has a status
 	say("begins with protocol %d: %s", Protocol, s.program)
+	s.reported = s.status()
+	s.tell(notify.Ready, s.reported)
 	err := s.serve(ctx, l)
+	s.tell(notify.Stopping)
 	if cause := context.Cause(ctx); cause != nil {
 		say("ends by %v", cause)
 		return nil

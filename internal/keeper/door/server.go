@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -35,6 +36,9 @@ type server struct {
 	started time.Time
 	program string
 	ended   chan struct{} // closed when everything was shut down
+
+	supervisor notify.Supervisor
+	reported   string // how the keeper is, as the supervisor was told
 
 	shut sync.Once
 
@@ -98,6 +102,7 @@ func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
 			if s.leave() {
 				return nil
 			}
+			s.report()
 		case <-s.ended:
 			return nil
 		case <-ctx.Done():
@@ -131,11 +136,12 @@ func (s *server) shutdown() error {
 	return err
 }
 
-// leave reports whether it is time to end. From then on nobody is served.
+// leave reports whether it is time to end, which it never is under a supervisor. From then on nobody is
+// served.
 func (s *server) leave() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over = s.open == 0 && time.Since(s.quiet) >= linger && s.keeper.Idle()
+	s.over = !s.supervisor.Exists() && s.open == 0 && time.Since(s.quiet) >= linger && s.keeper.Idle()
 	return s.over
 }
 
@@ -257,6 +263,7 @@ func (s *server) info() Info {
 	return Info{
 		Pid: os.Getpid(), Protocol: Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),
 		Started: s.started, Clients: clients, Resident: resident(),
+		Supervised: s.supervisor.Exists(),
 	}
 }
 

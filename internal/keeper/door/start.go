@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,8 +21,17 @@ import (
 // maxWords bounds what is heard of a program that starts as a keeper.
 const maxWords = 4 << 10
 
-// start starts a keeper, and returns once it answers, or once it has left the place to another one.
+// start starts a keeper, and returns once it answers, or once it has left the place to another one. If a
+// unit of systemd runs it, systemd is asked to; where that does not, this program does.
 func start(ctx context.Context, h home.Home) error {
+	unit, err := h.Unit()
+	if err != nil {
+		return err
+	}
+	if unit.Name != "" && startUnit(ctx, unit) == nil {
+		return nil
+	}
+
 	if os.Getenv(Variable) != "" {
 		return fmt.Errorf("this program has not become the keeper that it was started as: call door.Enter first in its main, or unset %s", Variable)
 	}
@@ -70,6 +80,22 @@ func start(ctx context.Context, h home.Home) error {
 		return fmt.Errorf("cannot start the keeper: %w: %s", err, strings.TrimSpace(said))
 	}
 	return nil
+}
+
+// startUnit has systemd start a unit, and returns once that is ready.
+func startUnit(ctx context.Context, u home.Unit) error {
+	ctx, cancel := context.WithTimeout(ctx, stayTime)
+	defer cancel()
+	manager := "--system"
+	if u.User {
+		manager = "--user"
+	}
+	cmd := exec.CommandContext(ctx, "systemctl", manager, "start", u.Name)
+	cmd.WaitDelay = time.Second
+	if os.Getenv("XDG_RUNTIME_DIR") == "" { // where it finds the user's manager
+		cmd.Env = append(os.Environ(), fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", os.Getuid()))
+	}
+	return cmd.Run()
 }
 
 // hear reads what a program says until it is ready, and reports whether it is.

@@ -48,6 +48,8 @@ type Info struct {
 	Started  time.Time `json:"started"`
 	Clients  int       `json:"clients"`            // that are attached
 	Resident int64     `json:"resident,omitempty"` // memory, in bytes
+
+	Supervised bool `json:"supervised,omitempty"` // something starts it again, such as systemd
 }
 
 // ask is the body of every other request. A verb uses what it needs.

@@ -1,0 +1,60 @@
+package home
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Unit is the unit of systemd that runs the keeper of a home.
+type Unit struct {
+	Name    string `json:"name"`              // such as "divisi-keeper.service"; "" if there is none
+	User    bool   `json:"user,omitempty"`    // of this user's own manager
+	Runtime string `json:"runtime,omitempty"` // folder of sockets, whatever the environment of a client says
+}
+
+func (h Home) unitFile() string { return filepath.Join(h.Dir, keeperStem, "unit.json") }
+
+// Unit returns the unit that runs the keeper, as [Home.SetUnit] has left it.
+func (h Home) Unit() (Unit, error) {
+	text, err := os.ReadFile(h.unitFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Unit{}, nil
+	}
+	var u Unit
+	if err == nil {
+		err = json.Unmarshal(text, &u)
+	}
+	if err == nil && (u.Name == "" || !filepath.IsAbs(u.Runtime)) {
+		err = errors.New("it names no unit, or no folder for sockets")
+	}
+	if err != nil {
+		return Unit{}, fmt.Errorf("cannot read %s: %w: remove it, and use divisi keeper install again", h.unitFile(), err)
+	}
+	return u, nil
+}
+
+// SetUnit leaves word of the unit that runs the keeper from now on. From then on its folder of sockets is
+// that of the home.
+func (h Home) SetUnit(u Unit) error {
+	text, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(h.Make(), os.MkdirAll(filepath.Dir(h.unitFile()), 0o700)); err != nil {
+		return err
+	}
+	return h.replace(h.unitFile(), string(text)+"\n")
+}
+
+// ForgetUnit takes that back.
+func (h Home) ForgetUnit() error {
+	err := os.Remove(h.unitFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+//go:build linux
+
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/notify"
+)
+
+// place returns the place of the keeper, or nil if another keeper has it. Where a supervisor wants it to be
+// here, the other one leaves, with everything that it has.
+func place(h home.Home, supervisor notify.Supervisor) (*home.Claim, error) {
+	for end := time.Now().Add(stayTime); ; {
+		claim, err := h.Keeper().Claim()
+		switch {
+		case !errors.Is(err, home.ErrTaken):
+			return claim, err
+		case !supervisor.Exists():
+			return nil, nil
+		case time.Now().After(end):
+			return nil, err
+		}
+
+		if err := dismiss(h); err != nil {
+			return nil, err
+		}
+		time.Sleep(firstPause)
+	}
+}
+
+// dismiss ends another keeper, as a signal does.
+func dismiss(h home.Home) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stayTime)
+	defer cancel()
+	l, err := reach(ctx, h, keeper.Claim{})
+	if errors.Is(err, errAbsent) {
+		return nil // it begins, or ends
+	}
+	if err != nil {
+		return err
+	}
+	defer l.close()
+
+	pid := l.Keeper.Pid
+	if l.Keeper.Supervised {
+		return fmt.Errorf("the keeper of %s is process %d, which has a supervisor as well: stop that service first", h.Dir, pid)
+	}
+	say("takes over from process %d", pid)
+	return syscall.Kill(pid, syscall.SIGTERM)
+}
+
+// status says what the keeper holds, for its supervisor.
+func (s *server) status() string {
+	servers, err := s.look.List(context.Background(), "")
+	sockets, socketsErr := s.look.Sockets(context.Background(), "")
+	if err := errors.Join(err, socketsErr); err != nil {
+		return "STATUS=" + err.Error()
+	}
+	return fmt.Sprintf("STATUS=servers: %d, sockets: %d", len(servers), len(sockets))
+}
+
+// report tells the supervisor what the keeper holds, if that has changed.
+func (s *server) report() {
+	if !s.supervisor.Exists() {
+		return
+	}
+	if status := s.status(); status != s.reported {
+		s.tell(status)
+		s.reported = status
+	}
+}
+
+// tell tells the supervisor how the keeper is.
+func (s *server) tell(lines ...string) {
+	if err := s.supervisor.Send(lines...); err != nil {
+		say("%v", err)
+	}
+}
