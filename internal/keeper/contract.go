@@ -126,6 +126,7 @@ type Held string
 // Who has it.
 const (
 	Own      Held = "own"      // the keeper opened it
+	Store    Held = "store"    // the keeper, to which its supervisor has given it back
 	Getfd    Held = "getfd"    // the keeper, which took it back from a process
 	Relisten Held = "relisten" // the keeper, which opened it again: what waited there is lost
 	Child    Held = "child"    // processes that were started before; it is opened again when they have ended

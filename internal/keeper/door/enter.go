@@ -64,7 +64,7 @@ func keep(state string) error {
 		kept = store.Open(supervisor, back, say)
 		defer kept.Settle()
 	}
-	k, err := hold.Open(claim.State, claim.Logs, claim.Calls)
+	k, err := hold.OpenWith(kept, claim.State, claim.Logs, claim.Calls)
 	if err != nil {
 		return err
 	}

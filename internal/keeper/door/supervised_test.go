@@ -3,8 +3,11 @@
 package door
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +16,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 )
 
@@ -245,5 +251,148 @@ func TestUnitStarts(t *testing.T) {
 	kill(t, h)
 	if _, err := c.List(t.Context(), ""); err != nil || infoOf(t, c).Supervised {
 		t.Errorf("%v, and it is %+v", err, infoOf(t, c))
+	}
+}
+
+// TestStore: what a killed keeper had its supervisor keep is there again: sockets, with what waits in their
+// queues, and what servers have stored. What nobody knows is closed, and what is closed is closed there.
+func TestStore(t *testing.T) {
+	h := newHome(t)
+	s := newSystemd(t, h)
+	cmd := s.start()
+	c := attach(t, h, shop("one"))
+	addresses := map[string]string{"web": "127.0.0.1:0", "lonely": "127.0.0.1:0", "path": filepath.Join(h.Runtime, "path")}
+	open := func(key string) keeper.Socket {
+		t.Helper()
+		network := "tcp"
+		if key == "path" {
+			network = "unix"
+		}
+		socket, err := c.Listen(t.Context(), keeper.Socket{Domain: "/shop", Key: key, Network: network, Address: addresses[key]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return socket
+	}
+	before := map[string]keeper.Socket{}
+	for key := range addresses {
+		before[key] = open(key)
+	}
+	waiting, err := net.Dial("tcp", before["lonely"].Actual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	speaker := stores(t, c)
+
+	cmd.Process.Kill()
+	cmd.Wait()
+	stranger, err := syscall.Dup(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.kept = append(s.kept, os.NewFile(uintptr(stranger), "stranger"))
+	s.mu.Unlock()
+	cmd = s.start()
+	for key := range addresses {
+		if again := open(key); again.Held != keeper.Store || again.Actual != before[key].Actual {
+			t.Errorf("%s is %+v, and was %+v", key, again, before[key])
+		}
+	}
+
+	// The next process of a server has what this one has stored.
+	if err := c.Signal(t.Context(), speaker.ID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, c, keeper.ID{Domain: "/shop", Name: "speaker", Run: next(t, c, speaker.ID)})
+	log, err := os.ReadFile(filepath.Join(h.Logs(), "shop", "speaker.log"))
+	if err != nil || !strings.Contains(string(log), "inherited state FDSTORE=1;FDNAME=state") {
+		t.Errorf("its log is %s, %v", log, err)
+	}
+
+	// Who waited in the queue is served, and the address is free at once when the socket is closed.
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering := keeper.Spec{
+		Domain: "/shop", Name: "answering", Path: exe, Env: []string{"KEEPER_TEST_ROLE=answer"},
+		Sockets: []keeper.Inherit{{Key: "lonely"}},
+	}
+	p := run(t, c, answering)
+	if line, err := bufio.NewReader(waiting).ReadString('\n'); err != nil || line != fmt.Sprintln(p.Pid) {
+		t.Errorf("who waited reads %q, %v", line, err)
+	}
+	wait(t, c, p.ID)
+	if err := c.Unlisten(t.Context(), "/shop", "lonely"); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", before["lonely"].Actual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+
+	if err := c.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cmd.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) > 0 {
+		t.Errorf("%d files are left with the supervisor, of which the first is %s", len(s.kept), s.kept[0].Name())
+	}
+}
+
+// stores starts a server that has a file stored.
+func stores(t *testing.T, c *Client) keeper.Proc {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, theirWords, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirLife, life, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		words.Close()
+		life.Close()
+	})
+	p := run(t, c, keeper.Spec{
+		Domain: "/shop", Name: "speaker", Path: exe, Env: []string{"KEEPER_TEST_ROLE=say"}, Notify: true,
+		Files:  []keeper.File{{Var: "WORDS", File: theirWords}, {Var: "LIFE", File: theirLife}},
+		Policy: &lifecycle.Policy{Restart: lifecycle.Permanent, Backoff: time.Millisecond},
+	})
+	said := bufio.NewScanner(words)
+	for _, message := range []string{"FDSTORE=1;FDNAME=state", "FDSTORE=1;FDNAME=gone", "FDSTOREREMOVE=1;FDNAME=gone", "READY=1"} {
+		fmt.Fprintln(life, message)
+		for said.Scan() && said.Text() != "said "+message {
+		}
+	}
+	if err := said.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// next returns the number of the start of a server that follows another one.
+func next(t *testing.T, c *Client, id keeper.ID) uint64 {
+	t.Helper()
+	for after := uint64(0); ; {
+		events, err := c.Next(t.Context(), id.Domain, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if after = e.Number; e.Kind == keeper.Started && e.Name == id.Name && e.Run > id.Run {
+				return e.Run
+			}
+		}
 	}
 }

@@ -60,6 +60,9 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 	}
 
 	if s.life.State != lifecycle.Stopped {
+		for _, f := range k.store.TakeFiles(born) {
+			s.shelf.Keep(f.Name, f.FD)
+		}
 		id := s.spec.ID()
 		k.servers[id] = append(k.servers[id], s)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 )
@@ -105,13 +106,13 @@ func (s *server) handOver() (record.HandedServer, error) {
 }
 
 // TakeOver opens a keeper that goes on with what the former program of this process has handed over. The
-// folders are those of [Open].
-func TakeOver(dir, logs, sockets string, h *record.Handover) (*Keeper, error) {
+// store and the folders are those of [OpenWith].
+func TakeOver(kept *store.Store, dir, logs, sockets string, h *record.Handover) (*Keeper, error) {
 	before, err := record.Read(h.Journal)
 	if err != nil {
 		return nil, err
 	}
-	return open(dir, logs, sockets, before, h)
+	return open(kept, dir, logs, sockets, before, h)
 }
 
 // takeOver takes over all that was handed over. Nobody uses this keeper yet.

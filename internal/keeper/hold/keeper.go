@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/stock"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -43,6 +44,7 @@ type Keeper struct {
 	deafen  func()         // ends listening; what is said from then on waits
 	journal *journal.Journal
 	output  output.Logs
+	store   *store.Store // of the supervisor; nil without one
 
 	// whole is read for what is done as a whole or not at all: a process is started, a socket opened, the
 	// end of a process recorded and its log written. It is written to close, and to hand over.
@@ -67,7 +69,11 @@ type Keeper struct {
 // Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
 // made if they do not exist, and must be nobody else's meanwhile. In a third one is the socket at
 // which servers with Spec.Notify say how they are; without one, "", nobody hears them.
-func Open(dir, logs, sockets string) (*Keeper, error) {
+func Open(dir, logs, sockets string) (*Keeper, error) { return OpenWith(nil, dir, logs, sockets) }
+
+// OpenWith is [Open] for a keeper with a supervisor, which has copies of sockets, and of what servers have
+// stored.
+func OpenWith(kept *store.Store, dir, logs, sockets string) (*Keeper, error) {
 	path := filepath.Join(dir, journalFile)
 	lines, err := journal.Read(path)
 	if err != nil {
@@ -77,23 +83,23 @@ func Open(dir, logs, sockets string) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return open(dir, logs, sockets, before, nil)
+	return open(kept, dir, logs, sockets, before, nil)
 }
 
 // open opens a keeper that goes on with what was, and with what was handed over if it was.
-func open(dir, logs, sockets string, before *record.Past, handed *record.Handover) (*Keeper, error) {
+func open(kept *store.Store, dir, logs, sockets string, before *record.Past, handed *record.Handover) (*Keeper, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
 		return nil, err
 	}
 
 	k := &Keeper{
-		logs: logs, boot: proc.BootID(), mark: rand.Text(), deafen: func() {},
+		logs: logs, store: kept, boot: proc.BootID(), mark: rand.Text(), deafen: func() {},
 		servers:   map[keeper.ID][]*server{},
 		processes: map[uint64]*process{},
 		logged:    map[string]chan struct{}{},
 		changed:   make(chan struct{}),
 	}
-	k.stock = stock.New(k.note)
+	k.stock = stock.New(k.note, kept)
 	fork.CloseOnExec()
 	var err error
 	if handed != nil {
@@ -170,6 +176,7 @@ func (k *Keeper) Close() error {
 	k.whole.Unlock()
 
 	k.wait.Wait()
+	k.store.Settle()
 	return errors.Join(err, k.journal.Close())
 }
 

@@ -126,7 +126,7 @@ func (s *server) leave() {
 	if s.spec.Ends {
 		s.k.leftBy(&s.spec)
 	}
-	s.shelf.Clear()
+	s.clearShelf()
 	close(s.over)
 }
 

@@ -88,6 +88,12 @@ func (s *Session) Holder() keeper.Holder { return s.claim.Holder }
 // Release ends the session: the client has gone. Nothing of what it has started ends, unless its claim
 // says so.
 func (s *Session) Release() error {
+	s.release()
+	s.k.store.Settle()
+	return nil
+}
+
+func (s *Session) release() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -103,8 +109,6 @@ func (s *Session) Release() error {
 		s.k.abandon(spec)
 	}
 	s.claim.Left = nil
-
-	return nil
 }
 
 // end ends everything in a domain and below it; the mutex is held.
@@ -133,6 +137,7 @@ func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, 
 	socket, err := s.k.listen(s, want)
 	if err == nil {
 		s.k.written(false)
+		s.k.store.Settle()
 	}
 	return socket, err
 }
@@ -142,6 +147,7 @@ func (s *Session) Unlisten(_ context.Context, domain, name string) error {
 	err := s.unlisten(domain, name)
 	if err == nil {
 		s.k.written(false)
+		s.k.store.Settle()
 	}
 	return err
 }

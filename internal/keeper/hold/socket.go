@@ -3,7 +3,9 @@
 package hold
 
 import (
+	"errors"
 	"slices"
+	"syscall"
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/stock"
@@ -33,7 +35,12 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 		return s.Socket, nil
 	}
 
-	if s, err = stock.Listen(want); err != nil {
+	s, err = stock.Listen(want)
+	if errors.Is(err, syscall.EADDRINUSE) { // perhaps by a copy that is about to be closed
+		k.store.Settle()
+		s, err = stock.Listen(want)
+	}
+	if err != nil {
 		return keeper.Socket{}, err
 	}
 
@@ -51,9 +58,12 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 // recover takes a socket back, or says who has it.
 func (k *Keeper) recover(s *stock.Socket, sameBoot bool) {
 	if sameBoot && s.Inode != 0 {
+		if k.stock.GiveBack(s) {
+			return
+		}
 		for _, p := range k.processes {
 			if fd, err := p.Socket(s.Inode); err == nil {
-				s.FD, s.Held = fd, keeper.Getfd
+				k.stock.Regain(s, fd)
 				return
 			}
 		}
@@ -63,7 +73,7 @@ func (k *Keeper) recover(s *stock.Socket, sameBoot bool) {
 
 // relisten opens a socket again that nobody has handed over, at the address where it was.
 func (k *Keeper) relisten(s *stock.Socket) {
-	err := s.Relisten()
+	err := k.stock.Relisten(s)
 	switch {
 	case err == nil:
 	case k.inherited(s):

@@ -5,6 +5,7 @@ package hold
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 )
@@ -58,8 +60,17 @@ func (k *Keeper) hear(dir string) error {
 // maxEarly bounds what a process says before the keeper knows that it is there.
 const maxEarly = 16
 
-// told takes what some process says. What is not of a server that is to say something means nothing.
+// told takes what some process says. What it stores is in the supervisor's store when it returns.
 func (k *Keeper) told(m *notify.Message) {
+	k.deliver(m)
+	if m.Store {
+		k.store.Settle()
+	}
+}
+
+// deliver tells the server that a message comes from. What is not of one that is to say something means
+// nothing.
+func (k *Keeper) deliver(m *notify.Message) {
 	mark, kin := family.Whose(m.Pid) // looks, so not under the mutex
 	run, _ := strconv.ParseUint(strings.TrimPrefix(mark, k.mark+"-"), 10, 64)
 
@@ -94,20 +105,21 @@ func (s *server) hearEarly() {
 	s.early, s.next = nil, 0
 }
 
+// reloads is how a server is that reads its configuration again, and says no more of that.
+const reloads = "reloads"
+
 // told takes what the server says of itself; the mutex is held.
 func (s *server) told(m *notify.Message) {
-	if m.Status != nil {
+	switch {
+	case m.Status != nil:
 		s.status = *m.Status
+	case m.Reloading:
+		s.status = reloads
+	case m.Ready && s.status == reloads:
+		s.status = ""
 	}
-	if m.Remove {
-		s.shelf.Remove(m.FDName)
-	}
-	fault := m.Fault
-	if m.Store {
-		fault = errors.Join(fault, s.shelf.Put(m.FDName, m.Files))
-	}
-	if fault != nil {
-		s.tell(keeper.Heard, fault.Error())
+	if err := errors.Join(m.Fault, s.shelve(m), s.follow(m)); err != nil {
+		s.tell(keeper.Heard, err.Error())
 	}
 
 	if m.Extend > 0 {
@@ -128,6 +140,39 @@ func (s *server) told(m *notify.Message) {
 	case m.Ready:
 		s.step(lifecycle.Answered)
 	}
+}
+
+// shelve keeps what the server stores, and gives up what it does not want any more; the mutex is held.
+func (s *server) shelve(m *notify.Message) error {
+	if m.Remove {
+		s.shelf.Remove(m.FDName)
+		s.k.store.Drop(store.File(s.born, m.FDName))
+	}
+	if !m.Store {
+		return nil
+	}
+	fds, err := s.shelf.Put(m.FDName, m.Files)
+	for _, fd := range fds {
+		s.k.store.Keep(store.File(s.born, m.FDName), fd)
+	}
+	return err
+}
+
+// follow refuses to watch another process in place of the one that was started; the mutex is held.
+func (s *server) follow(m *notify.Message) error {
+	if m.MainPid == 0 || s.process != nil && m.MainPid == s.process.Pid {
+		return nil
+	}
+	return fmt.Errorf("it says MAINPID=%d, which means nothing here: start a program that does not go to the background", m.MainPid)
+}
+
+// clearShelf closes what the server has stored; the mutex is held.
+func (s *server) clearShelf() {
+	_, names := s.shelf.All()
+	for _, name := range names {
+		s.k.store.Drop(store.File(s.born, name))
+	}
+	s.shelf.Clear()
 }
 
 // stuck gives the process up; the mutex is held.

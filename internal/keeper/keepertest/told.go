@@ -74,13 +74,26 @@ func readyWhenItSays(t *testing.T, d *desk) {
 	if e := d.until(t, "speaker", 0, keeper.Ready); e.ID != s.ID {
 		t.Errorf("%+v", e)
 	}
+	if p := s.says(t, "RELOADING=1"); p.State != lifecycle.Ready || p.Status != "reloads" {
+		t.Errorf("%+v", p)
+	}
+	if p := s.says(t, "READY=1"); p.State != lifecycle.Ready || p.Status != "" {
+		t.Errorf("%+v", p)
+	}
+	s.says(t, "STATUS=serves")
 	if p := s.says(t, "STOPPING=1"); p.State != lifecycle.NotReady || p.Status != "serves" {
 		t.Errorf("%+v", p)
 	}
 	if p := s.says(t, "READY=1;MAINPID=x"); p.State != lifecycle.Ready {
 		t.Errorf("%+v", p)
 	}
-	if e := d.until(t, "speaker", 0, keeper.Heard); !strings.Contains(e.Text, `MAINPID="x"`) {
+	unread := d.until(t, "speaker", 0, keeper.Heard)
+	if !strings.Contains(unread.Text, `MAINPID="x"`) {
+		t.Errorf("%+v", unread)
+	}
+	s.says(t, fmt.Sprint("MAINPID=", s.Pid)) // which is no news
+	s.says(t, "MAINPID=1")
+	if e := d.until(t, "speaker", unread.Number, keeper.Heard); !strings.Contains(e.Text, "MAINPID=1, which means nothing here") {
 		t.Errorf("%+v", e)
 	}
 	s.pipes.life.Close()

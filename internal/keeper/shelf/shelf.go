@@ -26,23 +26,25 @@ type item struct {
 	fd   int
 }
 
-// Put keeps copies of files. What is too much is not kept.
-func (s *Shelf) Put(name string, files []*os.File) error {
+// Put keeps copies of files, and returns their descriptors, which stay the shelf's. What is too much is
+// not kept.
+func (s *Shelf) Put(name string, files []*os.File) (fds []int, err error) {
 	for _, f := range files {
 		if len(s.list) == maxFiles {
-			return fmt.Errorf("more than %d files are not kept: that of %s is closed", maxFiles, name)
+			return fds, fmt.Errorf("more than %d files are not kept: that of %s is closed", maxFiles, name)
 		}
 		fd, err := fork.Descriptor(f)
 		if err == nil {
 			fd, err = fork.Dup(fd)
 		}
 		if err != nil {
-			return err
+			return fds, err
 		}
-		s.list = append(s.list, item{name, fd})
+		s.Keep(name, fd)
+		fds = append(fds, fd)
 	}
 
-	return nil
+	return fds, nil
 }
 
 // Remove closes the files of a name.

@@ -27,13 +27,13 @@ func TestShelf(t *testing.T) {
 	a, aWrite := pipe(t)
 	b, _ := pipe(t)
 	for name, f := range map[string]*os.File{"a": a, "b": b} {
-		if err := s.Put(name, []*os.File{f}); err != nil {
+		if _, err := s.Put(name, []*os.File{f}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Remove("b")
 	s.Remove("c")
-	if err := s.Put("a", []*os.File{b}); err != nil {
+	if _, err := s.Put("a", []*os.File{b}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -62,7 +62,7 @@ func TestShelf(t *testing.T) {
 func TestFull(t *testing.T) {
 	var s Shelf
 	r, w := pipe(t)
-	err := s.Put("many", slices.Repeat([]*os.File{w}, maxFiles+1))
+	_, err := s.Put("many", slices.Repeat([]*os.File{w}, maxFiles+1))
 	if err == nil || !strings.Contains(err.Error(), "more than 64 files are not kept: that of many") {
 		t.Errorf("too many: %v", err)
 	}

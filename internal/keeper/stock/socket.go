@@ -10,6 +10,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/bind"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 )
 
 // Socket is a listening socket that is kept. It is held as a plain descriptor: an os.File would take
@@ -41,14 +42,8 @@ func Listen(want keeper.Socket) (*Socket, error) {
 	return &Socket{Socket: want, FD: opened.Descriptor, Inode: opened.Inode}, nil
 }
 
-// Relisten opens a socket again that nobody has handed over, at the address where it was.
-func (s *Socket) Relisten() error {
-	opened, err := bind.Listen(s.Network, s.Actual)
-	if err == nil {
-		s.FD, s.Inode, s.Held = opened.Descriptor, opened.Inode, keeper.Relisten
-	}
-	return err
-}
+// stored is what the store of a supervisor calls the socket.
+func (s *Socket) stored() string { return store.Socket(s.Inode) }
 
 // Entry returns what the journal has of the socket.
 func (s *Socket) Entry() record.Entry {

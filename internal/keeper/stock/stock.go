@@ -12,21 +12,25 @@ import (
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/bind"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/memfd"
 )
 
 // Stock has sockets and slots, each under a key of its domain. It is not safe for concurrent use.
 type Stock struct {
 	note    func(record.Entry)
+	store   *store.Store // of the supervisor, which has copies of the sockets; nil without one
 	sockets map[record.Key]*Socket
 	slots   map[record.Key]*os.File
 }
 
-// New returns a stock that has nothing. Its changes that the journal is to have are noted.
-func New(note func(record.Entry)) *Stock {
-	return &Stock{note: note, sockets: map[record.Key]*Socket{}, slots: map[record.Key]*os.File{}}
+// New returns a stock that has nothing. Its changes that the journal is to have are noted, and of its
+// sockets the store of a supervisor has copies, if there is one.
+func New(note func(record.Entry), kept *store.Store) *Stock {
+	return &Stock{note: note, store: kept, sockets: map[record.Key]*Socket{}, slots: map[record.Key]*os.File{}}
 }
 
 // Empty reports whether there is nothing.
@@ -51,6 +55,7 @@ func (k *Stock) Find(want keeper.Socket) (*Socket, error) {
 // Add keeps a socket.
 func (k *Stock) Add(s *Socket) {
 	k.sockets[record.Key{Domain: s.Domain, Name: s.Key}] = s
+	k.store.Keep(s.stored(), s.FD)
 	k.note(s.Entry())
 }
 
@@ -84,7 +89,7 @@ func (k *Stock) Unlisten(at record.Key) error {
 	if !ok {
 		return fmt.Errorf("no socket %s in %s: %w", at.Name, at.Domain, keeper.ErrUnknown)
 	}
-	s.Close()
+	k.shut(s)
 	delete(k.sockets, at)
 	k.note(record.Entry{Event: record.Unlistened, Socket: &s.Socket})
 	return nil
@@ -190,7 +195,7 @@ func (k *Stock) End(domain string) {
 // Close closes everything. The journal does not have it.
 func (k *Stock) Close() {
 	for _, s := range k.sockets {
-		s.Close()
+		k.shut(s)
 	}
 	clear(k.sockets)
 	for at := range k.slots {
@@ -203,6 +208,39 @@ func (k *Stock) Recall(at record.Key, old record.Socket) *Socket {
 	s := &Socket{Socket: old.Socket, Inode: old.Inode, FD: -1}
 	k.sockets[at] = s
 	return s
+}
+
+// GiveBack has a socket again that was recalled, if the supervisor has given it back.
+func (k *Stock) GiveBack(s *Socket) bool {
+	fd, ok := k.store.Take(s.stored())
+	if ok {
+		s.FD, s.Held = fd, keeper.Store
+	}
+	return ok
+}
+
+// Regain has a socket again that was recalled, by a descriptor of it that is taken from a process.
+func (k *Stock) Regain(s *Socket, fd int) {
+	s.FD, s.Held = fd, keeper.Getfd
+	k.store.Keep(s.stored(), s.FD)
+}
+
+// Relisten opens a socket again that nobody has handed over, at the address where it was.
+func (k *Stock) Relisten(s *Socket) error {
+	opened, err := bind.Listen(s.Network, s.Actual)
+	if err == nil {
+		s.FD, s.Inode, s.Held = opened.Descriptor, opened.Inode, keeper.Relisten
+		k.store.Keep(s.stored(), s.FD)
+	}
+	return err
+}
+
+// shut closes a socket, and has its copy closed.
+func (k *Stock) shut(s *Socket) {
+	if s.FD >= 0 {
+		k.store.Drop(s.stored())
+	}
+	s.Close()
 }
 
 // HandOver adds the descriptors of everything to what another program of this process takes over.
