@@ -72,7 +72,7 @@ bench: test-tools ## compare with what one would use instead; the table is in be
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s
 
 fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh

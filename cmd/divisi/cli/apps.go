@@ -34,6 +34,10 @@ func find(ctx context.Context) ([]control.Running, error) {
 	return control.Find(ctx, list)
 }
 
+// errNothing is the error when neither an application nor a server runs.
+var errNothing = &console.Error{Code: console.Failed, Err: errors.New("nothing runs"),
+	Way: "start something: divisi run TARGET, or divisi start NAME -- PROGRAM"}
+
 // errNone is the error when no application runs.
 var errNone = &console.Error{Code: console.Failed, Err: errors.New("no application runs"), Way: "start one: divisi run TARGET"}
 

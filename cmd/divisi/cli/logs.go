@@ -156,7 +156,7 @@ func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) 
 	case err != nil:
 		return "", nil, err
 	case !found || q.Follow && !of:
-		return "", nil, appErr
+		return "", nil, neither(ctx, asked, appErr)
 	case q.Replica != "":
 		return "", nil, console.UsageError("--replica %s: %s is a server, and has no replicas", q.Replica, log.Server)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/internal/name"
 )
 
 // isServer reports whether a name to look at is that of a server and of no application.
@@ -30,6 +32,25 @@ func isServer(ctx context.Context, asked string) (bool, error) {
 		return false, console.UsageError("%s is an application, and the server %v: give /%s or %v", asked, found[0].ID, asked, found[0].ID)
 	}
 	return false, nil
+}
+
+// neither returns the error about a name that no server has, nor an application because of err.
+func neither(ctx context.Context, asked string, err error) error {
+	if !errors.Is(err, errNone) {
+		return err
+	}
+
+	servers, silent := server.All(ctx)
+	names := server.Names(servers)
+	switch {
+	case silent != nil:
+		return silent
+	case len(names) == 0:
+		return errNothing
+	case asked == "":
+		return console.UsageError("no application runs: give the name of a server, such as %s", names[0])
+	}
+	return console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, names))
 }
 
 // looking has a command take at most one argument, the name of an application or a server, and complete

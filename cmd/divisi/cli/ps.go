@@ -48,7 +48,7 @@ func (c *command) ps() *cobra.Command {
 				return errors.Join(failed, err)
 			}
 			if len(servers) == 0 && err == nil {
-				fmt.Fprintln(c.Err, errNone)
+				fmt.Fprintln(c.Err, errNothing)
 				return nil
 			}
 			if len(servers) > 0 {
@@ -105,7 +105,7 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 		return nil, e
 	}
 	if len(names) == 0 {
-		return nil, errNone
+		return nil, errNothing
 	}
 
 	return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, slices.Compact(names)))

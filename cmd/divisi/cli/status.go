@@ -31,7 +31,7 @@ func (c *command) status() *cobra.Command {
 
 			app, err := pick(cmd.Context(), args)
 			if err != nil {
-				return err
+				return neither(cmd.Context(), asked, err)
 			}
 			if done, err := c.JSON(app.Status); done {
 				return degraded(app.Status, err)

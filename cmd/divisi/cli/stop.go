@@ -85,7 +85,7 @@ func (c *command) stopThem(ctx context.Context, args []string, all bool) error {
 		return silent
 	}
 	if len(targets) == 0 && c.Format != "json" {
-		fmt.Fprintln(c.Err, errNone)
+		fmt.Fprintln(c.Err, errNothing)
 	}
 	return c.stopAll(ctx, targets, silent)
 }
@@ -117,7 +117,7 @@ func toStop(targets []target, args []string) ([]target, error) {
 	}
 	switch {
 	case len(targets) == 0:
-		return nil, errNone
+		return nil, errNothing
 	case len(args) == 0 && len(names) == 1:
 		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"),
 			Way: "give its name: divisi stop " + names[0]}

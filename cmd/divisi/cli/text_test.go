@@ -71,7 +71,7 @@ func TestToStop(t *testing.T) {
 		{[]string{"web"}, []target{web, program("web", "/eu")}, "web is the name of several: give one of web@/local, web@/eu"},
 		{[]string{"sh"}, []target{shop, store}, `no application or server "sh" runs: known are shop, store`},
 		{[]string{"shop", "stroe"}, []target{shop, store}, `no application or server "stroe" runs: did you mean "store"?`},
-		{[]string{"shop"}, nil, "no application runs"},
+		{[]string{"shop"}, nil, "nothing runs"},
 	} {
 		found, err := toStop(tt.targets, tt.asked)
 		got := fmt.Sprint(found)

@@ -30,7 +30,8 @@ func FindLog(ctx context.Context, asked string) (log Log, found bool, err error)
 	}
 
 	var id keeper.ID
-	if len(Find(list, asked)) > 0 {
+	runs := len(Find(list, asked)) > 0
+	if runs {
 		p, err := only(list, asked)
 		if err != nil {
 			return Log{}, false, err
@@ -41,7 +42,7 @@ func FindLog(ctx context.Context, asked string) (log Log, found bool, err error)
 	}
 
 	log = Log{Server: id.String(), Dir: h.Domain(id.Domain).Logs}
-	if _, err := os.Stat(filepath.Join(log.Dir, id.Name+".log")); err != nil {
+	if _, err := os.Stat(filepath.Join(log.Dir, id.Name+".log")); err != nil && !runs {
 		if strings.Contains(asked, "@") {
 			return Log{}, false, console.Failure("what runs: divisi ps", "there is no log of %v", id)
 		}
