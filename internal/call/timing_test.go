@@ -345,9 +345,36 @@ func TestOtherDeployment(t *testing.T) {
 			if refused != (err != nil) || refused && !strings.Contains(err.Error(), `"cart-0" is of deployment d1`) {
 				t.Errorf("a caller of deployment %q: %v", deployment, err)
 			}
+			if refused != (p.Stats().Refused > 0) {
+				t.Errorf("a caller of deployment %q has refused %d connections", deployment, p.Stats().Refused)
+			}
 		}
-		if h.Stats().Calls != 2 {
-			t.Errorf("%d calls were executed", h.Stats().Calls)
+		if h.Stats().Calls != 2 || h.Stats().Refused == 0 {
+			t.Errorf("%d calls were executed, and %d connections refused", h.Stats().Calls, h.Stats().Refused)
+		}
+	})
+}
+
+// TestRecycledAddress: where the address of a replica has passed to another deployment, calls go to the
+// other replicas, with keys and without.
+func TestRecycledAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New()
+		serve := func(addr, deployment string) *calltest.Host {
+			return calltest.ServeMem(t, n, addr, call.ServerOptions{
+				Lookup: calltest.Handlers{1: calltest.Echo}.Lookup, Conn: link.Options{Deployment: deployment},
+			})
+		}
+		ours, theirs := serve("a", "d1"), serve("b", "d2")
+		p := memPool(t, n, balance.PoolOptions{Conn: link.Options{Deployment: "d1"}}, "a", "b")
+		const calls = 200
+		for shard := range uint64(calls) {
+			if _, err := p.Call(t.Context(), &call.Request{Method: codegen.Key{1}, Routed: shard%2 == 0, Shard: shard << 56}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ours.Stats().Calls != calls || theirs.Stats().Calls != 0 || p.Stats().Refused == 0 {
+			t.Errorf("%d calls here, %d there, %d connections refused", ours.Stats().Calls, theirs.Stats().Calls, p.Stats().Refused)
 		}
 	})
 }

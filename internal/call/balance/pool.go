@@ -310,6 +310,9 @@ func (p *Pool) connect(r *replica) {
 	r.dialing = false
 	if c == nil {
 		p.lostLocked(r, time.Now(), err)
+		if _, other := errors.AsType[*link.OtherDeployment](err); other {
+			p.stats.Refused++
+		}
 		failures := r.failures
 		p.broadcastLocked()
 		p.mu.Unlock()

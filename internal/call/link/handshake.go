@@ -57,6 +57,17 @@ func readPreface(nc net.Conn) (lowest, highest uint16, err error) {
 	return wire.ParsePreface(b[:])
 }
 
+// OtherDeployment is the error of a handshake with a process of another deployment.
+type OtherDeployment struct {
+	Weavelet     string // the peer, as it says itself
+	Theirs, Ours string // deployments
+}
+
+func (e *OtherDeployment) Error() string {
+	return fmt.Sprintf("the peer %q is of deployment %s, and this process of %s: "+
+		"versions of an application do not call each other", e.Weavelet, e.Theirs, e.Ours)
+}
+
 // meet reads the HELLO of a peer, and refuses one of another deployment: that of a process
 // which has got the address of one that ended, for instance.
 func (o *Options) meet(nc net.Conn) (wire.Hello, error) {
@@ -65,8 +76,7 @@ func (o *Options) meet(nc net.Conn) (wire.Hello, error) {
 		return h, err
 	}
 	if o.Deployment != "" && h.Deployment != "" && o.Deployment != h.Deployment {
-		return h, fmt.Errorf("the peer %q is of deployment %s, and this process of %s: "+
-			"versions of an application do not call each other", h.Weavelet, h.Deployment, o.Deployment)
+		return h, &OtherDeployment{h.Weavelet, h.Deployment, o.Deployment}
 	}
 	return h, nil
 }
