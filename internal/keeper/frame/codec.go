@@ -32,11 +32,16 @@ type frame struct {
 // errLong is the error of a frame that is longer than MaxFrame.
 var errLong = fmt.Errorf("a frame is longer than %d bytes", MaxFrame)
 
-// encode returns the line of a frame.
-func (f *frame) encode() ([]byte, error) {
+// encode returns the line of a frame that has no body, with one, which is JSON, or nil.
+func (f *frame) encode(body json.RawMessage) ([]byte, error) {
 	line, err := json.Marshal(f)
 	if err != nil {
 		return nil, err
+	}
+
+	if body != nil {
+		line = append(line[:len(line)-1], `,"body":`...)
+		line = append(append(line, body...), '}')
 	}
 	if len(line) >= MaxFrame {
 		return nil, errLong

@@ -34,7 +34,7 @@ func (r *Request) Decode(v any) error {
 	return nil
 }
 
-// Handler answers requests, each on a goroutine of its own. Its context ends when nobody waits for
+// Handler answers requests, many at a time. Its context ends when nobody waits for
 // the answer any more. What it returns is encoded as JSON; the files are closed when they are sent.
 type Handler func(context.Context, *Request) (body any, files []*os.File, err error)
 
@@ -44,24 +44,26 @@ type Handler func(context.Context, *Request) (body any, files []*os.File, err er
 //   - calls has an entry for each call whose answer has not come, and for no other;
 //   - answering has an entry for each request that a handler has, at most MaxRequests;
 //   - queued is the length of all lines in queue, at most maxQueue;
+//   - queue is empty unless a goroutine writes what is in it, as writing says;
 //   - once over is closed, err says why and does not change, and queue stays empty.
 type Conn struct {
 	socket *net.UnixConn
+	own    sync.WaitGroup // for the goroutines that read, answer and write
 
 	mu        sync.Mutex // guards what follows
 	last      uint64     // the id of the last call
 	calls     map[uint64]chan answer
 	answering map[uint64]context.CancelCauseFunc
+	writing   bool
 	queue     []outgoing
 	queued    int
-	more      sync.Cond // there is more in queue, or there will be no more
-	pause     pause     // whether, and how far, the connection is being paused
-	paused    Paused    // what it is then
+	pausing   bool   // nothing more is to be read
+	paused    Paused // where the connection stands then
 	err       error
 	over      chan struct{}
 }
 
-// outgoing is a line to be written, with what it passes.
+// outgoing is a line to be written, or what is left of it, with what it passes.
 type outgoing struct {
 	line []byte
 	descriptors
@@ -73,16 +75,14 @@ type answer struct {
 	passed
 }
 
-// New returns an end of a connection, which it owns. Nothing is read or written before Serve.
+// New returns an end of a connection, which it owns. Nothing is read before Serve.
 func New(socket *net.UnixConn) *Conn {
-	c := &Conn{
+	return &Conn{
 		socket:    socket,
 		calls:     map[uint64]chan answer{},
 		answering: map[uint64]context.CancelCauseFunc{},
 		over:      make(chan struct{}),
 	}
-	c.more.L = &c.mu
-	return c
 }
 
 // Over is closed when the connection is over.
@@ -116,12 +116,11 @@ func (c *Conn) end(err error) {
 		o.close()
 	}
 	c.queue, c.queued = nil, 0
-	c.more.Broadcast()
 	c.socket.Close()
 }
 
-// Serve reads and writes until the connection is over or ctx ends, and hands requests to the handler;
-// without one, every request is refused. It returns when nothing of the connection is left: nil if
+// Serve reads until the connection is over or ctx ends, and hands requests to the handler; without one,
+// every request is refused. It returns when nothing of the connection is left: nil if
 // the peer has closed it, else why. That is [ErrPaused] after [Conn.Pause].
 func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	if handle == nil {
@@ -133,15 +132,15 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { c.fail(fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))) })()
 
-	var writer, handlers sync.WaitGroup
-	writer.Go(c.write)
 	for _, f := range c.paused.take() {
-		c.admit(ctx, f, passed{}, handle, &handlers)
+		if own, ok := c.admit(ctx, f, passed{}); ok {
+			c.own.Go(func() { c.answer(own, f, passed{}, handle) })
+		}
 	}
-	c.read(ctx, handle, &handlers)
-	handlers.Wait()
-	c.rest()
-	writer.Wait()
+	r := newReader(c.socket)
+	r.line, r.own = c.paused.Line, passed{c.paused.Files, c.paused.Cut}
+	c.read(ctx, r, handle)
+	c.own.Wait()
 
 	switch {
 	case c.err == nil:
@@ -152,17 +151,17 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	return c.err
 }
 
-// read receives until the connection is over.
-func (c *Conn) read(ctx context.Context, handle Handler, handlers *sync.WaitGroup) {
-	r := newReader(c.socket)
-	r.line, r.own = c.paused.Line, passed{c.paused.Files, c.paused.Cut}
-	defer r.close()
+// read receives until the connection is over, or paused. Who receives a request answers it, at once;
+// another goroutine goes on to receive.
+func (c *Conn) read(ctx context.Context, r *reader, handle Handler) {
 	for {
 		f, came, err := r.next()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && c.interrupt(r):
+			r.close()
 			return
 		case err != nil:
+			r.close()
 			c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
 			return
 		case f.Cancel:
@@ -171,17 +170,23 @@ func (c *Conn) read(ctx context.Context, handle Handler, handlers *sync.WaitGrou
 		case f.Verb == "":
 			c.settle(answer{f, came})
 		default:
-			c.admit(ctx, f, came, handle, handlers)
+			own, ok := c.admit(ctx, f, came)
+			if !ok {
+				continue
+			}
+			c.own.Go(func() { c.read(ctx, r, handle) })
+			c.answer(own, f, came, handle)
+			return
 		}
 	}
 }
 
-// admit lets a handler answer a request, if not too many are open.
-func (c *Conn) admit(ctx context.Context, f frame, came passed, handle Handler, handlers *sync.WaitGroup) {
+// admit returns the context of a request, unless it is refused, as when too many are open.
+func (c *Conn) admit(ctx context.Context, f frame, came passed) (context.Context, bool) {
 	if came.cut {
 		came.close()
 		c.refuse(f.ID, errCut)
-		return
+		return nil, false
 	}
 
 	c.mu.Lock()
@@ -190,18 +195,18 @@ func (c *Conn) admit(ctx context.Context, f frame, came passed, handle Handler, 
 	if !twice && !full && c.err == nil {
 		own, cancel := context.WithCancelCause(ctx)
 		c.answering[f.ID] = cancel
-		handlers.Go(func() { c.answer(own, f, came, handle) })
 		c.mu.Unlock()
-		return
+		return own, true
 	}
 	c.mu.Unlock()
 
 	came.close()
 	if twice {
 		c.fail(fmt.Errorf("%w: the request %d is made while it is open", ErrClosed, f.ID))
-		return
+		return nil, false
 	}
 	c.refuse(f.ID, errBusy)
+	return nil, false
 }
 
 var (
@@ -359,27 +364,26 @@ func (a answer) check() error {
 	return nil
 }
 
-// post puts a frame into the queue. It does not wait: a peer that does not read until the queue is
-// full loses its connection. An error is one of this frame, or [ErrClosed].
+// post sends a frame. It does not wait: what the peer has no room for is queued, and a peer that does
+// not read until the queue is full loses its connection. An error is one of this frame, or [ErrClosed].
 func (c *Conn) post(f frame, body any, files []*os.File) error {
+	var text []byte
 	if body != nil {
-		text, err := json.Marshal(body)
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	if len(text) > maxInline && f.Verb == "" {
+		file, err := appendix(text)
 		if err != nil {
 			return err
 		}
-		if len(text) > maxInline && f.Verb == "" {
-			file, err := appendix(text)
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			files, f.Long = append(files[:len(files):len(files)], file), true
-		} else {
-			f.Body = text
-		}
+		defer file.Close()
+		files, f.Long, text = append(files[:len(files):len(files)], file), true, nil
 	}
 	f.Files = len(files)
-	line, err := f.encode()
+	line, err := f.encode(text)
 	if err != nil {
 		return &Error{Text: err.Error(), Code: CodeTooLong}
 	}
@@ -403,11 +407,24 @@ func appendix(text []byte) (*os.File, error) {
 	return memfd.New("answer", text)
 }
 
+// push writes a line, at once if nothing is queued and there is room.
 func (c *Conn) push(o outgoing) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return c.err
+	}
+
+	if !c.writing {
+		if err := o.write(c.socket, false); err != nil {
+			c.end(fmt.Errorf("%w: %w", ErrClosed, err))
+			return c.err
+		}
+		if len(o.line) == 0 {
+			return nil
+		}
+		c.writing = true
+		c.own.Go(c.write)
 	}
 
 	if c.queued+len(o.line) > maxQueue {
@@ -416,34 +433,30 @@ func (c *Conn) push(o outgoing) error {
 	}
 	c.queue = append(c.queue, o)
 	c.queued += len(o.line)
-	c.more.Signal()
 	return nil
 }
 
-// write writes what is in the queue until the connection is over.
+// write writes what is in the queue until there is no more.
 func (c *Conn) write() {
 	for {
 		o, ok := c.pop()
 		if !ok {
 			return
 		}
-		err := o.write(c.socket)
-		o.close()
+		err := o.write(c.socket, true)
 		if err != nil {
+			o.close()
 			c.fail(fmt.Errorf("%w: %w", ErrClosed, err))
-			return
 		}
 	}
 }
 
-// pop waits for a line to write. It returns false when there will be none any more.
+// pop takes a line out of the queue. It returns false if there is none, which ends writing.
 func (c *Conn) pop() (outgoing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && len(c.queue) == 0 && c.pause != resting {
-		c.more.Wait()
-	}
-	if c.err != nil || len(c.queue) == 0 {
+	if len(c.queue) == 0 {
+		c.writing = false
 		return outgoing{}, false
 	}
 
@@ -454,15 +467,40 @@ func (c *Conn) pop() (outgoing, bool) {
 	return o, true
 }
 
-// write writes a line; what it passes goes with its first bytes.
-func (o outgoing) write(socket *net.UnixConn) error {
-	var rights []byte
-	if len(o.descriptors) > 0 {
-		rights = syscall.UnixRights(o.descriptors...)
+// write writes the line, all of it if it may wait, else as much as there is room for. What it passes
+// goes with the first bytes, and is closed once they are written.
+func (o *outgoing) write(socket *net.UnixConn, wait bool) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
 	}
-	n, _, err := socket.WriteMsgUnix(o.line, rights, nil)
-	if err == nil && n < len(o.line) {
-		_, err = socket.Write(o.line[n:])
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		failed = o.send(int(fd))
+		return failed != nil || len(o.line) == 0 || !wait
+	})
+	return errors.Join(err, failed)
+}
+
+// send writes as much of the line as there is room for.
+func (o *outgoing) send(fd int) error {
+	for len(o.line) > 0 {
+		var rights []byte
+		if len(o.descriptors) > 0 {
+			rights = syscall.UnixRights(o.descriptors...)
+		}
+		n, err := syscall.SendmsgN(fd, o.line, rights, nil, 0)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return nil
+		case err != nil:
+			return os.NewSyscallError("sendmsg", err)
+		}
+		o.line = o.line[n:]
+		o.close()
+		o.descriptors = nil
 	}
-	return err
+	return nil
 }

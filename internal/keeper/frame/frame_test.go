@@ -272,7 +272,9 @@ func line(t testing.TB, socket *net.UnixConn) string {
 		t.Fatal(err)
 	}
 	came.close()
-	text, err := f.encode()
+	body := f.Body
+	f.Body = nil
+	text, err := f.encode(body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,15 +27,6 @@ func (p *Paused) take() []frame {
 	return open
 }
 
-// pause is how far a connection is paused.
-type pause int
-
-const (
-	running pause = iota
-	pausing       // nothing more is to be read
-	resting       // no answer comes any more; what is in the queue is still written
-)
-
 // Resume returns a connection that goes on where another program has paused it.
 func Resume(socket *net.UnixConn, at Paused) *Conn {
 	c := New(socket)
@@ -48,7 +39,7 @@ func Resume(socket *net.UnixConn, at Paused) *Conn {
 func (c *Conn) Pause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pause = pausing
+	c.pausing = true
 	return c.socket.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -65,7 +56,7 @@ func (c *Conn) Paused() (*net.UnixConn, Paused) {
 func (c *Conn) interrupt(r *reader) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pause == running {
+	if !c.pausing {
 		return false
 	}
 
@@ -75,14 +66,4 @@ func (c *Conn) interrupt(r *reader) bool {
 		cancel(ErrPaused)
 	}
 	return true
-}
-
-// rest has the writer end once everything is written, if the connection is to be paused.
-func (c *Conn) rest() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pause == pausing {
-		c.pause = resting
-		c.more.Broadcast()
-	}
 }

@@ -99,10 +99,10 @@ func TestPauseWithinAFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := []byte(`{"id":1,"verb":"take","files":1}` + "\n")
-	if err := (outgoing{line: line[:9], descriptors: fds}).write(right); err != nil {
+	begin := outgoing{line: line[:9], descriptors: fds}
+	if err := begin.write(right, true); err != nil {
 		t.Fatal(err)
 	}
-	fds.close()
 
 	c, came := New(left), make(chan int, 1)
 	for _, b := range line[9:] {
