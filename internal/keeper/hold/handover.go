@@ -3,7 +3,6 @@
 package hold
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 
@@ -19,7 +18,7 @@ import (
 )
 
 // Writable says why the journal cannot be written, which is the first that another program does.
-func (k *Keeper) Writable(ctx context.Context) error { return k.journal.Sync(ctx) }
+func (k *Keeper) Writable() error { return k.journal.Sync(noteTime) }
 
 // HandOver ends the keeper for this program, and returns what the next one takes over. Nothing is closed,
 // and no process ends for it; those that end from now on are waited for by the next program. Every

@@ -4,7 +4,6 @@
 package hold
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -131,13 +130,11 @@ const noteTime = time.Second
 // written waits until what has changed is in the journal, so that what a client is told is true after
 // the end of the keeper, or of the machine.
 func (k *Keeper) written(machine bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
-	defer cancel()
+	write := k.journal.Flush
 	if machine {
-		_ = k.journal.Sync(ctx) // what is missing is counted, and written later
-	} else {
-		_ = k.journal.Flush(ctx)
+		write = k.journal.Sync
 	}
+	_ = write(noteTime) // what is missing is counted, and written later
 }
 
 // note adds a change to the journal, unless that is yet to be opened with the whole state; the mutex

@@ -174,6 +174,7 @@ func (k *Keeper) reap(p *process) {
 		}
 		k.whole.RLock()
 		if k.tryReap(p) {
+			k.written(false)
 			return
 		}
 		k.whole.RUnlock()

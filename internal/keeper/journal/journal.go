@@ -5,7 +5,6 @@ package journal
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,14 +21,19 @@ import (
 const (
 	maxFile  = 64 << 20 // a longer one is not read
 	maxGrow  = 1 << 20  // beyond twice the state, before the state replaces it
-	maxQueue = 1024     // lines that wait for the disk
+	maxQueue = 1 << 20  // bytes of changes that are not written
 )
 
-// mendEvery is how often the state is written while the disk takes nothing.
-const mendEvery = time.Second
+const (
+	lazyTime  = 10 * time.Millisecond // until a change is written that nobody waits for
+	mendEvery = time.Second           // how often the state is written while the disk takes nothing
+)
 
-// ErrClosed is the error of waiting for a journal that is closed.
-var ErrClosed = errors.New("the journal is closed")
+// Errors of waiting for a journal.
+var (
+	ErrClosed = errors.New("the journal is closed")
+	ErrSlow   = errors.New("the journal is not written yet: the disk is slow")
+)
 
 // Read returns the lines of a journal, none if there is no file. A last line without an end, as a
 // full disk or the end of a process leaves it, is none.
@@ -64,40 +69,46 @@ func Read(path string) ([][]byte, error) {
 // the state contains everything that was added, and nothing can be added.
 type State func(forget func()) []any
 
-// Journal is a journal that is being written, on a goroutine of its own.
+// Journal is a journal that is being written.
 //
 // Invariants:
 //   - What is in the file is the state at some time, followed by the changes since, in order.
 //   - After a change that could not be written, nothing is added before the state has replaced the
 //     file.
+//   - Changes are written by whoever waits for them: that is sooner than by somebody else. Only the
+//     journal's own goroutine waits for the disk.
 type Journal struct {
 	path  string
 	state State
-	queue chan item
-	quit  chan struct{}
-	done  chan struct{} // closed when everything is written
-	lost  atomic.Int64  // changes that are not in the file
+	lost  atomic.Int64 // changes that are not in the file
 
-	// What follows belongs to the journal's goroutine.
+	mu     sync.Mutex // guards what follows
+	queue  []byte     // changes that are to be written
+	queued int64      // how many they are
+
+	turn   chan struct{} // has something while somebody has what follows
 	file   *os.File
 	size   int64
-	most   int64     // size at which the state replaces the file
-	broken bool      // a change could not be written
-	tried  time.Time // to mend that
+	most   int64 // size at which the state replaces the file
+	broken bool  // a change could not be written
+
+	more chan struct{} // has something after changes
+	asks chan ask
+	quit chan struct{}
+	done chan struct{} // closed when everything is written
 }
 
-// item is a line, or somebody who waits for what came before.
-type item struct {
-	line    []byte
-	written chan error // nil in a line
-	sync    bool       // it is to survive the end of the machine
+// ask is the wish to have everything written that was added.
+type ask struct {
+	sync    bool // it is to survive the end of the machine
+	written chan<- error
 }
 
 // Open writes the state to the file at path, in place of what is there, and begins to add to it.
 func Open(path string, state State) (*Journal, error) {
 	j := &Journal{
-		path: path, state: state,
-		queue: make(chan item, maxQueue), quit: make(chan struct{}), done: make(chan struct{}),
+		path: path, state: state, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
+		asks: make(chan ask), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := j.replace(); err != nil {
 		return nil, err
@@ -110,15 +121,18 @@ func Open(path string, state State) (*Journal, error) {
 // Add adds a change. It does not wait.
 func (j *Journal) Add(change any) {
 	line, err := encode(change)
-	if err != nil {
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil || len(j.queue)+len(line) > maxQueue {
 		j.lost.Add(1)
 		return
 	}
-
+	j.queue = append(j.queue, line...)
+	j.queued++
 	select {
-	case j.queue <- item{line: line}:
+	case j.more <- struct{}{}:
 	default:
-		j.lost.Add(1)
 	}
 }
 
@@ -126,29 +140,45 @@ func (j *Journal) Add(change any) {
 // there with the next state that can be written.
 func (j *Journal) Lost() int64 { return j.lost.Load() }
 
-// Flush waits until everything that was added is in the file, and survives the end of this process.
-func (j *Journal) Flush(ctx context.Context) error { return j.wait(ctx, false) }
+// Flush writes everything that was added to the file, where it survives the end of this process. If
+// that takes longer than it may, the error is [ErrSlow].
+func (j *Journal) Flush(most time.Duration) error {
+	select {
+	case j.turn <- struct{}{}:
+		written := j.append()
+		<-j.turn
+		if written {
+			return nil
+		}
+	default:
+	}
 
-// Sync waits until everything that was added is on the disk, and survives the end of the machine.
-func (j *Journal) Sync(ctx context.Context) error { return j.wait(ctx, true) }
+	return j.wait(most, false)
+}
 
-func (j *Journal) wait(ctx context.Context, sync bool) error {
+// Sync brings everything that was added to the disk, where it survives the end of the machine. If
+// that takes longer than it may, the error is [ErrSlow].
+func (j *Journal) Sync(most time.Duration) error { return j.wait(most, true) }
+
+// wait has the journal's goroutine write.
+func (j *Journal) wait(most time.Duration, sync bool) error {
+	late := time.NewTimer(most)
+	defer late.Stop()
+
 	written := make(chan error, 1)
 	select {
-	case j.queue <- item{written: written, sync: sync}:
+	case j.asks <- ask{sync, written}:
 	case <-j.done:
 		return ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-late.C:
+		return ErrSlow
 	}
 
 	select {
 	case err := <-written:
 		return err
-	case <-j.done:
-		return ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-late.C:
+		return ErrSlow
 	}
 }
 
@@ -165,108 +195,95 @@ func (j *Journal) serve() {
 	mend := time.NewTicker(mendEvery)
 	defer mend.Stop()
 
+	var lazy <-chan time.Time
 	for {
 		select {
-		case i := <-j.queue:
-			j.take(i)
+		case a := <-j.asks:
+			a.written <- j.flush(a.sync)
+		case <-j.more:
+			if lazy == nil {
+				lazy = time.After(lazyTime)
+			}
+		case <-lazy:
+			lazy = nil
+			if j.lost.Load() == 0 { // else it is not tried so often
+				_ = j.flush(false) // what is lost is counted
+			}
 		case <-mend.C:
 			if j.lost.Load() > 0 {
-				_ = j.mend() // the next one may succeed
+				_ = j.flush(false) // the next one may succeed
 			}
 		case <-j.quit:
-			for len(j.queue) > 0 {
-				j.take(<-j.queue)
-			}
-			if j.lost.Load() > 0 {
-				j.tried = time.Time{}
-				_ = j.mend() // there is nobody left to tell
-			}
+			_ = j.flush(false) // there is nobody left to tell
 			return
 		}
 	}
 }
 
-// take writes a line, or answers who waits.
-func (j *Journal) take(i item) {
-	if i.written != nil {
-		i.written <- j.flush(i.sync)
-		return
-	}
-	if j.broken || j.lost.Load() > 0 {
-		j.lost.Add(1)
-		_ = j.mend()
-		return
-	}
-
-	n, err := j.file.Write(i.line)
-	j.size += int64(n)
-	if err != nil {
-		j.broken = true
-		j.lost.Add(1)
-		return
-	}
-	if j.size > j.most {
-		j.broken = j.replace() != nil
-	}
-}
-
 // flush brings everything to the file, and to the disk if that is wanted.
 func (j *Journal) flush(sync bool) error {
-	if j.broken || j.lost.Load() > 0 {
-		j.tried = time.Time{}
-		if err := j.mend(); err != nil {
-			return err
-		}
+	j.turn <- struct{}{}
+	var err error
+	if !j.append() {
+		err = j.replace()
+	}
+	file := j.file
+	<-j.turn
+	if err != nil || !sync {
+		return err
 	}
 
-	if !sync {
-		return nil
-	}
-	if err := j.file.Sync(); err != nil {
+	if err := file.Sync(); err != nil {
 		return fmt.Errorf("cannot write the journal: %w", err)
 	}
 	return nil
 }
 
-// mend writes the state after changes were lost, but not often.
-func (j *Journal) mend() error {
-	if time.Since(j.tried) < mendEvery {
-		return nil
+// append writes the queue behind what is in the file. If it returns false, the state is to replace
+// the file.
+func (j *Journal) append() bool {
+	lines, n := j.take()
+	switch {
+	case j.broken || j.lost.Load() > 0:
+		j.lost.Add(n)
+		return false
+	case n == 0:
+		return true
 	}
 
-	j.tried = time.Now()
-	return j.replace()
+	written, err := j.file.Write(lines)
+	j.size += int64(written)
+	if err != nil {
+		j.broken = true
+		j.lost.Add(n)
+	}
+	return err == nil && j.size <= j.most
+}
+
+// take empties the queue.
+func (j *Journal) take() (lines []byte, n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines, n = j.queue, j.queued
+	j.queue, j.queued = nil, 0
+	return lines, n
 }
 
 // replace writes the state in place of the file.
 func (j *Journal) replace() error {
 	var lost int64 // changes that only the state has
-	var waiting []chan error
 	state := j.state(func() {
-		for len(j.queue) > 0 {
-			i := <-j.queue
-			if i.written != nil {
-				waiting = append(waiting, i.written)
-			} else {
-				j.lost.Add(1)
-			}
-		}
-		lost = j.lost.Load()
+		_, n := j.take()
+		lost = j.lost.Add(n)
 	})
 
-	err := j.write(state)
-	if err != nil {
-		err = fmt.Errorf("cannot write the journal: %w", err)
+	if err := j.write(state); err != nil {
 		j.broken = true
-	} else {
-		j.broken = false
-		j.lost.Add(-lost)
+		return fmt.Errorf("cannot write the journal: %w", err)
 	}
-	for _, written := range waiting {
-		written <- err
-	}
-
-	return err
+	j.broken = false
+	j.lost.Add(-lost)
+	return nil
 }
 
 // write makes a new file of the state, and the journal's of it once it is on the disk.

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // counter is a state: the numbers that were added. Everything happens under its mutex, as in a
@@ -54,7 +54,7 @@ func (c *counter) add(n int) {
 // check compares the file with the state.
 func (c *counter) check(t *testing.T, path string) {
 	t.Helper()
-	if err := c.journal.Sync(t.Context()); err != nil {
+	if err := c.journal.Sync(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	lines, err := Read(path)
@@ -115,7 +115,7 @@ func TestFullDisk(t *testing.T) {
 	for n := range 10 {
 		c.add(n)
 	}
-	if err := c.journal.Sync(t.Context()); err == nil {
+	if err := c.journal.Sync(time.Minute); err == nil {
 		t.Error("the disk takes nothing, and nobody says so")
 	}
 	if lost := c.journal.Lost(); lost != 10 {
@@ -130,7 +130,7 @@ func TestFullDisk(t *testing.T) {
 	if err := c.journal.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.journal.Sync(context.Background()); !errors.Is(err, ErrClosed) {
+	if err := c.journal.Sync(time.Minute); !errors.Is(err, ErrClosed) {
 		t.Errorf("after its end: %v", err)
 	}
 }
