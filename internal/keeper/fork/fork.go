@@ -37,7 +37,9 @@ func (p *Program) Close() {
 	for _, fd := range p.Sockets {
 		syscall.Close(fd)
 	}
-	closeFiles(p.Files)
+	for _, f := range p.Files {
+		f.Close()
+	}
 }
 
 // Process is a process that was started, as the leader of a process group of its own. Whoever has
@@ -50,27 +52,35 @@ type Process struct {
 
 // Start starts a program.
 func Start(p Program) (Process, error) {
-	null, err := os.Open(os.DevNull)
+	null, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return Process{}, fmt.Errorf("%s: %w", os.DevNull, err)
+	}
+	defer syscall.Close(null)
+	stdout, err := newPipe()
 	if err != nil {
 		return Process{}, err
 	}
-	defer null.Close()
-	outputs, err := newPipes()
+	defer syscall.Close(stdout.write)
+	stderr, err := newPipe()
 	if err != nil {
+		syscall.Close(stdout.read)
 		return Process{}, err
 	}
-	defer closeFiles(outputs.writes[:])
+	defer syscall.Close(stderr.write)
 
-	pid, err := p.start(append([]*os.File{null}, outputs.writes[:]...))
+	pid, err := p.start(null, stdout.write, stderr.write)
 	if err != nil {
-		closeFiles(outputs.reads[:])
+		syscall.Close(stdout.read)
+		syscall.Close(stderr.read)
 		return Process{}, err
 	}
 
-	return Process{Pid: pid, Stdout: outputs.reads[0], Stderr: outputs.reads[1]}, nil
+	return Process{pid, os.NewFile(uintptr(stdout.read), "stdout"), os.NewFile(uintptr(stderr.read), "stderr")}, nil
 }
 
-func (p *Program) start(standard []*os.File) (int, error) {
+// start starts the program with the descriptors of its standard streams.
+func (p *Program) start(standard ...int) (int, error) {
 	attributes := &syscall.SysProcAttr{Setpgid: true}
 	if p.User != "" {
 		var err error
@@ -78,11 +88,8 @@ func (p *Program) start(standard []*os.File) (int, error) {
 			return 0, err
 		}
 	}
-	descriptors, err := numbers(standard)
-	if err != nil {
-		return 0, err
-	}
-	for _, fd := range p.Sockets {
+	var descriptors []uintptr
+	for _, fd := range append(standard, p.Sockets...) {
 		descriptors = append(descriptors, uintptr(fd))
 	}
 	files, err := numbers(p.Files)
@@ -172,26 +179,9 @@ func CloseOnExec() {
 	}
 }
 
-// pipes are the standard output and the standard error of a process.
-type pipes struct{ reads, writes [2]*os.File }
-
-func newPipes() (*pipes, error) {
-	p := &pipes{}
-	for i := range p.reads {
-		var err error
-		if p.reads[i], p.writes[i], err = newPipe(); err != nil {
-			closeFiles(append(p.reads[:], p.writes[:]...))
-			return nil, err
-		}
-	}
-	return p, nil
-}
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		f.Close() // a file that was never opened is nil, which is an error without effect
-	}
-}
+// pipe is what one of the standard streams of a process goes through. Its end to read is
+// non-blocking, and neither end is inherited.
+type pipe struct{ read, write int }
 
 // credential returns who a process is to be.
 func credential(who string) (*syscall.Credential, error) {

@@ -1,8 +1,8 @@
 package fork
 
 import (
-	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 )
 
@@ -12,26 +12,24 @@ const (
 	pipeSize    = 1 << 20
 )
 
-// newPipe returns both ends of a pipe for what a process prints. Its own end is open to read as well,
-// so that the pipe has a reader for as long as the process lives: one that prints while there is no
-// keeper waits when the pipe is full, and is not killed by SIGPIPE.
-func newPipe() (read, write *os.File, err error) {
-	read, write, err = os.Pipe()
+// newPipe returns a pipe for what a process prints. The end of the process is open to read as well, so
+// that the pipe has a reader for as long as the process lives: one that prints while there is no keeper
+// waits when the pipe is full, and is not killed by SIGPIPE.
+func newPipe() (pipe, error) {
+	var ends [2]int
+	err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK)
 	if err != nil {
-		return nil, nil, err
-	}
-	fd, err := Descriptor(write)
-	if err != nil {
-		return read, write, err
+		return pipe{}, os.NewSyscallError("pipe2", err)
 	}
 
-	both, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", fd), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return read, write, nil // without /proc it is an ordinary pipe
+	both, err := syscall.Open("/proc/self/fd/"+strconv.Itoa(ends[1]), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil { // without /proc it is an ordinary pipe
+		_ = syscall.SetNonblock(ends[1], false) // which a pipe does not refuse
+		return pipe{ends[0], ends[1]}, nil
 	}
 	// A user has a bounded number of large pipes; this one then has the usual size.
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(both), setPipeSize, pipeSize)
-	write.Close()
+	syscall.Close(ends[1])
 
-	return read, os.NewFile(uintptr(both), "|1"), nil
+	return pipe{ends[0], both}, nil
 }
