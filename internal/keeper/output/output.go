@@ -36,37 +36,36 @@ type Stream struct {
 	Begun []byte // what was read of its next line before
 }
 
-// Output is what a process prints, on its way to its log: lines of JSON, one for each line.
+// Output is what a process prints, on its way to its log: lines of JSON, one for each line. Many
+// processes print nothing for long: of these it is nothing but who waits for the first word.
 type Output struct {
-	name    string
-	key     string // of lines that are entries of a log
-	lines   chan []byte
-	waiting atomic.Int64 // bytes in lines
-	dropped atomic.Int64 // lines that are missing, and of which lines does not say so yet
-	log     *Log
+	name   string
+	key    string // of lines that are entries of a log
+	log    *Log
+	before <-chan struct{} // see Collect
 
 	streams         [2]*stream
 	begun           [2][]byte // set by the readers when they end
 	readers, writer sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	lines   [][]byte   // that wait for the disk; empty unless a goroutine writes them, as writing says
+	bytes   int        // in lines
+	writing bool
+	dropped int64 // lines that are missing, and of which lines does not say so yet
 }
 
 // Collect begins to write what comes from both streams to a log. Lines that begin with the key are
 // entries already (see logline.Own); all others are those of the given node. It writes nothing until
 // before is closed, unless that is nil: an earlier process of the same name has its last words first.
 func Collect(log *Log, node, key string, stdout, stderr Stream, before <-chan struct{}) *Output {
-	o := &Output{name: node, key: key, lines: make(chan []byte, maxLines), log: log}
+	o := &Output{name: node, key: key, log: log, before: before}
 	for i, s := range []Stream{stdout, stderr} {
 		level := []string{"stdout", "stderr"}[i]
 		o.streams[i] = &stream{file: s.File}
 		source := io.MultiReader(bytes.NewReader(s.Begun), o.streams[i])
 		o.readers.Go(func() { o.begun[i] = o.read(source, level) })
 	}
-	o.writer.Go(func() {
-		if before != nil {
-			<-before
-		}
-		o.write()
-	})
 	return o
 }
 
@@ -94,8 +93,19 @@ func (o *Output) stop() {
 		_ = s.file.SetReadDeadline(time.Unix(1, 0)) // pipes have deadlines
 	}
 	o.readers.Wait()
-	close(o.lines)
+	o.end()
+}
+
+// end waits until everything is written. Nothing is added any more.
+func (o *Output) end() {
 	o.writer.Wait()
+	if o.before != nil {
+		<-o.before // who comes next writes behind that one as well
+	}
+	if o.dropped > 0 {
+		o.log.write(o.name, o.missing(o.dropped))
+		o.dropped = 0
+	}
 }
 
 // stream reads a pipe until its end, or until somebody sets a deadline that has passed. Then it reads
@@ -142,10 +152,19 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// firstRead is how much of what a process prints first is read: before that, there is no room for lines.
+const firstRead = 512
+
 // read takes lines from a stream, and never waits for the disk: the process would. It returns the
 // beginning of the line at which it was paused.
 func (o *Output) read(r io.Reader, level string) (begun []byte) {
-	lines := bufio.NewReaderSize(r, maxLine)
+	first := make([]byte, firstRead)
+	n, err := r.Read(first)
+	if err != nil {
+		return nil
+	}
+
+	lines := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first[:n]), r), maxLine)
 	for {
 		text, err := lines.ReadSlice('\n')
 		if errors.Is(err, errPaused) {
@@ -162,10 +181,7 @@ func (o *Output) read(r io.Reader, level string) (begun []byte) {
 			rest += len(trim(more))
 		}
 
-		line := o.line(trim(text), rest, level)
-		if !o.confess() || !o.put(line) {
-			o.dropped.Add(1)
-		}
+		o.add(o.line(trim(text), rest, level))
 	}
 }
 
@@ -176,27 +192,32 @@ func trim(line []byte) []byte {
 	return line
 }
 
-// put hands a line on to be written, and reports whether there was room for it.
-func (o *Output) put(line []byte) bool {
-	if o.waiting.Add(int64(len(line))) <= maxBytes {
-		select {
-		case o.lines <- line:
-			return true
-		default:
-		}
+// add has a line written, behind a word about those that are missing before it, if there is room.
+func (o *Output) add(line []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	if o.dropped > 0 && o.put(o.missing(o.dropped)) {
+		o.dropped = 0
 	}
-	o.waiting.Add(-int64(len(line)))
-	return false
+	if o.dropped > 0 || !o.put(line) {
+		o.dropped++
+	}
 }
 
-// confess puts how many lines are missing at this place, and reports whether there was room.
-func (o *Output) confess() bool {
-	n := o.dropped.Swap(0)
-	if n == 0 || o.put(o.missing(n)) {
-		return true
+// put hands a line on to be written, and reports whether there was room for it; the mutex is held.
+func (o *Output) put(line []byte) bool {
+	if len(o.lines) == maxLines || o.bytes+len(line) > maxBytes {
+		return false
 	}
-	o.dropped.Add(n)
-	return false
+
+	o.lines = append(o.lines, line)
+	o.bytes += len(line)
+	if !o.writing {
+		o.writing = true
+		o.writer.Go(o.write)
+	}
+	return true
 }
 
 func (o *Output) missing(lines int64) []byte {
@@ -219,13 +240,28 @@ func entry(node, level, msg string, cut int) []byte {
 
 // write writes lines until there are no more.
 func (o *Output) write() {
-	for line := range o.lines {
-		o.waiting.Add(-int64(len(line)))
+	if o.before != nil {
+		<-o.before
+	}
+	for line := o.next(); line != nil; line = o.next() {
 		o.log.write(o.name, line)
 	}
-	if n := o.dropped.Load(); n > 0 {
-		o.log.write(o.name, o.missing(n))
+}
+
+// next takes the line that is to be written next. If there is none it returns nil, which ends writing.
+func (o *Output) next() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.lines) == 0 {
+		o.lines, o.writing = nil, false
+		return nil
 	}
+
+	line := o.lines[0]
+	o.lines[0] = nil
+	o.lines = o.lines[1:]
+	o.bytes -= len(line)
+	return line
 }
 
 // Logs are the log files that are open. The zero value has none. It is safe for concurrent use.

@@ -229,12 +229,11 @@ func TestMissingIsSaidInPlace(t *testing.T) {
 	o := newOutput("talker", &Log{path: filepath.Join(t.TempDir(), "log"), limit: maxFile})
 	o.read(strings.NewReader(strings.Repeat("before\n", maxLines+3)), "stdout")
 	for range 2 {
-		<-o.lines
+		o.next()
 	}
-	o.waiting.Store(0)
 	o.read(strings.NewReader("after\nlost\n"), "stdout")
-	close(o.lines)
 	o.write()
+	o.end()
 	data, err := os.ReadFile(o.log.path)
 	if err != nil {
 		t.Fatal(err)
@@ -327,14 +326,13 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := newOutput("fuzz", &Log{})
 		o.read(bytes.NewReader(data), "stdout")
-		close(o.lines)
-		size, got := int64(0), int(o.dropped.Load())
-		for line := range o.lines {
+		size, got := 0, int(o.dropped)
+		for _, line := range o.lines {
 			l := parse(t, line)
 			if len(l) != 1 {
 				t.Fatalf("%q is not one line", line)
 			}
-			size += int64(len(line))
+			size += len(line)
 			if l[0].Node == "fuzz" && l[0].Level == "warn" {
 				got += missing(t, l[0])
 			} else {
@@ -345,14 +343,15 @@ func FuzzRead(f *testing.F) {
 		if len(data) > 0 && data[len(data)-1] != '\n' {
 			want++
 		}
-		if got != want || o.waiting.Load() != size || size > maxBytes {
-			t.Errorf("%d lines of %d, %d bytes, said to be %d", got, want, size, o.waiting.Load())
+		if got != want || o.bytes != size || size > maxBytes {
+			t.Errorf("%d lines of %d, %d bytes, said to be %d", got, want, size, o.bytes)
 		}
 	})
 }
 
+// newOutput returns an output whose lines nobody writes yet.
 func newOutput(name string, log *Log) *Output {
-	return &Output{name: name, lines: make(chan []byte, maxLines), log: log}
+	return &Output{name: name, log: log, writing: true}
 }
 
 // TestOneNameOneLog has two processes of one name print at the same time, as an upgrade does.
