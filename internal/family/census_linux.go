@@ -3,7 +3,6 @@ package family
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -102,12 +101,7 @@ func everybody() (map[int]person, error) {
 // markOf returns the mark of a process, "" without one. The environments of other users cannot be
 // read; this process may not signal them either.
 func markOf(pid int) string {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return ""
-	}
-	defer file.Close()
-	environment, _ := io.ReadAll(io.LimitReader(file, maxEnvironment)) // what could be read counts
+	environment, _ := proc.Text(pid, "environ", maxEnvironment) // what could be read counts
 
 	for entry := range bytes.SplitSeq(environment, []byte{0}) {
 		if mark, ok := bytes.CutPrefix(entry, []byte(Variable+"=")); ok {

@@ -4,10 +4,13 @@ package proc
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,11 +42,42 @@ func StartTicks(pid int) uint64 {
 
 // ReadStat returns what the kernel tells of a process.
 func ReadStat(pid int) (Stat, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := Text(pid, "stat", maxStat)
 	if err != nil {
 		return Stat{}, err
 	}
 	return parseStat(text)
+}
+
+const maxStat = 4 << 10 // bytes; it has some fifty numbers, and the name of the program
+
+// Text returns what is in one of the files of a process in /proc, up to a number of bytes. Who looks at
+// all processes reads many of them: it asks the kernel for nothing else, while an [os.File] would be
+// offered to the poller first.
+func Text(pid int, name string, most int) ([]byte, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/" + name
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer syscall.Close(fd)
+
+	text := make([]byte, 0, min(most, 4<<10))
+	for len(text) < most {
+		text = slices.Grow(text, 1)
+		n, err := syscall.Read(fd, text[len(text):min(cap(text), most)])
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil:
+			return text, &fs.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return text, nil
+		}
+		text = text[:len(text)+n]
+	}
+
+	return text, nil
 }
 
 // parseStat reads the stat of a process. Its second field is the name of the program, which may have
