@@ -4,6 +4,7 @@ package envelope_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -119,10 +121,11 @@ func page(t *testing.T, address string) {
 	}
 }
 
+const reverser = "github.com/divisi-go/divisi/examples/hello/Reverser"
+
 // TestTakeover: a weavelet that dials serves on when its deployer has gone, and tells the next one
 // everything. A deployer that has been succeeded is refused, and without one the weavelet can be ended.
 func TestTakeover(t *testing.T) {
-	const reverser = "github.com/divisi-go/divisi/examples/hello/Reverser"
 	d := startDialler(t)
 	notMine := errors.New("process of another deployer")
 	if _, err := d.accept(nil, notMine); !errors.Is(err, notMine) {
@@ -177,5 +180,91 @@ func TestTakeover(t *testing.T) {
 	}
 	if err := d.cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v", err)
+	}
+}
+
+// pair is a deployer of two processes, one for each component of examples/hello.
+type pair struct {
+	envelope.EnvelopeHandler
+	weavelet  *envelope.Envelope
+	reverser  string      // where the other one is
+	listeners chan string // their addresses
+}
+
+func (d *pair) ActivateComponent(_ context.Context, r *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error) {
+	return &protos.ActivateComponentReply{}, d.weavelet.UpdateRoutingInfo(
+		&protos.RoutingInfo{Component: r.Component, Replicas: []string{d.reverser}})
+}
+
+func (d *pair) GetListenerAddress(context.Context, *protos.GetListenerAddressRequest) (*protos.GetListenerAddressReply, error) {
+	return &protos.GetListenerAddressReply{Address: "localhost:0"}, nil
+}
+
+func (d *pair) ExportListener(_ context.Context, r *protos.ExportListenerRequest) (*protos.ExportListenerReply, error) {
+	d.listeners <- r.Address
+	return &protos.ExportListenerReply{}, nil
+}
+
+func (d *pair) HandleTraceSpans(context.Context, *protos.TraceSpans) error { return nil }
+
+// load makes requests until it is to stop, and returns how many.
+func load(t *testing.T, address string, stop <-chan struct{}) (requests int) {
+	for {
+		select {
+		case <-stop:
+			return requests
+		default:
+		}
+		requests++
+		resp, err := http.Get("http://" + address + "/?name=gopher")
+		if err != nil {
+			t.Errorf("request %d: %v", requests, err)
+			return requests
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(text) != "Hello, rehpog!\n" {
+			t.Errorf("request %d: %q, %v", requests, text, err)
+		}
+	}
+}
+
+// TestTakeovers: under load, whatever becomes of deployers, no request fails.
+func TestTakeovers(t *testing.T) {
+	front, back := startDialler(t), startDialler(t)
+	info := func(id string, epoch int) *protos.EnvelopeInfo {
+		return &protos.EnvelopeInfo{
+			App: "hello", DeploymentId: "d1", Id: id, RunMain: id == "front", InternalAddress: "localhost:0",
+			Features: []string{protos.FeatureLogLines}, Epoch: uint64(epoch),
+		}
+	}
+
+	stop := make(chan struct{})
+	var loading sync.WaitGroup
+	defer loading.Wait()
+	defer close(stop)
+	for epoch := 1; epoch <= 20; epoch++ {
+		b, err := back.accept(info("back", epoch), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.UpdateComponents([]string{reverser}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := front.accept(info("front", epoch), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &pair{weavelet: f, reverser: b.WeaveletInfo().DialAddr, listeners: make(chan string, 1)}
+		go f.Serve(d)
+		if epoch%2 == 1 {
+			address := <-d.listeners // every second deployer goes before it has heard of it
+			page(t, address)
+			if epoch == 1 {
+				loading.Go(func() { t.Logf("%d requests", load(t, address, stop)) })
+			}
+		}
+		f.Close()
+		b.Close()
 	}
 }
