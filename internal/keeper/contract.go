@@ -5,6 +5,7 @@
 package keeper
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/probe"
 )
 
 // ID is one start of a server: a name in a domain, and the number of the start, which no other start
@@ -55,6 +57,7 @@ type Spec struct {
 
 	Notify bool              `json:"notify,omitempty"` // it is ready when it says so at NOTIFY_SOCKET, else at once
 	Watch  time.Duration     `json:"watch,omitempty"`  // it is killed when it says WATCHDOG=1 less often, once it is ready
+	Probe  *Probe            `json:"probe,omitempty"`  // how it is asked whether it is well; nil if it is not
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
 	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
 
@@ -82,11 +85,48 @@ func (s *Spec) Check() error {
 	if err == nil && size > maxLabels {
 		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
 	}
+	if err == nil && s.Probe != nil {
+		_, err = s.Probe.Parse()
+	}
 	if err != nil {
 		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
 	}
 
 	return nil
+}
+
+// Probe is what a server is asked again and again. One that fails too often in a row is hung: it is
+// killed, and starts again by its policy. A question without an answer counts once in a while only if the
+// processors work for the server meanwhile. Zero fields have the defaults.
+type Probe struct {
+	Ask         string        `json:"ask"`                    // as package probe reads it, but for notify and log
+	Interval    time.Duration `json:"interval,omitempty"`     // between two questions; default 10 s
+	Timeout     time.Duration `json:"timeout,omitempty"`      // of one; default 5 s
+	Retries     int           `json:"retries,omitempty"`      // failures in a row after which it is hung; default 3
+	StartPeriod time.Duration `json:"start_period,omitempty"` // in which failures do not count before the first success; default 30 s
+}
+
+// WithDefaults returns the probe with every zero field set.
+func (p Probe) WithDefaults() Probe {
+	p.Interval = cmp.Or(p.Interval, 10*time.Second)
+	p.Timeout = cmp.Or(p.Timeout, 5*time.Second)
+	p.Retries = cmp.Or(p.Retries, 3)
+	p.StartPeriod = cmp.Or(p.StartPeriod, 30*time.Second)
+	return p
+}
+
+// Parse returns the question, or says what of the probe cannot be meant.
+func (p Probe) Parse() (probe.Probe, error) {
+	q, err := probe.Parse(p.Ask)
+	switch {
+	case err != nil:
+		return q, fmt.Errorf("%w: %w", ErrInvalid, err)
+	case q.Kind == probe.Notify || q.Kind == probe.Log:
+		return q, fmt.Errorf("%w: the probe %s: nobody can ask for that", ErrInvalid, p.Ask)
+	case p.Interval < 0 || p.Timeout < 0 || p.Retries < 0 || p.StartPeriod < 0:
+		return q, fmt.Errorf("%w: the probe %s has a negative time or number", ErrInvalid, p.Ask)
+	}
+	return q, nil
 }
 
 // CheckDomain says why a path is that of no domain.
@@ -140,7 +180,8 @@ type Proc struct {
 	State    lifecycle.State   `json:"state"`
 	Since    time.Time         `json:"since"` // of the state
 	Started  time.Time         `json:"started"`
-	Status   string            `json:"status,omitempty"` // what it has said of itself
+	Status   string            `json:"status,omitempty"`  // what it has said of itself
+	Failing  string            `json:"failing,omitempty"` // what its last probes have shown, while they fail
 	Restarts int               `json:"restarts"`
 	Digest   string            `json:"digest,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`

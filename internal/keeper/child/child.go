@@ -153,6 +153,22 @@ func (c *Child) EndFamily() error {
 	return nil
 }
 
+// Work returns how long the processors have worked for the process and what it has started; 0 if nobody
+// knows.
+func (c *Child) Work() time.Duration {
+	found, err := c.Family.Find()
+	if err != nil {
+		return 0
+	}
+
+	var sum time.Duration
+	for _, pid := range found {
+		used, _ := proc.CPUTime(pid) // it may have ended meanwhile
+		sum += used
+	}
+	return sum
+}
+
 // Wait waits until the process has ended. It reports false if the system did not let it wait.
 func (c *Child) Wait() bool {
 	if c.foreign != nil {

@@ -81,13 +81,11 @@ func Start(p Program) (Process, error) {
 
 // start starts the program with the descriptors of its standard streams.
 func (p *Program) start(standard ...int) (int, error) {
-	attributes := &syscall.SysProcAttr{Setpgid: true}
-	if p.User != "" {
-		var err error
-		if attributes.Credential, err = credential(p.User); err != nil {
-			return 0, err
-		}
+	attributes, err := Become(p.User)
+	if err != nil {
+		return 0, err
 	}
+	attributes.Setpgid = true
 	var descriptors []uintptr
 	for _, fd := range append(standard, p.Sockets...) {
 		descriptors = append(descriptors, uintptr(fd))
@@ -183,8 +181,11 @@ func CloseOnExec() {
 // non-blocking, and neither end is inherited.
 type pipe struct{ read, write int }
 
-// credential returns who a process is to be.
-func credential(who string) (*syscall.Credential, error) {
+// Become returns what has a process be of a user, by name or number; of this one without a name.
+func Become(who string) (*syscall.SysProcAttr, error) {
+	if who == "" {
+		return &syscall.SysProcAttr{}, nil
+	}
 	u, err := user.Lookup(who)
 	if err != nil {
 		if u, err = user.LookupId(who); err != nil {
@@ -205,5 +206,5 @@ func credential(who string) (*syscall.Credential, error) {
 		ids = append(ids, uint32(id))
 	}
 
-	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, nil
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}}, nil
 }

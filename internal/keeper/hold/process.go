@@ -141,9 +141,11 @@ func (k *Keeper) accompany(p *process) {
 		p.output = output.Collect(p.log, p.id.String(), p.server.spec.LogKey,
 			output.Stream{File: p.Out[0], Begun: p.begun[0]}, output.Stream{File: p.Out[1], Begun: p.begun[1]}, p.before)
 	}
+	unwatch := k.watch(p)
 	k.wait.Go(func() {
 		k.reap(p)
 		defer k.whole.RUnlock()
+		unwatch()
 		if p.output != nil {
 			p.output.Finish()
 		}

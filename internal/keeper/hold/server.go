@@ -36,6 +36,7 @@ type server struct {
 	born     uint64           // number of the first start
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
+	failing  string           // what its probes have shown, while they fail
 	pulse    pulse.Pulse      // its signs of life
 	shelf    shelf.Shelf      // what its next process gets from this one
 	next     uint64           // the number of the process that is being started
@@ -284,7 +285,7 @@ func (s *server) spawn(files []keeper.File) error {
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.process, s.started, s.status = p, p.Started, ""
+	s.process, s.started, s.status, s.failing = p, p.Started, "", ""
 	s.writing++
 	s.tell(keeper.Started, "")
 	for _, number := range s.signals {
@@ -328,7 +329,7 @@ func (s *server) last() keeper.Exit {
 func (s *server) proc() keeper.Proc {
 	p := keeper.Proc{
 		ID: s.spec.ID(), State: s.life.State, Since: s.life.Since, Started: s.started,
-		Status: s.status, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
+		Status: s.status, Failing: s.failing, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
 		LastExit: s.lastExit,
 	}
 	if s.process != nil {

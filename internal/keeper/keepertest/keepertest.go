@@ -97,6 +97,7 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"StrangersSayNothing":       strangersSayNothing,
 		"SignsOfLife":               signsOfLife,
 		"SaysThatItIsStuck":         saysThatItIsStuck,
+		"Probes":                    probes,
 		"KeptFiles":                 keptFiles,
 		"User":                      otherUser,
 		"PrintsWithoutAReaderBound": printsMuch,

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/memfd"
+	"github.com/divisi-go/divisi/internal/probe"
 )
 
 // Stock has sockets and slots, each under a key of its domain. It is not safe for concurrent use.
@@ -67,6 +68,17 @@ func (k *Stock) Sockets(domain string) []*Socket {
 	slices.SortFunc(list, func(a, b *Socket) int {
 		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Key, b.Key))
 	})
+	return list
+}
+
+// Addresses returns where a server listens that inherits sockets.
+func (k *Stock) Addresses(spec *keeper.Spec) []probe.Address {
+	var list []probe.Address
+	for _, inherit := range spec.Sockets {
+		if s, ok := k.sockets[record.Key{Domain: spec.Domain, Name: inherit.Key}]; ok {
+			list = append(list, probe.Address{Network: s.Network, Address: s.Actual})
+		}
+	}
 	return list
 }
 
