@@ -54,6 +54,7 @@ type ReplicaStatus struct {
 	Name       string      `json:"name"` // such as "cart-0@/shop"
 	Pid        int         `json:"pid"`  // 0 when no process runs
 	State      string      `json:"state"`
+	Failing    string      `json:"failing,omitempty"` // what its last probes have shown, while they fail
 	Group      string      `json:"group"`
 	Replica    int         `json:"replica"`
 	Restarts   int         `json:"restarts"`

@@ -86,7 +86,7 @@ func (s *Spec) Check() error {
 		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
 	}
 	if err == nil && s.Probe != nil {
-		_, err = s.Probe.Parse()
+		_, err = s.Probe.Question()
 	}
 	if err != nil {
 		return fmt.Errorf("cannot start %v: %w", s.ID(), err)
@@ -115,8 +115,8 @@ func (p Probe) WithDefaults() Probe {
 	return p
 }
 
-// Parse returns the question, or says what of the probe cannot be meant.
-func (p Probe) Parse() (probe.Probe, error) {
+// Question returns what is asked, or says what of the probe cannot be meant.
+func (p Probe) Question() (probe.Probe, error) {
 	q, err := probe.Parse(p.Ask)
 	switch {
 	case err != nil:

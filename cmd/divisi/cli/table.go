@@ -18,6 +18,9 @@ func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 			pid, age = fmt.Sprint(r.Pid), console.Age(now.Sub(r.Started))
 		}
 		state := r.State
+		if short, _, _ := strings.Cut(r.Failing, ":"); short != "" {
+			state += " (" + short + ")"
+		}
 		if r.NextStart != nil {
 			state += " " + max(0, r.NextStart.Sub(now)).Round(100*time.Millisecond).String()
 		}

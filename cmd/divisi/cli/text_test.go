@@ -113,13 +113,13 @@ func TestReplicaTable(t *testing.T) {
 	var out bytes.Buffer
 	c := &command{&console.Console{Out: &out}}
 	c.Columns(replicaRows([]control.ReplicaStatus{
-		{Name: "cart-0@/shop", Pid: 4711, Group: "cart", State: "ready", Version: "KUPXDZ7MOXVCDZL6PTEYLKYP4A",
+		{Name: "cart-0@/shop", Pid: 4711, Group: "cart", State: "ready", Failing: "1 of 3 probes failed: no", Version: "KUPXDZ7MOXVCDZL6PTEYLKYP4A",
 			Started: now.Add(-time.Minute), Components: []string{"cart.Cart", "größe.Größe"}},
 		{Name: "größe-11@/shop", Version: "2", Group: "größe", State: "backoff", Restarts: 3, NextStart: &next},
 	}, now))
-	want := `NAME            PID   GROUP  STATE         VERSION   RESTARTS  AGE   COMPONENTS
-cart-0@/shop    4711  cart   ready         KUPXDZ7M  0         1m0s  cart.Cart größe.Größe
-größe-11@/shop  -     größe  backoff 1.5s  2         3         -
+	want := `NAME            PID   GROUP  STATE                         VERSION   RESTARTS  AGE   COMPONENTS
+cart-0@/shop    4711  cart   ready (1 of 3 probes failed)  KUPXDZ7M  0         1m0s  cart.Cart größe.Größe
+größe-11@/shop  -     größe  backoff 1.5s                  2         3         -
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

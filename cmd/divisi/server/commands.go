@@ -42,7 +42,8 @@ func (c command) start() *cobra.Command {
 			"Unless --ready says how one sees it, a server is ready when it has run for " + settleTime.String() + ". One that ends\n" +
 			"before it is ready, or is not in time, has failed: its last lines are shown, and it is stopped.\n" +
 			"Later on it starts again whenever it ends (--restart permanent), unless it ends with the exit code\n" +
-			"0 (transient), or not at all (temporary).",
+			"0 (transient), or not at all (temporary). With --health the keeper asks it again and again whether it\n" +
+			"is well, and kills one that is not, so that it starts again.",
 		Example: "  divisi start web -- python3 -m http.server 8000\n" +
 			"  divisi start web --listen http=:8080 --ready http:/healthz -- ./web -config web.toml\n" +
 			"  divisi start db@/shop --user postgres --ready 'exec:pg_isready -q' -- /usr/lib/postgresql/15/bin/postgres -D /srv/db\n" +
@@ -74,7 +75,14 @@ func (c command) start() *cobra.Command {
 	flags.StringVar(&o.restart, "restart", string(lifecycle.Permanent), "when it starts again: permanent, transient or temporary")
 	flags.DurationVar(&o.stopTime, "stop-time", 10*time.Second, "time between SIGTERM and SIGKILL when it is stopped")
 	flags.DurationVar(&o.watchdog, "watchdog", 0, "kill it when it says WATCHDOG=1 less often than this, with --ready notify (default never)")
+	flags.StringVar(&o.health.Ask, "health", "", "how the keeper sees whether it is well, and replaces it if it is not: "+healthForms)
+	flags.DurationVar(&o.health.Interval, "health-interval", 0, "time between two probes (default 10s)")
+	flags.DurationVar(&o.health.Timeout, "health-timeout", 0, "time for the answer (default 5s)")
+	flags.IntVar(&o.health.Retries, "health-retries", 0, "failures in a row after which it is replaced (default 3)")
+	flags.DurationVar(&o.health.StartPeriod, "health-start-period", 0, "time in which failures do not count before the first success (default 30s)")
 	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	console.Complete(cmd, "ready", "notify", "port", "http:/", "file:", "exec:", "log:")
+	console.Complete(cmd, "health", "http:/", "port:", "file:", "exec:")
 	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))
 	return cmd
 }

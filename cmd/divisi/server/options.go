@@ -35,6 +35,7 @@ type options struct {
 	restart  string
 	stopTime time.Duration
 	watchdog time.Duration
+	health   keeper.Probe
 	program  []string // with its arguments
 }
 
@@ -73,7 +74,7 @@ func (o *options) plan() (*plan, error) {
 		return nil, console.UsageError("--stop-time %v: give a time, such as 10s", o.stopTime)
 	}
 
-	for _, set := range []func(*plan) error{o.setProgram, o.setEnv, o.setReady, o.setSockets, o.setSecrets} {
+	for _, set := range []func(*plan) error{o.setProgram, o.setEnv, o.setReady, o.setHealth, o.setSockets, o.setSecrets} {
 		if err := set(p); err != nil {
 			return nil, err
 		}
@@ -216,14 +217,62 @@ func (o *options) setReady(p *plan) error {
 	if p.ready, err = probe.Parse(o.ready); err != nil {
 		return console.UsageError("--ready: %w", err)
 	}
-	needs := p.ready.Kind == probe.Port && o.ready == string(probe.Port) || strings.HasPrefix(o.ready, "http:/") && !strings.HasPrefix(o.ready, "http://")
-	if needs && len(o.listen) == 0 {
+	if o.needsListener(p.ready) {
 		return console.UsageError("--ready %s: the server has no listener: add --listen, or name the host and the port", o.ready)
 	}
 	p.spec.Notify, p.spec.Watch = p.ready.Kind == probe.Notify, o.watchdog
 
 	return nil
 }
+
+// needsListener reports whether a probe is about sockets that the server does not have.
+func (o *options) needsListener(p probe.Probe) bool {
+	text := p.String()
+	needs := text == string(probe.Port) || strings.HasPrefix(text, "http:/") && !strings.HasPrefix(text, "http://")
+	return needs && len(o.listen) == 0
+}
+
+// setHealth reads how the keeper sees that the server is well.
+func (o *options) setHealth(p *plan) error {
+	h := o.health
+	for _, flag := range []struct {
+		name string
+		set  time.Duration
+	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start-period", h.StartPeriod}} {
+		switch {
+		case flag.set < 0:
+			return console.UsageError("--health-%s %v: give a time, such as 10s", flag.name, flag.set)
+		case flag.set > 0 && h.Ask == "":
+			return console.UsageError("--health-%s %v: there is no probe: add --health", flag.name, flag.set)
+		}
+	}
+	switch {
+	case h.Retries < 0 || h.Retries > 0 && h.Ask == "":
+		return console.UsageError("--health-retries %d: give a number from 1 on, and --health", h.Retries)
+	case h.Ask == "":
+		return nil
+	}
+
+	parsed, err := probe.Parse(h.Ask)
+	switch {
+	case err != nil:
+		return console.UsageError("--health: %w", err)
+	case parsed.Kind == probe.Notify:
+		return console.UsageError("--health notify: a program that says it by itself has --ready notify and --watchdog TIME")
+	case parsed.Kind == probe.Log:
+		return console.UsageError("--health %s: a log does not answer: write %s", h.Ask, healthForms)
+	case h.Ask == string(probe.Port) && len(o.listen) > 0:
+		return console.UsageError("--health port: what the server inherits accepts connections whether it is well or not: write http:/PATH or exec:COMMAND")
+	case o.needsListener(parsed):
+		return console.UsageError("--health %s: the server has no listener: add --listen, or name the host and the port", h.Ask)
+	}
+	p.spec.Probe = &h
+
+	return nil
+}
+
+// healthForms is what a probe of the keeper may look like, for people.
+const healthForms = "http:/PATH, http://HOST:PORT/PATH, port:PORT, port:HOST:PORT, file:PATH or exec:COMMAND"
 
 // setSockets reads what the server inherits. The key has the name of the server, because others in its
 // domain may call theirs the same.

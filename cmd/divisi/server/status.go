@@ -51,6 +51,7 @@ type Status struct {
 	Dir       string            `json:"dir"`
 	User      string            `json:"user,omitempty"`
 	Ready     string            `json:"ready,omitempty"` // how one sees that it is
+	Probe     *keeper.Probe     `json:"probe,omitempty"` // how the keeper asks whether it is well
 	Restart   lifecycle.Restart `json:"restart"`
 	StopTime  string            `json:"stop_time"`
 	Listeners []Listener        `json:"listeners"`
@@ -63,7 +64,7 @@ type Status struct {
 // Row is a server in a list of the replicas of applications.
 func Row(p keeper.Proc) control.ReplicaStatus {
 	r := control.ReplicaStatus{
-		Name: p.ID.String(), Pid: p.Pid, State: string(p.State), Group: cmp.Or(p.Labels["group"], p.Name),
+		Name: p.ID.String(), Pid: p.Pid, State: string(p.State), Failing: p.Failing, Group: cmp.Or(p.Labels["group"], p.Name),
 		Restarts: p.Restarts, Started: p.Started, Version: p.Labels["version"], Components: []string{},
 	}
 	if text := p.Labels[programLabel]; text != "" {
@@ -118,7 +119,11 @@ func ShowStatus(ctx context.Context, c *console.Console, asked string) error {
 		{"program", strings.Join(append([]string{s.Program}, s.Args...), " ")}, {"folder", s.Dir},
 		{"restart", string(s.Restart)}, {"stop time", s.StopTime}, {"log", s.Log},
 	}
-	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}} {
+	health := ""
+	if p := s.Probe; p != nil {
+		health = fmt.Sprintf("%s every %v, %d times", p.Ask, p.Interval, p.Retries)
+	}
+	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}, {"health", health}, {"failing", s.Failing}} {
 		if more[1] != "" {
 			rows = append(rows, more)
 		}
@@ -150,6 +155,10 @@ func (d *Desk) status(ctx context.Context, p keeper.Proc) (Status, error) {
 	}
 	if spec.Policy != nil {
 		s.Restart = spec.Policy.WithDefaults().Restart
+	}
+	if spec.Probe != nil {
+		probe := spec.Probe.WithDefaults()
+		s.Probe = &probe
 	}
 	if p.LastExit != nil {
 		exit := exitOf(*p.LastExit)

@@ -46,7 +46,7 @@ func (w *Watch) Start() (stop func()) {
 
 // question returns what asks once.
 func (w *Watch) question() (func(context.Context) error, error) {
-	q, err := w.Spec.Probe.Parse()
+	q, err := w.Spec.Probe.Question()
 	if err != nil {
 		return nil, err
 	}
