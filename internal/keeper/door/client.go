@@ -16,7 +16,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
-	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 )
 
 // Client is the session of a keeper in another process. When its connection ends, because the
@@ -68,11 +68,11 @@ func Find(ctx context.Context, h home.Home) (*Client, error) {
 		case err == nil:
 			return newClient(h, keeper.Claim{}, l), nil
 		case refuses(err):
-			left, err := hold.Left(h.Keeper().State)
+			before, err := record.Load(h.Keeper().State)
 			if err != nil {
 				return nil, err
 			}
-			if !left {
+			if !before.Holds() {
 				return nil, ErrNone
 			}
 			return Attach(ctx, h, keeper.Claim{})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -285,12 +286,15 @@ func TestKilledKeeperAbsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after = events[len(events)-1].Number
-		if e := events[len(events)-1]; e.Kind == keeper.Ready {
+		for _, e := range events {
+			after = e.Number
+			if e.Kind != keeper.Ready {
+				continue
+			}
 			if e.Name != "again" || e.ID.Run <= before.ID.Run {
 				t.Errorf("%+v", e)
 			}
-			break
+			return
 		}
 	}
 }
@@ -388,7 +392,7 @@ func TestKilledKeeperBound(t *testing.T) {
 	p := f.start(script("living", "exec sleep 60"))
 	f.kill()
 	dir := filepath.Join(f.dir, "state")
-	if left, err := hold.Left(dir); !left || err != nil {
+	if before, err := record.Load(dir); err != nil || !before.Holds() {
 		t.Errorf("nothing is left, %v", err)
 	}
 
@@ -415,7 +419,7 @@ func TestKilledKeeperBound(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := hold.Left(dir); left || err != nil {
+	if before, err := record.Load(dir); err != nil || before.Holds() {
 		t.Errorf("something is left, %v", err)
 	}
 }

@@ -6,7 +6,6 @@ package hold
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -73,14 +72,9 @@ func Open(dir, logs, sockets string) (*Keeper, error) { return OpenWith(nil, dir
 // OpenWith is [Open] for a keeper with a supervisor, which has copies of sockets, and of what servers have
 // stored.
 func OpenWith(kept *store.Store, dir, logs, sockets string) (*Keeper, error) {
-	path := filepath.Join(dir, journalFile)
-	lines, err := journal.Read(path)
+	before, err := record.Load(dir)
 	if err != nil {
 		return nil, err
-	}
-	before, err := record.Read(lines)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return open(kept, dir, logs, sockets, before, nil)
 }
@@ -110,7 +104,7 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 		return nil, err
 	}
 
-	if k.journal, err = journal.Open(filepath.Join(dir, journalFile), k.state); err != nil {
+	if k.journal, err = journal.Open(record.Path(dir), k.state); err != nil {
 		return nil, err
 	}
 	if sockets != "" {

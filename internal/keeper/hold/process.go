@@ -83,7 +83,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	p.id.Run = k.run
 	if s.born == 0 {
 		s.born = p.id.Run
-		k.note(s.entry())
+		k.note(record.Want(s.born, &s.spec))
 	}
 	s.next = p.id.Run
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.

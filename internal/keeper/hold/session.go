@@ -77,7 +77,7 @@ func (s *Session) decide(wish keeper.Claim) (*keeper.Holder, <-chan struct{}, er
 	if wish.Ends && wish.Epoch == 0 {
 		s.k.end(wish.Domain)
 	}
-	s.k.note(claimed(granted.Holder, granted.Ends))
+	s.k.note(record.Claim{Holder: granted.Holder, Ends: granted.Ends}.Entry())
 
 	return nil, nil, nil
 }
