@@ -64,9 +64,11 @@ SOAK ?= 10m
 accept-faults: tools ## kill, freeze, pause and upgrade the store under load, kill its keeper, and count failed requests (15 minutes)
 	@GO="$(GO)" ./scripts/accept.sh
 
-soak: test-tools ## poll from a deployer of Service Weaver v0.20.0, and restart a server, each for SOAK (default 10m)
+soak: test-tools ## the long forms of tests; those that might go on for ever take SOAK each (default 10m)
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
+	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestRace|TestStoppedClient' -v ./internal/keeper/door
+	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 
 bench: test-tools ## compare with what one would use instead; the table is in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .

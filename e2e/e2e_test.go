@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(code)
 		},
+		"late": late,
 	})
 }
 
