@@ -73,11 +73,11 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 	if err := c.w.Expect(names...); err != nil {
 		return nil, err
 	}
-	c.want(names)
 	c.pulse.look()
 
 	select {
 	case c.starts <- names:
+		c.want(names)
 		return &protos.UpdateComponentsReply{}, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -157,10 +157,11 @@ func (c *control) GetProfile(ctx context.Context, r *protos.GetProfileRequest) (
 }
 
 // Drain has the listeners and the call server serve what they have accepted, and send everybody else
-// elsewhere. The process goes on until it is told to end.
+// elsewhere. The process goes on until it is told to end, and so does the drain: the next deployer waits
+// for the same one.
 func (c *control) Drain(ctx context.Context, r *protos.DrainRequest) (*protos.DrainReply, error) {
 	c.once.Do(func() { close(c.announced) })
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.TimeoutMicros)*time.Microsecond)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(r.TimeoutMicros)*time.Microsecond)
 	defer cancel()
 
 	c.w.Drain(ctx)

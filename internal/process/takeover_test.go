@@ -145,3 +145,71 @@ func TestWithoutDeployer(t *testing.T) {
 		t.Errorf("the second deployer has %d log entries, and not that of the call", len(second.logs))
 	}
 }
+
+// TestDrainGoesOn: a drain does not end with the deployer that has asked for it. The next one knows of it,
+// and waits for its end.
+func TestDrainGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skipf("there are no Unix sockets here: %v", err)
+	}
+	defer socket.Close()
+
+	draining, release, left := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	w := newWorld(t, map[string]*behaviour{"A": {Drain: func(ctx context.Context) error {
+		close(draining)
+		<-release
+		left <- ctx.Err()
+		return nil
+	}}})
+	asked, ended := make(chan string), make(chan error, 1)
+	go func() {
+		ended <- serveDeployed(context.WithoutCancel(t.Context()), w.app, deployment{
+			files: inherit.Files{Envelope: path}, asked: asked, gone: func() {},
+		})
+	}()
+
+	info := &protos.EnvelopeInfo{
+		App: "app", DeploymentId: "v1", Id: "w1", InternalAddress: "localhost:0", Features: []string{"extensions"},
+	}
+	first := takeOver(t, socket, info)
+	if err := first.e.UpdateComponents([]string{"t/p/A"}); err != nil {
+		t.Fatal(err)
+	}
+	for ready := false; !ready; {
+		reply, err := first.e.Health(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready = reply.Ready
+	}
+	var drain sync.WaitGroup
+	drain.Go(func() {
+		if err := first.e.Drain(t.Context(), weavelet.StopTime); err == nil {
+			t.Error("the first deployer is told that the drain has ended")
+		}
+	})
+	<-draining
+	first.e.Close()
+	drain.Wait()
+
+	second := takeOver(t, socket, info)
+	if !second.e.WeaveletInfo().Draining {
+		t.Error("the second deployer is not told of the drain")
+	}
+	drain.Go(func() {
+		if err := second.e.Drain(t.Context(), weavelet.StopTime); err != nil {
+			t.Errorf("the second drain: %v", err)
+		}
+	})
+	close(release)
+	drain.Wait()
+	if err := <-left; err != nil {
+		t.Errorf("the first drain has ended early: %v", err)
+	}
+	asked <- "it is over"
+	if err := <-ended; !errors.Is(err, errStop) {
+		t.Errorf("it ends with %v", err)
+	}
+}
