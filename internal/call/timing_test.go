@@ -378,3 +378,26 @@ func TestRecycledAddress(t *testing.T) {
 		}
 	})
 }
+
+// TestBackAgain: a replica that was gone for long is called soon after it is back at its address.
+func TestBackAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New()
+		echo := call.ServerOptions{Lookup: calltest.Handlers{1: calltest.Echo}.Lookup}
+		for _, addr := range []string{"a", "b"} {
+			calltest.ServeMem(t, n, addr, echo)
+		}
+		p := memPool(t, n, balance.PoolOptions{}, "a", "b", "c")
+		callFor := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				calltest.MustCall(t, p, &call.Request{Method: codegen.Key{1}})
+			}
+		}
+		callFor(10 * time.Minute)
+		back := calltest.ServeMem(t, n, "c", echo)
+		callFor(10 * time.Second)
+		if back.Stats().Calls == 0 {
+			t.Error("it is not called")
+		}
+	})
+}

@@ -329,6 +329,10 @@ func (p *Pool) connect(r *replica) {
 		c.Retire()
 	default:
 		r.conn = c
+		// It can be reached again. If that lasts, it is called.
+		if soon := time.Now().Add(ejectBase); r.ejected.After(soon) {
+			r.ejected = soon
+		}
 	}
 	p.broadcastLocked()
 	p.mu.Unlock()
