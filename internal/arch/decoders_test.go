@@ -74,6 +74,8 @@ var decoders = map[string]string{
 	"internal/keeper/frame.decode":             "FuzzServe",
 	"internal/keeper/frame.newReader":          "FuzzServe",
 	"internal/keeper/frame.parsePassed":        "FuzzServe",
+	"internal/keeper/limit.Parse":              "FuzzParse",
+	"internal/keeper/limit.kind.parse":         "FuzzParse",
 	"internal/probe.Parse":                     "FuzzParse",
 	"internal/probe.(*Probe).parsePort":        "FuzzParse",
 	"internal/probe.(*Probe).parsePath":        "FuzzParse",

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
@@ -46,6 +47,8 @@ type Spec struct {
 	Env  []string `json:"env,omitempty"` // all of it, but for what tells of inherited descriptors
 	Dir  string   `json:"dir,omitempty"` // default the root folder
 	User string   `json:"user,omitempty"`
+
+	Limits []limit.Limit `json:"limits,omitempty"` // of its process, in place of those of the keeper
 
 	Sockets []Inherit `json:"sockets,omitempty"` // inherited from descriptor 3 on, named by LISTEN_FDNAMES
 	Secrets []Inherit `json:"secrets,omitempty"` // slots; the variable As has the descriptor's number
@@ -84,6 +87,11 @@ func (s *Spec) Check() error {
 	}
 	if err == nil && size > maxLabels {
 		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
+	}
+	for _, l := range s.Limits {
+		if wrong := l.Check(); err == nil && wrong != nil {
+			err = fmt.Errorf("%w: the limit %v: %w", ErrInvalid, l, wrong)
+		}
 	}
 	if err == nil && s.Probe != nil {
 		_, err = s.Probe.Question()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/probe"
 )
@@ -71,6 +72,7 @@ func (c command) start() *cobra.Command {
 	flags.StringArrayVar(&o.secrets, "secret", nil, "secret, as NAME=FILE")
 	flags.StringVar(&o.dir, "dir", ".", "folder that the program runs in")
 	flags.StringVar(&o.user, "user", "", "user that the program runs as, by name or number (default the caller)")
+	flags.StringArrayVar(&o.limits, "limit", nil, "limit of the process, as NAME=VALUE, NAME=SOFT:HARD or NAME=unlimited: "+strings.Join(limit.Names(), ", "))
 	flags.StringVar(&o.ready, "ready", "", "how one sees that it is ready: "+probe.Forms)
 	flags.StringVar(&o.restart, "restart", string(lifecycle.Permanent), "when it starts again: permanent, transient or temporary")
 	flags.DurationVar(&o.stopTime, "stop-time", 10*time.Second, "time between SIGTERM and SIGKILL when it is stopped")
@@ -81,6 +83,11 @@ func (c command) start() *cobra.Command {
 	flags.IntVar(&o.health.Retries, "health-retries", 0, "failures in a row after which it is replaced (default 3)")
 	flags.DurationVar(&o.health.StartPeriod, "health-start-period", 0, "time in which failures do not count before the first success (default 30s)")
 	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	var limits []string
+	for _, name := range limit.Names() {
+		limits = append(limits, name+"=")
+	}
+	console.Complete(cmd, "limit", limits...)
 	console.Complete(cmd, "ready", "notify", "port", "http:/", "file:", "exec:", "log:")
 	console.Complete(cmd, "health", "http:/", "port:", "file:", "exec:")
 	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
@@ -36,6 +37,7 @@ type options struct {
 	stopTime time.Duration
 	watchdog time.Duration
 	health   keeper.Probe
+	limits   []string
 	program  []string // with its arguments
 }
 
@@ -74,7 +76,7 @@ func (o *options) plan() (*plan, error) {
 		return nil, console.UsageError("--stop-time %v: give a time, such as 10s", o.stopTime)
 	}
 
-	for _, set := range []func(*plan) error{o.setProgram, o.setEnv, o.setReady, o.setHealth, o.setSockets, o.setSecrets} {
+	for _, set := range []func(*plan) error{o.setProgram, o.setEnv, o.setLimits, o.setReady, o.setHealth, o.setSockets, o.setSecrets} {
 		if err := set(p); err != nil {
 			return nil, err
 		}
@@ -203,6 +205,22 @@ func lookUp(who string) (*user.User, error) {
 		return nil, console.UsageError("--user %s: only root can start servers of other users", who)
 	}
 	return u, nil
+}
+
+// setLimits reads what is limited of the process.
+func (o *options) setLimits(p *plan) error {
+	for _, text := range o.limits {
+		l, err := limit.Parse(text)
+		if err != nil {
+			return console.UsageError("--limit %w", err)
+		}
+		if slices.ContainsFunc(p.spec.Limits, func(other limit.Limit) bool { return other.Name == l.Name }) {
+			return console.UsageError("--limit %s: there are two of the name %s", text, l.Name)
+		}
+		p.spec.Limits = append(p.spec.Limits, l)
+	}
+
+	return nil
 }
 
 // setReady reads how one sees that the server is ready.

@@ -52,6 +52,7 @@ type Status struct {
 	User      string            `json:"user,omitempty"`
 	Ready     string            `json:"ready,omitempty"` // how one sees that it is
 	Probe     *keeper.Probe     `json:"probe,omitempty"` // how the keeper asks whether it is well
+	Limits    []string          `json:"limits,omitempty"`
 	Restart   lifecycle.Restart `json:"restart"`
 	StopTime  string            `json:"stop_time"`
 	Listeners []Listener        `json:"listeners"`
@@ -123,7 +124,7 @@ func ShowStatus(ctx context.Context, c *console.Console, asked string) error {
 	if p := s.Probe; p != nil {
 		health = fmt.Sprintf("%s every %v, %d times", p.Ask, p.Interval, p.Retries)
 	}
-	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}, {"health", health}, {"failing", s.Failing}} {
+	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}, {"health", health}, {"limits", strings.Join(s.Limits, ", ")}, {"failing", s.Failing}} {
 		if more[1] != "" {
 			rows = append(rows, more)
 		}
@@ -155,6 +156,9 @@ func (d *Desk) status(ctx context.Context, p keeper.Proc) (Status, error) {
 	}
 	if spec.Policy != nil {
 		s.Restart = spec.Policy.WithDefaults().Restart
+	}
+	for _, l := range spec.Limits {
+		s.Limits = append(s.Limits, l.String())
 	}
 	if spec.Probe != nil {
 		probe := spec.Probe.WithDefaults()

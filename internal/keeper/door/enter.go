@@ -14,6 +14,7 @@ import (
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/notify"
@@ -28,6 +29,7 @@ const ready = "divisi keeper: ready"
 // Enter makes this process a keeper, and never returns, if it was started as one. It is called first
 // in main, before anything that a keeper should not have.
 func Enter() {
+	fork.Enter()
 	state := os.Getenv(Variable)
 	if state == "" {
 		return

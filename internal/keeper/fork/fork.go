@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 )
 
 // Program is what to start, and with what.
@@ -25,6 +26,8 @@ type Program struct {
 	More []string // variables that take the place of those of the same names in Env
 	Dir  string   // default the root folder
 	User string   // default the one of this process
+
+	Limits []limit.Limit // of the process, in place of those of this one
 
 	Sockets []int    // descriptors that stay open here
 	Names   []string // of the sockets, for LISTEN_FDNAMES
@@ -95,9 +98,35 @@ func (p *Program) start(standard ...int) (int, error) {
 		return 0, err
 	}
 
-	return syscall.ForkExec(p.Path, append([]string{cmp.Or(p.Arg0, p.Path)}, p.Args...), &syscall.ProcAttr{
+	args := append([]string{cmp.Or(p.Arg0, p.Path)}, p.Args...)
+	how := &syscall.ProcAttr{
 		Dir: cmp.Or(p.Dir, "/"), Env: p.environment(), Files: append(descriptors, files...), Sys: attributes,
-	})
+	}
+	if len(p.Limits) > 0 {
+		return p.limited(args, how)
+	}
+	return syscall.ForkExec(p.Path, args, how)
+}
+
+// limited starts the program with limits.
+func (p *Program) limited(args []string, how *syscall.ProcAttr) (int, error) {
+	g, err := newGate()
+	if err != nil {
+		return 0, err
+	}
+	defer g.close()
+
+	path, variable, err := g.program(p, len(how.Files))
+	if err != nil {
+		return 0, err
+	}
+	how.Files, how.Env = append(how.Files, uintptr(g.their)), append(how.Env, variable)
+	pid, err := syscall.ForkExec(path, args, how)
+	if err != nil {
+		return 0, err
+	}
+
+	return pid, g.open(pid, p.Limits)
 }
 
 // environment returns that of the process. This one may have been started the same way: descriptors

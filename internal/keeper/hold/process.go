@@ -71,7 +71,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	}
 
 	program := fork.Program{
-		Path: s.spec.Path, Arg0: s.spec.Arg0, Args: s.spec.Args, Dir: s.spec.Dir, User: s.spec.User, Env: s.spec.Env,
+		Path: s.spec.Path, Arg0: s.spec.Arg0, Args: s.spec.Args, Dir: s.spec.Dir, User: s.spec.User, Env: s.spec.Env, Limits: s.spec.Limits,
 	}
 	if err := k.pass(s, &program); err != nil {
 		program.Close()

@@ -1,0 +1,141 @@
+// Package limit is what the kernel limits of a process, and how people write that.
+package limit
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Limit is one limit of a process: see setrlimit(2).
+type Limit struct {
+	Name string `json:"name"` // such as nofile
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"` // up to which the process itself may raise it
+}
+
+// Unlimited is the value of no limit.
+const Unlimited = math.MaxUint64
+
+// kind is what can be limited.
+type kind struct {
+	name   string
+	number int // of the kernel of Linux
+	bytes  bool
+}
+
+// The names are those of limits.conf(5), and of ulimits in Docker.
+var kinds = []kind{
+	{"as", 9, true}, {"core", 4, true}, {"cpu", 0, false}, {"data", 2, true}, {"fsize", 1, true},
+	{"locks", 10, false}, {"memlock", 8, true}, {"msgqueue", 12, true}, {"nice", 13, false}, {"nofile", 7, false},
+	{"nproc", 6, false}, {"rss", 5, true}, {"rtprio", 14, false}, {"rttime", 15, false}, {"sigpending", 11, false},
+	{"stack", 3, true},
+}
+
+// Names returns what can be limited.
+func Names() []string {
+	var list []string
+	for _, k := range kinds {
+		list = append(list, k.name)
+	}
+	return list
+}
+
+// maxText bounds a limit, in bytes.
+const maxText = 100
+
+// Parse reads a limit as NAME=SOFT:HARD, or NAME=BOTH: a number or the word unlimited. Numbers of bytes may
+// have a suffix K, M, G or T, for powers of 1024.
+func Parse(text string) (Limit, error) {
+	if len(text) > maxText {
+		return Limit{}, fmt.Errorf("%.40q... has %d bytes, and may have %d", text, len(text), maxText)
+	}
+	name, value, given := strings.Cut(text, "=")
+	l := Limit{Name: name}
+	k, err := l.kind()
+	switch {
+	case err != nil:
+		return Limit{}, err
+	case !given:
+		return Limit{}, fmt.Errorf("%s has no value: write %s=VALUE, %s=SOFT:HARD or %s=unlimited", name, name, name, name)
+	}
+
+	soft, hard, both := strings.Cut(value, ":")
+	if !both {
+		hard = soft
+	}
+	if l.Soft, err = k.parse(soft); err == nil {
+		l.Hard, err = k.parse(hard)
+	}
+	if err == nil {
+		err = l.Check()
+	}
+	if err != nil {
+		return Limit{}, fmt.Errorf("%s: %w", text, err)
+	}
+
+	return l, nil
+}
+
+func (l Limit) kind() (kind, error) {
+	at := slices.IndexFunc(kinds, func(k kind) bool { return k.name == l.Name })
+	if at < 0 {
+		return kind{}, fmt.Errorf("%q is none of the limits %s", l.Name, strings.Join(Names(), ", "))
+	}
+	return kinds[at], nil
+}
+
+// parse reads a value.
+func (k kind) parse(text string) (uint64, error) {
+	if text == "unlimited" {
+		return Unlimited, nil
+	}
+	digits, shift := text, 0
+	if k.bytes && text != "" {
+		if power := strings.IndexByte("KMGT", text[len(text)-1]); power >= 0 {
+			digits, shift = text[:len(text)-1], 10*(power+1)
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || n > math.MaxInt64>>shift {
+		way := "write a number, or unlimited"
+		if k.bytes {
+			way = "write a number of bytes, such as 64M, or unlimited"
+		}
+		return 0, fmt.Errorf("%q is no value: %s", text, way)
+	}
+	return n << shift, nil
+}
+
+// Check says what of a limit cannot be meant.
+func (l Limit) Check() error {
+	_, err := l.kind()
+	if err == nil && l.Soft > l.Hard {
+		err = errors.New("the first value is more than the second one, and may be as much at most: write SOFT:HARD")
+	}
+	return err
+}
+
+// Resource returns the number by which Linux knows what is limited.
+func (l Limit) Resource() int {
+	k, _ := l.kind() // it was checked
+	return k.number
+}
+
+// String returns what [Parse] reads.
+func (l Limit) String() string {
+	if l.Soft == l.Hard {
+		return l.Name + "=" + valueText(l.Soft)
+	}
+	return l.Name + "=" + valueText(l.Soft) + ":" + valueText(l.Hard)
+}
+
+func valueText(n uint64) string {
+	if n == Unlimited {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
+}
