@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,24 @@ func TestCPUTime(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("a busy process has used %v", used)
+		}
+	}
+}
+
+// TestTicksSince: the clock says of processes what the kernel says of them.
+func TestTicksSince(t *testing.T) {
+	for n := range 30 {
+		begin := NowTicks()
+		cmd := exec.Command("/bin/true")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		got, want := TicksSince(begin, cmd.Process.Pid), StartTicks(cmd.Process.Pid)
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if got != want || want == 0 || begin > want {
+			t.Errorf("process %d started at %d, want %d, not before %d", n, got, want, begin)
 		}
 	}
 }

@@ -14,5 +14,11 @@ func CPUTime(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
 // StartTicks returns when a process started, which is not known here.
 func StartTicks(int) uint64 { return 0 }
 
+// NowTicks returns the time as the kernel counts the starts of processes, which is not known here.
+func NowTicks() uint64 { return 0 }
+
+// TicksSince returns when a process started, which is not known here.
+func TicksSince(uint64, int) uint64 { return 0 }
+
 // BootID returns which start of the machine this is, which is not known here.
 func BootID() string { return "" }

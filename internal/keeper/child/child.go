@@ -35,12 +35,13 @@ type Child struct {
 // Start starts a program. The mark tells it, and whatever it starts, from all other processes.
 func Start(p fork.Program, mark string) (*Child, error) {
 	p.More = append(p.More, family.Variable+"="+mark)
+	begin := proc.NowTicks()
 	forked, err := fork.Start(p)
 	if err != nil {
 		return nil, err
 	}
 
-	c := &Child{Pid: forked.Pid, Ticks: proc.StartTicks(forked.Pid), Started: time.Now()}
+	c := &Child{Pid: forked.Pid, Ticks: proc.TicksSince(begin, forked.Pid), Started: time.Now()}
 	c.Out = [2]*os.File{forked.Stdout, forked.Stderr}
 	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
 
