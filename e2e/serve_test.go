@@ -8,10 +8,31 @@ import (
 	"testing"
 )
 
-// TestServeUnderSystemd has systemd run the units in docs/serve.md. While clients visit the page, the
-// service is restarted, and none of them is refused. It is killed, and the socket starts it again.
-func TestServeUnderSystemd(t *testing.T) {
-	needSystemd(t)
+// visiting is how a script visits the page at a place, all the time from begin to end, which fails if a visit
+// has.
+const visiting = `
+dir=$(mktemp -d)
+page() { curl --fail --silent --show-error --max-time 60 --output /dev/null "$at"; }
+visit() { set +x; until [ -e $dir/enough ]; do page || echo failed >>$dir/failed; echo sent >>$dir/sent; sleep 0.05; done; }
+sent() { wc -l <$dir/sent; }
+more() { set +x; local before=$(sent); for i in $(seq 600); do [ "$(sent)" -ge $((before + 20)) ] && set -x && return; sleep 0.1; done; return 1; }
+begin() {
+	touch $dir/sent
+	visits=
+	for i in 1 2 3 4; do visit & visits="$visits $!"; done
+}
+end() {
+	touch $dir/enough
+	wait $visits
+	sent
+	[ ! -e $dir/failed ]
+}
+`
+
+// activatesSocket has the units in docs/serve.md run. While clients visit the page, the service is restarted,
+// and none of them is refused. It is killed, and the socket starts it again.
+func activatesSocket(t *testing.T, files string) string {
+	t.Helper()
 	text, err := os.ReadFile("../docs/serve.md")
 	if err != nil {
 		t.Fatal(err)
@@ -21,10 +42,6 @@ func TestServeUnderSystemd(t *testing.T) {
 		t.Fatalf("docs/serve.md has %d units", len(units))
 	}
 
-	files := t.TempDir()
-	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
-		t.Fatal(err)
-	}
 	for _, unit := range units {
 		write(t, filepath.Join(files, "etc/systemd/system", string(unit[1])), unit[2], 0o644)
 	}
@@ -34,11 +51,8 @@ func TestServeUnderSystemd(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 
-	underSystemd(t, files, `
-page() { curl --fail --silent --show-error --max-time 60 --output /dev/null http://localhost:8080/; }
-visit() { until [ -e /tmp/enough ]; do page || echo failed >>/tmp/failed; echo sent >>/tmp/sent; done; }
-sent() { cat /tmp/sent | wc -l; }
-more() { local before=$(sent); for i in $(seq 600); do [ "$(sent)" -ge $((before + 20)) ] && return; sleep 0.1; done; return 1; }
+	return visiting + `
+at=http://localhost:8080/
 pid() { systemctl show web -p MainPID --value; }
 is() { for want; do systemctl show web | grep -x "$want"; done; }
 
@@ -47,10 +61,7 @@ is ActiveState=inactive
 page
 is ActiveState=active
 
-set +x
-touch /tmp/sent
-visits=
-for i in 1 2 3 4; do visit & visits="$visits $!"; done
+begin
 for i in 1 2 3; do
 	more
 	first=$(pid)
@@ -58,11 +69,7 @@ for i in 1 2 3; do
 	[ "$(pid)" != "$first" ]
 done
 more
-touch /tmp/enough
-wait $visits
-set -x
-sent
-[ ! -e /tmp/failed ]
+end
 
 systemctl reset-failed web
 first=$(pid)
@@ -73,5 +80,5 @@ is ActiveState=active
 
 systemctl stop web.socket web
 is ActiveState=inactive Result=success
-`)
+`
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -48,43 +49,60 @@ exec env -i container=nspawn PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 	chroot . /lib/systemd/systemd --unit=script.target --log-target=journal --show-status=no
 `
 
-// scripted is the only thing that the machine does of itself. It ends with the script, and like it.
-var scripted = map[string]string{
-	"script.target": "[Unit]\nWants=script.service\n",
-	"script.service": `[Unit]
-SuccessAction=exit-force
+// The machine does nothing of itself but its scripts, all at once. It ends with the last one, or with the
+// first one that fails.
+const (
+	scriptUnit = `[Unit]
 FailureAction=exit-force
 
 [Service]
 Type=oneshot
-ExecStart=/bin/bash -eux /opt/script
-StandardOutput=append:/mnt/said
-StandardError=append:/mnt/said
-`,
-}
+ExecStart=/bin/bash -eux /opt/scripts/%[1]s
+StandardOutput=append:/mnt/%[1]s
+StandardError=append:/mnt/%[1]s
+`
+	endUnit = `[Unit]
+Wants=%[1]s
+After=%[1]s
+SuccessAction=exit-force
 
-// underSystemd runs a shell script on a machine whose first process is a systemd, as root. The machine
-// has the files of this one, and over them the tree in a folder, and ends with the script. The test fails
-// if a command of the script does.
-func underSystemd(t *testing.T, files, script string) {
+[Service]
+Type=oneshot
+ExecStart=/bin/true
+`
+)
+
+// underSystemd runs shell scripts, by their names, on a machine whose first process is a systemd, as root.
+// The machine has the files of this one, and over them the tree in a folder, and ends with the scripts. The
+// test fails if a command of one of them does.
+func underSystemd(t *testing.T, files string, scripts map[string]string) {
 	t.Helper()
-	needSystemd(t)
-	for name, text := range scripted {
-		write(t, filepath.Join(files, "etc/systemd/system", name), []byte(text), 0o644)
+	said := t.TempDir()
+	var units []string
+	for name, script := range scripts {
+		unit := "script-" + name + ".service"
+		units = append(units, unit)
+		write(t, filepath.Join(files, "etc/systemd/system", unit), fmt.Appendf(nil, scriptUnit, name), 0o644)
+		write(t, filepath.Join(files, "opt/scripts", name), []byte(script), 0o644)
 	}
-	write(t, filepath.Join(files, "opt/script"), []byte(script), 0o644)
-	dir, said := t.TempDir(), t.TempDir()
+	end := fmt.Appendf(nil, endUnit, strings.Join(units, " "))
+	write(t, filepath.Join(files, "etc/systemd/system/script.target"), []byte("[Unit]\nWants=end.service\n"), 0o644)
+	write(t, filepath.Join(files, "etc/systemd/system/end.service"), end, 0o644)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	machine := exec.CommandContext(ctx, "unshare", "--mount", "bash", "-euc", enclose)
-	machine.Env = append(os.Environ(), "BOOT="+boot, "DIR="+dir, "FILES="+files, "SAID="+said)
+	machine.Env = append(os.Environ(), "BOOT="+boot, "DIR="+t.TempDir(), "FILES="+files, "SAID="+said)
 	machine.WaitDelay = 10 * time.Second
 	printed, err := machine.CombinedOutput()
-	text, readErr := os.ReadFile(filepath.Join(said, "said"))
-	if err != nil || readErr != nil {
-		t.Fatalf("the script: %v, %v\n%s%s", err, readErr, printed, text)
+	if err == nil {
+		return
 	}
+	for name := range scripts {
+		text, readErr := os.ReadFile(filepath.Join(said, name))
+		t.Logf("the script %s: %v\n%s", name, readErr, text)
+	}
+	t.Fatalf("the machine: %v\n%s", err, printed)
 }
 
 // needSystemd skips a test where there can be no machine with a systemd.
@@ -129,10 +147,25 @@ func copyProgram(t *testing.T, path, from string) {
 	write(t, path, content, 0o755)
 }
 
-// TestSystemd has systemd run the unit in docs/howto.md: start, restart and stop mean what the document
-// says.
+// TestSystemd has one systemd do all that the documents say of it.
 func TestSystemd(t *testing.T) {
 	needSystemd(t)
+	files := t.TempDir()
+	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
+		t.Fatal(err)
+	}
+	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), os.Args[0])
+	underSystemd(t, files, map[string]string{
+		"hello":  runsUnit(t, files),
+		"web":    activatesSocket(t, files),
+		"keeper": keepsKeeper,
+		"user":   keepsKeeperOfUser,
+	})
+}
+
+// runsUnit has the unit in docs/howto.md run: start, restart and stop mean what the document says.
+func runsUnit(t *testing.T, files string) string {
+	t.Helper()
 	text, err := os.ReadFile("../docs/howto.md")
 	if err != nil {
 		t.Fatal(err)
@@ -142,19 +175,13 @@ func TestSystemd(t *testing.T) {
 	if unit == nil || look == nil {
 		t.Fatal("docs/howto.md has no unit, or does not say how to look at it")
 	}
-
-	files := t.TempDir()
-	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
-		t.Fatal(err)
-	}
 	write(t, filepath.Join(files, "etc/systemd/system/hello.service"), unit[1], 0o644)
 	write(t, filepath.Join(files, "opt/hello/hello.toml"), []byte("[divisi]\nbinary = 'hello'\n"), 0o644)
 	copyProgram(t, filepath.Join(files, "opt/hello/hello"), buildHello(t))
-	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), os.Args[0])
 
-	underSystemd(t, files, `
+	return `
 useradd --system hello
-looks() { runuser -u hello -- env PATH=/usr/local/bin:$PATH `+string(look[1])+` "$@"; }
+looks() { runuser -u hello -- env PATH=/usr/local/bin:$PATH ` + string(look[1]) + ` "$@"; }
 ready() { [ "$(looks ps -o json | grep -c '"state": "ready"')" = 4 ]; }
 wait_ready() { for i in $(seq 300); do ready && return; sleep 0.1; done; journalctl -u hello --no-pager; return 1; }
 is() { for want; do systemctl show hello | grep -x "$want"; done; }
@@ -178,5 +205,5 @@ systemctl stop hello
 is ActiveState=inactive
 [ "$(journalctl -u hello --no-pager | grep -c 'everything has stopped')" = 2 ]
 [ "$(journalctl -u hello --no-pager | grep -c 'Deactivated successfully')" = 2 ]
-`)
+`
 }

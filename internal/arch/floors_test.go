@@ -30,7 +30,7 @@ var floors = [][]string{
 	{".", "internal/deployer"},
 	{"internal/launch"},
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch"},
-	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/pid1"},
+	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/pid1", "cmd/divisi/unit"},
 	{"cmd/divisi/dashboard", "cmd/divisi/console"},
 	{"cmd/divisi/run", "cmd/divisi/server"},
 	{"cmd/divisi/cli"},

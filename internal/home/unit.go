@@ -16,11 +16,20 @@ type Unit struct {
 	Runtime string `json:"runtime,omitempty"` // folder of sockets, whatever the environment of a client says
 }
 
-func (h Home) unitFile() string { return filepath.Join(h.Dir, keeperStem, "unit.json") }
+// Manager is the flag by which commands such as systemctl are about the unit's manager.
+func (u Unit) Manager() string {
+	if u.User {
+		return "--user"
+	}
+	return "--system"
+}
+
+// UnitFile returns the file that tells of the unit.
+func (h Home) UnitFile() string { return filepath.Join(h.Dir, keeperStem, "unit.json") }
 
 // Unit returns the unit that runs the keeper, as [Home.SetUnit] has left it.
 func (h Home) Unit() (Unit, error) {
-	text, err := os.ReadFile(h.unitFile())
+	text, err := os.ReadFile(h.UnitFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return Unit{}, nil
 	}
@@ -32,7 +41,7 @@ func (h Home) Unit() (Unit, error) {
 		err = errors.New("it names no unit, or no folder for sockets")
 	}
 	if err != nil {
-		return Unit{}, fmt.Errorf("cannot read %s: %w: remove it, and use divisi keeper install again", h.unitFile(), err)
+		return Unit{}, fmt.Errorf("cannot read %s: %w: remove it, and use divisi keeper install again", h.UnitFile(), err)
 	}
 	return u, nil
 }
@@ -44,15 +53,15 @@ func (h Home) SetUnit(u Unit) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(h.Make(), os.MkdirAll(filepath.Dir(h.unitFile()), 0o700)); err != nil {
+	if err := errors.Join(h.Make(), os.MkdirAll(filepath.Dir(h.UnitFile()), 0o700)); err != nil {
 		return err
 	}
-	return h.replace(h.unitFile(), string(text)+"\n")
+	return h.replace(h.UnitFile(), string(text)+"\n")
 }
 
 // ForgetUnit takes that back.
 func (h Home) ForgetUnit() error {
-	err := os.Remove(h.unitFile())
+	err := os.Remove(h.UnitFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 type keeperStatus struct {
 	door.Info
 	Door    string       `json:"door"`
+	Unit    string       `json:"unit,omitempty"` // of systemd, that is to run it
 	Sockets []keptSocket `json:"sockets"`
 	Servers []keptServer `json:"servers"`
 }
@@ -39,14 +40,14 @@ type keptServer struct {
 func (c command) keeper() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keeper COMMAND",
-		Short: "Look at the keeper, or stop it",
+		Short: "Look at the keeper, stop it, or have systemd run it",
 		Long: "The keeper is the small process that servers are children of. It starts with the first of them, and\n" +
 			"ends when it holds nothing. What it holds stays when it is killed; the next command that needs it\n" +
 			"starts another one, which takes everything over.",
 		Example: "  divisi keeper status\n  divisi keeper stop --yes",
 	}
 
-	cmd.AddCommand(c.keeperStatus(), c.keeperStop())
+	cmd.AddCommand(c.keeperStatus(), c.keeperStop(), c.keeperInstall(), c.keeperUninstall())
 	return cmd
 }
 
@@ -55,9 +56,10 @@ func (c command) keeperStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show the keeper, its sockets and its servers",
 		Long: "Show the keeper, its sockets and its servers. HELD says who has a socket: own (the keeper has opened\n" +
-			"it), getfd (the keeper, which took it back from a process), relisten (the keeper, which has opened it\n" +
-			"again after it was killed), child (only processes that were started before), lost (nobody). EXIT\n" +
-			"KNOWN BY is about the last process that has ended: see divisi help exits.",
+			"it), store (the keeper, to which systemd gave it back), getfd (the keeper, which took it back from a\n" +
+			"process), relisten (the keeper, which has opened it again after it was killed), child (only\n" +
+			"processes that were started before), lost (nobody). EXIT KNOWN BY is about the last process that\n" +
+			"has ended: see divisi help exits.",
 		Example: "  divisi keeper status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,6 +82,19 @@ func (c command) keeperStatus() *cobra.Command {
 	}
 }
 
+// unit says who runs the keeper.
+func (s keeperStatus) unit() string {
+	switch {
+	case s.Unit != "" && !s.Supervised:
+		return s.Unit + ", which does not run it now"
+	case s.Unit == "" && s.Supervised:
+		return "of somebody else"
+	case s.Unit == "":
+		return "none"
+	}
+	return s.Unit
+}
+
 func openKeeper(ctx context.Context, command string) (*Desk, error) {
 	d, err := Open(ctx, command, false)
 	if errors.Is(err, door.ErrNone) {
@@ -94,6 +109,11 @@ func (d *Desk) keeperStatus(ctx context.Context) (keeperStatus, error) {
 		return keeperStatus{}, err
 	}
 	s := keeperStatus{Info: info, Door: d.home.Keeper().Door, Sockets: []keptSocket{}, Servers: []keptServer{}}
+	unit, err := d.home.Unit()
+	if err != nil {
+		return s, err
+	}
+	s.Unit = unit.Name
 	sockets, err := d.Sockets(ctx, "")
 	if err != nil {
 		return s, err
@@ -120,7 +140,7 @@ func (c command) showKeeper(s keeperStatus) {
 	c.Columns([][]string{
 		{"process", fmt.Sprint(s.Pid)}, {"program", s.Program}, {"protocol", fmt.Sprint(s.Protocol)},
 		{"started", s.Started.Local().Format(time.DateTime)}, {"memory", fmt.Sprintf("%.1f MB", float64(s.Resident)/1e6)},
-		{"clients", fmt.Sprint(s.Clients)}, {"home", s.Home}, {"door", s.Door},
+		{"clients", fmt.Sprint(s.Clients)}, {"unit", s.unit()}, {"home", s.Home}, {"door", s.Door},
 	})
 
 	if len(s.Sockets) > 0 {
@@ -170,6 +190,9 @@ func (c command) keeperStop() *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(c.Out, "stopped the keeper, process %d, and everything that it held\n", info.Pid)
+				if info.Supervised {
+					fmt.Fprintln(c.Out, "its supervisor starts another one, which holds nothing")
+				}
 				return nil
 			})
 		},

@@ -20,9 +20,6 @@ import (
 	"github.com/divisi-go/divisi/internal/notify"
 )
 
-// Variable is the variable that makes a program a keeper. It has the path of the state folder.
-const Variable = "DIVISI_KEEPER"
-
 // ready is what a keeper says last to who has started it: clients are answered.
 const ready = "divisi keeper: ready"
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -86,16 +85,7 @@ func start(ctx context.Context, h home.Home) error {
 func startUnit(ctx context.Context, u home.Unit) error {
 	ctx, cancel := context.WithTimeout(ctx, stayTime)
 	defer cancel()
-	manager := "--system"
-	if u.User {
-		manager = "--user"
-	}
-	cmd := exec.CommandContext(ctx, "systemctl", manager, "start", u.Name)
-	cmd.WaitDelay = time.Second
-	if os.Getenv("XDG_RUNTIME_DIR") == "" { // where it finds the user's manager
-		cmd.Env = append(os.Environ(), fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", os.Getuid()))
-	}
-	return cmd.Run()
+	return Systemctl(ctx, u, "start", u.Name).Run()
 }
 
 // hear reads what a program says until it is ready, and reports whether it is.
