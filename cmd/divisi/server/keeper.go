@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/unit"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 )
@@ -47,7 +48,8 @@ func (c command) keeper() *cobra.Command {
 		Example: "  divisi keeper status\n  divisi keeper stop --yes",
 	}
 
-	cmd.AddCommand(c.keeperStatus(), c.keeperStop(), c.keeperInstall(), c.keeperUninstall())
+	cmd.AddCommand(c.keeperStatus(), c.keeperStop())
+	cmd.AddCommand(unit.Commands(c.Console)...)
 	return cmd
 }
 

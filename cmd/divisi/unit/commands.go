@@ -1,4 +1,4 @@
-package server
+package unit
 
 import (
 	"context"
@@ -12,13 +12,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
-	"github.com/divisi-go/divisi/cmd/divisi/unit"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 )
 
-// unitReport is what was done to a unit of systemd, or would be.
-type unitReport struct {
+// Commands returns the commands that make the service and remove it, for those about the keeper.
+func Commands(c *console.Console) []*cobra.Command {
+	own := command{c}
+	return []*cobra.Command{own.install(), own.uninstall()}
+}
+
+type command struct{ *console.Console }
+
+// report is what was done to a unit of systemd, or would be.
+type report struct {
 	Unit   string   `json:"unit"`
 	File   string   `json:"file,omitempty"`
 	Home   string   `json:"home"`
@@ -28,12 +35,12 @@ type unitReport struct {
 	Keeper int      `json:"keeper,omitempty"` // process that has everything now
 }
 
-func (c command) keeperInstall() *cobra.Command {
+func (c command) install() *cobra.Command {
 	var own, replace, dry bool
 	cmd := &cobra.Command{
 		Use:   "install [--user] [--replace] [--dry-run]",
 		Short: "Have systemd run the keeper",
-		Long: "Make a unit of systemd that runs the keeper of this state folder, " + unit.Name + ", and start\n" +
+		Long: "Make a unit of systemd that runs the keeper of this state folder, " + Name + ", and start\n" +
 			"it, now and with the machine. A keeper that runs leaves everything to it. systemd starts it again\n" +
 			"when it is killed or hangs, and keeps its sockets meanwhile; systemctl stop and restart leave its\n" +
 			"servers alone. The unit runs this program where it lies.\n\n" +
@@ -49,12 +56,12 @@ func (c command) keeperInstall() *cobra.Command {
 			if err := canAskSystemd(own, dry); err != nil {
 				return err
 			}
-			u, err := unit.New(h, own)
+			u, err := New(h, own)
 			if err != nil {
 				return err
 			}
 			plan, err := u.Install(replace)
-			var differs *unit.Differs
+			var differs *Differs
 			if errors.As(err, &differs) {
 				return console.Failure("to replace it: divisi keeper install --replace", "%w", err)
 			}
@@ -62,12 +69,12 @@ func (c command) keeperInstall() *cobra.Command {
 				return err
 			}
 
-			r := unitReport{Unit: unit.Name, File: u.File, Home: h.Dir, DryRun: dry, Text: u.Text()}
+			r := report{Unit: Name, File: u.File, Home: h.Dir, DryRun: dry, Text: u.Text()}
 			if err := c.carryOut(cmd.Context(), plan, &r); err != nil {
-				return console.Failure("journalctl "+u.Manager()+" -u "+unit.Name+" says why a unit does not start; "+
+				return console.Failure("journalctl "+u.Manager()+" -u "+Name+" says why a unit does not start; "+
 					"divisi keeper uninstall takes everything back", "%w", err)
 			}
-			return c.showUnit(r, lingers(own))
+			return c.show(r, lingers(own))
 		},
 	}
 
@@ -77,7 +84,7 @@ func (c command) keeperInstall() *cobra.Command {
 	return cmd
 }
 
-func (c command) keeperUninstall() *cobra.Command {
+func (c command) uninstall() *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "uninstall [--dry-run]",
@@ -91,18 +98,18 @@ func (c command) keeperUninstall() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := unit.Uninstall(h)
-			if errors.Is(err, unit.ErrNone) {
+			plan, err := Uninstall(h)
+			if errors.Is(err, ErrNone) {
 				return console.Failure("a unit of another state folder: set DIVISI_HOME to that one", "%w of %s", err, h.Dir)
 			}
 			if err != nil {
 				return err
 			}
-			r := unitReport{Unit: unit.Name, Home: h.Dir, DryRun: dry}
+			r := report{Unit: Name, Home: h.Dir, DryRun: dry}
 			if err := c.carryOut(cmd.Context(), plan, &r); err != nil {
 				return err
 			}
-			return c.showUnit(r, true)
+			return c.show(r, true)
 		},
 	}
 
@@ -125,7 +132,7 @@ func canAskSystemd(own, dry bool) error {
 }
 
 // carryOut does what is planned, unless it is only to be shown, and says who keeps everything then.
-func (c command) carryOut(ctx context.Context, plan *unit.Plan, r *unitReport) error {
+func (c command) carryOut(ctx context.Context, plan *Plan, r *report) error {
 	if r.DryRun {
 		r.Done = plan.Steps()
 		return nil
@@ -139,21 +146,25 @@ func (c command) carryOut(ctx context.Context, plan *unit.Plan, r *unitReport) e
 		}
 		return err
 	}
-	d, err := Open(ctx, "divisi keeper", false)
+
+	h, err := home.At(r.Home)
+	if err != nil {
+		return err
+	}
+	client, err := door.Find(ctx, h)
 	if errors.Is(err, door.ErrNone) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	info, err := d.Info(ctx)
+	info, err := client.Info(ctx)
 	r.Keeper = info.Pid
-	return err
+	return errors.Join(err, client.Release())
 }
 
-// showUnit shows what was done to a unit, and what a user has to know of one of his own.
-func (c command) showUnit(r unitReport, lingers bool) error {
+// show shows what was done to a unit, and what a user has to know of one of his own.
+func (c command) show(r report, lingers bool) error {
 	if done, err := c.JSON(r); done {
 		return err
 	}
