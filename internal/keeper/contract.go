@@ -184,7 +184,8 @@ const (
 // Proc is a server as it is now.
 type Proc struct {
 	ID
-	Pid      int               `json:"pid,omitempty"` // 0 while it waits for its next start
+	Born     uint64            `json:"born,omitempty"` // the number of its first start, by which servers are ordered
+	Pid      int               `json:"pid,omitempty"`  // 0 while it waits for its next start
 	State    lifecycle.State   `json:"state"`
 	Since    time.Time         `json:"since"` // of the state
 	Started  time.Time         `json:"started"`

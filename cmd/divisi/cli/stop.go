@@ -24,13 +24,14 @@ func (c *command) stop() *cobra.Command {
 	var all, yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "stop APP|NAME[@/DOMAIN]... | stop --all --yes",
+		Use:   "stop APP|NAME[@/DOMAIN]|/DOMAIN... | stop --all --yes",
 		Short: "Stop applications and servers in order",
 		Long: "Drain and stop an application, or stop a server, given by its whole name; with --yes, several, or\n" +
 			"with --all all of them. A server gets SIGTERM, and after its --stop-time SIGKILL; what it inherits\n" +
-			"is closed. If an application and a server have the same name, /NAME is the application. It returns\n" +
+			"is closed. /DOMAIN is the application with that name, or else all servers in the domain and below it.\n" +
+			"Servers of a domain are stopped one after the other, the one that was started last first. It returns\n" +
 			"when they have stopped. The exit code is 3 if only some of them have.",
-		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop shop web --yes\n  divisi stop --all --yes",
+		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop /local --yes\n  divisi stop shop web --yes\n  divisi stop --all --yes",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeAll(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ func (c *command) stop() *cobra.Command {
 				return console.UsageError("%d applications or servers would be stopped: add --yes to say that you mean it", len(args))
 			}
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
-				return c.stopThem(ctx, args, all)
+				return c.stopThem(ctx, args, all, yes)
 			})
 		},
 	}
@@ -67,7 +68,7 @@ func (t target) String() string {
 	return t.server.ID.String()
 }
 
-func (c *command) stopThem(ctx context.Context, args []string, all bool) error {
+func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) error {
 	apps, silent := find(ctx)
 	servers, err := server.All(ctx)
 	silent = errors.Join(silent, err)
@@ -77,6 +78,9 @@ func (c *command) stopThem(ctx context.Context, args []string, all bool) error {
 		chosen, err := toStop(targets, args)
 		if err != nil {
 			return cmp.Or(silent, err)
+		}
+		if len(chosen) > 1 && !yes {
+			return console.UsageError("%d would be stopped: %s: add --yes to say that you mean it", len(chosen), strings.Join(targetNames(chosen), ", "))
 		}
 		targets, silent = chosen, nil
 	}
@@ -111,10 +115,7 @@ func everything(apps []control.Running, servers []keeper.Proc) []target {
 
 // toStop returns what has the names that are given: whole ones, for it changes something.
 func toStop(targets []target, args []string) ([]target, error) {
-	var names []string
-	for _, t := range targets {
-		names = append(names, t.String())
-	}
+	names := targetNames(targets)
 	switch {
 	case len(targets) == 0:
 		return nil, errNothing
@@ -129,7 +130,12 @@ func toStop(targets []target, args []string) ([]target, error) {
 	var chosen []target
 	for _, asked := range args {
 		found := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isCalled(asked) })
+		within := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isWithin(asked) })
 		switch {
+		case asked == "/":
+			return nil, console.UsageError("/ is everything: say stop --all --yes")
+		case len(found) == 0 && len(within) > 0:
+			chosen = append(chosen, slices.DeleteFunc(within, func(t target) bool { return slices.Contains(chosen, t) })...)
 		case len(found) == 0:
 			return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, names))
 		case len(found) > 1:
@@ -151,6 +157,49 @@ func (t target) isCalled(asked string) bool {
 	return t.server.Name == asked || t.server.ID.String() == asked
 }
 
+// isWithin reports whether this is in a domain, or in one below it.
+func (t target) isWithin(domain string) bool {
+	own := ""
+	if t.app != nil {
+		own = t.app.Status.Domain
+	} else {
+		own = t.server.Domain
+	}
+	return strings.HasPrefix(domain, "/") && keeper.Within(own, domain)
+}
+
+// inOrder returns what is to be stopped one after the other: the servers of a domain and those below it, the
+// one that was started last first. Of the lists, all are stopped at the same time.
+func inOrder(targets []target) [][]target {
+	var lists [][]target
+	at := map[string]int{} // by the first word of the domain
+	for _, t := range targets {
+		if t.app != nil {
+			lists = append(lists, []target{t})
+			continue
+		}
+		first, _, _ := strings.Cut(strings.TrimPrefix(t.server.Domain, "/"), "/")
+		if _, known := at[first]; !known {
+			at[first] = len(lists)
+			lists = append(lists, nil)
+		}
+		lists[at[first]] = append(lists[at[first]], t)
+	}
+
+	for _, first := range at {
+		slices.SortFunc(lists[first], func(a, b target) int { return cmp.Compare(b.server.Born, a.server.Born) })
+	}
+	return lists
+}
+
+func targetNames(targets []target) []string {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.String())
+	}
+	return names
+}
+
 func ambiguous(asked string, found []target) error {
 	var names []string
 	for _, t := range found {
@@ -169,31 +218,36 @@ type stopped struct {
 	Servers []server.Stopped `json:"servers,omitempty"`
 }
 
-// stopAll stops all at the same time; failed is about others.
+// stopAll stops all in order; failed is about others.
 func (c *command) stopAll(ctx context.Context, targets []target, failed error) error {
 	var mu sync.Mutex // guards done and failures
 	done := stopped{Stopped: []string{}}
 	failures := []error{failed}
 	var wait sync.WaitGroup
-	for _, t := range targets {
-		wait.Go(func() {
-			var exit server.Stopped
-			var err error
-			if t.app != nil {
-				err = t.app.Stop(ctx)
-			} else {
-				exit, err = server.Stop(ctx, *t.server)
-			}
+	stop := func(t target) {
+		var exit server.Stopped
+		var err error
+		if t.app != nil {
+			err = t.app.Stop(ctx)
+		} else {
+			exit, err = server.Stop(ctx, *t.server)
+		}
 
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failures = append(failures, fmt.Errorf("cannot stop %v: %w", t, err))
-				return
-			}
-			done.Stopped = append(done.Stopped, t.String())
-			if t.server != nil {
-				done.Servers = append(done.Servers, exit)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failures = append(failures, fmt.Errorf("cannot stop %v: %w", t, err))
+			return
+		}
+		done.Stopped = append(done.Stopped, t.String())
+		if t.server != nil {
+			done.Servers = append(done.Servers, exit)
+		}
+	}
+	for _, list := range inOrder(targets) {
+		wait.Go(func() {
+			for _, t := range list {
+				stop(t)
 			}
 		})
 	}

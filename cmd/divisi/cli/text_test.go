@@ -71,6 +71,9 @@ func TestToStop(t *testing.T) {
 		{[]string{"web"}, []target{web, program("web", "/eu")}, "web is the name of several: give one of web@/local, web@/eu"},
 		{[]string{"sh"}, []target{shop, store}, `no application or server "sh" runs: known are shop, store`},
 		{[]string{"shop", "stroe"}, []target{shop, store}, `no application or server "stroe" runs: did you mean "store"?`},
+		{[]string{"/eu", "web@/eu/de"}, []target{web, program("web", "/eu/de"), program("db", "/eu"), program("db", "/eu-2")}, "[web@/eu/de db@/eu]"},
+		{[]string{"/"}, []target{web}, "/ is everything: say stop --all --yes"},
+		{[]string{""}, []target{web}, `no application or server "" runs: the only known one is web@/local`},
 		{[]string{"shop"}, nil, "nothing runs"},
 	} {
 		found, err := toStop(tt.targets, tt.asked)
@@ -81,6 +84,17 @@ func TestToStop(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%q of %v: %s, want %s", tt.asked, tt.targets, got, tt.want)
 		}
+	}
+}
+
+func TestInOrder(t *testing.T) {
+	program := func(name, domain string, born uint64) target {
+		return target{server: &keeper.Proc{ID: keeper.ID{Name: name, Domain: domain}, Born: born}}
+	}
+	shop := target{app: &control.Running{Status: control.Status{App: "shop", Domain: "/shop"}}}
+	got := inOrder([]target{program("a", "/eu", 1), shop, program("b", "/eu/de", 3), program("c", "/us", 2), program("d", "/eu", 4)})
+	if text := fmt.Sprint(got); text != "[[d@/eu b@/eu/de a@/eu] [shop] [c@/us]]" {
+		t.Error(text)
 	}
 }
 

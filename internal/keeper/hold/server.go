@@ -328,7 +328,7 @@ func (s *server) last() keeper.Exit {
 // proc describes the server; the mutex is held.
 func (s *server) proc() keeper.Proc {
 	p := keeper.Proc{
-		ID: s.spec.ID(), State: s.life.State, Since: s.life.Since, Started: s.started,
+		ID: s.spec.ID(), Born: s.born, State: s.life.State, Since: s.life.Since, Started: s.started,
 		Status: s.status, Failing: s.failing, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
 		LastExit: s.lastExit,
 	}
