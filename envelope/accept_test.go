@@ -26,14 +26,14 @@ import (
 type dialler struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	socket net.Listener
+	socket *net.UnixListener
 	lines  chan string // that it has printed on its standard error
 }
 
 func startDialler(t *testing.T) *dialler {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "deployer.sock")
-	socket, err := net.Listen("unix", path)
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,7 @@ func startDialler(t *testing.T) *dialler {
 // accept accepts its next conversation.
 func (d *dialler) accept(info *protos.EnvelopeInfo, refusal error) (*envelope.Envelope, error) {
 	d.t.Helper()
+	d.socket.SetDeadline(time.Now().Add(time.Minute)) // it has perhaps ended
 	conn, err := d.socket.Accept()
 	if err != nil {
 		d.t.Fatal(err)
