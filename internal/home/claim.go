@@ -77,6 +77,13 @@ func (d Domain) lock() (*os.File, error) {
 	return lock, nil
 }
 
+// Lock returns the file by which the domain is held. Another program of this process that has it open
+// holds the domain as well.
+func (c *Claim) Lock() *os.File { return c.lock }
+
+// Inherited returns the claim whose lock another program of this process has left open.
+func (d Domain) Inherited(lock *os.File) *Claim { return &Claim{Domain: d, lock: lock} }
+
 // enter makes the folder of the domain's sockets.
 func (c *Claim) enter() error {
 	// One who leaves at the same time may remove folders as soon as they are made.

@@ -4,6 +4,7 @@ package door
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -17,9 +18,15 @@ import (
 // attached is one connection that has upgraded: a session of the keeper, once it has asked for one.
 type attached struct {
 	server *server
+	conn   *frame.Conn
+	rested chan struct{} // closed when it is not served any more
 
 	mu      sync.Mutex // guards what follows; held while a session is begun
 	session *hold.Session
+}
+
+func newAttached(s *server, conn *frame.Conn) *attached {
+	return &attached{server: s, conn: conn, rested: make(chan struct{})}
 }
 
 // verb does what a request asks for. Files of the request that it does not take are closed.
@@ -63,7 +70,7 @@ var verbs = map[string]verb{
 		}
 		r.Files = nil
 		start := s.Start
-		if a.Again {
+		if a.Again || r.Again {
 			start = s.Again
 		}
 		p, err := start(ctx, spec)
@@ -72,8 +79,11 @@ var verbs = map[string]verb{
 	"signal": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Signal(ctx, a.ID, syscall.Signal(a.Signal))
 	},
-	"stop": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"stop": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
 		exit, err := s.Stop(ctx, a.ID)
+		if r.Again && errors.Is(err, keeper.ErrUnknown) {
+			exit, err = s.Wait(ctx, a.ID) // the former program had stopped it
+		}
 		return exit, nil, err
 	},
 	"wait": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
@@ -125,6 +135,9 @@ func (c *attached) do(ctx context.Context, r *frame.Request) (any, []*os.File, e
 	switch r.Verb {
 	case "attach":
 		body, err := c.attach(ctx, r)
+		return body, nil, err
+	case "upgrade":
+		body, err := c.upgrade(ctx, r)
 		return body, nil, err
 	case "shutdown": // by whoever may kill the keeper as well
 		return nil, nil, c.server.shutdown()

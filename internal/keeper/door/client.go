@@ -268,6 +268,30 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	}
 }
 
+// Upgrade has another program take over the keeper in the same process, and returns what that says of
+// itself. Nothing that the keeper holds is disturbed. If the program cannot, the keeper goes on as it was.
+func (c *Client) Upgrade(ctx context.Context, program string) (info Info, err error) {
+	l, err := c.current(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+
+	_, err = l.conn.Call(ctx, "upgrade", ask{Program: program}, nil, &info)
+	var e *frame.Error
+	switch {
+	case errors.As(err, &e) && e.Code == frame.CodeUnknownVerb:
+		return Info{}, &refused{said: &frame.Error{
+			Text: fmt.Sprintf("this keeper (process %d, %s) is too old to be upgraded in place", l.Keeper.Pid, l.Keeper.Program),
+			Way: fmt.Sprintf("end it by kill %d: all that it holds runs on, and the next command starts the newer one",
+				l.Keeper.Pid),
+		}}
+	case errors.Is(err, frame.ErrClosed): // asked again, it would end again
+		return Info{}, fmt.Errorf("the keeper ended while %s took over, and the next client starts another one: see %s",
+			program, logOf(c.home))
+	}
+	return info, understood(err)
+}
+
 // Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].
 func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
 	_, err = c.call(ctx, "listen", &ask{Socket: &want}, nil, &got)

@@ -4,8 +4,8 @@ package door
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -28,8 +28,12 @@ const ready = "divisi keeper: ready"
 func Enter() {
 	fork.Enter()
 	state := os.Getenv(Variable)
-	if state == "" {
+	switch state {
+	case "":
 		return
+	case question:
+		fmt.Println(able)
+		os.Exit(0)
 	}
 	if err := keep(state); err != nil {
 		fmt.Fprintln(os.Stderr, "divisi keeper:", err)
@@ -40,63 +44,77 @@ func Enter() {
 
 // keep is the life of a keeper. If another one is there for the folder, it does nothing.
 func keep(state string) error {
+	given, err := handedOver()
+	if err != nil {
+		return goBack(err)
+	}
 	h, err := home.At(state)
 	if err != nil {
-		return err
+		return goBack(err)
 	}
 	supervisor := notify.Parent()
 	back, err := inherit.Descriptors()
 	if err != nil {
 		return err
 	}
+	env := append(environment(h), supervisor.Environment()...)
+	given.secure()
 	os.Clearenv() // servers get what they are given
 	if err := closeForeign(); err != nil {
 		return err
 	}
-	claim, err := place(h, supervisor)
-	if claim == nil || err != nil {
-		return err
-	}
-	defer claim.Release()
-	var kept *store.Store
-	if supervisor.Exists() {
-		kept = store.Open(supervisor, back, say)
-		defer kept.Settle()
-	}
-	k, err := hold.OpenWith(kept, claim.State, claim.Logs, claim.Calls)
-	if err != nil {
-		return err
-	}
-	kept.Clear()
 
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 	// Signals that are ignored would be ignored by servers, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
-	s, err := newServer(h, k)
-	if err != nil {
+
+	var kept *store.Store
+	if supervisor.Exists() {
+		kept = store.Open(supervisor, back, say)
+	}
+	s, err := given.open(h, supervisor, kept)
+	if err != nil || s == nil {
 		return err
 	}
-	s.supervisor = supervisor
-	l, err := listen(claim.Door)
-	if err != nil {
-		return err
-	}
+	s.env, s.supervisor, s.kept = env, supervisor, kept
+	defer s.claim.Release()
+	defer kept.Settle()
 	if err := free(); err != nil {
 		return err
 	}
-	fmt.Println(ready)
+	if given == nil {
+		fmt.Println(ready)
+	}
 	if !supervisor.Exists() { // one has a place for what its services print
-		if err := speakInto(filepath.Join(claim.State, "keeper.log")); err != nil {
+		if err := speakInto(filepath.Join(s.claim.State, "keeper.log")); err != nil {
 			return err
 		}
 	}
-	return s.keep(l, ended)
+	return s.keep(ended)
+}
+
+// begin opens a keeper and its door. It returns nil if another process has them.
+func begin(h home.Home, supervisor notify.Supervisor, kept *store.Store) (*server, error) {
+	claim, err := place(h, supervisor)
+	if claim == nil || err != nil {
+		return nil, err
+	}
+	k, err := hold.OpenWith(kept, claim.State, claim.Logs, claim.Calls)
+	if err != nil {
+		return nil, errors.Join(err, claim.Release())
+	}
+	kept.Clear()
+	l, err := listen(claim.Door)
+	if err != nil {
+		return nil, errors.Join(err, claim.Release())
+	}
+	return newServer(h, claim, k, l)
 }
 
 // keep serves until there is nothing left to keep, or a signal ends the keeper: then what it holds
 // stays, as when it is killed. A supervisor keeps it, whatever it holds.
-func (s *server) keep(l *net.UnixListener, ended <-chan os.Signal) error {
+func (s *server) keep(ended <-chan os.Signal) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go func() { cancel(fmt.Errorf("the signal %v", <-ended)) }()
@@ -106,7 +124,7 @@ func (s *server) keep(l *net.UnixListener, ended <-chan os.Signal) error {
 	say("begins with protocol %d: %s", Protocol, s.program)
 	s.reported = s.status()
 	s.tell(notify.Ready, s.reported)
-	err := s.serve(ctx, l)
+	err := s.serve(ctx)
 	s.tell(notify.Stopping)
 	if cause := context.Cause(ctx); cause != nil {
 		say("ends by %v", cause)

@@ -26,6 +26,9 @@ func (*Client) Info(context.Context) (Info, error) { return Info{}, ErrNone }
 // Shutdown ends nothing.
 func (*Client) Shutdown(context.Context) error { return ErrNone }
 
+// Upgrade finds none.
+func (*Client) Upgrade(context.Context, string) (Info, error) { return Info{}, ErrNone }
+
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {
 	return nil, errors.New("the keeper is a process of its own on Linux only, and servers that outlive commands need one")

@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -30,26 +31,32 @@ const linger = time.Second
 
 // server is the keeper's side of the door.
 type server struct {
-	home    home.Home
-	keeper  *hold.Keeper
-	look    *hold.Session // claims nothing
-	started time.Time
-	program string
-	ended   chan struct{} // closed when everything was shut down
+	home     home.Home
+	claim    *home.Claim
+	keeper   *hold.Keeper
+	listener *net.UnixListener
+	look     *hold.Session // claims nothing
+	started  time.Time
+	program  string
+	env      []string      // by which a program becomes the keeper of this home
+	ended    chan struct{} // closed when everything was shut down
+	next     chan successor
+	before   outcome // of the upgrade by which this program has come
 
 	supervisor notify.Supervisor
-	reported   string // how the keeper is, as the supervisor was told
+	kept       *store.Store // what it keeps
+	reported   string       // how the keeper is, as the supervisor was told
 
 	shut sync.Once
 
-	mu      sync.Mutex           // guards what follows
-	open    int                  // connections
-	clients map[*frame.Conn]bool // those of them that have upgraded
-	quiet   time.Time            // when the last one ended, or the server began
-	over    bool                 // no connection is served any more
+	mu      sync.Mutex         // guards what follows
+	open    int                // connections
+	clients map[*attached]bool // those of them that have upgraded
+	quiet   time.Time          // when the last one ended, or the server began
+	over    bool               // no connection is served any more
 }
 
-func newServer(h home.Home, k *hold.Keeper) (*server, error) {
+func newServer(h home.Home, c *home.Claim, k *hold.Keeper, l *net.UnixListener) (*server, error) {
 	look, err := k.Attach(context.Background(), keeper.Claim{Who: "the door"})
 	if err != nil {
 		return nil, err
@@ -59,8 +66,9 @@ func newServer(h home.Home, k *hold.Keeper) (*server, error) {
 		return nil, err
 	}
 	return &server{
-		home: h, keeper: k, look: look, program: program, started: time.Now(), quiet: time.Now(),
-		ended: make(chan struct{}), clients: map[*frame.Conn]bool{},
+		home: h, claim: c, keeper: k, listener: l, look: look, program: program,
+		started: time.Now(), quiet: time.Now(),
+		ended: make(chan struct{}), next: make(chan successor), clients: map[*attached]bool{},
 	}, nil
 }
 
@@ -78,7 +86,7 @@ func listen(path string) (*net.UnixListener, error) {
 
 // serve answers until the keeper holds nothing and nobody is there any more, until it is shut down, or
 // until ctx ends.
-func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
+func (s *server) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &http.Server{
@@ -91,8 +99,13 @@ func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
 		ErrorLog:          log.New(io.Discard, "", 0), // about clients that have broken off
 	}
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }()
+	go func() { served <- h.Serve(s.listener) }()
 	defer h.Close()
+	s.mu.Lock()
+	for a := range s.clients { // of a former program
+		go s.talk(ctx, a)
+	}
+	s.mu.Unlock()
 
 	look := time.NewTicker(linger)
 	defer look.Stop()
@@ -103,6 +116,8 @@ func (s *server) serve(ctx context.Context, l *net.UnixListener) error {
 				return nil
 			}
 			s.report()
+		case next := <-s.next:
+			return s.giveWay(h, next)
 		case <-s.ended:
 			return nil
 		case <-ctx.Done():
@@ -127,8 +142,8 @@ func (s *server) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
 	defer cancel()
 	var told sync.WaitGroup
-	for conn := range clients {
-		told.Go(func() { _, _ = conn.Call(ctx, farewell, nil, nil, nil) }) // one who does not listen starts another keeper
+	for a := range clients {
+		told.Go(func() { _, _ = a.conn.Call(ctx, farewell, nil, nil, nil) }) // one who does not listen starts another keeper
 	}
 	told.Wait()
 
@@ -227,16 +242,6 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, err)
 		return
 	}
-	frames := frame.New(conn.(*net.UnixConn))
-	s.mu.Lock()
-	s.clients[frames] = true
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.clients, frames)
-		s.gone()
-	}()
 
 	err = conn.SetDeadline(time.Time{})
 	if err == nil && buffered.Reader.Buffered() > 0 {
@@ -245,14 +250,33 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\n\r\n")
 	}
+
+	s.mu.Lock()
 	if err != nil {
 		conn.Close()
+		s.gone()
+		s.mu.Unlock()
+		return
+	}
+	a := newAttached(s, frame.New(conn.(*net.UnixConn)))
+	s.clients[a] = true
+	s.mu.Unlock()
+	s.talk(r.Context(), a)
+}
+
+// talk serves a connection that has upgraded until it is over, or paused for another program.
+func (s *server) talk(ctx context.Context, a *attached) {
+	defer close(a.rested)
+	err := a.conn.Serve(ctx, a.handle)
+	if errors.Is(err, frame.ErrPaused) {
 		return
 	}
 
-	a := &attached{server: s}
-	defer a.release()
-	_ = frames.Serve(r.Context(), a.handle) // why it has ended concerns the client
+	a.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, a)
+	s.gone()
 }
 
 // info describes the keeper.

@@ -45,12 +45,8 @@ func start(ctx context.Context, h home.Home) error {
 	}
 	defer words.Close()
 
-	env := []string{Variable + "=" + h.Dir}
-	if dir, ok := os.LookupEnv("XDG_RUNTIME_DIR"); ok {
-		env = append(env, "XDG_RUNTIME_DIR="+dir)
-	}
 	p, err := os.StartProcess("/proc/self/exe", []string{"divisi", "keeper", h.Dir}, &os.ProcAttr{
-		Dir: "/", Env: env, Files: []*os.File{null, their, their}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: "/", Env: environment(h), Files: []*os.File{null, their, their}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	their.Close()
 	if err != nil {
@@ -86,6 +82,15 @@ func startUnit(ctx context.Context, u home.Unit) error {
 	ctx, cancel := context.WithTimeout(ctx, stayTime)
 	defer cancel()
 	return Systemctl(ctx, u, "start", u.Name).Run()
+}
+
+// environment returns what a program has to know to become the keeper of a home.
+func environment(h home.Home) []string {
+	env := []string{Variable + "=" + h.Dir}
+	if dir, ok := os.LookupEnv("XDG_RUNTIME_DIR"); ok {
+		env = append(env, "XDG_RUNTIME_DIR="+dir)
+	}
+	return env
 }
 
 // hear reads what a program says until it is ready, and reports whether it is.

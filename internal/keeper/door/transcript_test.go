@@ -42,18 +42,18 @@ func serveHere(t *testing.T, h home.Home) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer(h, k)
+	l, err := listen(claim.Door)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := listen(claim.Door)
+	s, err := newServer(h, claim, k, l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
 	served.Go(func() {
-		if err := s.serve(ctx, l); err != nil {
+		if err := s.serve(ctx); err != nil {
 			t.Error(err)
 		}
 	})

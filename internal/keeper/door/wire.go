@@ -62,6 +62,7 @@ type ask struct {
 	Socket    *keeper.Socket `json:"socket,omitempty"`
 	Spec      *keeper.Spec   `json:"spec,omitempty"`
 	Variables []string       `json:"variables,omitempty"` // of the files that come with Spec
+	Program   string         `json:"program,omitempty"`   // that takes over
 	Again     bool           `json:"again,omitempty"`     // it was asked for before, and the keeper ended without an answer
 }
 

@@ -27,6 +27,8 @@ type frame struct {
 	Body   json.RawMessage `json:"body,omitempty"`
 	Long   bool            `json:"long,omitempty"` // the last file is the body
 	Error
+
+	again bool // of a request that was handed over
 }
 
 // errLong is the error of a frame that is longer than MaxFrame.

@@ -21,6 +21,7 @@ type Request struct {
 	Verb  string
 	Body  json.RawMessage
 	Files []*os.File // closed once the handler returns; it takes them by setting this to nil
+	Again bool       // a former program was asked, which has paused the connection before it answered
 }
 
 // Decode reads the body. Members that v does not have are skipped.
@@ -133,6 +134,7 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 	defer context.AfterFunc(ctx, func() { c.fail(fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))) })()
 
 	for _, f := range c.paused.take() {
+		f.again = true
 		if own, ok := c.admit(ctx, f, passed{}); ok {
 			c.own.Go(func() { c.answer(own, f, passed{}, handle) })
 		}
@@ -222,7 +224,7 @@ var (
 
 // answer has a handler answer a request.
 func (c *Conn) answer(ctx context.Context, f frame, came passed, handle Handler) {
-	request := &Request{Verb: f.Verb, Body: f.Body, Files: came.open()}
+	request := &Request{Verb: f.Verb, Body: f.Body, Files: came.open(), Again: f.again}
 	body, files, err := handle(ctx, request)
 	closeFiles(request.Files)
 	defer closeFiles(files)

@@ -78,6 +78,9 @@ func TestPause(t *testing.T) {
 		t.Errorf("answered: %s", got)
 	}
 	serve(t, next, func(_ context.Context, r *Request) (any, []*os.File, error) {
+		if !r.Again {
+			t.Errorf("%s is asked as if it were new", r.Verb)
+		}
 		return "by the next one", nil, nil
 	})
 	if got := <-answers; got != "wait by the next one" {

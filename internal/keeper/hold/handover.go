@@ -8,7 +8,6 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/child"
-	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
@@ -22,8 +21,8 @@ func (k *Keeper) Writable() error { return k.journal.Sync(noteTime) }
 
 // HandOver ends the keeper for this program, and returns what the next one takes over. Nothing is closed,
 // and no process ends for it; those that end from now on are waited for by the next program. Every
-// call of the keeper waits for ever.
-func (k *Keeper) HandOver() (*record.Handover, error) {
+// call of the keeper waits for ever. The sessions go on there.
+func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 	k.deafen()
 	k.whole.Lock() // what was being done is done, and nothing more is begun
 	k.written(true)
@@ -33,6 +32,9 @@ func (k *Keeper) HandOver() (*record.Handover, error) {
 	}
 
 	h := &record.Handover{Ear: -1}
+	for _, s := range sessions {
+		h.Claims = append(h.Claims, *s.claim)
+	}
 	h.Events, h.Event = k.events.All()
 	for _, e := range k.entries() {
 		line, err := json.Marshal(e)
@@ -104,19 +106,31 @@ func (s *server) handOver() (record.HandedServer, error) {
 	return h, err
 }
 
-// TakeOver opens a keeper that goes on with what the former program of this process has handed over. The
-// store and the folders are those of [OpenWith].
-func TakeOver(kept *store.Store, dir, logs, sockets string, h *record.Handover) (*Keeper, error) {
+// TakeOver opens a keeper that goes on with what the former program of this process has handed over, and
+// returns its sessions as well. The store and the folders are those of [OpenWith].
+func TakeOver(kept *store.Store, dir, logs, sockets string, h *record.Handover) (*Keeper, []*Session, error) {
 	before, err := record.Read(h.Journal)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return open(kept, dir, logs, sockets, before, h)
+	k, err := open(kept, dir, logs, sockets, before, h)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	var sessions []*Session
+	for i := range h.Claims {
+		sessions = append(sessions, &Session{k: k, claim: &h.Claims[i]})
+	}
+	return k, sessions, nil
 }
 
 // takeOver takes over all that was handed over. Nobody uses this keeper yet.
 func (k *Keeper) takeOver(before *record.Past, h *record.Handover) error {
 	k.recall(before)
+	for i := range h.Claims {
+		k.claims.Restore(&h.Claims[i])
+	}
 	for _, s := range h.Servers {
 		k.takeServer(s)
 	}
@@ -175,19 +189,4 @@ func (s *server) goOn() {
 		s.step(lifecycle.Exited) // it was to end before it was started
 	}
 	s.arm()
-}
-
-// Claim returns the claim of the session, as another program of this process takes it over.
-func (s *Session) Claim() claim.Claim {
-	s.k.mu.Lock()
-	defer s.k.mu.Unlock()
-	return *s.claim
-}
-
-// Resume returns the session of a claim that another program of this process had given.
-func (k *Keeper) Resume(c claim.Claim) *Session {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.claims.Restore(&c)
-	return &Session{k: k, claim: &c}
 }

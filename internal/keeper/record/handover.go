@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -16,6 +17,7 @@ const HandoverFormat = 1
 // holds. Descriptors keep their numbers; one that is not there is -1.
 type Handover struct {
 	Journal []json.RawMessage `json:"journal"` // the state, as the journal has it
+	Claims  []claim.Claim     `json:"claims"`  // of the sessions that go on
 	Servers []HandedServer    `json:"servers"`
 	Sockets []HandedFile      `json:"sockets"`
 	Slots   []HandedFile      `json:"slots"`

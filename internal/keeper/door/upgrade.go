@@ -1,0 +1,334 @@
+//go:build linux
+
+package door
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/store"
+	"github.com/divisi-go/divisi/internal/memfd"
+	"github.com/divisi-go/divisi/internal/notify"
+)
+
+// Variables for a program that takes over.
+const (
+	handedVariable = "DIVISI_KEEPER_HANDED" // the descriptor of what is handed over
+	formerVariable = "DIVISI_KEEPER_FORMER" // that of the program before, which goes on if this one cannot
+	failedVariable = "DIVISI_KEEPER_FAILED" // why another program could not, for the one that goes on
+)
+
+// Bounds of an upgrade.
+const (
+	lookTime  = 500 * time.Millisecond // for those who look to have their answers
+	restTime  = 2 * time.Second        // for clients to have theirs
+	maxHanded = 256 << 20              // bytes
+)
+
+// handed is what a keeper hands over to the program that takes its place in the same process.
+type handed struct {
+	record.Handover
+	Program string         `json:"program"` // that was to take over
+	Lock    int            `json:"lock"`    // of the claim
+	Door    int            `json:"door"`    // the listening socket
+	Clients []handedClient `json:"clients"`
+
+	failed error // why the program has not taken over
+}
+
+// handedClient is a connection that has upgraded.
+type handedClient struct {
+	frame.Paused
+	FD      int `json:"fd"`
+	Session int `json:"session"` // which claim is its; -1 for none
+}
+
+// successor is a program that is to take over, and what it can be given at any time.
+type successor struct {
+	program string
+	door    *os.File // the listening socket, which does not end with its listener
+	former  *os.File // this program
+}
+
+// outcome is what became of an upgrade.
+type outcome struct {
+	program string // that was to take over
+	err     error  // why it has not
+}
+
+// upgrade has another program take over, which answers. If that cannot, this one does.
+func (c *attached) upgrade(ctx context.Context, r *frame.Request) (any, error) {
+	var a ask
+	if err := r.Decode(&a); err != nil {
+		return nil, err
+	}
+	if before := c.server.before; r.Again && a.Program == before.program {
+		return c.server.info(), before.err
+	}
+
+	if err := checkAble(ctx, a.Program); err != nil {
+		return nil, err
+	}
+	if err := c.server.keeper.Writable(); err != nil {
+		return nil, fmt.Errorf("cannot upgrade now: %w", err)
+	}
+	next, err := c.server.successor(a.Program)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case c.server.next <- next:
+		<-ctx.Done() // the answer is that of who goes on
+	case <-ctx.Done():
+		next.close()
+	}
+	return nil, context.Cause(ctx)
+}
+
+func (s *server) successor(program string) (successor, error) {
+	door, err := s.listener.File()
+	if err != nil {
+		return successor{}, err
+	}
+	former, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return successor{}, errors.Join(err, door.Close())
+	}
+	return successor{program, door, former}, nil
+}
+
+func (n successor) close() {
+	n.door.Close()
+	n.former.Close()
+}
+
+// giveWay has a program take over in this process. It returns only if the keeper was shut down meanwhile,
+// or if nobody can go on.
+func (s *server) giveWay(h *http.Server, next successor) error {
+	s.listener.SetUnlinkOnClose(false)
+	look, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	_ = h.Shutdown(look) // who comes from now on waits for the next program
+	given := &handed{Program: next.program}
+	sessions := s.pause(given)
+	select {
+	case <-s.ended:
+		next.close()
+		return nil
+	default:
+	}
+
+	say("hands over to %s", next.program)
+	held, err := s.keeper.HandOver(sessions)
+	if err != nil {
+		return err
+	}
+	given.Handover = *held
+	s.kept.Settle()
+	return given.execute(s, next)
+}
+
+// pause pauses the connections of clients, and returns their sessions. Those that cannot rest end as if
+// the keeper were killed: their clients come again.
+func (s *server) pause(given *handed) []*hold.Session {
+	s.mu.Lock()
+	clients := slices.Collect(maps.Keys(s.clients))
+	s.mu.Unlock()
+	for _, a := range clients {
+		_ = a.conn.Pause() // one that is over has nothing to hand over
+	}
+
+	var sessions []*hold.Session
+	late := time.After(restTime)
+	for _, a := range clients {
+		select {
+		case <-a.rested:
+		case <-late:
+			late = time.After(0)
+			continue
+		}
+		socket, at := a.conn.Paused()
+		fd, err := fork.Descriptor(socket)
+		if err != nil {
+			continue // it is over
+		}
+		client := handedClient{Paused: at, FD: fd, Session: -1}
+		if a.session != nil {
+			client.Session = len(sessions)
+			sessions = append(sessions, a.session)
+		}
+		given.Clients = append(given.Clients, client)
+	}
+	return sessions
+}
+
+// execute executes the program, or this one if that fails.
+func (g *handed) execute(s *server, next successor) error {
+	var former int
+	var err error
+	for _, d := range []struct {
+		number *int
+		of     syscall.Conn
+	}{{&g.Lock, s.claim.Lock()}, {&g.Door, next.door}, {&former, next.former}} {
+		if *d.number, err = fork.Descriptor(d.of); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	file, err := memfd.New("handed", text)
+	if err != nil {
+		return err
+	}
+	number, err := fork.Descriptor(file)
+	if err != nil {
+		return err
+	}
+
+	defer runtime.KeepAlive([]any{s, next, file})  // whose descriptors are in the list
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) // until the next program knows what to do with them
+	syscall.ForkLock.Lock()                        // nobody else gets what it does
+	for _, fd := range append(g.descriptors(), number, former) {
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_SETFD, 0); errno != 0 {
+			return os.NewSyscallError("fcntl F_SETFD", errno)
+		}
+	}
+	args := []string{"divisi", "keeper", s.home.Dir}
+	env := append(s.env, handedVariable+"="+strconv.Itoa(number), formerVariable+"="+strconv.Itoa(former))
+	err = syscall.Exec(g.Program, args, env)
+	return errors.Join(err, syscall.Exec("/proc/self/exe", args, append(env, failedVariable+"="+err.Error())))
+}
+
+// descriptors returns those that the next program needs.
+func (g *handed) descriptors() []int {
+	all := append(g.Handover.Descriptors(), g.Lock, g.Door)
+	for _, c := range g.Clients {
+		all = append(append(all, c.FD), c.Files...)
+	}
+	return all
+}
+
+// handedOver returns what a former program of this process has handed over, nil if there was none.
+func handedOver() (*handed, error) {
+	text := os.Getenv(handedVariable)
+	if text == "" {
+		return nil, nil
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", handedVariable, err)
+	}
+	file, err := os.Open("/proc/self/fd/" + strconv.Itoa(number)) // the descriptor stays, for the former program
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := memfd.Read(file, maxHanded)
+	if err != nil {
+		return nil, err
+	}
+
+	g := &handed{}
+	if err := json.Unmarshal(data, g); err != nil {
+		return nil, fmt.Errorf("what was handed over is malformed: %w", err)
+	}
+	if _, err := record.Read(g.Journal); err != nil {
+		return nil, fmt.Errorf("what was handed over is not understood: %w", err)
+	}
+	if why, ok := os.LookupEnv(failedVariable); ok {
+		g.failed = fmt.Errorf("%s could not take over the keeper, which goes on as it was: %s", g.Program, why)
+	}
+	return g, nil
+}
+
+// goBack has the former program of this process go on, if there is one that has handed over. It returns
+// why this one cannot if there is none.
+func goBack(cause error) error {
+	former := os.Getenv(formerVariable)
+	if former == "" || os.Getenv(failedVariable) != "" {
+		return cause
+	}
+	env := append(os.Environ(), failedVariable+"="+cause.Error())
+	return errors.Join(cause, syscall.Exec("/proc/self/fd/"+former, os.Args, env))
+}
+
+// secure keeps what was handed over from the processes that this one starts. What only the way back needs
+// is closed as everything is that nobody knows.
+func (g *handed) secure() {
+	if g == nil {
+		return
+	}
+	for _, fd := range g.descriptors() {
+		syscall.CloseOnExec(fd)
+	}
+}
+
+// open opens the keeper and the door that were handed over, or else new ones.
+func (g *handed) open(h home.Home, supervisor notify.Supervisor, kept *store.Store) (*server, error) {
+	if g == nil {
+		return begin(h, supervisor, kept)
+	}
+
+	claim := h.Keeper().Inherited(os.NewFile(uintptr(g.Lock), "lock"))
+	door := os.NewFile(uintptr(g.Door), "door")
+	l, err := net.FileListener(door)
+	door.Close() // the listener has a copy
+	if err != nil {
+		return nil, err
+	}
+	k, sessions, err := hold.TakeOver(kept, claim.State, claim.Logs, claim.Calls, &g.Handover)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newServer(h, claim, k, l.(*net.UnixListener))
+	if err != nil {
+		return nil, err
+	}
+
+	s.listener.SetUnlinkOnClose(true)
+	s.before = outcome{g.Program, g.failed}
+	if g.failed != nil {
+		say("%v", g.failed)
+	}
+	for _, c := range g.Clients {
+		s.welcomeBack(c, sessions)
+	}
+	return s, nil
+}
+
+// welcomeBack goes on with the connection of a client.
+func (s *server) welcomeBack(c handedClient, sessions []*hold.Session) {
+	file := os.NewFile(uintptr(c.FD), "client")
+	conn, err := net.FileConn(file)
+	file.Close()
+	socket, ok := conn.(*net.UnixConn)
+	if err != nil || !ok {
+		return // the client comes again
+	}
+
+	a := newAttached(s, frame.Resume(socket, c.Paused))
+	if c.Session >= 0 && c.Session < len(sessions) {
+		a.session = sessions[c.Session]
+	}
+	s.clients[a] = true
+	s.open++
+}
