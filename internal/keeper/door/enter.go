@@ -14,9 +14,12 @@ import (
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
+	"github.com/divisi-go/divisi/internal/keeper/successor"
 	"github.com/divisi-go/divisi/internal/notify"
 )
 
@@ -31,8 +34,8 @@ func Enter() {
 	switch state {
 	case "":
 		return
-	case question:
-		fmt.Println(able)
+	case successor.Question:
+		fmt.Println(successor.Answer(record.HandoverFormat))
 		os.Exit(0)
 	}
 	if err := keep(state); err != nil {
@@ -46,11 +49,11 @@ func Enter() {
 func keep(state string) error {
 	given, err := handedOver()
 	if err != nil {
-		return goBack(err)
+		return successor.GoBack(err)
 	}
 	h, err := home.At(state)
 	if err != nil {
-		return goBack(err)
+		return successor.GoBack(err)
 	}
 	supervisor := notify.Parent()
 	back, err := inherit.Descriptors()
@@ -60,7 +63,7 @@ func keep(state string) error {
 	env := append(environment(h), supervisor.Environment()...)
 	given.secure()
 	os.Clearenv() // servers get what they are given
-	if err := closeForeign(); err != nil {
+	if err := daemon.CloseForeign(); err != nil {
 		return err
 	}
 
@@ -71,7 +74,7 @@ func keep(state string) error {
 
 	var kept *store.Store
 	if supervisor.Exists() {
-		kept = store.Open(supervisor, back, say)
+		kept = store.Open(supervisor, back, daemon.Say)
 	}
 	s, err := given.open(h, supervisor, kept)
 	if err != nil || s == nil {
@@ -80,14 +83,14 @@ func keep(state string) error {
 	s.env, s.supervisor, s.kept = env, supervisor, kept
 	defer s.claim.Release()
 	defer kept.Settle()
-	if err := free(); err != nil {
+	if err := daemon.Free(); err != nil {
 		return err
 	}
 	if given == nil {
 		fmt.Println(ready)
 	}
 	if !supervisor.Exists() { // one has a place for what its services print
-		if err := speakInto(filepath.Join(s.claim.State, "keeper.log")); err != nil {
+		if err := daemon.SpeakInto(filepath.Join(s.claim.State, "keeper.log")); err != nil {
 			return err
 		}
 	}
@@ -121,18 +124,18 @@ func (s *server) keep(ended <-chan os.Signal) error {
 
 	go family.ReapOrphans(ctx)
 	go s.supervisor.Watchdog(ctx, func() { s.status() }) // nobody who hangs has a status
-	say("begins with protocol %d: %s", Protocol, s.program)
+	daemon.Say("begins with protocol %d: %s", Protocol, s.program)
 	s.reported = s.status()
 	s.tell(notify.Ready, s.reported)
 	err := s.serve(ctx)
 	s.tell(notify.Stopping)
 	if cause := context.Cause(ctx); cause != nil {
-		say("ends by %v", cause)
+		daemon.Say("ends by %v", cause)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	say("ends: nobody needs it any more")
+	daemon.Say("ends: nobody needs it any more")
 	return s.keeper.Close()
 }

@@ -40,7 +40,7 @@ type server struct {
 	program  string
 	env      []string      // by which a program becomes the keeper of this home
 	ended    chan struct{} // closed when everything was shut down
-	next     chan successor
+	next     chan heir
 	before   outcome // of the upgrade by which this program has come
 
 	supervisor notify.Supervisor
@@ -68,7 +68,7 @@ func newServer(h home.Home, c *home.Claim, k *hold.Keeper, l *net.UnixListener) 
 	return &server{
 		home: h, claim: c, keeper: k, listener: l, look: look, program: program,
 		started: time.Now(), quiet: time.Now(),
-		ended: make(chan struct{}), next: make(chan successor), clients: map[*attached]bool{},
+		ended: make(chan struct{}), next: make(chan heir), clients: map[*attached]bool{},
 	}, nil
 }
 

@@ -3,18 +3,13 @@
 package door
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper/daemon"
 )
 
 // maxWords bounds what is heard of a program that starts as a keeper.
@@ -34,45 +29,8 @@ func start(ctx context.Context, h home.Home) error {
 	if os.Getenv(Variable) != "" {
 		return fmt.Errorf("this program has not become the keeper that it was started as: call door.Enter first in its main, or unset %s", Variable)
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	words, their, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer words.Close()
-
-	p, err := os.StartProcess("/proc/self/exe", []string{"divisi", "keeper", h.Dir}, &os.ProcAttr{
-		Dir: "/", Env: environment(h), Files: []*os.File{null, their, their}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	their.Close()
-	if err != nil {
+	if err := daemon.Start(ctx, []string{"divisi", "keeper", h.Dir}, environment(h), ready); err != nil {
 		return fmt.Errorf("cannot start the keeper: %w", err)
-	}
-	ended := make(chan error, 1)
-	go func() { // for as long as the keeper runs: nobody else may wait for it
-		state, err := p.Wait()
-		if err == nil && !state.Success() {
-			err = errors.New(state.String())
-		}
-		ended <- err
-	}()
-
-	defer context.AfterFunc(ctx, func() { _ = words.SetReadDeadline(time.Unix(1, 0)) })()
-	said, up := hear(words)
-	if up {
-		return nil
-	}
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot start the keeper: %w: %s", err, strings.TrimSpace(said))
 	}
 	return nil
 }
@@ -91,21 +49,6 @@ func environment(h home.Home) []string {
 		env = append(env, "XDG_RUNTIME_DIR="+dir)
 	}
 	return env
-}
-
-// hear reads what a program says until it is ready, and reports whether it is.
-func hear(r io.Reader) (said string, up bool) {
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadString('\n')
-		if strings.TrimSuffix(line, "\n") == ready {
-			return said, true
-		}
-		said += line[:min(len(line), max(0, maxWords-len(said)))]
-		if err != nil {
-			return said, false
-		}
-	}
 }
 
 // logOf returns the keeper's own log.

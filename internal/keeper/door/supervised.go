@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/notify"
 )
 
@@ -52,7 +53,7 @@ func dismiss(h home.Home) error {
 	if l.Keeper.Supervised {
 		return fmt.Errorf("the keeper of %s is process %d, which has a supervisor as well: stop that service first", h.Dir, pid)
 	}
-	say("takes over from process %d", pid)
+	daemon.Say("takes over from process %d", pid)
 	return syscall.Kill(pid, syscall.SIGTERM)
 }
 
@@ -80,6 +81,6 @@ func (s *server) report() {
 // tell tells the supervisor how the keeper is.
 func (s *server) tell(lines ...string) {
 	if err := s.supervisor.Send(lines...); err != nil {
-		say("%v", err)
+		daemon.Say("%v", err)
 	}
 }

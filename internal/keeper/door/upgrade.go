@@ -4,42 +4,34 @@ package door
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
-	"github.com/divisi-go/divisi/internal/memfd"
+	"github.com/divisi-go/divisi/internal/keeper/successor"
 	"github.com/divisi-go/divisi/internal/notify"
-)
-
-// Variables for a program that takes over.
-const (
-	handedVariable = "DIVISI_KEEPER_HANDED" // the descriptor of what is handed over
-	formerVariable = "DIVISI_KEEPER_FORMER" // that of the program before, which goes on if this one cannot
-	failedVariable = "DIVISI_KEEPER_FAILED" // why another program could not, for the one that goes on
 )
 
 // Bounds of an upgrade.
 const (
-	lookTime  = 500 * time.Millisecond // for those who look to have their answers
-	restTime  = 2 * time.Second        // for clients to have theirs
-	maxHanded = 256 << 20              // bytes
+	lookTime = 500 * time.Millisecond // for those who look to have their answers
+	restTime = 2 * time.Second        // for clients to have theirs
 )
 
 // handed is what a keeper hands over to the program that takes its place in the same process.
@@ -60,13 +52,6 @@ type handedClient struct {
 	Session int `json:"session"` // which claim is its; -1 for none
 }
 
-// successor is a program that is to take over, and what it can be given at any time.
-type successor struct {
-	program string
-	door    *os.File // the listening socket, which does not end with its listener
-	former  *os.File // this program
-}
-
 // outcome is what became of an upgrade.
 type outcome struct {
 	program string // that was to take over
@@ -83,8 +68,14 @@ func (c *attached) upgrade(ctx context.Context, r *frame.Request) (any, error) {
 		return c.server.info(), before.err
 	}
 
-	if err := checkAble(ctx, a.Program); err != nil {
-		return nil, err
+	if !filepath.IsAbs(a.Program) {
+		return nil, fmt.Errorf("cannot upgrade to %q: %w: the path is not absolute", a.Program, keeper.ErrInvalid)
+	}
+	if err := successor.Ask(ctx, a.Program, Variable, record.HandoverFormat); err != nil {
+		return nil, &frame.Error{
+			Text: fmt.Sprintf("%s cannot take over the keeper, which goes on as it was: %v", a.Program, err), Code: "unable",
+			Way: "name a program that can be a keeper, such as a newer divisi",
+		}
 	}
 	if err := c.server.keeper.Writable(); err != nil {
 		return nil, fmt.Errorf("cannot upgrade now: %w", err)
@@ -102,31 +93,37 @@ func (c *attached) upgrade(ctx context.Context, r *frame.Request) (any, error) {
 	return nil, context.Cause(ctx)
 }
 
-func (s *server) successor(program string) (successor, error) {
-	door, err := s.listener.File()
-	if err != nil {
-		return successor{}, err
-	}
-	former, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return successor{}, errors.Join(err, door.Close())
-	}
-	return successor{program, door, former}, nil
+// heir is a program that is to take over, with what it can be given at any time.
+type heir struct {
+	*successor.Program
+	door *os.File // the listening socket, which does not end with its listener
 }
 
-func (n successor) close() {
+func (s *server) successor(path string) (heir, error) {
+	door, err := s.listener.File()
+	if err != nil {
+		return heir{}, err
+	}
+	program, err := successor.New(path)
+	if err != nil {
+		return heir{}, errors.Join(err, door.Close())
+	}
+	return heir{program, door}, nil
+}
+
+func (n heir) close() {
 	n.door.Close()
-	n.former.Close()
+	n.Close()
 }
 
 // giveWay has a program take over in this process. It returns only if the keeper was shut down meanwhile,
 // or if nobody can go on.
-func (s *server) giveWay(h *http.Server, next successor) error {
+func (s *server) giveWay(h *http.Server, next heir) error {
 	s.listener.SetUnlinkOnClose(false)
 	look, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()
 	_ = h.Shutdown(look) // who comes from now on waits for the next program
-	given := &handed{Program: next.program}
+	given := &handed{Program: next.Path}
 	sessions := s.pause(given)
 	select {
 	case <-s.ended:
@@ -135,14 +132,22 @@ func (s *server) giveWay(h *http.Server, next successor) error {
 	default:
 	}
 
-	say("hands over to %s", next.program)
+	daemon.Say("hands over to %s", next.Path)
 	held, err := s.keeper.HandOver(sessions)
 	if err != nil {
 		return err
 	}
 	given.Handover = *held
 	s.kept.Settle()
-	return given.execute(s, next)
+	if given.Lock, err = fork.Descriptor(s.claim.Lock()); err != nil {
+		return err
+	}
+	if given.Door, err = fork.Descriptor(next.door); err != nil {
+		return err
+	}
+
+	defer runtime.KeepAlive([]any{s, next}) // whose descriptors are to be open
+	return next.Execute([]string{"divisi", "keeper", s.home.Dir}, s.env, given, given.descriptors())
 }
 
 // pause pauses the connections of clients, and returns their sessions. Those that cannot rest end as if
@@ -179,45 +184,6 @@ func (s *server) pause(given *handed) []*hold.Session {
 	return sessions
 }
 
-// execute executes the program, or this one if that fails.
-func (g *handed) execute(s *server, next successor) error {
-	var former int
-	var err error
-	for _, d := range []struct {
-		number *int
-		of     syscall.Conn
-	}{{&g.Lock, s.claim.Lock()}, {&g.Door, next.door}, {&former, next.former}} {
-		if *d.number, err = fork.Descriptor(d.of); err != nil {
-			return err
-		}
-	}
-	text, err := json.Marshal(g)
-	if err != nil {
-		return err
-	}
-	file, err := memfd.New("handed", text)
-	if err != nil {
-		return err
-	}
-	number, err := fork.Descriptor(file)
-	if err != nil {
-		return err
-	}
-
-	defer runtime.KeepAlive([]any{s, next, file})  // whose descriptors are in the list
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) // until the next program knows what to do with them
-	syscall.ForkLock.Lock()                        // nobody else gets what it does
-	for _, fd := range append(g.descriptors(), number, former) {
-		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_SETFD, 0); errno != 0 {
-			return os.NewSyscallError("fcntl F_SETFD", errno)
-		}
-	}
-	args := []string{"divisi", "keeper", s.home.Dir}
-	env := append(s.env, handedVariable+"="+strconv.Itoa(number), formerVariable+"="+strconv.Itoa(former))
-	err = syscall.Exec(g.Program, args, env)
-	return errors.Join(err, syscall.Exec("/proc/self/exe", args, append(env, failedVariable+"="+err.Error())))
-}
-
 // descriptors returns those that the next program needs.
 func (g *handed) descriptors() []int {
 	all := append(g.Handover.Descriptors(), g.Lock, g.Door)
@@ -229,46 +195,18 @@ func (g *handed) descriptors() []int {
 
 // handedOver returns what a former program of this process has handed over, nil if there was none.
 func handedOver() (*handed, error) {
-	text := os.Getenv(handedVariable)
-	if text == "" {
-		return nil, nil
-	}
-	number, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", handedVariable, err)
-	}
-	file, err := os.Open("/proc/self/fd/" + strconv.Itoa(number)) // the descriptor stays, for the former program
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := memfd.Read(file, maxHanded)
-	if err != nil {
-		return nil, err
-	}
-
 	g := &handed{}
-	if err := json.Unmarshal(data, g); err != nil {
-		return nil, fmt.Errorf("what was handed over is malformed: %w", err)
+	received, why, err := successor.Receive(g)
+	if err != nil || !received {
+		return nil, err
 	}
 	if _, err := record.Read(g.Journal); err != nil {
 		return nil, fmt.Errorf("what was handed over is not understood: %w", err)
 	}
-	if why, ok := os.LookupEnv(failedVariable); ok {
+	if why != "" {
 		g.failed = fmt.Errorf("%s could not take over the keeper, which goes on as it was: %s", g.Program, why)
 	}
 	return g, nil
-}
-
-// goBack has the former program of this process go on, if there is one that has handed over. It returns
-// why this one cannot if there is none.
-func goBack(cause error) error {
-	former := os.Getenv(formerVariable)
-	if former == "" || os.Getenv(failedVariable) != "" {
-		return cause
-	}
-	env := append(os.Environ(), failedVariable+"="+cause.Error())
-	return errors.Join(cause, syscall.Exec("/proc/self/fd/"+former, os.Args, env))
 }
 
 // secure keeps what was handed over from the processes that this one starts. What only the way back needs
@@ -307,7 +245,7 @@ func (g *handed) open(h home.Home, supervisor notify.Supervisor, kept *store.Sto
 	s.listener.SetUnlinkOnClose(true)
 	s.before = outcome{g.Program, g.failed}
 	if g.failed != nil {
-		say("%v", g.failed)
+		daemon.Say("%v", g.failed)
 	}
 	for _, c := range g.Clients {
 		s.welcomeBack(c, sessions)

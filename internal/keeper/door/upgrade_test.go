@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/successor"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/memfd"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -249,6 +251,7 @@ func plain(v any) string {
 // TestUpgradeToStrangePrograms leaves the keeper as it is, and says why.
 func TestUpgradeToStrangePrograms(t *testing.T) {
 	h := newHome(t)
+	able := successor.Answer(record.HandoverFormat)
 	c := attach(t, h, shop("one"))
 	before := infoOf(t, c)
 	p := run(t, c, shell("steady", "exec sleep 60"))
@@ -264,8 +267,8 @@ func TestUpgradeToStrangePrograms(t *testing.T) {
 		program(t, "cat /dev/zero"):   "it says",
 		// What follows says that it can, and cannot.
 		program(t, "chmod 0 $0; echo "+able): "permission denied",
-		program(t, "[ $"+handedVariable+" ] || exec echo "+able+"\n"+
-			failedVariable+"='not today' exec /proc/self/fd/$"+formerVariable): "goes on as it was: not today",
+		program(t, "[ $DIVISI_KEEPER_HANDED ] || exec echo "+able+"\n"+
+			"DIVISI_KEEPER_FAILED='not today' exec /proc/self/fd/$DIVISI_KEEPER_FORMER"): "goes on as it was: not today",
 	} {
 		if _, err := c.Upgrade(t.Context(), program); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("upgrade to %s: %v; want %s", program, err, want)
@@ -286,7 +289,7 @@ func TestUpgradeToADeadEnd(t *testing.T) {
 	h := newHome(t)
 	c := attach(t, h, shop("one"))
 	p := run(t, c, shell("steady", "exec sleep 60"))
-	dies := program(t, "[ $"+handedVariable+" ] || exec echo "+able+"\nexit 3")
+	dies := program(t, "[ $DIVISI_KEEPER_HANDED ] || exec echo "+successor.Answer(record.HandoverFormat)+"\nexit 3")
 	if _, err := c.Upgrade(t.Context(), dies); err == nil || !strings.Contains(err.Error(), "the keeper ended while "+dies) {
 		t.Errorf("upgrade to a program that dies: %v", err)
 	}
@@ -310,9 +313,9 @@ func TestGoBack(t *testing.T) {
 
 	cmd := exec.Command(executable(t))
 	cmd.ExtraFiles = []*os.File{file, former}
-	cmd.Env = []string{Variable + "=" + t.TempDir(), handedVariable + "=3", formerVariable + "=4"}
+	cmd.Env = []string{Variable + "=" + t.TempDir(), "DIVISI_KEEPER_HANDED=3", "DIVISI_KEEPER_FORMER=4"}
 	out, err := cmd.CombinedOutput()
-	for _, want := range append(cmd.Env, failedVariable+"=what was handed over is not understood: line 1: format 99") {
+	for _, want := range append(cmd.Env, "DIVISI_KEEPER_FAILED=what was handed over is not understood: line 1: format 99") {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("the former program has %s, %v; want %s", out, err, want)
 		}

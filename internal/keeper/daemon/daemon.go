@@ -1,6 +1,8 @@
 //go:build linux
 
-package door
+// Package daemon is what becomes of a process that is to outlive whoever has started it, and how it is
+// started.
+package daemon
 
 import (
 	"errors"
@@ -17,9 +19,9 @@ import (
 // keeper.log.1.
 const maxLog = 1 << 20
 
-// closeForeign closes what the caller has left open. What this program itself has opened is closed on
+// CloseForeign closes what the caller has left open. What this program itself has opened is closed on
 // exec, as everything is that Go opens.
-func closeForeign() error {
+func CloseForeign() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return err
@@ -37,9 +39,9 @@ func closeForeign() error {
 	return nil
 }
 
-// free frees the process from its caller: it outlives the caller's session and terminal, holds no
+// Free frees the process from its caller: it outlives the caller's session and terminal, holds no
 // folder of others, and gives servers nothing of the caller's.
-func free() error {
+func Free() error {
 	// It fails if this process leads a session already.
 	_, _ = syscall.Setsid()
 	syscall.Umask(0o022)
@@ -51,8 +53,8 @@ func free() error {
 	return family.AdoptOrphans()
 }
 
-// speakInto has everything that the process prints written to a file. Its input is empty.
-func speakInto(path string) error {
+// SpeakInto has everything that the process prints written to a file. Its input is empty.
+func SpeakInto(path string) error {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		_ = os.Rename(path, path+".1") // it grows on
 	}
@@ -81,7 +83,7 @@ func become(f *os.File, number int) error {
 	return errors.Join(err, dupErr)
 }
 
-// say writes a line to the keeper's log.
-func say(format string, args ...any) {
+// Say writes a line to the keeper's log.
+func Say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s keeper %d %s\n", time.Now().Format(time.RFC3339), os.Getpid(), fmt.Sprintf(format, args...))
 }
