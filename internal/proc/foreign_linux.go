@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -98,23 +99,46 @@ func (f *Foreign) alive() bool {
 	return err == nil && !s.Ended
 }
 
-// ended returns how the process has ended.
-func (f *Foreign) ended(raw syscall.RawConn) (Ended, error) {
-	s, err := ReadStat(f.pid)
-	if err == nil && s.Ended && s.Status >= 0 {
-		return Ended{Status: syscall.WaitStatus(s.Status), Stat: true}, nil
-	}
+// reapTime bounds how long to wait for the parent of a process that has ended to wait for it.
+const (
+	reapTime = time.Second
+	reapPoll = 5 * time.Millisecond
+)
 
+// ended returns how the process has ended. Where /proc does not tell, the kernel does once somebody has
+// waited for the process.
+func (f *Foreign) ended(raw syscall.RawConn) (Ended, error) {
+	for end := time.Now().Add(reapTime); ; {
+		s, err := ReadStat(f.pid)
+		waits := err == nil && s.Ended
+		if waits && s.Status >= 0 && f.tells() {
+			return Ended{Status: syscall.WaitStatus(s.Status), Stat: true}, nil
+		}
+		if status, known := exitOf(raw); known {
+			return Ended{Status: status, Pidfd: true}, nil
+		}
+		if !waits || time.Now().After(end) {
+			return Ended{}, nil
+		}
+		time.Sleep(reapPoll)
+	}
+}
+
+// tells reports whether /proc says how the process has ended: to who may not look into it, it says that
+// every process has ended well.
+func (f *Foreign) tells() bool {
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", f.pid)) // it needs the same right
+	return err == nil
+}
+
+// exitOf asks a pidfd how its process has ended, which is known once somebody has waited for that.
+func exitOf(raw syscall.RawConn) (status syscall.WaitStatus, known bool) {
 	info := pidfdInfo{mask: pidfdInfoExit}
 	var errno syscall.Errno
-	err = raw.Control(func(fd uintptr) {
+	err := raw.Control(func(fd uintptr) {
 		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
 	})
-	if err == nil && errno == 0 && info.mask&pidfdInfoExit != 0 {
-		return Ended{Status: syscall.WaitStatus(info.exitCode), Pidfd: true}, nil
-	}
-
-	return Ended{}, nil
+	return syscall.WaitStatus(info.exitCode), err == nil && errno == 0 && info.mask&pidfdInfoExit != 0
 }
 
 // Signal sends a signal to the process and to the others of the group that it leads. Somebody else may
