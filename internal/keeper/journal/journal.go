@@ -140,8 +140,9 @@ func (j *Journal) Add(change any) {
 // there with the next state that can be written.
 func (j *Journal) Lost() int64 { return j.lost.Load() }
 
-// Flush writes everything that was added to the file, where it survives the end of this process. If
-// that takes longer than it may, the error is [ErrSlow].
+// Flush writes everything that was added to the file, where it survives the end of this process: the
+// system has it in memory, and the caller does not wait for the disk. If the state has to be written
+// first, and that takes longer than it may, the error is [ErrSlow].
 func (j *Journal) Flush(most time.Duration) error {
 	select {
 	case j.turn <- struct{}{}:
