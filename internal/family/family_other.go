@@ -43,3 +43,9 @@ func (*Group) Close() error { return errUnsupported }
 
 // Remove removes the group.
 func (*Group) Remove(ctx context.Context) error { return errUnsupported }
+
+// GroupOf knows nothing on this system.
+func GroupOf(pid int, name string) *Group { return nil }
+
+// EndGroup does nothing on this system.
+func EndGroup(ctx context.Context, name string) {}

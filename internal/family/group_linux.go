@@ -76,14 +76,22 @@ func ownGroup() (string, error) {
 	if at < 0 {
 		return "", fmt.Errorf("no control groups of version 2 at %s", strings.Join(mounts, " or "))
 	}
-	text, err := os.ReadFile("/proc/self/cgroup")
+	path, err := groupPath("/proc/self/cgroup")
 	if err != nil {
 		return "", err
 	}
+	return filepath.Join(mounts[at], path), nil
+}
 
+// groupPath returns the path of a group of version 2 that the kernel says in a file.
+func groupPath(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(string(text)) {
 		if path, ok := strings.CutPrefix(line, "0::/"); ok {
-			return filepath.Join(mounts[at], strings.TrimSuffix(path, "\n")), nil
+			return strings.TrimSuffix(path, "\n"), nil
 		}
 	}
 
@@ -93,6 +101,33 @@ func ownGroup() (string, error) {
 func isGroup(path string) bool {
 	var stat syscall.Statfs_t
 	return syscall.Statfs(path, &stat) == nil && int64(stat.Type) == cgroupMagic
+}
+
+// GroupOf returns the group of a process if that has a name; nil if it has another one.
+func GroupOf(pid int, name string) *Group {
+	at := slices.IndexFunc(mounts, isGroup)
+	path, err := groupPath(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if at < 0 || err != nil || filepath.Base(path) != name {
+		return nil
+	}
+	g, err := OpenGroup(filepath.Join(mounts[at], path))
+	if err != nil {
+		return nil
+	}
+	return g
+}
+
+// EndGroup kills what is in the group with a name that an earlier program made in that of this process, and
+// removes it, if there is one.
+func EndGroup(ctx context.Context, name string) {
+	parent, err := ownGroup()
+	if err != nil {
+		return
+	}
+	if g, err := OpenGroup(filepath.Join(parent, name)); err == nil {
+		_ = g.kill()      // kernels before 5.14 cannot
+		_ = g.Remove(ctx) // what cannot be killed keeps it
+	}
 }
 
 // Path returns the folder of the group.

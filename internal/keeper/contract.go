@@ -48,6 +48,10 @@ type Spec struct {
 	Dir  string   `json:"dir,omitempty"` // default the root folder
 	User string   `json:"user,omitempty"`
 
+	// Grouped has its processes in a control group of their own, in which all of them end together, where the
+	// keeper may make one.
+	Grouped bool `json:"grouped,omitempty"`
+
 	Limits []limit.Limit `json:"limits,omitempty"` // of its process, in place of those of the keeper
 
 	Sockets []Inherit `json:"sockets,omitempty"` // inherited from descriptor 3 on, named by LISTEN_FDNAMES
@@ -195,6 +199,8 @@ type Proc struct {
 	Digest   string            `json:"digest,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	LastExit *Exit             `json:"last_exit,omitempty"` // of its start before this one
+	Group    string            `json:"group,omitempty"`     // folder of its control group
+	NoGroup  string            `json:"no_group,omitempty"`  // why it has none, if it was to have one
 	LogLost  int64             `json:"log_lost,omitempty"`  // lines of its log that could not be written
 }
 

@@ -67,7 +67,7 @@ func (o *options) plan() (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{spec: keeper.Spec{Domain: id.Domain, Name: id.Name, User: o.user, Ends: true, Grace: o.stopTime}}
+	p := &plan{spec: keeper.Spec{Domain: id.Domain, Name: id.Name, User: o.user, Ends: true, Grouped: true, Grace: o.stopTime}}
 	p.spec.Policy, err = policy(o.restart)
 	if err != nil {
 		return nil, err

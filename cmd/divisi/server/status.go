@@ -53,6 +53,8 @@ type Status struct {
 	Ready     string            `json:"ready,omitempty"` // how one sees that it is
 	Probe     *keeper.Probe     `json:"probe,omitempty"` // how the keeper asks whether it is well
 	Limits    []string          `json:"limits,omitempty"`
+	Cgroup    string            `json:"control_group,omitempty"`    // folder
+	NoCgroup  string            `json:"no_control_group,omitempty"` // why it has none of its own
 	Restart   lifecycle.Restart `json:"restart"`
 	StopTime  string            `json:"stop_time"`
 	Listeners []Listener        `json:"listeners"`
@@ -124,7 +126,11 @@ func ShowStatus(ctx context.Context, c *console.Console, asked string) error {
 	if p := s.Probe; p != nil {
 		health = fmt.Sprintf("%s every %v, %d times", p.Ask, p.Interval, p.Retries)
 	}
-	for _, more := range [][]string{{"says", s.Says}, {"user", s.User}, {"ready", s.Ready}, {"health", health}, {"limits", strings.Join(s.Limits, ", ")}, {"failing", s.Failing}} {
+	group := s.Cgroup
+	if s.NoCgroup != "" {
+		group = "none: " + s.NoCgroup
+	}
+	for _, more := range [][]string{{"control group", group}, {"says", s.Says}, {"user", s.User}, {"ready", s.Ready}, {"health", health}, {"limits", strings.Join(s.Limits, ", ")}, {"failing", s.Failing}} {
 		if more[1] != "" {
 			rows = append(rows, more)
 		}
@@ -157,6 +163,7 @@ func (d *Desk) status(ctx context.Context, p keeper.Proc) (Status, error) {
 	if spec.Policy != nil {
 		s.Restart = spec.Policy.WithDefaults().Restart
 	}
+	s.Cgroup, s.NoCgroup = p.Group, p.NoGroup
 	for _, l := range spec.Limits {
 		s.Limits = append(s.Limits, l.String())
 	}

@@ -26,26 +26,68 @@ type Child struct {
 	Out     [2]*os.File // to read its standard output and standard error; nil if they are lost
 	Family  *family.Family
 
+	NoGroup string // why it has no control group of its own; "" if it has, or was to have none
+
 	foreign *proc.Foreign // if an earlier keeper has started it; nil if this program has
 	end     keeper.Exit   // of a foreign one, after Wait
 	ended   bool          // it has ended, and until it is reaped its number is its own
 	reaped  bool
 }
 
-// Start starts a program. The mark tells it, and whatever it starts, from all other processes.
-func Start(p fork.Program, mark string) (*Child, error) {
+// groupOf is the name of the control group of a process.
+func groupOf(mark string) string { return "divisi-" + mark }
+
+// Start starts a program. The mark tells it, and whatever it starts, from all other processes. If it is
+// grouped, it is in a control group of its own, where the system lets this program make one.
+func Start(p fork.Program, mark string, grouped bool) (*Child, error) {
 	p.More = append(p.More, family.Variable+"="+mark)
+	var group *family.Group
+	var refused error
+	if grouped {
+		if group, refused = family.MakeGroup(groupOf(mark)); refused == nil {
+			p.Join = group.Join
+		}
+	}
 	begin := proc.NowTicks()
 	forked, err := fork.Start(p)
+	if err != nil && group != nil { // perhaps since processes may not be started in a group
+		_ = group.Remove(context.Background()) // nobody is there
+		group, refused, p.Join = nil, err, nil
+		begin = proc.NowTicks()
+		forked, err = fork.Start(p)
+	}
 	if err != nil {
 		return nil, err
 	}
 
 	c := &Child{Pid: forked.Pid, Ticks: proc.TicksSince(begin, forked.Pid), Started: time.Now()}
 	c.Out = [2]*os.File{forked.Stdout, forked.Stderr}
-	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark, Group: group}
+	if refused != nil {
+		c.NoGroup = refused.Error()
+	}
 
 	return c, nil
+}
+
+// Group returns the control group of the process, "" if it has none of its own.
+func (c *Child) Group() string {
+	if c.Family.Group == nil {
+		return ""
+	}
+	return c.Family.Group.Path()
+}
+
+// releaseTime bounds how long the end of a control group may take.
+const releaseTime = time.Second
+
+// Release gives up what the system has of a process that was reaped: its control group.
+func (c *Child) Release() {
+	if g := c.Family.Group; g != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+		defer cancel()
+		_ = g.Remove(ctx) // what could not be ended, which was said, keeps it
+	}
 }
 
 // Find returns a process that an earlier keeper has started, as far as that knew: by its mark if it did
@@ -55,6 +97,7 @@ func Find(known Child, mark string) (*Child, error) {
 	if c.Pid == 0 {
 		var found bool
 		if c.Pid, c.Ticks, found = proc.ByMark(family.Variable, mark); !found {
+			endGroup(mark)
 			return nil, os.ErrProcessDone
 		}
 		c.Started = time.Now()
@@ -62,11 +105,19 @@ func Find(known Child, mark string) (*Child, error) {
 
 	var err error
 	if c.foreign, err = proc.Find(c.Pid, c.Ticks); err != nil {
+		endGroup(mark)
 		return nil, err
 	}
-	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark, Group: family.GroupOf(c.Pid, groupOf(mark))}
 
 	return c, nil
+}
+
+// endGroup ends what a process has left in its control group that has ended while nobody looked.
+func endGroup(mark string) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	family.EndGroup(ctx, groupOf(mark))
 }
 
 // HandOver returns what another program of this process needs to go on with the process: the descriptor
@@ -93,7 +144,7 @@ func (c *Child) HandOver() (foreign int, out [2]int, err error) {
 // TakeOver returns a process that another program of this process has handed over.
 func TakeOver(known Child, mark string, foreign int, out [2]int) *Child {
 	c := &Child{Pid: known.Pid, Ticks: known.Ticks, Started: known.Started}
-	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark}
+	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark, Group: family.GroupOf(c.Pid, groupOf(mark))}
 	if foreign >= 0 {
 		c.foreign = proc.Adopt(c.Pid, foreign)
 	}

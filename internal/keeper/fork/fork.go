@@ -27,7 +27,8 @@ type Program struct {
 	Dir  string   // default the root folder
 	User string   // default the one of this process
 
-	Limits []limit.Limit // of the process, in place of those of this one
+	Join   func(*syscall.SysProcAttr) // has the process be in a control group; nil for that of this one
+	Limits []limit.Limit              // of the process, in place of those of this one
 
 	Sockets []int    // descriptors that stay open here
 	Names   []string // of the sockets, for LISTEN_FDNAMES
@@ -89,6 +90,9 @@ func (p *Program) start(standard ...int) (int, error) {
 		return 0, err
 	}
 	attributes.Setpgid = true
+	if p.Join != nil {
+		p.Join(attributes)
+	}
 	var descriptors []uintptr
 	for _, fd := range append(standard, p.Sockets...) {
 		descriptors = append(descriptors, uintptr(fd))

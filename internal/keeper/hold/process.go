@@ -42,7 +42,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
 	k.written(false)
-	p.Child, err = child.Start(program, k.markOf(p.id.Run))
+	p.Child, err = child.Start(program, k.markOf(p.id.Run), s.spec.Grouped)
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -146,6 +146,7 @@ func (k *Keeper) accompany(p *process) {
 		k.reap(p)
 		defer k.whole.RUnlock()
 		unwatch()
+		p.Release()
 		if p.output != nil {
 			p.output.Finish()
 		}

@@ -334,6 +334,7 @@ func (s *server) proc() keeper.Proc {
 	}
 	if s.process != nil {
 		p.ID, p.Pid, p.LogLost = s.process.id, s.process.Pid, s.process.log.Lost()
+		p.Group, p.NoGroup = s.process.Group(), s.process.NoGroup
 	}
 	return p
 }
