@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,14 +43,14 @@ type keptServer struct {
 func (c command) keeper() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keeper COMMAND",
-		Short: "Look at the keeper, stop it, or have systemd run it",
+		Short: "Look at the keeper, upgrade it, stop it, or have systemd run it",
 		Long: "The keeper is the small process that servers are children of. It starts with the first of them, and\n" +
 			"ends when it holds nothing. What it holds stays when it is killed; the next command that needs it\n" +
 			"starts another one, which takes everything over.",
-		Example: "  divisi keeper status\n  divisi keeper stop --yes",
+		Example: "  divisi keeper status\n  divisi keeper upgrade\n  divisi keeper stop --yes",
 	}
 
-	cmd.AddCommand(c.keeperStatus(), c.keeperStop())
+	cmd.AddCommand(c.keeperStatus(), c.keeperUpgrade(), c.keeperStop())
 	cmd.AddCommand(unit.Commands(c.Console)...)
 	return cmd
 }
@@ -161,6 +163,61 @@ func (c command) showKeeper(s keeperStatus) {
 		fmt.Fprintln(c.Out)
 		c.Columns(rows)
 	}
+}
+
+// upgraded says what became of the keeper.
+type upgraded struct {
+	Pid     int    `json:"pid"`
+	Program string `json:"program"`
+	Before  string `json:"before"` // the program
+}
+
+func (c command) keeperUpgrade() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "upgrade [PROGRAM]",
+		Short: "Have a newer program go on as the keeper",
+		Long: "Have another program go on as the keeper: this divisi, unless you name one. It takes the place of the\n" +
+			"program in the same process, with everything that the keeper holds; servers and clients notice nothing.\n" +
+			"If it cannot take over, you are told why, and the keeper goes on as it was.",
+		Example: "  divisi keeper upgrade\n  divisi keeper upgrade ./divisi -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			program, err := os.Executable()
+			if len(args) > 0 {
+				program, err = filepath.Abs(args[0])
+			}
+			if err != nil {
+				return err
+			}
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error { return c.upgrade(ctx, program) })
+		},
+	}
+
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	return cmd
+}
+
+func (c command) upgrade(ctx context.Context, program string) error {
+	d, err := openKeeper(ctx, "divisi keeper upgrade")
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	before, err := d.Info(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := d.Upgrade(ctx, program)
+	if err != nil {
+		return err
+	}
+
+	if done, err := c.JSON(upgraded{now.Pid, now.Program, before.Program}); done {
+		return err
+	}
+	fmt.Fprintf(c.Out, "the keeper, process %d, is %s now\n", now.Pid, now.Program)
+	return nil
 }
 
 func (c command) keeperStop() *cobra.Command {
