@@ -20,6 +20,10 @@
 // domain; then come the methods of a [hold.Session], a verb each. A refusal has a code by which it
 // is the same error on both sides.
 //
+// Another program can take over the keeper in the same process (upgrade): it gets all descriptors, the
+// whole state, and the connections of clients with what they have asked, and answers that. The upgrade
+// itself is answered by whoever goes on.
+//
 // Members are added to what is said, never renamed, and readers skip what they do not know. The
 // protocol has a number; a keeper serves its own and the one before.
 package door
