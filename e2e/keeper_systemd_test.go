@@ -4,7 +4,7 @@ package e2e
 // when it is killed; the sockets come back from systemd, and no client sees anything of it.
 const keepsKeeper = visiting + `
 export PATH=/usr/local/bin:$PATH DIVISI_HOME=/var/lib/divisi
-at=http://localhost:8181/
+port=8181
 unit=/etc/systemd/system/divisi-keeper.service
 keeper() { systemctl show divisi-keeper -p MainPID --value; }
 is() { for want; do systemctl show divisi-keeper | grep -x "$want"; done; }
