@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,71 +42,88 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// patient is a process that is asked.
+type patient struct {
+	mu               sync.Mutex
+	answer           error
+	hangs, works     bool
+	worked           time.Duration
+	failing, givenUp string
+}
+
+func (p *patient) ask(ctx context.Context) error {
+	p.mu.Lock()
+	hangs, answer := p.hangs, p.answer
+	p.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return errors.New("it is cut off")
+	}
+	return answer
+}
+
+func (p *patient) work() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.works {
+		p.worked++
+	}
+	return p.worked
+}
+
+func (p *patient) tell(failing, givenUp string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failing, p.givenUp = failing, givenUp
+}
+
+// become changes how the process answers, and returns what is said of it some time later.
+func (p *patient) become(answer error, hangs, works bool, after time.Duration) (failing, givenUp string) {
+	p.mu.Lock()
+	p.answer, p.hangs, p.works = answer, hangs, works
+	p.mu.Unlock()
+	time.Sleep(after)
+	synctest.Wait()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failing, p.givenUp
+}
+
 func TestServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		var answer error
-		var hangs, works bool
-		var worked time.Duration
-		var failing, givenUp string
-		ask := func(ctx context.Context) error {
-			if hangs {
-				<-ctx.Done()
-				return errors.New("it is cut off")
-			}
-			return answer
-		}
+		var p patient
 		w := Watch{
 			Spec: &keeper.Spec{Probe: &keeper.Probe{Interval: time.Second, Timeout: time.Second, StartPeriod: time.Millisecond}},
-			Work: func() time.Duration {
-				if works {
-					worked++
-				}
-				return worked
-			},
-			Tell: func(text, why string) { failing, givenUp = text, why },
+			Work: p.work, Tell: p.tell,
 		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.serve(ctx, ask)
-		}()
-		after := func(d time.Duration) {
-			time.Sleep(d)
-			synctest.Wait()
-		}
+		var asks sync.WaitGroup
+		asks.Go(func() { w.serve(ctx, p.ask) })
 
-		after(10 * time.Second)
-		if failing != "" || givenUp != "" {
-			t.Errorf("%q, %q", failing, givenUp)
+		no := errors.New("it says no")
+		for i, step := range []struct {
+			answer       error
+			hangs, works bool
+			after        time.Duration
+			failing, up  string
+		}{
+			{nil, false, false, 10500 * time.Millisecond, "", ""},
+			{no, false, false, 2 * time.Second, "2 of 3 probes failed: it says no", ""},
+			{nil, true, true, 20 * time.Second, "2 of 3 probes failed: no answer in time (1s): it is cut off", ""},
+			{nil, false, false, 3 * time.Second, "", ""},
+			{nil, true, false, time.Minute, "", "3 probes in a row have failed: no answer in time (1s): it is cut off"},
+		} {
+			if failing, up := p.become(step.answer, step.hangs, step.works, step.after); failing != step.failing || up != step.up {
+				t.Errorf("step %d: %q, %q", i, failing, up)
+			}
 		}
-		answer = errors.New("it says no")
-		if after(2 * time.Second); failing != "2 of 3 probes failed: it says no" || givenUp != "" {
-			t.Errorf("%q, %q", failing, givenUp)
-		}
-		answer, hangs, works = nil, true, true
-		if after(20 * time.Second); !strings.HasPrefix(failing, "2 of 3") || givenUp != "" {
-			t.Errorf("%q, %q", failing, givenUp)
-		}
-		hangs = false
-		if after(2 * time.Second); failing != "" {
-			t.Errorf("%q", failing)
-		}
-		hangs, works = true, false
-		<-done
-		if givenUp != "3 probes in a row have failed: no answer in time (1s): it is cut off" {
-			t.Errorf("%q", givenUp)
-		}
+		asks.Wait()
 
-		hangs, answer = false, nil
-		go func() {
-			w.serve(ctx, ask)
-			hangs = true
-		}()
-		after(10 * time.Second)
+		p.become(nil, false, false, 0)
+		asks.Go(func() { w.serve(ctx, p.ask) })
+		time.Sleep(10 * time.Second)
 		cancel()
-		if synctest.Wait(); !hangs {
-			t.Error("it asks on")
-		}
+		asks.Wait()
 	})
 }
