@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 			os.Exit(code)
 		},
 		"late": late,
+		"web":  web,
 	})
 }
 
