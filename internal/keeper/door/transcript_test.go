@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
@@ -270,8 +270,35 @@ func TestClientUnderstandsTranscript(t *testing.T) {
 	if err := c.Unlisten(ctx, "/other", "web"); !errors.Is(err, keeper.ErrNoClaim) {
 		t.Errorf("unlisten elsewhere: %v", err)
 	}
-	if err := errors.Join(c.Unlisten(ctx, "/shop", "web"), c.Release()); err != nil {
+	if err := c.Unlisten(ctx, "/shop", "web"); err != nil {
 		t.Error(err)
+	}
+	last(t, c, l)
+}
+
+// last is what the transcript has of the keeper itself.
+func last(t *testing.T, c *Client, l *link) {
+	t.Helper()
+	ctx := t.Context()
+	if _, err := c.Upgrade(ctx, "divisi"); !errors.Is(err, keeper.ErrInvalid) {
+		t.Errorf("upgrade to a program without a path: %v", err)
+	}
+	again := hello{Protocol, keeper.Claim{Domain: "/other", Who: "a client of protocol 1", Take: true, Ends: true, Epoch: 1}, 0}
+	if _, err := l.conn.Call(ctx, "attach", again, nil, nil); !errors.Is(understood(err), keeper.ErrInvalid) {
+		t.Errorf("attach twice: %v", err)
+	}
+	var e *frame.Error
+	if _, err := c.call(ctx, "dance", &ask{}, nil, nil); !errors.As(err, &e) || e.Code != frame.CodeUnknownVerb {
+		t.Errorf("an unknown verb: %v", err)
+	}
+	if _, err := c.call(ctx, "release", &ask{}, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.List(ctx, "/"); !errors.Is(err, keeper.ErrClosed) {
+		t.Errorf("a keeper that has said farewell: %v", err)
 	}
 }
 
@@ -309,6 +336,9 @@ func servers(t *testing.T, c *Client) {
 		t.Errorf("list: %+v, %v", list, err)
 	}
 
+	if spec, err := c.Spec(ctx, b.ID()); err != nil || spec.Path != b.Path || spec.Policy == nil || spec.Labels["app"] != "shop" {
+		t.Errorf("spec: %+v, %v", spec, err)
+	}
 	if err := c.Signal(ctx, p.ID, syscall.SIGCONT); err != nil {
 		t.Error(err)
 	}
@@ -363,7 +393,6 @@ func recite(t *testing.T, h home.Home) {
 				r.say(t, strings.TrimSpace(line[2:]))
 			}
 		}
-		_, _ = io.Copy(io.Discard, conn) // until the client has gone
 	})
 	t.Cleanup(func() { l.Close(); recited.Wait() })
 }
