@@ -43,6 +43,15 @@ systemctl restart divisi-keeper
 held store
 same
 
+# The next program of the same process has systemd as its supervisor, too.
+running=$(keeper)
+divisi keeper upgrade
+[ "$(keeper)" = $running ]
+same
+kill -KILL $running
+held store
+same
+
 # Servers stay when the unit is stopped, and the next client has systemd start it.
 systemctl stop divisi-keeper
 is ActiveState=inactive
