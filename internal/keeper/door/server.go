@@ -98,14 +98,14 @@ func (s *server) serve(ctx context.Context) error {
 		ConnState:         s.count,
 		ErrorLog:          log.New(io.Discard, "", 0), // about clients that have broken off
 	}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(s.listener) }()
-	defer h.Close()
 	s.mu.Lock()
-	for a := range s.clients { // of a former program
+	for a := range s.clients { // of a former program, before there are others
 		go s.talk(ctx, a)
 	}
 	s.mu.Unlock()
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(s.listener) }()
+	defer h.Close()
 
 	look := time.NewTicker(linger)
 	defer look.Stop()
