@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/notify"
+	"github.com/divisi-go/divisi/internal/proc"
 )
 
 // place returns the place of the keeper, or nil if another keeper has it. Where a supervisor wants it to be
@@ -54,7 +55,17 @@ func dismiss(h home.Home) error {
 		return fmt.Errorf("the keeper of %s is process %d, which has a supervisor as well: stop that service first", h.Dir, pid)
 	}
 	daemon.Say("takes over from process %d", pid)
-	return syscall.Kill(pid, syscall.SIGTERM)
+	p, err := proc.Find(pid, proc.StartTicks(pid))
+	if err != nil {
+		return nil // it has just ended
+	}
+	defer p.Close()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	_, err = p.Wait() // until then the addresses of its sockets are taken
+	return err
 }
 
 // status says what the keeper holds, for its supervisor.

@@ -178,6 +178,10 @@ func TestTakesOver(t *testing.T) {
 	c := attach(t, h, shop("one"))
 	before := infoOf(t, c).Pid
 	p := run(t, c, shell("a", "exec sleep 60"))
+	lonely := keeper.Socket{Domain: "/shop", Key: "lonely", Network: "tcp", Address: "127.0.0.1:0"}
+	if _, err := c.Listen(t.Context(), lonely); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -189,6 +193,9 @@ func TestTakesOver(t *testing.T) {
 	list, err := c.List(t.Context(), "/shop")
 	if err != nil || len(list) != 1 || list[0].Pid != p.Pid {
 		t.Errorf("it has %+v, %v", list, err)
+	}
+	if socket, err := c.Listen(t.Context(), lonely); err != nil || socket.Held != keeper.Relisten {
+		t.Errorf("a socket that no process has is %+v, %v", socket, err)
 	}
 	if err := syscall.Kill(before, 0); !errors.Is(err, syscall.ESRCH) && infoOf(t, c).Pid == before {
 		t.Errorf("the former one is there: %v", err)
@@ -260,6 +267,7 @@ func TestStore(t *testing.T) {
 	h := newHome(t)
 	s := newSystemd(t, h)
 	cmd := s.start()
+	s.ready(cmd)
 	c := attach(t, h, shop("one"))
 	addresses := map[string]string{"web": "127.0.0.1:0", "lonely": "127.0.0.1:0", "path": filepath.Join(h.Runtime, "path")}
 	open := func(key string) keeper.Socket {
@@ -285,6 +293,9 @@ func TestStore(t *testing.T) {
 	defer waiting.Close()
 	speaker := stores(t, c)
 
+	if err := c.Release(); err != nil { // a client that notices starts a keeper itself
+		t.Fatal(err)
+	}
 	cmd.Process.Kill()
 	cmd.Wait()
 	stranger, err := syscall.Dup(2)
@@ -295,6 +306,8 @@ func TestStore(t *testing.T) {
 	s.kept = append(s.kept, os.NewFile(uintptr(stranger), "stranger"))
 	s.mu.Unlock()
 	cmd = s.start()
+	s.ready(cmd)
+	c = attach(t, h, shop("two"))
 	for key := range addresses {
 		if again := open(key); again.Held != keeper.Store || again.Actual != before[key].Actual {
 			t.Errorf("%s is %+v, and was %+v", key, again, before[key])
