@@ -1,12 +1,15 @@
 package home
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // Unit is the unit of systemd that runs the keeper of a home.
@@ -22,6 +25,16 @@ func (u Unit) Manager() string {
 		return "--user"
 	}
 	return "--system"
+}
+
+// Systemctl returns the command that asks the unit's manager for something.
+func (u Unit) Systemctl(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "systemctl", append([]string{u.Manager()}, args...)...)
+	cmd.WaitDelay = time.Second
+	if os.Getenv("XDG_RUNTIME_DIR") == "" { // where it finds the user's manager
+		cmd.Env = append(os.Environ(), fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", os.Getuid()))
+	}
+	return cmd
 }
 
 // UnitFile returns the file that tells of the unit.

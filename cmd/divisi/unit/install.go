@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/home"
-	"github.com/divisi-go/divisi/internal/keeper/door"
 )
 
 // Plan is what is done to install the service or to remove it, step by step.
@@ -134,7 +133,7 @@ func (p *Plan) add(what string, do func(context.Context) error) {
 func (p *Plan) systemctl(args ...string) {
 	what := "systemctl " + p.unit.Manager() + " " + strings.Join(args, " ")
 	p.add(what, func(ctx context.Context) error {
-		said, err := door.Systemctl(ctx, p.unit.record(), args...).CombinedOutput()
+		said, err := p.unit.record().Systemctl(ctx, args...).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))
 		}

@@ -39,7 +39,7 @@ func start(ctx context.Context, h home.Home) error {
 func startUnit(ctx context.Context, u home.Unit) error {
 	ctx, cancel := context.WithTimeout(ctx, stayTime)
 	defer cancel()
-	return Systemctl(ctx, u, "start", u.Name).Run()
+	return u.Systemctl(ctx, "start", u.Name).Run()
 }
 
 // environment returns what a program has to know to become the keeper of a home.
