@@ -101,9 +101,15 @@ func (c *Claim) enter() error {
 
 // Release ends the claim, and removes the domain's sockets and folders that are empty then.
 func (c *Claim) Release() error {
+	c.Leave()
+	return c.lock.Close()
+}
+
+// Leave removes the domain's sockets and folders that are empty then. The claim ends with the process, and
+// not before everything else that the process has.
+func (c *Claim) Leave() {
 	c.clear()
 	c.home.tidy()
-	return c.lock.Close()
 }
 
 func answers(door string) bool {

@@ -81,7 +81,7 @@ func keep(state string) error {
 		return err
 	}
 	s.env, s.supervisor, s.kept = env, supervisor, kept
-	defer s.claim.Release()
+	defer s.claim.Leave() // the next keeper needs the addresses that this process has
 	defer kept.Settle()
 	if err := daemon.Free(); err != nil {
 		return err

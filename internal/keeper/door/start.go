@@ -42,11 +42,14 @@ func startUnit(ctx context.Context, u home.Unit) error {
 	return u.Systemctl(ctx, "start", u.Name).Run()
 }
 
-// environment returns what a program has to know to become the keeper of a home.
+// environment returns what a program has to know to become the keeper of a home, and what settings the
+// race detector has, if there is one.
 func environment(h home.Home) []string {
 	env := []string{Variable + "=" + h.Dir}
-	if dir, ok := os.LookupEnv("XDG_RUNTIME_DIR"); ok {
-		env = append(env, "XDG_RUNTIME_DIR="+dir)
+	for _, name := range []string{"XDG_RUNTIME_DIR", "GORACE"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
 	}
 	return env
 }

@@ -3,6 +3,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,46 +27,47 @@ func place(h home.Home, supervisor notify.Supervisor) (*home.Claim, error) {
 			return claim, err
 		case !supervisor.Exists():
 			return nil, nil
-		case time.Now().After(end):
-			return nil, err
 		}
 
-		if err := dismiss(h); err != nil {
-			return nil, err
+		gone, dismissErr := dismiss(h)
+		if errors.Is(dismissErr, errSupervised) || time.Now().After(end) {
+			return nil, cmp.Or(dismissErr, err)
 		}
-		time.Sleep(firstPause)
+		if !gone { // else a client that misses it starts the next one, and is not to be the first
+			time.Sleep(firstPause)
+		}
 	}
 }
 
-// dismiss ends another keeper, as a signal does.
-func dismiss(h home.Home) error {
+var errSupervised = errors.New("it has a supervisor as well: stop that service first")
+
+// dismiss ends another keeper, as a signal does, and reports whether it has gone. One that begins, or ends,
+// cannot be asked.
+func dismiss(h home.Home) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stayTime)
 	defer cancel()
 	l, err := reach(ctx, h, keeper.Claim{})
-	if errors.Is(err, errAbsent) {
-		return nil // it begins, or ends
-	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer l.close()
 
 	pid := l.Keeper.Pid
 	if l.Keeper.Supervised {
-		return fmt.Errorf("the keeper of %s is process %d, which has a supervisor as well: stop that service first", h.Dir, pid)
+		return false, fmt.Errorf("the keeper of %s is process %d: %w", h.Dir, pid, errSupervised)
 	}
 	daemon.Say("takes over from process %d", pid)
 	p, err := proc.Find(pid, proc.StartTicks(pid))
 	if err != nil {
-		return nil // it has just ended
+		return true, nil // it has just ended
 	}
 	defer p.Close()
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		return err
+		return false, err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
 	_, err = p.Wait() // until then the addresses of its sockets are taken
-	return err
+	return err == nil, err
 }
 
 // status says what the keeper holds, for its supervisor.

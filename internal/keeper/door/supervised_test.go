@@ -117,13 +117,15 @@ func (s *systemd) start() *exec.Cmd {
 // await returns the next message of a process of which something is true.
 func (s *systemd) await(cmd *exec.Cmd, what string, is func(notify.Message) bool) notify.Message {
 	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
 	for {
 		select {
 		case m := <-s.heard:
 			if m.Pid == cmd.Process.Pid && is(m) {
 				return m
 			}
-		case <-s.t.Context().Done():
+		case <-ctx.Done():
 			s.t.Fatalf("it does not say %s", what)
 		}
 	}
