@@ -86,10 +86,10 @@ func (d Domain) Inherited(lock *os.File) *Claim { return &Claim{Domain: d, lock:
 
 // enter makes the folder of the domain's sockets.
 func (c *Claim) enter() error {
-	// One who leaves at the same time may remove folders as soon as they are made.
+	// One who leaves at the same time may remove folders as soon as they are made, or found.
 	var err error
 	for range 100 {
-		if err = os.MkdirAll(c.Calls, 0o700); !errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(c.Calls, 0o700); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
