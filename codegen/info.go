@@ -12,20 +12,20 @@ import (
 // Info describes a component. Its text form stands in the generated code as a string constant,
 // so that tools read components, listeners and the call graph from a binary without running it.
 type Info struct {
-	Name      string   // full path of the interface, with #name for a named implementation
-	Impl      string   // full path of the struct
-	Refs      []string // names of the components it holds references to
-	Listeners []string // names of its network listeners
-	Methods   []string // names of its methods
-	Config    bool     // takes a section of the configuration
-	Routed    bool     // calls are routed by key
-	Singleton bool     // runs once in the whole application
-	Always    bool     // starts with the application, not with its first use
-	Main      bool     // the application's main component
+	Name      string   `json:"name,omitzero"`      // full path of the interface, with #name for a named implementation
+	Impl      string   `json:"impl,omitzero"`      // full path of the struct
+	Refs      []string `json:"refs,omitzero"`      // names of the components it holds references to
+	Listeners []string `json:"listeners,omitzero"` // names of its network listeners
+	Methods   []string `json:"methods,omitzero"`   // names of its methods
+	Config    bool     `json:"config,omitzero"`    // takes a section of the configuration
+	Routed    bool     `json:"routed,omitzero"`    // calls are routed by key
+	Singleton bool     `json:"singleton,omitzero"` // runs once in the whole application
+	Always    bool     `json:"always,omitzero"`    // starts with the application, not with its first use
+	Main      bool     `json:"main,omitzero"`      // the application's main component
 
 	// More are properties that this version of the package does not know, each as it stands. The
 	// property "calls PATH.Method" is reserved for the methods that a component calls.
-	More []string
+	More []string `json:"more,omitzero"`
 }
 
 // The markers are told apart from other text in a binary by the checksum before the end.

@@ -66,61 +66,61 @@ type Options struct {
 
 // App is what a file says.
 type App struct {
-	File   string // the name that Parse was given, for messages
-	Name   string // "" if there is neither a name nor a binary
-	Binary string // from the folder that File is relative to; "" if none
-	Args   []string
-	Env    []string // "KEY=value"
+	File   string   `json:"file,omitzero"`   // the name that Parse was given, for messages
+	Name   string   `json:"name,omitzero"`   // "" if there is neither a name nor a binary
+	Binary string   `json:"binary,omitzero"` // from the folder that File is relative to; "" if none
+	Args   []string `json:"args,omitzero"`
+	Env    []string `json:"env,omitzero"` // "KEY=value"
 
 	// Groups are the groups of the file in the order of their lines, and then, if the components
 	// of the binary are known, one for each component that is in none. Their names are unique.
-	Groups []Group
+	Groups []Group `json:"groups,omitzero"`
 
-	Replicas int           // of every group that says no number; zero leaves it to the deployer
-	Rollout  time.Duration // how long an upgrade takes; zero is at once
-	Drain    time.Duration // how long a stop of everything may take
-	Times    Times
-	Restart  Restart
-	Orphan   Orphan
-	Metrics  Metrics
+	Replicas int           `json:"replicas,omitzero"` // of every group that says no number; zero leaves it to the deployer
+	Rollout  time.Duration `json:"rollout,omitzero"`  // how long an upgrade takes; zero is at once
+	Drain    time.Duration `json:"drain,omitzero"`    // how long a stop of everything may take
+	Times    Times         `json:"times,omitzero"`
+	Restart  Restart       `json:"restart,omitzero"`
+	Orphan   Orphan        `json:"orphan,omitzero"`
+	Metrics  Metrics       `json:"metrics,omitzero"`
 
-	Single  Single
-	Process Process
+	Single  Single  `json:"single,omitzero"`
+	Process Process `json:"process,omitzero"`
 
 	// Sections are the sections of components, by full name.
-	Sections map[string]Section
+	Sections map[string]Section `json:"sections,omitzero"`
 
 	// Ignored are the places of tables that are for deployers which do not read them here, such
 	// as "app.toml:12:1: [kube]".
-	Ignored []string
+	Ignored []string `json:"ignored,omitzero"`
 }
 
 // Group is components that share processes.
 type Group struct {
-	Name       string   // as in the file, or the short name of its first component
-	Components []string // full names; none if the file relies on a binary that is unknown
-	Replicas   int      // zero is the number of the application
-	Times      Times    // of the application, where the group says nothing
-	Restart    Restart  // of the application, where the group says nothing
+	Name       string   `json:"name,omitzero"`       // as in the file, or the short name of its first component
+	Components []string `json:"components,omitzero"` // full names; none if the file relies on a binary that is unknown
+	Replicas   int      `json:"replicas,omitzero"`   // zero is the number of the application
+	Times      Times    `json:"times,omitzero"`      // of the application, where the group says nothing
+	Restart    Restart  `json:"restart,omitzero"`    // of the application, where the group says nothing
 }
 
 // Times are how long a process may take for what is asked of it. A zero value is the default of the
 // deployer that supervises it.
 type Times struct {
-	Start time.Duration // from its start until it answers
-	Hung  time.Duration // without an answer, once it has answered
-	Drain time.Duration // to finish the work it has, when it is to end
-	Stop  time.Duration // from SIGTERM until it is killed
+	Start time.Duration `json:"start,omitzero"` // from its start until it answers
+	Hung  time.Duration `json:"hung,omitzero"`  // without an answer, once it has answered
+	Drain time.Duration `json:"drain,omitzero"` // to finish the work it has, when it is to end
+	Stop  time.Duration `json:"stop,omitzero"`  // from SIGTERM until it is killed
 }
 
 // Restart says what happens to a process that ended. Zero values are the defaults of the one who
 // restarts it.
 type Restart struct {
-	Policy     string        // "permanent", "transient" (after failures only) or "temporary" (never)
-	Intensity  int           // restarts within Window before giving up
-	Window     time.Duration // what Intensity is counted in
-	Backoff    time.Duration // first wait between restarts
-	MaxBackoff time.Duration `toml:"max_backoff"` // the wait grows up to here
+	Policy     string        `json:"policy,omitzero"`                         // "permanent", "transient" (after failures only) or "temporary" (never)
+	Intensity  int           `json:"intensity,omitzero"`                      // restarts within Window before giving up
+	Window     time.Duration `json:"window,omitzero"`                         // what Intensity is counted in
+	Backoff    time.Duration `json:"backoff,omitzero"`                        // first wait between restarts
+	MaxBackoff time.Duration `toml:"max_backoff" json:"max_backoff,omitzero"` // the wait grows up to here
 }
 
 // Orphan says what a process does when its deployer is gone.
@@ -134,24 +134,24 @@ const (
 
 // Metrics says what is measured beyond remote calls.
 type Metrics struct {
-	Local bool // also local calls
+	Local bool `json:"local,omitzero"` // also local calls
 }
 
 // Listener is what a file says about a listener of the application.
 type Listener struct {
-	Address string // "host:port", ":port" or "unix:///path"
+	Address string `json:"address,omitzero"` // "host:port", ":port" or "unix:///path"
 }
 
 // Single is the table for an application in one process.
 type Single struct {
-	Listeners map[string]Listener // by name
+	Listeners map[string]Listener `json:"listeners,omitzero"` // by name
 }
 
 // Process is the table for an application in many processes on one machine.
 type Process struct {
-	Listeners map[string]Listener // by name
-	MTLS      bool
-	Env       []string // "KEY=value", in addition to App.Env
+	Listeners map[string]Listener `json:"listeners,omitzero"` // by name
+	MTLS      bool                `json:"mtls,omitzero"`
+	Env       []string            `json:"env,omitzero"` // "KEY=value", in addition to App.Env
 }
 
 // Error is what is wrong at a place in a file. Errors of several places are joined.

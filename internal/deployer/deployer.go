@@ -30,13 +30,13 @@ import (
 
 // Spec is an application to run.
 type Spec struct {
-	Name       string         // of the application
-	Version    string         // unique to this deployment; one is made if it is empty
-	Binary     string         // absolute path
-	Arg0       string         // what its processes call themselves, as the system shows them; default Binary
-	Config     config.App     // its groups hold all components
-	Components []codegen.Info // those in the binary
-	Replicas   map[string]int // by group, "" for all others; overrides Config
+	Name       string         `json:"name,omitzero"`       // of the application
+	Version    string         `json:"version,omitzero"`    // unique to this deployment; one is made if it is empty
+	Binary     string         `json:"binary,omitzero"`     // absolute path
+	Arg0       string         `json:"arg0,omitzero"`       // what its processes call themselves, as the system shows them; default Binary
+	Config     config.App     `json:"config,omitzero"`     // its groups hold all components
+	Components []codegen.Info `json:"components,omitzero"` // those in the binary
+	Replicas   map[string]int `json:"replicas,omitzero"`   // by group, "" for all others; overrides Config
 }
 
 // Launch is a process to start.

@@ -15,11 +15,12 @@ import (
 
 // Domain is the part of a home that belongs to one domain, such as that of an application.
 type Domain struct {
-	State string // folder of the lock and the journal
-	Logs  string // folder of logs
-	Token string // file of what opens the live page
-	Door  string // socket of the control API
-	Calls string // folder of the sockets on which replicas are called, or the keeper is told how servers are
+	State    string // folder of the lock and the journal
+	Versions string // folder of the records of its versions, see package roster
+	Logs     string // folder of logs
+	Token    string // file of what opens the live page
+	Door     string // socket of the control API
+	Calls    string // folder of the sockets on which replicas are called, or the keeper is told how servers are
 
 	home Home
 }
@@ -29,15 +30,36 @@ var ErrTaken = errors.New("another process has it")
 
 // Domain returns the part of a domain, such as "/shop".
 func (h Home) Domain(path string) Domain {
+	state := filepath.Join(h.domains(), filepath.FromSlash(path))
 	stem := filepath.Join(h.Runtime, stem(path))
 	return Domain{
-		State: filepath.Join(h.Dir, "domains", filepath.FromSlash(path)),
-		Logs:  filepath.Join(h.Logs(), filepath.FromSlash(path)),
-		Token: filepath.Join(h.Dir, "domains", filepath.FromSlash(path), "token"),
-		Door:  stem + doorSuffix,
-		Calls: stem + callsSuffix,
-		home:  h,
+		State:    state,
+		Versions: filepath.Join(state, versions),
+		Logs:     filepath.Join(h.Logs(), filepath.FromSlash(path)),
+		Token:    filepath.Join(state, "token"),
+		Door:     stem + doorSuffix,
+		Calls:    stem + callsSuffix,
+		home:     h,
 	}
+}
+
+const versions = "versions"
+
+func (h Home) domains() string { return filepath.Join(h.Dir, "domains") }
+
+// Versions returns the folders of the records of versions of all domains. One in which there is no
+// record may belong to a domain of that name.
+func (h Home) Versions() (folders []string, err error) {
+	err = filepath.WalkDir(h.domains(), func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was removed meanwhile
+		}
+		if err == nil && e.IsDir() && e.Name() == versions {
+			folders = append(folders, path)
+		}
+		return err
+	})
+	return folders, err
 }
 
 // Keeper returns the part of the keeper. It is claimed as that of a domain is.

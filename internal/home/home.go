@@ -6,6 +6,7 @@
 //	  domains/shop/lock             held by whoever runs the application shop
 //	  domains/shop/token            what opens its live page
 //	  domains/shop/journal.ndjson   starts and ends of its processes
+//	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  cas/                          programs, by their content
 //	  keeper/lock                   held by the keeper

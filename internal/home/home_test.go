@@ -179,6 +179,9 @@ func TestLayout(t *testing.T) {
 	if got := h.CAS(); got != filepath.Join(state, "cas") {
 		t.Errorf("programs are in %s", got)
 	}
+	if c.Versions != filepath.Join(state, "domains/shop/versions") {
+		t.Errorf("records of versions are in %s", c.Versions)
+	}
 	var sockets []string
 	for _, line := range tree(t, h.Runtime) {
 		sockets = append(sockets, strings.Fields(line)[1])
@@ -188,6 +191,32 @@ func TestLayout(t *testing.T) {
 	}
 	if doors, err := h.Doors(); err != nil || !slices.Equal(doors, []string{c.Door}) {
 		t.Errorf("doors %q, %v", doors, err)
+	}
+}
+
+// The records of versions are found in all domains, whatever those are called.
+func TestVersions(t *testing.T) {
+	environment(t)
+	h := find(t)
+	if folders, err := h.Versions(); err != nil || folders != nil {
+		t.Errorf("without a state folder: %q, %v", folders, err)
+	}
+	var want []string
+	for _, domain := range []string{"/", "/shop", "/shop/eu", "/versions", "/shop/versions"} {
+		folder := h.Domain(domain).Versions
+		want = append(want, folder)
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(h.Domain("/none").State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	folders, err := h.Versions()
+	slices.Sort(folders)
+	if err != nil || !slices.Equal(folders, want) {
+		t.Errorf("got %q, %v, want %q", folders, err, want)
 	}
 }
 

@@ -1,0 +1,196 @@
+// Package roster keeps a record of every version of a domain that has processes, or is about to have
+// some: whoever decides about the domain next, also after a crash or months later, learns from it what
+// they are. A record is written before the first process of its version starts, and removed when the
+// last one has gone.
+//
+//	versions/VERSION.json   a record: an object in JSON
+//	versions/new-RANDOM     one that is being written
+//
+// Of what is in a record only the member "binary" means anything here: the program, which is kept as
+// long as the record is there.
+package roster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+const (
+	suffix     = ".json"  // ends the names of records
+	unfinished = "new-"   // begins the names of what is being written, which have no suffix
+	maxRecord  = 16 << 20 // bytes
+)
+
+// Record is what is known of a version.
+type Record struct {
+	Version string
+	Binary  string          // the program, an absolute path
+	Content json.RawMessage // all of the record
+}
+
+// Roster is the records of one domain, in the hands of the one who decides about it.
+type Roster struct{ dir string }
+
+// Open returns the records in a folder, which is made with the first one. What another one was writing
+// when it was killed is removed.
+func Open(dir string) (*Roster, error) {
+	files, err := list(dir)
+	for _, f := range files {
+		if strings.HasPrefix(f, unfinished) && !strings.HasSuffix(f, suffix) {
+			err = errors.Join(err, remove(filepath.Join(dir, f)))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the records of versions: %w", err)
+	}
+	return &Roster{dir}, nil
+}
+
+// Write makes the record of a version, or replaces it. When it returns, the record is on the disk;
+// nobody ever reads half of it. The content becomes an object in JSON with a member "binary".
+func (r *Roster) Write(version string, content any) error {
+	text, err := json.Marshal(content)
+	if err == nil {
+		_, err = parse(version, text)
+	}
+	if err == nil {
+		err = r.write(version+suffix, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the record of version %q: %w", version, err)
+	}
+	return nil
+}
+
+func (r *Roster) write(file string, text []byte) error {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(r.dir, unfinished) // with 0600
+	if err != nil {
+		return err
+	}
+
+	_, err = next.Write(text)
+	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
+		err = os.Rename(next.Name(), filepath.Join(r.dir, file))
+	}
+	if err != nil {
+		return errors.Join(err, remove(next.Name()))
+	}
+	r.sync()
+	return nil
+}
+
+// Remove removes the record of a version. One that is not there is no error.
+func (r *Roster) Remove(version string) error {
+	if err := name.CheckLabel(version); err != nil {
+		return fmt.Errorf("cannot remove the record of version %q: %w", version, err)
+	}
+	if err := remove(filepath.Join(r.dir, version+suffix)); err != nil {
+		return fmt.Errorf("cannot remove the record of version %q: %w", version, err)
+	}
+	r.sync()
+	return nil
+}
+
+// sync makes the names in the folder as durable as the files, where folders can be synced.
+func (r *Roster) sync() {
+	if dir, err := os.Open(r.dir); err == nil {
+		_ = dir.Sync()
+		dir.Close()
+	}
+}
+
+// Records returns the records, ordered by version. The error is that of [Read].
+func (r *Roster) Records() ([]Record, error) { return Read(r.dir) }
+
+// Read returns the records in a folder, which others may write at the same time, ordered by version.
+// The error names the files that are no records, if there are any; the others are returned with it.
+func Read(dir string) ([]Record, error) {
+	files, err := list(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the records of versions: %w", err)
+	}
+
+	var records []Record
+	var failed []error
+	for _, f := range files {
+		version, ok := strings.CutSuffix(f, suffix)
+		if !ok {
+			continue
+		}
+		record, err := read(filepath.Join(dir, f), version)
+		switch {
+		case err == nil:
+			records = append(records, record)
+		case !errors.Is(err, fs.ErrNotExist): // else it was removed meanwhile
+			failed = append(failed, fmt.Errorf("cannot read the record %s: %w (remove it when no process of the version runs)",
+				filepath.Join(dir, f), err))
+		}
+	}
+	return records, errors.Join(failed...)
+}
+
+// list returns the names of the regular files in a folder, none if there is no folder.
+func list(dir string) (files []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() { // a domain below this one may have a folder here
+			files = append(files, e.Name())
+		}
+	}
+	return files, err
+}
+
+func read(path, version string) (Record, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Record{}, errors.Unwrap(err) // the path is named already
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
+	if err != nil {
+		return Record{}, err
+	}
+	return parse(version, text)
+}
+
+// parse reads a record.
+func parse(version string, text []byte) (Record, error) {
+	if err := name.CheckLabel(version); err != nil {
+		return Record{}, err
+	}
+	if len(text) > maxRecord {
+		return Record{}, fmt.Errorf("it has more than %d bytes", maxRecord)
+	}
+	var known struct {
+		Binary string `json:"binary"`
+	}
+	if err := json.Unmarshal(text, &known); err != nil {
+		return Record{}, err
+	}
+	if !filepath.IsAbs(known.Binary) {
+		return Record{}, fmt.Errorf("its program, %q in binary, is no absolute path", known.Binary)
+	}
+	return Record{Version: version, Binary: known.Binary, Content: text}, nil
+}
+
+func remove(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
