@@ -139,6 +139,29 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// TestSum: a program has one sum, in a store and elsewhere; in a store it is not read for that.
+func TestSum(t *testing.T) {
+	s := NewStore(t.TempDir())
+	file := filepath.Join(t.TempDir(), "hello")
+	script(t, file, "same")
+	sum, err := Sum(file)
+	if err != nil || len(sum) != 64 {
+		t.Fatalf("got %q, %v", sum, err)
+	}
+	p := copied(t, s, file)
+	if err := os.Remove(p.Path); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := Sum(p.Path); kept != sum || err != nil {
+		t.Errorf("in a store %q, %v, want %q", kept, err, sum)
+	}
+	for _, none := range []string{"none", "sha256-0/none", "sha256-" + strings.Repeat("x", 64) + "/none"} {
+		if sum, err := Sum(filepath.Join(s.dir, none)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s has the sum %q, %v", none, sum, err)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s := NewStore(filepath.Join(t.TempDir(), "cas"))
 	folder := t.TempDir()

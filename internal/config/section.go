@@ -63,6 +63,47 @@ func Decode(section Section, v any) error {
 	return nil
 }
 
+// Canonical returns a text that says what the section says, and nothing of where, in which order, how and
+// with which comments it is written. It is not TOML.
+func (s Section) Canonical() string {
+	d := newDocument("", string(s))
+	if len(d.errs) > 0 {
+		return string(s)
+	}
+	var b strings.Builder
+	d.root.canonical(&b)
+	return b.String()
+}
+
+func (n *node) canonical(b *strings.Builder) {
+	switch n.kind {
+	case unstable.Table, unstable.InlineTable:
+		b.WriteString("{")
+		byName := func(x, y key) int { return strings.Compare(x.name, y.name) }
+		for _, k := range slices.SortedFunc(slices.Values(n.keys), byName) {
+			fmt.Fprintf(b, "%q:", k.name)
+			k.node.canonical(b)
+			b.WriteString(",")
+		}
+		b.WriteString("}")
+	case unstable.Array, unstable.ArrayTable:
+		b.WriteString("[")
+		for _, elem := range n.list {
+			elem.canonical(b)
+			b.WriteString(",")
+		}
+		b.WriteString("]")
+	case unstable.String:
+		fmt.Fprintf(b, "%q", n.value)
+	case unstable.Float:
+		b.WriteString(strconv.FormatFloat(n.value.(float64), 'e', -1, 64)) // unlike a whole number
+	case unstable.Integer, unstable.Bool:
+		fmt.Fprint(b, n.value)
+	default:
+		b.WriteString(n.text)
+	}
+}
+
 // region is the lines that belong to one component, or to none.
 type region struct {
 	start, end int

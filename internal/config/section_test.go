@@ -52,6 +52,56 @@ func parseSections(t testing.TB, text string) map[string]Section {
 	return app.Sections
 }
 
+// TestCanonical: sections that say the same are alike, and others are not.
+func TestCanonical(t *testing.T) {
+	const cart = "\n[\"example.com/shop/cart/Cart\"]\n"
+	canonical := func(text string) string {
+		return parseSections(t, text)["example.com/shop/cart/Cart"].Canonical()
+	}
+	same := canonical(cart + `a = "x y"
+list = [1, 2]
+at = 1979-05-27T07:32:00Z
+peers.b = { wait = 1.5, "a\"b" = true }
+peers.a.wait = 2
+[["example.com/shop/cart/Cart".more]]
+n = 1
+`)
+	again := canonical("# The shop.\n[divisi]\nname = \"shop\"\n" + cart + `# The cart.
+a = 'x y'
+at = 1979-05-27T07:32:00Z
+list = [
+	1, # one
+	2,
+]
+more = [{ n = 1 }]
+[divisi.groups.x]
+components = ["example.com/shop/cart/Cart"]
+["example.com/shop/cart/Cart".peers]
+a = { wait = 2 }
+b."a\"b" = true
+b.wait = 15e-1
+`)
+	if same != again {
+		t.Errorf("the same is\n%s\nand\n%s", same, again)
+	}
+
+	seen := map[string]string{}
+	for _, text := range []string{
+		"", "a = 1", "a = 1.0", "a = '1'", "a = true", "a = 'true'", "b = 1", "a = [1]", "a = [[1]]", "a = [1, 1]",
+		"a = []", "a = {}", "a = { b = 1 }", "a = 0.1234567891", "a = 0.1234567892", "a = 1979-05-27", "a = '1979-05-27'",
+		"a = nan", "a = inf", "a = -inf", "a = ''", "a = ['b', 'c']", "a = ['b,c']", `a = ["b\",\"c"]`,
+	} {
+		got := canonical(cart + text)
+		if other, ok := seen[got]; ok {
+			t.Errorf("%q and %q are both %s", text, other, got)
+		}
+		seen[got] = text
+	}
+	if broken := Section("a = "); broken.Canonical() != "a = " {
+		t.Errorf("what is no TOML is %q", broken.Canonical())
+	}
+}
+
 func TestDecode(t *testing.T) {
 	const text = `"example.com/shop/cart/Cart".greeting = "Hi"
 "example.com/shop/cart/Cart".Rate = 2

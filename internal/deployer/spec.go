@@ -1,14 +1,51 @@
 package deployer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
 
+	"github.com/divisi-go/divisi/internal/artifact"
+	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/place"
 )
+
+// Digest returns 16 hexadecimal digits that tell specifications apart by what their processes are and do,
+// whenever and wherever they were made. What says nothing adds nothing, so that of a record a later divisi,
+// which knows more members, makes the same. The error says that the program cannot be read.
+func (s Spec) Digest() (string, error) {
+	program, err := artifact.Sum(s.Binary)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the program: %w", err)
+	}
+	s.Binary = program
+	if s.Config.Sections != nil {
+		sections := map[string]config.Section{}
+		for component, section := range s.Config.Sections {
+			sections[component] = config.Section(section.Canonical())
+		}
+		s.Config.Sections = sections
+	}
+
+	// It does not matter which deployment this is, where its files were, and how it comes about.
+	s.Version, s.Arg0 = "", ""
+	s.Config.File, s.Config.Name, s.Config.Binary = "", "", ""
+	s.Config.Ignored, s.Config.Single, s.Config.Rollout = nil, config.Single{}, 0
+	// The program says this itself.
+	s.Components = nil
+
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
+}
 
 // makePlan returns the groups of an application.
 func makePlan(spec Spec) (place.Plan, error) {
