@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak bench build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak bench bench-quick build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,8 +72,12 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFaults -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 
-bench: test-tools ## compare with what one would use instead; the table is in bench/README.md
+bench: test-tools ## compare with what one would use instead; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
+	@cd bench && $(GO) run ./compare -write README.md
+
+bench-quick: ## compare calls with what one would use instead, in less than two minutes
+	@cd bench && $(GO) run ./compare -rounds 3 -time 300ms
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s

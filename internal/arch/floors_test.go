@@ -150,7 +150,9 @@ func sources(t *testing.T) []source {
 
 func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
 
-func isGenerated(file string) bool { return strings.HasPrefix(path.Base(file), "divisi_gen") }
+func isGenerated(file string) bool {
+	return strings.HasPrefix(path.Base(file), "divisi_gen") || strings.HasSuffix(file, ".pb.go")
+}
 
 // floor returns the floor and the entry of floors that a folder belongs to.
 func floor(pkg string) (int, string) {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/divisi-go/divisi/bench/compare/pb"
+)
+
+// echoService is what protoc-gen-go-grpc would make of a service with three methods.
+var echoService = grpc.ServiceDesc{
+	ServiceName: "divisi.bench.Echo",
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{
+		{MethodName: "Null", Handler: echo[pb.Empty]},
+		{MethodName: "Message", Handler: echo[pb.Message]},
+		{MethodName: "Bytes", Handler: echo[pb.Blob]},
+	},
+}
+
+// echo returns what it is given.
+func echo[T any](_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	in := new(T)
+	err := decode(in)
+	return in, err
+}
+
+const most = 8 << 20 // of a message
+
+func serveGRPC(socket string, ready func()) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most))
+	s.RegisterService(&echoService, nil)
+	ready()
+	return s.Serve(l)
+}
+
+func connectGRPC(socket string) (func() (caller, error), error) {
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
+	if err != nil {
+		return nil, err
+	}
+	return func() (caller, error) {
+		m := protoMessage()
+		blobs := map[payload]*pb.Blob{large: {Data: make([]byte, large.size())}, huge: {Data: make([]byte, huge.size())}}
+		return func(ctx context.Context, p payload) error {
+			switch p {
+			case null:
+				return conn.Invoke(ctx, "/divisi.bench.Echo/Null", &pb.Empty{}, new(pb.Empty))
+			case message:
+				return conn.Invoke(ctx, "/divisi.bench.Echo/Message", m, new(pb.Message))
+			}
+			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", blobs[p], new(pb.Blob))
+		}, nil
+	}, nil
+}
+
+// protoMessage is newMessage for protocol buffers.
+func protoMessage() *pb.Message {
+	m := newMessage()
+	p := &pb.Message{
+		Id: m.ID, Created: m.Created, Changed: m.Changed, Kind: m.Kind, State: m.State,
+		Weight: m.Weight, Volume: m.Volume, Paid: m.Paid, Sent: m.Sent,
+		Name: m.Name, Email: m.Email, Phone: m.Phone, Remark: m.Remark,
+		Tags: m.Tags, Counts: m.Counts, Prices: m.Prices, Labels: m.Labels,
+		Address: &pb.Address{Street: m.Address.Street, City: m.Address.City, Number: m.Address.Number},
+		Picture: m.Picture,
+	}
+	for _, item := range m.Items {
+		p.Items = append(p.Items, &pb.Item{Name: item.Name, Price: item.Price})
+	}
+	return p
+}
