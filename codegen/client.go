@@ -119,16 +119,13 @@ func (c *Call) End() error {
 		err = c.codeError("decode the results of", bad)
 	}
 	buf := c.Args.buf[:0]
-	if cap(buf) > maxPooled {
+	if cap(buf) > maxKept {
 		buf = nil
 	}
 	*c = Call{Args: Encoder{buf: buf}}
 	calls.Put(c)
 	return err
 }
-
-// maxPooled bounds the buffers that are kept for later calls.
-const maxPooled = 64 << 10
 
 func (c *Call) codeError(what string, err error) error {
 	return fmt.Errorf("cannot %s %s.%s: %w",

@@ -24,6 +24,7 @@ const maxEmpty = 1 << 20
 // all later reads return zero values.
 type Decoder struct {
 	buf    []byte
+	whole  int // length of the message
 	errors *Errors
 	depth  int // of values in each other
 	nested int // of errors in each other
@@ -31,9 +32,11 @@ type Decoder struct {
 	kept   *[]error // where errors come from that were not encoded, see CopyCoded
 }
 
-// NewDecoder returns a decoder of data, which must not change while it is in use. Decoded values
-// do not refer to it.
-func NewDecoder(data []byte, errors *Errors) Decoder { return Decoder{buf: data, errors: errors} }
+// NewDecoder returns a decoder of data, which belongs to the decoded values from now on: a slice of
+// bytes that makes up most of a long message is a part of it.
+func NewDecoder(data []byte, errors *Errors) Decoder {
+	return Decoder{buf: data, whole: len(data), errors: errors}
+}
 
 // Err returns the first error.
 func (d *Decoder) Err() error { return d.err }
@@ -176,13 +179,21 @@ func (d *Decoder) String() string {
 	return string(d.take(n))
 }
 
-// Bytes reads a length and as many bytes, into a slice of its own.
+// longBytes is from how many bytes on a slice is not copied if it is most of its message. Fresh memory
+// of that size costs more than all else in a call, and what is kept besides the slice is less than it.
+const longBytes = 16 << 10
+
+// Bytes reads a length and as many bytes. Nobody else writes to them.
 func (d *Decoder) Bytes() []byte {
 	n, ok := d.Count(1)
 	if !ok {
 		return nil
 	}
-	return append(make([]byte, 0, n), d.take(n)...)
+	b := d.take(n)
+	if n >= longBytes && 2*n > d.whole {
+		return b
+	}
+	return append(make([]byte, 0, n), b...)
 }
 
 // Time reads what Encoder.Time wrote.

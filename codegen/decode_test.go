@@ -207,6 +207,45 @@ func TestDecoderAllocatesLittle(t *testing.T) {
 	}
 }
 
+// TestLongBytes: a long slice of bytes is a part of its message if it is most of it, and nobody who
+// appends to it writes to what follows.
+func TestLongBytes(t *testing.T) {
+	for _, test := range []struct {
+		sizes []int
+		parts int // of these slices, how many share memory with the message
+	}{
+		{[]int{longBytes - 1}, 0},
+		{[]int{longBytes, 10}, 1},
+		{[]int{longBytes, 2 * longBytes}, 1},
+		{[]int{longBytes, longBytes, longBytes}, 0},
+	} {
+		var e Encoder
+		for i, size := range test.sizes {
+			e.Bytes(bytes.Repeat([]byte{byte(i)}, size))
+		}
+		message := e.Data()
+		d := NewDecoder(message, nil)
+		parts := 0
+		for i, size := range test.sizes {
+			b := d.Bytes()
+			if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, size)) {
+				t.Fatalf("%v: slice %d has %d bytes, or others", test.sizes, i, len(b))
+			}
+			message[len(message)-len(d.buf)-size]++
+			if b[0] != byte(i) {
+				parts++
+			}
+			_ = append(b, 0xff)
+		}
+		if parts != test.parts {
+			t.Errorf("%v: %d slices are parts of the message, not %d", test.sizes, parts, test.parts)
+		}
+		if err := d.Done(); err != nil {
+			t.Errorf("%v: %v", test.sizes, err)
+		}
+	}
+}
+
 func FuzzDecoder(f *testing.F) {
 	f.Add(encoded(sampleEverything(), fuzzErrors))
 	f.Add(encoded(everything{}, nil))

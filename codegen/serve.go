@@ -59,14 +59,15 @@ func (s *Served) end(status Status, body []byte) {
 	s.status, s.body, s.ended = status, body, true
 }
 
-// Serve executes a method and returns how it ended and the body of the answer. The elements of
-// a stream go through hooks.Send. A panic is told to hooks.Panicked and becomes a status.
+// Serve executes a method and returns how it ended and the body of the answer, which may go to
+// Recycle later. The elements of a stream go through hooks.Send. A panic is told to hooks.Panicked and
+// becomes a status.
 func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Errors, args []byte,
 	hooks Hooks) (Status, []byte) {
 	s := &Served{
 		ctx:     ctx,
 		Args:    NewDecoder(args, table),
-		Results: Encoder{errors: table},
+		Results: Encoder{buf: takeBuffer(), errors: table},
 		hooks:   hooks,
 	}
 	func() {

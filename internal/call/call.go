@@ -29,6 +29,7 @@ type Request struct {
 type Reply struct {
 	Status codegen.Status
 	Body   []byte
+	Spent  func(body []byte) // gets the body of a handler's reply when it has been sent; may be nil
 }
 
 func textReply(s codegen.Status, format string, args ...any) Reply {

@@ -383,8 +383,14 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 			c.cancel(p.id)
 			return nil
 		}
+		memory := c.link.Options.CallWindow
+		if p.feed == nil {
+			var credit uint32
+			memory, credit = p.rx.Expect(wire.Total(f), memory)
+			c.link.SendCredit(p.id, credit)
+		}
 		var err error
-		p.message, err = wire.NewMessage(f, c.link.Options.CallWindow)
+		p.message, err = wire.NewMessage(f, memory)
 		c.received(p, cost)
 		return err
 	case p.message != nil:

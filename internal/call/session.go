@@ -155,12 +155,14 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
 		return nil
 	default:
+		window := ss.link.Options.CallWindow
+		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
+		memory, credit := p.rx.Expect(cost, window)
 		var err error
-		if p.message, err = wire.NewMessage(f, ss.link.Options.CallWindow); err != nil {
+		if p.message, err = wire.NewMessage(f, memory); err != nil {
 			return err
 		}
-		p.rx.Left = int64(ss.link.Options.CallWindow) - f.Cost()
-		p.rx.Used = f.Cost()
+		ss.link.SendCredit(f.Call, credit)
 		p.budget = cost
 		ss.assembling += cost
 	}
@@ -323,6 +325,9 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 
 // answer sends the reply, unless nobody waits for it any more.
 func (c *incomingCall) answer(r Reply) {
+	if r.Spent != nil {
+		defer r.Spent(r.Body)
+	}
 	ss := c.ss
 	h := ss.header(c.id, r)
 	if len(r.Body) > wire.MaxChunk {

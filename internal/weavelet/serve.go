@@ -75,5 +75,5 @@ func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) 
 			Routed: func(shard uint64) { w.loads.Add(s.component.Info.Name, shard) },
 		})
 	span.Finish(spanError(status, nil))
-	return call.Reply{Status: status, Body: body}
+	return call.Reply{Status: status, Body: body, Spent: codegen.Recycle}
 }

@@ -60,6 +60,22 @@ func (f *Inflow) Give(cost int64, window int) uint32 {
 	return uint32(n)
 }
 
+// expected is up to how long a message is expected as soon as it begins.
+const expected = 2 << 20
+
+// Expect returns how much memory to make for a message of which the first chunk has arrived: a window,
+// or, if it is not much longer, all of it. The credit to send, if any, is for the whole message then, so
+// that its sender does not have to wait.
+func (f *Inflow) Expect(total uint64, window int) (memory int, credit uint32) {
+	if total <= uint64(window) || total > expected {
+		return window, 0
+	}
+	frames := total/wire.MaxChunk + 1
+	more := int64(total+frames*wire.HeaderSize) - int64(window)
+	f.Left, f.Used = f.Left+more, f.Used-more
+	return int(total), uint32(more)
+}
+
 // New returns the link of a connection whose handshake has got peer. calls says how many calls are
 // in flight.
 func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
