@@ -4,8 +4,14 @@
 //	cas/sha256-HEX/shop   a program under its own name, in a folder named by its content
 //	cas/new-RANDOM/       one that is being made, or removed
 //
-// A process that uses a folder has it locked, and the lock ends with the process. So a folder that
-// is not locked is used by nobody, however its last user ended.
+// A program stays as long as
+//
+//   - a process uses it: that one has its folder locked, and the lock ends with the process, however that
+//     ends, or
+//   - it is needed, as the user of the store knows: what runs it may outlive who has started it.
+//
+// Nothing is lost between the two if whoever uses a program goes on to until others can see that it is
+// needed: [Store.Clean] locks what nobody uses, and asks then what is needed.
 //
 // What a file system says about a file besides that it is a program, such as capabilities, is not
 // kept.
@@ -35,10 +41,14 @@ const (
 )
 
 // Store is a folder of programs.
-type Store struct{ dir string }
+type Store struct {
+	dir    string
+	needed func() ([]string, error)
+}
 
-// NewStore returns the store in a folder, which is made with the first program.
-func NewStore(dir string) *Store { return &Store{dir} }
+// NewStore returns the store in a folder, which is made with the first program. The function returns the
+// paths of the programs that are needed, in the store or not.
+func NewStore(dir string, needed func() ([]string, error)) *Store { return &Store{dir, needed} }
 
 // Program is a program in a store. It does not change, and stays until it is released.
 type Program struct {
@@ -102,6 +112,18 @@ func copyProgram(target, file string, copy func(io.Writer, io.Reader) (int64, er
 		err = errors.New("it is being written: try again when it is complete")
 	}
 	return err
+}
+
+// Use returns the program at a path in the store.
+func (s *Store) Use(path string) (*Program, error) {
+	lock, err := use(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the program %s: %w", path, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("cannot use the program: %w", errors.Join(err, lock.Close()))
+	}
+	return &Program{path, lock}, nil
 }
 
 // Make keeps the program that a function makes in the folder that it is given. An error of the
@@ -245,14 +267,50 @@ func isAt(f *os.File, dir string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// Clean removes what no process uses: what was left unfinished, and all but the newest programs.
+// Clean removes what was left unfinished, and the programs that no process uses, but for the newest ones and
+// those that are needed. What is needed is asked only if there may be something to remove; if nobody can
+// tell, no program is removed.
 func (s *Store) Clean() error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+	unused, err := s.unused()
+	defer func() {
+		for _, f := range unused {
+			f.Close()
 		}
+	}()
+
+	if len(unused) <= spare {
 		return err
+	}
+
+	failed := []error{err}
+	paths, err := s.needed()
+	if err != nil {
+		return errors.Join(append(failed, err)...)
+	}
+	stays := map[string]bool{}
+	for _, path := range paths {
+		stays[filepath.Base(filepath.Dir(path))] = true
+	}
+	left := spare
+	for _, f := range unused {
+		name := filepath.Base(f.Name())
+		switch {
+		case stays[name]:
+		case left > 0:
+			left--
+		default:
+			failed = append(failed, s.discard(name))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// unused returns the folders of programs that nobody uses, the newest ones first, and locked, so that nobody
+// begins to. What was left unfinished it removes.
+func (s *Store) unused() (programs []*os.File, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	var folders []fs.FileInfo
 	for _, e := range entries {
@@ -264,47 +322,43 @@ func (s *Store) Clean() error {
 		return cmp.Or(b.ModTime().Compare(a.ModTime()), strings.Compare(a.Name(), b.Name()))
 	})
 
-	left := spare
 	var failed []error
-	for _, f := range folders {
-		least := 0
-		switch {
-		case strings.HasPrefix(f.Name(), kept):
-			least = left
-		case !strings.HasPrefix(f.Name(), unfinished):
+	for _, folder := range folders {
+		isProgram := strings.HasPrefix(folder.Name(), kept)
+		if !isProgram && !strings.HasPrefix(folder.Name(), unfinished) {
 			continue
 		}
-		unused, err := s.remove(filepath.Join(s.dir, f.Name()), least > 0)
-		if unused && least > 0 {
-			left--
+		f := lockUnused(filepath.Join(s.dir, folder.Name()))
+		switch {
+		case f == nil:
+		case isProgram:
+			programs = append(programs, f)
+		default:
+			failed = append(failed, os.RemoveAll(f.Name()))
+			f.Close()
 		}
-		failed = append(failed, err)
 	}
-	return errors.Join(failed...)
+	return programs, errors.Join(failed...)
 }
 
-// remove removes a folder if nobody uses it, unless it is to be spared, and reports whether nobody
-// uses it.
-func (s *Store) remove(dir string, spared bool) (unused bool, err error) {
+// lockUnused locks a folder, or returns nil if somebody uses it, or it is gone.
+func lockUnused(dir string) *os.File {
 	f, err := os.Open(dir)
 	if err != nil {
-		return false, nil // it is gone
+		return nil
 	}
-	defer f.Close()
 	if !tryLockAlone(f) || !isAt(f, dir) {
-		return false, nil
+		f.Close()
+		return nil
 	}
-	if spared {
-		return true, nil
-	}
+	return f
+}
 
-	// Under the name of its content nobody ever sees a part of it.
-	trash := dir
-	if name, ok := strings.CutPrefix(filepath.Base(dir), kept); ok {
-		trash = filepath.Join(s.dir, unfinished+name)
-		if err := errors.Join(os.RemoveAll(trash), os.Rename(dir, trash)); err != nil {
-			return true, err
-		}
+// discard removes the folder of a program, which is locked. Under its name nobody ever sees a part of it.
+func (s *Store) discard(name string) error {
+	dir, trash := filepath.Join(s.dir, name), filepath.Join(s.dir, unfinished+strings.TrimPrefix(name, kept))
+	if err := errors.Join(os.RemoveAll(trash), os.Rename(dir, trash)); err != nil {
+		return err
 	}
-	return true, os.RemoveAll(trash)
+	return os.RemoveAll(trash)
 }

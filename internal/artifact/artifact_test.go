@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,17 +19,53 @@ import (
 	"time"
 )
 
-// TestMain makes a program and never finishes it, if a test says so.
+// TestMain does something with a store and then waits, if a test says so.
 func TestMain(m *testing.M) {
-	dir := os.Getenv("ARTIFACT_TEST_BEGIN")
-	if dir == "" {
+	dir, what := os.Getenv("ARTIFACT_TEST_STORE"), os.Getenv("ARTIFACT_TEST")
+	if what == "" {
 		os.Exit(m.Run())
 	}
-	_, err := NewStore(dir).Make(func(dir string) (string, error) {
-		fmt.Println(dir)
-		select {}
+	p, err := NewStore(dir, nothing).Make(func(dir string) (string, error) {
+		file := filepath.Join(dir, "hello")
+		if what == "begin" {
+			fmt.Println(dir)
+			wait()
+		}
+		return file, os.WriteFile(file, []byte("#!/bin/sh\necho "+what+"\n"), 0o700)
 	})
 	fmt.Println(err)
+	wait()
+	p.Release()
+}
+
+// wait waits for the end of the test that has started the process, if nobody kills that before.
+func wait() { _, _ = io.Copy(io.Discard, os.Stdin) }
+
+// other starts a process of its own that does something with a store, until it is killed, and returns the
+// line that it has printed.
+func other(t *testing.T, s *Store, what string) (maker *exec.Cmd, line string) {
+	t.Helper()
+	maker = exec.Command(os.Args[0])
+	maker.Env = append(os.Environ(), "ARTIFACT_TEST_STORE="+s.dir, "ARTIFACT_TEST="+what)
+	_, stdin := maker.StdinPipe()
+	out, err := maker.StdoutPipe()
+	if err := errors.Join(stdin, err); err != nil {
+		t.Fatal(err)
+	}
+	if err := maker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kill(maker) })
+	line, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return maker, strings.TrimSpace(line)
+}
+
+func kill(cmd *exec.Cmd) {
+	cmd.Process.Kill()
+	cmd.Wait()
 }
 
 // script writes a program that prints a text.
@@ -80,9 +117,12 @@ func clean(t *testing.T, s *Store) {
 	}
 }
 
+// nothing is needed.
+func nothing() ([]string, error) { return nil, nil }
+
 // TestCopy has a program stay what it was, whatever happens to the file that it came from.
 func TestCopy(t *testing.T) {
-	s := NewStore(filepath.Join(t.TempDir(), "a", "cas"))
+	s := NewStore(filepath.Join(t.TempDir(), "a", "cas"), nothing)
 	file := filepath.Join(t.TempDir(), "hello")
 	script(t, file, "first")
 	first := copied(t, s, file)
@@ -118,7 +158,7 @@ func TestCopy(t *testing.T) {
 
 // TestOnce keeps one content in one folder, under all of its names, and mends what is damaged.
 func TestOnce(t *testing.T) {
-	s := NewStore(t.TempDir())
+	s := NewStore(t.TempDir(), nothing)
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
 	script(t, one, "same")
 	script(t, two, "same")
@@ -141,7 +181,7 @@ func TestOnce(t *testing.T) {
 
 // TestSum: a program has one sum, in a store and elsewhere; in a store it is not read for that.
 func TestSum(t *testing.T) {
-	s := NewStore(t.TempDir())
+	s := NewStore(t.TempDir(), nothing)
 	file := filepath.Join(t.TempDir(), "hello")
 	script(t, file, "same")
 	sum, err := Sum(file)
@@ -163,7 +203,7 @@ func TestSum(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	s := NewStore(filepath.Join(t.TempDir(), "cas"))
+	s := NewStore(filepath.Join(t.TempDir(), "cas"), nothing)
 	folder := t.TempDir()
 	for file, want := range map[string]string{
 		folder:           "cannot keep a copy of the program " + folder + ": it is no file",
@@ -211,8 +251,8 @@ func TestHalfWritten(t *testing.T) {
 
 // TestClean removes programs that nobody uses, but for the newest ones.
 func TestClean(t *testing.T) {
-	s := NewStore(t.TempDir())
-	clean(t, NewStore(filepath.Join(s.dir, "none")))
+	s := NewStore(t.TempDir(), nothing)
+	clean(t, NewStore(filepath.Join(s.dir, "none"), nothing))
 	file := filepath.Join(t.TempDir(), "hello")
 	var programs []*Program
 	for i := range 6 {
@@ -249,36 +289,133 @@ func TestClean(t *testing.T) {
 // TestKilled removes what a process has left that was killed while it made a program, and not
 // before.
 func TestKilled(t *testing.T) {
-	s := NewStore(t.TempDir())
-	maker := exec.Command(os.Args[0])
-	maker.Env = append(os.Environ(), "ARTIFACT_TEST_BEGIN="+s.dir)
-	out, err := maker.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := maker.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, s.dir) {
-		t.Errorf("the other process says %q, %v", line, err)
+	s := NewStore(t.TempDir(), nothing)
+	maker, line := other(t, s, "begin")
+	if !strings.HasPrefix(line, s.dir) {
+		t.Errorf("the other process says %q", line)
 	}
 	clean(t, s)
 	if names := folders(t, s); len(names) != 1 {
 		t.Errorf("while it is made, the store has %q", names)
 	}
-	maker.Process.Kill()
-	maker.Wait()
+	kill(maker)
 	clean(t, s)
 	if names := folders(t, s); len(names) != 0 {
 		t.Errorf("after the end, the store has %q", names)
 	}
 }
 
+// TestKilledLater: what a process has made stays while it lives, and goes with it if nobody needs it.
+func TestKilledLater(t *testing.T) {
+	s := NewStore(t.TempDir(), nothing)
+	var makers []*exec.Cmd
+	for i := range 2 * spare {
+		maker, line := other(t, s, fmt.Sprint(i))
+		if line != "<nil>" {
+			t.Fatalf("the other process says %q", line)
+		}
+		makers = append(makers, maker)
+	}
+	clean(t, s)
+	if names := folders(t, s); len(names) != len(makers) {
+		t.Errorf("while they are used, the store has %q", names)
+	}
+
+	for _, maker := range makers {
+		kill(maker)
+	}
+	needs := folders(t, s)[0]
+	s.needed = func() ([]string, error) { return []string{filepath.Join(s.dir, needs, "hello")}, nil }
+	clean(t, s)
+	if names := folders(t, s); len(names) != 1+spare || !slices.Contains(names, needs) {
+		t.Errorf("after the end the store has %q; %q is needed", names, needs)
+	}
+}
+
+// TestNeeded keeps what is needed, whatever its age and name, and does not ask for nothing.
+func TestNeeded(t *testing.T) {
+	asked := 0
+	s := NewStore(t.TempDir(), func() ([]string, error) { asked++; return nil, nil })
+	var names []string // the oldest first
+	for i := range 7 {
+		file := filepath.Join(t.TempDir(), "hello")
+		script(t, file, fmt.Sprint(i))
+		p := copied(t, s, file)
+		p.Release()
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(filepath.Dir(p.Path), at, at); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, filepath.Base(filepath.Dir(p.Path)))
+		if i >= spare {
+			continue
+		}
+		if clean(t, s); asked > 0 {
+			t.Errorf("asked %d times", asked)
+		}
+	}
+
+	unknown := errors.New("nobody knows")
+	s.needed = func() ([]string, error) { return nil, unknown }
+	if err := s.Clean(); !errors.Is(err, unknown) {
+		t.Errorf("what is needed is not known: %v", err)
+	}
+	if left := folders(t, s); len(left) != len(names) {
+		t.Errorf("what is needed is not known, and the store has %q", left)
+	}
+
+	needs := []string{"/elsewhere/cas/" + names[0] + "/hello", filepath.Join(s.dir, names[5], "hi"), "/bin/sh", ""}
+	s.needed = func() ([]string, error) {
+		for _, name := range names {
+			if f := lockUnused(filepath.Join(s.dir, name)); f != nil {
+				f.Close()
+				t.Errorf("%s can be used, and then be needed, after it was asked what is", name)
+			}
+		}
+		return needs, nil
+	}
+	clean(t, s)
+	want := slices.Sorted(slices.Values([]string{names[0], names[3], names[4], names[5], names[6]}))
+	if left := folders(t, s); !slices.Equal(left, want) {
+		t.Errorf("the store has %q, want %q", left, want)
+	}
+}
+
+// TestUse keeps a program that is there for another one who uses it.
+func TestUse(t *testing.T) {
+	s := NewStore(t.TempDir(), nothing)
+	file := filepath.Join(t.TempDir(), "hello")
+	script(t, file, "first")
+	first := copied(t, s, file)
+	again, err := s.Use(first.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Release()
+	for i := range 2 * spare {
+		script(t, file, fmt.Sprint(i))
+		copied(t, s, file).Release()
+	}
+	clean(t, s)
+	if got := prints(t, again); got != "first" {
+		t.Errorf("the program prints %q", got)
+	}
+
+	again.Release()
+	if err := os.Remove(again.Path); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{again.Path, filepath.Join(s.dir, "none", "hello")} {
+		if p, err := s.Use(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+			t.Errorf("one that is not there: %v, %v", p, err)
+		}
+	}
+}
+
 // TestCrowd has many keep, run and remove the same few programs at once: one that is held always
 // runs.
 func TestCrowd(t *testing.T) {
-	s := NewStore(t.TempDir())
+	s := NewStore(t.TempDir(), nothing)
 	const kinds = 6 // more than are spared
 	var files []string
 	for i := range kinds {
@@ -303,6 +440,65 @@ func TestCrowd(t *testing.T) {
 					t.Errorf("the program %d prints %q", kind, got)
 				}
 				p.Release()
+			}
+		})
+	}
+	crowd.Wait()
+	clean(t, s)
+	if names := folders(t, s); len(names) != spare {
+		t.Errorf("at the end, the store has %q", names)
+	}
+}
+
+// TestHandover has many make programs, say that they are needed, and stop using them at once, while all
+// clean: one that is needed runs.
+func TestHandover(t *testing.T) {
+	const kinds = 2 * spare
+	var files []string
+	for i := range kinds {
+		file := filepath.Join(t.TempDir(), "hello")
+		script(t, file, fmt.Sprint(i))
+		files = append(files, file)
+	}
+
+	var mu sync.Mutex
+	needs := map[string]int{} // how many need a program
+	s := NewStore(t.TempDir(), func() ([]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		var paths []string
+		for path, n := range needs {
+			if n > 0 {
+				paths = append(paths, path)
+			}
+		}
+		return paths, nil
+	})
+	need := func(path string, n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		needs[path] += n
+	}
+
+	var crowd sync.WaitGroup
+	for n := range 4 {
+		crowd.Go(func() {
+			for i := range 20 {
+				kind := (n + i) % kinds
+				p, err := s.Copy(files[kind])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				need(p.Path, 1)
+				p.Release()
+				if err := s.Clean(); err != nil {
+					t.Error(err)
+				}
+				if got := prints(t, p); got != fmt.Sprint(kind) {
+					t.Errorf("the program %d prints %q", kind, got)
+				}
+				need(p.Path, -1)
 			}
 		})
 	}

@@ -209,7 +209,7 @@ func TestDigestOfProgram(t *testing.T) {
 		return Spec{Name: "shop", Binary: file}
 	}
 	one := program("one", "same")
-	store := artifact.NewStore(filepath.Join(dir, "cas"))
+	store := artifact.NewStore(filepath.Join(dir, "cas"), nil)
 	kept, err := store.Copy(one.Binary)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package home
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -47,19 +48,19 @@ const versions = "versions"
 
 func (h Home) domains() string { return filepath.Join(h.Dir, "domains") }
 
-// Versions returns the folders of the records of versions of all domains. One in which there is no
-// record may belong to a domain of that name.
-func (h Home) Versions() (folders []string, err error) {
+// Domains returns the paths of the domains that may have records of versions.
+func (h Home) Domains() (paths []string, err error) {
 	err = filepath.WalkDir(h.domains(), func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was removed meanwhile
 		}
 		if err == nil && e.IsDir() && e.Name() == versions {
-			folders = append(folders, path)
+			domain := strings.TrimPrefix(filepath.Dir(path), h.domains())
+			paths = append(paths, cmp.Or(filepath.ToSlash(domain), "/"))
 		}
 		return err
 	})
-	return folders, err
+	return paths, err
 }
 
 // Keeper returns the part of the keeper. It is claimed as that of a domain is.

@@ -194,29 +194,27 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// The records of versions are found in all domains, whatever those are called.
-func TestVersions(t *testing.T) {
+// The domains with records of versions are found, whatever they are called.
+func TestDomains(t *testing.T) {
 	environment(t)
 	h := find(t)
-	if folders, err := h.Versions(); err != nil || folders != nil {
-		t.Errorf("without a state folder: %q, %v", folders, err)
+	if paths, err := h.Domains(); err != nil || paths != nil {
+		t.Errorf("without a state folder: %q, %v", paths, err)
 	}
-	var want []string
-	for _, domain := range []string{"/", "/shop", "/shop/eu", "/versions", "/shop/versions"} {
-		folder := h.Domain(domain).Versions
-		want = append(want, folder)
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+	domains := []string{"/", "/shop", "/shop/eu", "/versions", "/shop/versions"}
+	for _, domain := range domains {
+		if err := os.MkdirAll(h.Domain(domain).Versions, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.MkdirAll(h.Domain("/none").State, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(want)
-	folders, err := h.Versions()
-	slices.Sort(folders)
-	if err != nil || !slices.Equal(folders, want) {
-		t.Errorf("got %q, %v, want %q", folders, err, want)
+	paths, err := h.Domains()
+	slices.Sort(paths)
+	slices.Sort(domains)
+	if err != nil || !slices.Equal(paths, domains) {
+		t.Errorf("got %q, %v, want %q", paths, err, domains)
 	}
 }
 

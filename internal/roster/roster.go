@@ -57,34 +57,37 @@ func Open(dir string) (*Roster, error) {
 // Write makes the record of a version, or replaces it. When it returns, the record is on the disk;
 // nobody ever reads half of it. The content becomes an object in JSON with a member "binary".
 func (r *Roster) Write(version string, content any) error {
-	text, err := json.Marshal(content)
-	if err == nil {
-		_, err = parse(version, text)
-	}
-	if err == nil {
-		err = r.write(version+suffix, append(text, '\n'))
-	}
-	if err != nil {
+	if err := r.write(version, content); err != nil {
 		return fmt.Errorf("cannot write the record of version %q: %w", version, err)
 	}
 	return nil
 }
 
-func (r *Roster) write(file string, text []byte) error {
+func (r *Roster) write(version string, content any) error {
+	if err := name.CheckLabel(version); err != nil {
+		return err
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if _, err := parse(version, text); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(r.dir, unfinished) // with 0600
+	file, err := os.CreateTemp(r.dir, unfinished) // with 0600
 	if err != nil {
 		return err
 	}
 
-	_, err = next.Write(text)
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
-		err = os.Rename(next.Name(), filepath.Join(r.dir, file))
+	_, err = file.Write(append(text, '\n'))
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), filepath.Join(r.dir, version+suffix))
 	}
 	if err != nil {
-		return errors.Join(err, remove(next.Name()))
+		return errors.Join(err, remove(file.Name()))
 	}
 	r.sync()
 	return nil
@@ -110,6 +113,11 @@ func (r *Roster) sync() {
 	}
 }
 
+// Load returns the record of a version. The error is [fs.ErrNotExist] if there is none.
+func (r *Roster) Load(version string) (Record, error) {
+	return read(r.dir, version)
+}
+
 // Records returns the records, ordered by version. The error is that of [Read].
 func (r *Roster) Records() ([]Record, error) { return Read(r.dir) }
 
@@ -124,17 +132,16 @@ func Read(dir string) ([]Record, error) {
 	var records []Record
 	var failed []error
 	for _, f := range files {
-		version, ok := strings.CutSuffix(f, suffix)
-		if !ok {
+		version, isRecord := strings.CutSuffix(f, suffix)
+		if !isRecord {
 			continue
 		}
-		record, err := read(filepath.Join(dir, f), version)
+		record, err := read(dir, version)
 		switch {
 		case err == nil:
 			records = append(records, record)
 		case !errors.Is(err, fs.ErrNotExist): // else it was removed meanwhile
-			failed = append(failed, fmt.Errorf("cannot read the record %s: %w (remove it when no process of the version runs)",
-				filepath.Join(dir, f), err))
+			failed = append(failed, err)
 		}
 	}
 	return records, errors.Join(failed...)
@@ -154,24 +161,34 @@ func list(dir string) (files []string, err error) {
 	return files, err
 }
 
-func read(path, version string) (Record, error) {
+// read reads the record of a version in a folder.
+func read(dir, version string) (Record, error) {
+	path := filepath.Join(dir, version+suffix)
+	damaged := func(err error) error {
+		return fmt.Errorf("%s is no record of a version: %w (remove it when no process of the version runs)", path, err)
+	}
+	if err := name.CheckLabel(version); err != nil {
+		return Record{}, damaged(err)
+	}
 	file, err := os.Open(path)
 	if err != nil {
-		return Record{}, errors.Unwrap(err) // the path is named already
+		return Record{}, fmt.Errorf("cannot read the record of a version: %w", err)
 	}
 	defer file.Close()
+
 	text, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("cannot read the record of a version: %w", err)
 	}
-	return parse(version, text)
+	record, err := parse(version, text)
+	if err != nil {
+		return Record{}, damaged(err)
+	}
+	return record, nil
 }
 
 // parse reads a record.
 func parse(version string, text []byte) (Record, error) {
-	if err := name.CheckLabel(version); err != nil {
-		return Record{}, err
-	}
 	if len(text) > maxRecord {
 		return Record{}, fmt.Errorf("it has more than %d bytes", maxRecord)
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +73,17 @@ func TestRecords(t *testing.T) {
 	err = json.Unmarshal(first.Content, &content)
 	if first.Version != "v1" || first.Binary != "/cas/1/shop" || err != nil || content.Args[1] != "\u2028" {
 		t.Errorf("got %q, %v", first, err)
+	}
+	if one, err := r.Load("v1"); err != nil || !reflect.DeepEqual(one, first) {
+		t.Errorf("v1 is %q, %v", one, err)
+	}
+	for _, none := range []string{"v3", "../v1", ""} {
+		if one, err := r.Load(none); err == nil {
+			t.Errorf("%q is %q", none, one)
+		}
+	}
+	if _, err := r.Load("v3"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("v3: %v", err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "v1.json"))
 	if err != nil || info.Mode() != 0o600 {
@@ -148,7 +161,8 @@ func TestDamaged(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	for file := range damaged {
 		named := func(line string) bool {
-			return strings.Contains(line, filepath.Join(dir, file)) && strings.HasSuffix(line, "(remove it when no process of the version runs)")
+			return strings.HasPrefix(line, filepath.Join(dir, file)) &&
+				strings.HasSuffix(line, "(remove it when no process of the version runs)")
 		}
 		if !slices.ContainsFunc(lines, named) {
 			t.Errorf("%s is not named in\n%v", file, err)

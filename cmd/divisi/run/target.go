@@ -169,23 +169,6 @@ func isProgram(arg string) bool {
 	return err == nil && !info.IsDir() && filepath.Ext(arg) != ".go"
 }
 
-// openStore returns the programs of a state folder, without old ones that nobody uses.
-func openStore(where home.Home, view View) (*artifact.Store, error) {
-	if err := where.Make(); err != nil {
-		return nil, err
-	}
-	programs := artifact.NewStore(where.CAS())
-	cleanPrograms(programs, view)
-	return programs, nil
-}
-
-// cleanPrograms removes programs that nobody needs: they only take space.
-func cleanPrograms(programs *artifact.Store, view View) {
-	if err := programs.Clean(); err != nil {
-		view.Warn(fmt.Sprintf("old programs are not removed: %v", err))
-	}
-}
-
 // make keeps the program, which is built first unless it is there, and returns what to deploy. From
 // here on a change of the file, or its end, changes nothing for this version.
 func (t *target) make(ctx context.Context, programs *artifact.Store, view View, o Options) (version, error) {
