@@ -68,6 +68,11 @@ type Spec struct {
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
 	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
 
+	// Yields leaves restarts to a client, as long as one decides about the domain or may renew its claim. A
+	// server that has ended then waits for a start of its name and Digest, and has the next process by that;
+	// there is never a second one beside it. When nobody decides any more it starts again by its Policy.
+	Yields bool `json:"yields,omitempty"`
+
 	Token  string            `json:"token,omitempty"`  // tells the start from all others to a client that asks for it again; default none
 	Digest string            `json:"digest,omitempty"` // of what the client compares; means nothing here
 	Labels map[string]string `json:"labels,omitempty"` // at most 4 KiB; mean nothing here
@@ -224,6 +229,14 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exited with code %d", e.Code)
 }
 
+// Event returns what the end is in the life of a server.
+func (e Exit) Event() lifecycle.Event {
+	if e.Code == 0 && e.How != Unknown {
+		return lifecycle.Finished
+	}
+	return lifecycle.Exited
+}
+
 // How says how the end of a process is known.
 type How string
 
@@ -276,7 +289,11 @@ type Event struct {
 type Claim struct {
 	Domain string `json:"domain"` // "" to look only
 	Who    string `json:"who"`    // for people, such as "divisi run shop (process 811)"
-	Take   bool   `json:"take"`   // also from a client that holds it: its changes are refused from now on
+
+	// Take has it also from a client that holds it: the changes of that one are refused from then on. It
+	// takes no domain above or below, and none where everything ends with the claim: the error is
+	// [ErrHeld], and [ErrBound] as well in the last case.
+	Take bool `json:"take"`
 
 	// Ends has everything in the domain end with the claim, however that ends, and what is left there
 	// from before when it begins.
@@ -309,6 +326,7 @@ var (
 	ErrDiffers = errors.New("it is open at another address")
 	ErrUnknown = errors.New("there is no such thing here")
 	ErrHeld    = errors.New("somebody else decides there")
+	ErrBound   = errors.New("everything there ends with that client") // comes with ErrHeld
 	ErrFenced  = errors.New("somebody else decides there by now")
 	ErrNoClaim = errors.New("changes need a claim of the domain")
 	ErrInvalid = errors.New("it cannot be meant")

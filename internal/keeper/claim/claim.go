@@ -4,6 +4,7 @@ package claim
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -15,7 +16,8 @@ import (
 //   - No domain of a claim that is held is above or below that of another one.
 //   - The epochs of a domain grow.
 type Table struct {
-	last map[string]*Claim // by domain
+	last    map[string]*Claim // by domain
+	changed chan struct{}     // closed at the next change; nil while nobody waits
 }
 
 // Claim is a domain that somebody decides about, or did. The zero value is that of a client that looks
@@ -40,8 +42,11 @@ const (
 )
 
 // Recall takes over the last claim of a domain that an earlier keeper has known.
-func (t *Table) Recall(last keeper.Holder, ends bool) {
-	t.put(&Claim{Holder: last, Ends: ends, State: Lost})
+func (t *Table) Recall(last Claim) {
+	if last.State != Over {
+		last.State = Lost
+	}
+	t.put(&last)
 }
 
 // Restore takes over a claim from another program of this process.
@@ -58,9 +63,24 @@ func (t *Table) put(c *Claim) {
 	t.last[c.Holder.Domain] = c
 }
 
-// Grant gives a client the domain that it wishes, or returns who has it. The error is
+// Changed returns a channel that is closed at the next change.
+func (t *Table) Changed() <-chan struct{} {
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.changed
+}
+
+func (t *Table) change() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// Grant gives a client the domain that it wishes, or returns the claim that prevents it. The error is
 // [keeper.ErrFenced] if it cannot renew its claim.
-func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder, error) {
+func (t *Table) Grant(wish keeper.Claim, now time.Time) (granted, other *Claim, err error) {
 	renews := wish.Epoch > 0
 	former, epoch, own := t.last[wish.Domain], uint64(0), false
 	if former != nil {
@@ -71,13 +91,12 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder,
 		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
 			wish.Domain, keeper.ErrFenced, wish.Epoch, epoch)
 	}
-	holder := t.against(wish)
+	other = t.against(wish)
 	switch {
-	case holder != nil && renews:
-		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %s has %s since %s", wish.Domain, keeper.ErrFenced,
-			holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
-	case holder != nil:
-		return nil, holder, nil
+	case other != nil && renews:
+		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: %v", wish.Domain, keeper.ErrFenced, other)
+	case other != nil:
+		return nil, other, nil
 	}
 
 	c := &Claim{Ends: wish.Ends, State: Held}
@@ -90,27 +109,65 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (*Claim, *keeper.Holder,
 		c.Left, former.Left = former.Left, nil
 	}
 	t.put(c)
+	t.change()
 
 	return c, nil, nil
 }
 
-// against returns who has a domain that the wish cannot be granted beside.
-func (t *Table) against(wish keeper.Claim) *keeper.Holder {
-	for domain, c := range t.last {
-		takes := domain == wish.Domain && (wish.Take || wish.Epoch > 0)
-		if c.State == Held && !takes && (keeper.Within(domain, wish.Domain) || keeper.Within(wish.Domain, domain)) {
-			holder := c.Holder
-			return &holder
+// against returns a claim that prevents the wish.
+func (t *Table) against(wish keeper.Claim) *Claim {
+	for _, c := range t.last {
+		if c.prevents(wish) {
+			return c
 		}
 	}
 	return nil
+}
+
+func (c *Claim) prevents(wish keeper.Claim) bool {
+	domain := c.Holder.Domain
+	switch {
+	case domain != wish.Domain:
+		return c.State == Held && (keeper.Within(domain, wish.Domain) || keeper.Within(wish.Domain, domain))
+	case wish.Epoch > 0:
+		return false
+	case wish.Take:
+		return c.Ends && c.pending()
+	}
+	return c.State == Held
+}
+
+// pending reports whether the claim has a client that decides, or may go on to.
+func (c *Claim) pending() bool { return c.State == Held || c.State == Lost }
+
+// Refusal is the error of a wish that the claim prevents.
+func (c *Claim) Refusal(domain string) error {
+	err := fmt.Errorf("cannot decide about %s: %w: %v", domain, keeper.ErrHeld, c)
+	if c.Ends {
+		err = fmt.Errorf("%w, and %w", err, keeper.ErrBound)
+	}
+	return err
+}
+
+// String returns "divisi run shop (process 811) has /shop since 2026-01-02T03:04:05Z".
+func (c *Claim) String() string {
+	return fmt.Sprintf("%s has %s since %s", c.Holder.Who, c.Holder.Domain, c.Holder.Since.Format(time.RFC3339))
 }
 
 // Release ends a claim, and reports whether its client has decided until now.
 func (t *Table) Release(c *Claim) bool {
 	decided := c.State == Held
 	c.State = Over
+	t.change()
 	return decided
+}
+
+// Close ends all claims.
+func (t *Table) Close() {
+	for _, c := range t.last {
+		c.State = Over
+	}
+	t.change()
 }
 
 // Forgo ends the claims of an earlier keeper that nobody has renewed. It returns the domains in which
@@ -126,6 +183,7 @@ func (t *Table) Forgo() []string {
 			ends = append(ends, domain)
 		}
 	}
+	t.change()
 	return ends
 }
 
@@ -139,16 +197,18 @@ func (t *Table) Of(domain string) *Claim {
 	return nil
 }
 
-// All returns the last claim of each domain, and whether everything there is still to end with it.
-func (t *Table) All() iter.Seq2[keeper.Holder, bool] {
-	return func(yield func(keeper.Holder, bool) bool) {
-		for _, c := range t.last {
-			if !yield(c.Holder, c.Ends && c.State != Over) {
-				return
-			}
+// Decided reports whether somebody decides about a domain, or may go on to.
+func (t *Table) Decided(domain string) bool {
+	for above, c := range t.last {
+		if c.pending() && keeper.Within(domain, above) {
+			return true
 		}
 	}
+	return false
 }
+
+// All returns the last claim of each domain.
+func (t *Table) All() iter.Seq[*Claim] { return maps.Values(t.last) }
 
 // May says why the client may not change something of a domain.
 func (c *Claim) May(domain string) error {

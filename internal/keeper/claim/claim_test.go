@@ -25,7 +25,7 @@ func (t *Table) grant(tb testing.TB, wish keeper.Claim) *Claim {
 func (t *Table) deny(tb testing.TB, wish keeper.Claim, who string) {
 	tb.Helper()
 	c, holder, err := t.Grant(wish, now)
-	if c != nil || err != nil || holder == nil || holder.Who != who {
+	if c != nil || err != nil || holder == nil || holder.Holder.Who != who {
 		tb.Fatalf("%+v: %+v, %+v, %v; want that %s has it", wish, c, holder, err, who)
 	}
 }
@@ -97,9 +97,9 @@ func TestTake(t *testing.T) {
 // TestRenew: who has the last epoch goes on, also with another keeper.
 func TestRenew(t *testing.T) {
 	var table Table
-	table.Recall(keeper.Holder{Domain: "/shop", Epoch: 7}, true)
-	table.Recall(keeper.Holder{Domain: "/bank", Epoch: 3}, true)
-	table.Recall(keeper.Holder{Domain: "/mill", Epoch: 4}, false)
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/shop", Epoch: 7}, Ends: true, State: Held})
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/bank", Epoch: 3}, Ends: true, State: Held})
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/mill", Epoch: 4}, State: Held})
 
 	one := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 7, Ends: true})
 	again := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 8, Ends: true})
@@ -112,9 +112,9 @@ func TestRenew(t *testing.T) {
 	if got := table.Forgo(); !slices.Equal(got, []string{"/bank"}) {
 		t.Errorf("what was not renewed is %v", got)
 	}
-	for holder, ends := range table.All() {
-		if ends != (holder.Domain == "/shop") {
-			t.Errorf("what is in %s ends with the claim: %v", holder.Domain, ends)
+	for c := range table.All() {
+		if ends := c.Ends && c.State != Over; ends != (c.Holder.Domain == "/shop") {
+			t.Errorf("what is in %s ends with the claim: %v", c.Holder.Domain, ends)
 		}
 	}
 
@@ -128,7 +128,7 @@ func TestRenew(t *testing.T) {
 // TestLostAnswer: a client whose claim was renewed, and which was not told so, renews it again.
 func TestLostAnswer(t *testing.T) {
 	var table Table
-	table.Recall(keeper.Holder{Domain: "/shop", Epoch: 7, Who: "one", Token: "x"}, false)
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/shop", Epoch: 7, Who: "one", Token: "x"}})
 	wish := keeper.Claim{Domain: "/shop", Who: "one", Epoch: 6, Token: "x"}
 	if c := table.grant(t, wish); c.Holder.Epoch != 8 {
 		t.Errorf("%+v", c.Holder)

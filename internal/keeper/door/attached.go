@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
 // attached is one connection that has upgraded: a session of the keeper, once it has asked for one.
@@ -106,6 +107,9 @@ var verbs = map[string]verb{
 		list, err := s.Next(ctx, a.Domain, a.After)
 		return list, nil, err
 	},
+	"fenced": func(ctx context.Context, s *hold.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
+		return nil, nil, s.Fenced(ctx)
+	},
 	"release": func(_ context.Context, s *hold.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Release()
 	},
@@ -128,7 +132,7 @@ func fileOf(f *os.File, err error) (any, []*os.File, error) {
 // handle answers a request.
 func (c *attached) handle(ctx context.Context, r *frame.Request) (any, []*os.File, error) {
 	body, files, err := c.do(ctx, r)
-	return body, files, refusal(err)
+	return body, files, refusal.Told(err)
 }
 
 func (c *attached) do(ctx context.Context, r *frame.Request) (any, []*os.File, error) {
@@ -167,7 +171,7 @@ func (c *attached) attach(ctx context.Context, r *frame.Request) (any, error) {
 		return nil, err
 	}
 	if h.Protocol < oldest {
-		return nil, fmt.Errorf("%w: %d, and the client speaks %d: use a newer program", ErrProtocol, Protocol, h.Protocol)
+		return nil, fmt.Errorf("%w: %d, and the client speaks %d: use a newer program", refusal.ErrProtocol, Protocol, h.Protocol)
 	}
 
 	c.mu.Lock()

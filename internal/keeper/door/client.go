@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
 // Client is the session of a keeper in another process. When its connection ends, because the
@@ -141,7 +142,7 @@ func (c *Client) again(epoch uint64) (*link, error) {
 			return l, nil
 		case c.ctx.Err() != nil:
 			return nil, keeper.ErrClosed
-		case errors.Is(err, keeper.ErrFenced), errors.Is(err, ErrProtocol):
+		case errors.Is(err, keeper.ErrFenced), errors.Is(err, refusal.ErrProtocol):
 			return nil, err
 		}
 
@@ -204,7 +205,7 @@ func (c *Client) call(ctx context.Context, verb string, a *ask, files []*os.File
 		}
 		got, err := l.conn.Call(ctx, verb, a, files, out)
 		if !errors.Is(err, frame.ErrClosed) {
-			return got, understood(err)
+			return got, refusal.Understood(err)
 		}
 		a.Again = true
 	}
@@ -220,7 +221,7 @@ func (c *Client) file(ctx context.Context, verb string, a *ask) (*os.File, error
 		for _, f := range files {
 			f.Close()
 		}
-		return nil, fmt.Errorf("%w: it answers %s with %d files", ErrProtocol, verb, len(files))
+		return nil, fmt.Errorf("%w: it answers %s with %d files", refusal.ErrProtocol, verb, len(files))
 	}
 	return files[0], nil
 }
@@ -280,16 +281,41 @@ func (c *Client) Upgrade(ctx context.Context, program string) (info Info, err er
 	var e *frame.Error
 	switch {
 	case errors.As(err, &e) && e.Code == frame.CodeUnknownVerb:
-		return Info{}, &refused{said: &frame.Error{
+		return Info{}, &frame.Error{
 			Text: fmt.Sprintf("this keeper (process %d, %s) is too old to be upgraded in place", l.Keeper.Pid, l.Keeper.Program),
 			Way: fmt.Sprintf("end it by kill %d: all that it holds runs on, and the next command starts the newer one",
 				l.Keeper.Pid),
-		}}
+		}
 	case errors.Is(err, frame.ErrClosed): // asked again, it would end again
 		return Info{}, fmt.Errorf("the keeper ended while %s took over, and the next client starts another one: see %s",
 			program, logOf(c.home))
 	}
-	return info, understood(err)
+	return info, refusal.Understood(err)
+}
+
+// Fenced returns once the client may change nothing any more, and says why. See [hold.Session.Fenced]. Of
+// a keeper that is too old to tell at once, it learns that when the claim cannot be renewed.
+func (c *Client) Fenced(ctx context.Context) error {
+	for {
+		l, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+
+		_, err = l.conn.Call(ctx, "fenced", ask{}, nil, nil)
+		var e *frame.Error
+		switch {
+		case errors.Is(err, frame.ErrClosed):
+		case errors.As(err, &e) && e.Code == frame.CodeUnknownVerb:
+			select {
+			case <-l.conn.Over():
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		default:
+			return refusal.Understood(err)
+		}
+	}
 }
 
 // Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].

@@ -29,8 +29,8 @@ func soak() bool { return os.Getenv("DIVISI_SOAK") != "" }
 // roleVar makes the test binary a client of a keeper, in a process of its own.
 const roleVar = "DOOR_TEST_ROLE"
 
-// play is what such a process does.
-func play(role string) error {
+// perform is what such a process does.
+func perform(role string) error {
 	h, err := home.At(os.Args[1])
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/keepertest"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
 // initialised is what an initialiser of this program does when it becomes a keeper: it prints, takes
@@ -42,13 +42,13 @@ func TestMain(m *testing.M) {
 		os.Exit(97)
 	}
 	if role := os.Getenv(roleVar); role != "" {
-		if err := play(role); err != nil {
+		if err := perform(role); err != nil {
 			fmt.Fprintln(os.Stderr, role, err)
 			os.Exit(96)
 		}
 		os.Exit(0)
 	}
-	keepertest.Main(m)
+	play.Main(m)
 }
 
 // newHome returns a home whose keeper has ended when the test has.

@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
 // link is a connection that is attached.
@@ -166,9 +167,9 @@ func upgradeConn(conn *net.UnixConn, path string) error {
 	var e frame.Error
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxWords))
 	if json.Unmarshal(text, &e) == nil && e.Text != "" {
-		return understood(&e)
+		return refusal.Understood(&e)
 	}
-	return fmt.Errorf("%w: who listens at %s answers %s", ErrProtocol, path, response.Status)
+	return fmt.Errorf("%w: who listens at %s answers %s", refusal.ErrProtocol, path, response.Status)
 }
 
 // most is how long one request waits for the end of somebody else's claim, so that it is known who
@@ -180,10 +181,10 @@ func (l *link) attach(ctx context.Context, c keeper.Claim) error {
 	var held error
 	for patience := time.Duration(0); ; patience = most {
 		_, err := l.conn.Call(ctx, "attach", hello{Protocol, c, patience}, nil, &l.welcome)
-		switch err = understood(err); {
+		switch err = refusal.Understood(err); {
 		case err == nil && (l.Protocol < oldest || l.Protocol > Protocol):
 			return fmt.Errorf("%w: %d; this program knows %d: end it with the program that started it (%s), or use that one",
-				ErrProtocol, l.Protocol, Protocol, l.Keeper.Program)
+				refusal.ErrProtocol, l.Protocol, Protocol, l.Keeper.Program)
 		case err == nil:
 			return nil
 		case ctx.Err() != nil && held != nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
 func (s *server) servers(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +84,7 @@ func reply(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		var e *frame.Error
-		if !errors.As(refusal(err), &e) {
+		if !errors.As(refusal.Told(err), &e) {
 			e = &frame.Error{Text: err.Error(), Code: frame.CodeFailed}
 		}
 		status, ok := statuses[e.Code]

@@ -24,6 +24,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/refusal"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -284,7 +285,7 @@ func last(t *testing.T, c *Client, l *link) {
 		t.Errorf("upgrade to a program without a path: %v", err)
 	}
 	again := hello{Protocol, keeper.Claim{Domain: "/other", Who: "a client of protocol 1", Take: true, Ends: true, Epoch: 1}, 0}
-	if _, err := l.conn.Call(ctx, "attach", again, nil, nil); !errors.Is(understood(err), keeper.ErrInvalid) {
+	if _, err := l.conn.Call(ctx, "attach", again, nil, nil); !errors.Is(refusal.Understood(err), keeper.ErrInvalid) {
 		t.Errorf("attach twice: %v", err)
 	}
 	var e *frame.Error
@@ -293,6 +294,9 @@ func last(t *testing.T, c *Client, l *link) {
 	}
 	if _, err := c.call(ctx, "release", &ask{}, nil, nil); err != nil {
 		t.Error(err)
+	}
+	if err := c.Fenced(ctx); !errors.Is(err, keeper.ErrClosed) {
+		t.Errorf("a session that is over is fenced: %v", err)
 	}
 	if err := c.Shutdown(ctx); err != nil {
 		t.Error(err)

@@ -1,14 +1,10 @@
 package door
 
 import (
-	"encoding/json"
 	"errors"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/frame"
 )
 
 // Protocol is the number of the protocol that this package speaks, and oldest that of the oldest one
@@ -66,93 +62,5 @@ type ask struct {
 	Again     bool           `json:"again,omitempty"`     // it was asked for before, and the keeper ended without an answer
 }
 
-// The codes of errors that are the same error on both sides.
-var codes = []struct {
-	code string
-	err  error
-}{
-	{"runs", keeper.ErrRuns},
-	{"differs", keeper.ErrDiffers},
-	{"unknown", keeper.ErrUnknown},
-	{"held", keeper.ErrHeld},
-	{"fenced", keeper.ErrFenced},
-	{"no_claim", keeper.ErrNoClaim},
-	{"invalid", keeper.ErrInvalid},
-	{"closed", keeper.ErrClosed},
-	{"ended", os.ErrProcessDone},
-	{"protocol", ErrProtocol},
-}
-
-// ErrProtocol is the error of a keeper and a client that do not understand each other.
-var ErrProtocol = errors.New("the keeper speaks another protocol")
-
 // ErrNone is the error when no keeper runs.
 var ErrNone = errors.New("no keeper runs")
-
-// systemError is the detail of a refusal that the system is the reason for.
-type systemError struct {
-	Errno int `json:"errno"`
-}
-
-// refusal returns an error as the other side is told it.
-func refusal(err error) error {
-	if err == nil {
-		return nil
-	}
-
-	e := &frame.Error{Text: err.Error(), Code: frame.CodeFailed}
-	var known *frame.Error
-	if errors.As(err, &known) {
-		e.Code, e.Way, e.Detail = known.Code, known.Way, known.Detail
-	}
-	for _, c := range codes {
-		if errors.Is(err, c.err) {
-			e.Code = c.code
-			break
-		}
-	}
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		e.Way = hinted.Hint()
-	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		e.Detail, _ = json.Marshal(systemError{int(errno)}) // a number
-	}
-	return e
-}
-
-// refused is a refusal as this side understands it.
-type refused struct {
-	said    *frame.Error
-	reasons []error
-}
-
-var _ error = (*refused)(nil)
-
-func (r *refused) Error() string { return r.said.Text }
-
-// Hint returns what to do about the error, "" if nothing is known.
-func (r *refused) Hint() string { return r.said.Way }
-
-func (r *refused) Unwrap() []error { return append([]error{r.said}, r.reasons...) }
-
-// understood returns the error that a refusal stands for.
-func understood(err error) error {
-	var e *frame.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-
-	r := &refused{said: e}
-	for _, c := range codes {
-		if e.Code == c.code {
-			r.reasons = append(r.reasons, c.err)
-		}
-	}
-	var system systemError
-	if json.Unmarshal(e.Detail, &system) == nil && system.Errno > 0 {
-		r.reasons = append(r.reasons, syscall.Errno(system.Errno))
-	}
-	return r
-}

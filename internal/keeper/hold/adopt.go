@@ -35,7 +35,7 @@ func (k *Keeper) adopt(before *record.Past) {
 func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 	old := before.Servers[born]
 	s := k.newServer(old.Spec)
-	s.born = born
+	s.born, s.run = born, max(old.Run, born)
 	s.life.Step(lifecycle.Start, time.Now()) // it was started; what follows is the same as then
 
 	if old.Process != nil {
@@ -47,25 +47,34 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 		}
 	}
 	if s.process == nil {
-		how := keeper.Unknown
-		if before.Boot != k.boot {
-			how = keeper.Reboot
-		}
-		exit := keeper.Exit{Code: -1, How: how, Time: time.Now()}
+		exit := k.lastExit(before, old)
 		if e := old.Process; e != nil {
 			k.record(s, e.ID, e.Pid, exit)
 		}
 		s.lastExit = &exit
-		s.life.Step(lifecycle.Exited, time.Now())
+		s.life.Step(exit.Event(), time.Now())
 	}
 
 	if s.life.State != lifecycle.Stopped {
-		for _, f := range k.store.TakeFiles(born) {
-			s.shelf.Keep(f.Name, f.FD)
-		}
+		s.shelf.Recall(k.store, born)
 		id := s.spec.ID()
 		k.servers[id] = append(k.servers[id], s)
 	}
+}
+
+// lastExit returns how the last process of a server has ended that has none.
+func (k *Keeper) lastExit(before *record.Past, old *record.Server) keeper.Exit {
+	how := keeper.Unknown
+	if before.Boot != k.boot {
+		how = keeper.Reboot
+	}
+	id := old.Spec.ID()
+	id.Run = old.Run
+	exit, known := k.exits.Of(id)
+	if !known {
+		exit = keeper.Exit{Code: -1, How: how, Time: time.Now()}
+	}
+	return exit
 }
 
 // findAgain returns the process of a start, if it lives, and what can be had of its output.
@@ -112,6 +121,7 @@ func (k *Keeper) resume() {
 		for _, domain := range k.claims.Forgo() {
 			k.end(domain)
 		}
+		k.rearm("/")
 	})
 }
 

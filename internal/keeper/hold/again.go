@@ -31,20 +31,24 @@ func (k *Keeper) begun(ctx context.Context, token string) (keeper.Proc, bool, er
 	for {
 		k.mu.Lock()
 		s := k.byToken(token)
+		end, ended := k.exits.ByToken(token)
 		if s == nil {
-			end, ended := k.exits.ByToken(token)
 			k.mu.Unlock()
 			return keeper.Proc{ID: end.ID, Pid: end.Pid, State: lifecycle.Stopped, LastExit: &end.Exit}, ended, nil
 		}
 		p := s.proc()
-		if end, ended := k.exits.ByToken(token); ended && s.process == nil {
+		if ended && s.process == nil {
 			p.ID = end.ID
 		}
 		// Its first process, or the first one under this keeper, may be yet to come.
-		coming := s.process == nil && s.started.IsZero() && s.life.State != lifecycle.Failed
+		coming := s.process == nil && (s.life.Runs() || s.started.IsZero() && s.life.State != lifecycle.Failed)
+		waits := s.waits()
 		_, more := k.events.After("", 0)
 		k.mu.Unlock()
-		if !coming {
+		switch {
+		case waits && !ended: // as it did before its client asked
+			return keeper.Proc{}, false, nil
+		case waits || !coming:
 			return p, true, nil
 		}
 

@@ -4,16 +4,14 @@ package hold
 
 import (
 	"encoding/json"
-	"os"
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/child"
-	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/ear"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/notify"
 )
 
 // Writable says why the journal cannot be written, which is the first that another program does.
@@ -23,7 +21,7 @@ func (k *Keeper) Writable() error { return k.journal.Sync(noteTime) }
 // and no process ends for it; those that end from now on are waited for by the next program. Every
 // call of the keeper waits for ever. The sessions go on there.
 func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
-	k.deafen()
+	k.ear.Deafen()
 	k.whole.Lock() // what was being done is done, and nothing more is begun
 	k.written(true)
 	k.mu.Lock()
@@ -31,7 +29,7 @@ func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 		return nil, keeper.ErrClosed
 	}
 
-	h := &record.Handover{Ear: -1}
+	h := &record.Handover{}
 	for _, s := range sessions {
 		h.Claims = append(h.Claims, *s.claim)
 	}
@@ -45,9 +43,6 @@ func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 	}
 	for _, all := range k.servers {
 		for _, s := range all {
-			if s.born == 0 {
-				continue // its client has no answer, and asks again
-			}
 			handed, err := s.handOver()
 			if err != nil {
 				return nil, err
@@ -60,32 +55,15 @@ func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 		return nil, err
 	}
 
-	return h, k.handOverEar(h)
-}
-
-// handOverEar adds where servers say how they are.
-func (k *Keeper) handOverEar(h *record.Handover) error {
-	if k.ear == nil {
-		return nil
-	}
-
-	f, err := k.ear.File()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	fd, err := fork.Descriptor(f)
-	if err == nil {
-		h.EarPath = k.ear.Path()
-		h.Ear, err = fork.Dup(fd)
-	}
-	return err
+	var err error
+	h.Ear, h.EarPath, err = k.ear.HandOver()
+	return h, err
 }
 
 // handOver returns what the next program takes over of a server; the mutex is held.
 func (s *server) handOver() (record.HandedServer, error) {
 	h := record.HandedServer{
-		Born: s.born, Spec: s.spec, Life: s.life, Started: s.started, Status: s.status,
+		Born: s.born, Run: s.run, Spec: s.spec, Life: s.life, Started: s.started, Status: s.status,
 		Watchdog: s.pulse.Every, LastExit: s.lastExit,
 	}
 	fds, names := s.shelf.All()
@@ -144,14 +122,15 @@ func (k *Keeper) takeOver(before *record.Past, h *record.Handover) error {
 	}
 
 	var err error
-	k.ear, err = notify.Adopt(h.EarPath, os.NewFile(uintptr(h.Ear), h.EarPath))
+	k.ear, err = ear.TakeOver(h.Ear, h.EarPath)
 	return err
 }
 
 // takeServer takes over a server, with its process.
 func (k *Keeper) takeServer(h record.HandedServer) {
 	s := k.newServer(h.Spec)
-	s.born, s.started, s.status, s.lastExit = h.Born, h.Started, h.Status, h.LastExit
+	s.born, s.run, s.started = h.Born, max(h.Run, h.Born), h.Started
+	s.status, s.lastExit = h.Status, h.LastExit
 	h.Life.Policy, h.Life.Rand = s.life.Policy, s.life.Rand
 	s.life = h.Life
 	for _, f := range h.Shelf {
@@ -167,7 +146,7 @@ func (k *Keeper) takeServer(h record.HandedServer) {
 	p := &process{id: h.Process.ID, server: s, begun: h.Process.Begun, logged: make(chan struct{})}
 	p.Child = child.TakeOver(known, k.markOf(p.id.Run), h.Process.Foreign, h.Process.Out)
 	k.openLog(p)
-	s.process, s.writing = p, 1
+	s.process, s.run, s.writing = p, p.id.Run, 1
 	k.processes[p.id.Run] = p
 	s.pulse.Every = h.Watchdog
 	if s.life.State != lifecycle.Starting { // it has been heard

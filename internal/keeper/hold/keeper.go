@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/claim"
+	"github.com/divisi-go/divisi/internal/keeper/ear"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/output"
@@ -21,7 +22,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/stock"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -35,11 +35,10 @@ import (
 //   - Nothing that may wait happens under mu: a slow disk or resolver delays neither a signal nor the
 //     record of an end.
 type Keeper struct {
-	logs    string         // folder
-	boot    string         // which start of the machine this is; "" if nobody knows
-	mark    string         // begins the value of DIVISI_RUN in every process of this state folder
-	ear     *notify.Server // for what servers say of themselves; nil without one
-	deafen  func()         // ends listening; what is said from then on waits
+	logs    string   // folder
+	boot    string   // which start of the machine this is; "" if nobody knows
+	mark    string   // begins the value of DIVISI_RUN in every process of this state folder
+	ear     *ear.Ear // for what servers say of themselves; nil without one
 	journal *journal.Journal
 	output  output.Logs
 	store   *store.Store // of the supervisor; nil without one
@@ -49,17 +48,15 @@ type Keeper struct {
 	whole     sync.RWMutex
 	listening sync.Mutex // held to open a socket, one at a time
 
-	mu        sync.Mutex               // guards what follows
-	run       uint64                   // the last number of a start
-	servers   map[keeper.ID][]*server  // by name without a start, the newest one last
-	processes map[uint64]*process      // by the number of the start, until their logs are written
-	logged    map[string]chan struct{} // by log, of processes that ended; closed when their last words are written
+	mu        sync.Mutex              // guards what follows
+	run       uint64                  // the last number of a start
+	servers   map[keeper.ID][]*server // by name without a start, the newest one last
+	processes map[uint64]*process     // by the number of the start, until their logs are written
 	stock     *stock.Stock
 	claims    claim.Table
 	exits     recent.Exits
 	events    recent.Events
-	changed   chan struct{} // closed when a claim ends
-	forgo     *time.Timer   // until claims of an earlier keeper are not renewed any more
+	forgo     *time.Timer // until claims of an earlier keeper are not renewed any more
 	closed    bool
 	wait      sync.WaitGroup // for what accompanies processes
 }
@@ -86,11 +83,9 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 	}
 
 	k := &Keeper{
-		logs: logs, store: kept, boot: proc.BootID(), mark: rand.Text(), deafen: func() {},
+		logs: logs, store: kept, boot: proc.BootID(), mark: rand.Text(),
 		servers:   map[keeper.ID][]*server{},
 		processes: map[uint64]*process{},
-		logged:    map[string]chan struct{}{},
-		changed:   make(chan struct{}),
 	}
 	k.stock = stock.New(k.note, kept)
 	fork.CloseOnExec()
@@ -107,10 +102,13 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 	if k.journal, err = journal.Open(record.Path(dir), k.state); err != nil {
 		return nil, err
 	}
-	if sockets != "" {
-		if err := k.hear(sockets); err != nil {
+	if sockets != "" && k.ear == nil { // none was handed over
+		if k.ear, err = ear.Open(sockets, k.mark); err != nil {
 			return nil, errors.Join(err, k.journal.Close())
 		}
+	}
+	if k.ear != nil {
+		k.ear.Hear(k.told)
 	}
 	k.resume()
 
@@ -145,6 +143,7 @@ func (k *Keeper) Close() error {
 	k.mu.Lock()
 	closed := k.closed
 	k.closed = true
+	k.claims.Close()
 	k.mu.Unlock()
 	if closed {
 		return nil
@@ -152,6 +151,7 @@ func (k *Keeper) Close() error {
 
 	k.forgo.Stop()
 	k.whole.Lock() // what is being started is there afterwards
+	err := k.ear.Close()
 	k.mu.Lock()
 	for _, all := range k.servers {
 		for _, s := range all {
@@ -159,10 +159,6 @@ func (k *Keeper) Close() error {
 		}
 	}
 	k.stock.Close()
-	var err error
-	if k.ear != nil {
-		err = k.ear.Close()
-	}
 	k.mu.Unlock()
 	k.whole.Unlock()
 

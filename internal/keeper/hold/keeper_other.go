@@ -30,11 +30,14 @@ func (*Keeper) Attach(context.Context, keeper.Claim) (*Session, error) { return 
 // Session is how one client uses a keeper.
 type Session struct{}
 
-// keeper.Holder returns the claim of the session.
+// Holder returns the claim of the session.
 func (*Session) Holder() keeper.Holder { return keeper.Holder{} }
 
 // Release ends the session.
 func (*Session) Release() error { return errUnsupported }
+
+// Fenced returns why the session may change nothing.
+func (*Session) Fenced(context.Context) error { return errUnsupported }
 
 // Listen opens a listening socket and keeps it under a key.
 func (*Session) Listen(context.Context, keeper.Socket) (keeper.Socket, error) {

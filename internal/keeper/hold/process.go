@@ -4,7 +4,6 @@ package hold
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -22,11 +21,10 @@ type process struct {
 	id     keeper.ID
 	server *server
 	log    *output.Log
-	output *output.Output  // to log; nil if what it prints is lost
-	begun  [2][]byte       // what a former program has read of its next lines
-	before <-chan struct{} // closed when the former process of the log has said its last words
-	logged chan struct{}   // closed when all of its log is written
-	exit   keeper.Exit     // set before logged is closed
+	output *output.Output // to log; nil if what it prints is lost
+	begun  [2][]byte      // what a former program has read of its next lines
+	logged chan struct{}  // closed when all of its log is written
+	exit   keeper.Exit    // set before logged is closed
 }
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
@@ -54,7 +52,6 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.processes[p.id.Run] = p
-	p.before = k.logged[k.logPath(p.id)]
 	k.note(p.entry())
 
 	return p, nil
@@ -83,7 +80,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 	p.id.Run = k.run
 	if s.born == 0 {
 		s.born = p.id.Run
-		k.note(record.Want(s.born, &s.spec))
+		k.note(record.Want(s.born, 0, &s.spec))
 	}
 	s.next = p.id.Run
 	// Recorded before the process is there: a keeper that comes later can find it by its mark.
@@ -121,25 +118,16 @@ func (s *server) variables() []string {
 // markOf returns what tells the processes of one start from all others.
 func (k *Keeper) markOf(run uint64) string { return k.mark + "-" + strconv.FormatUint(run, 10) }
 
-// logPath returns the file of the log of a server.
-func (k *Keeper) logPath(id keeper.ID) string {
-	return filepath.Join(k.LogDir(id.Domain), id.Name+".log")
-}
-
-// openLog opens the log of a process. The folder may have been removed while the keeper runs; without
-// one the log is lost, and counted.
+// openLog opens the log of a process.
 func (k *Keeper) openLog(p *process) {
-	path := k.logPath(p.id)
-	_ = os.MkdirAll(filepath.Dir(path), 0o700)
-	p.log = k.output.Open(path)
+	p.log = k.output.Open(filepath.Join(k.LogDir(p.id.Domain), p.id.Name+".log"))
 }
 
 // accompany writes the log of a process and waits for its end; the mutex is held.
 func (k *Keeper) accompany(p *process) {
-	path := k.logPath(p.id)
 	if p.Out[0] != nil {
 		p.output = output.Collect(p.log, p.id.String(), p.server.spec.LogKey,
-			output.Stream{File: p.Out[0], Begun: p.begun[0]}, output.Stream{File: p.Out[1], Begun: p.begun[1]}, p.before)
+			output.Stream{File: p.Out[0], Begun: p.begun[0]}, output.Stream{File: p.Out[1], Begun: p.begun[1]})
 	}
 	unwatch := k.watch(p)
 	k.wait.Go(func() {
@@ -158,9 +146,6 @@ func (k *Keeper) accompany(p *process) {
 		delete(k.processes, p.id.Run)
 		p.server.writing--
 		p.server.settle()
-		if k.logged[path] == p.logged {
-			delete(k.logged, path)
-		}
 	})
 }
 
@@ -203,7 +188,7 @@ func (k *Keeper) tryReap(p *process) bool {
 	}
 
 	p.exit = exit
-	k.logged[k.logPath(p.id)] = p.logged
+	p.log.Leave(p.logged)
 	k.record(p.server, p.id, p.Pid, exit)
 	p.server.exited(p)
 	for _, s := range k.stock.Sockets("/") {

@@ -29,8 +29,8 @@ func (k *Keeper) state(forget func()) []any {
 // entries returns the whole state; the mutex is held.
 func (k *Keeper) entries() []any {
 	list := []any{record.Entry{Event: record.Begun, Format: record.Format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
-	for holder, ends := range k.claims.All() {
-		list = append(list, record.Claim{Holder: holder, Ends: ends}.Entry())
+	for c := range k.claims.All() {
+		list = append(list, record.Decides(c))
 	}
 	for _, s := range k.stock.Sockets("/") {
 		list = append(list, s.Entry())
@@ -40,7 +40,10 @@ func (k *Keeper) entries() []any {
 	}
 	for _, all := range k.servers {
 		for _, s := range all {
-			list = append(list, record.Want(s.born, &s.spec))
+			if s.born == 0 {
+				continue // it is about to be noted
+			}
+			list = append(list, record.Want(s.born, s.run, &s.spec))
 			if p := s.process; p != nil {
 				list = append(list, p.entry())
 			}
@@ -60,7 +63,7 @@ func (k *Keeper) recall(before *record.Past) {
 	k.run, k.exits.Number = before.Run, before.Exit
 	k.mark = cmp.Or(before.Mark, k.mark)
 	for _, c := range before.Claims {
-		k.claims.Recall(c.Holder, c.Ends)
+		k.claims.Recall(c)
 	}
 	for _, r := range before.Exits {
 		k.exits.Recall(r)

@@ -28,12 +28,13 @@ import (
 //     for it wait until it is there.
 type server struct {
 	k    *Keeper
-	spec keeper.Spec
+	spec keeper.Spec // without the files of its first process
 	life lifecycle.Process
 
 	process  *process         // nil while there is none
 	signals  []syscall.Signal // for the process that is being started
 	born     uint64           // number of the first start
+	run      uint64           // number of the last one that has, or had, a process; 0 before
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
 	failing  string           // what its probes have shown, while they fail
@@ -56,16 +57,8 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 		return keeper.Proc{}, err
 	}
 
-	s := k.newServer(spec)
-	if err := k.enter(session, s); err != nil {
-		return keeper.Proc{}, err
-	}
-	files := spec.Files
-	s.spec.Files = nil // a later start has none
-	if err := s.spawn(files); err != nil {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		s.leave()
+	s, begun, err := k.begin(session, spec)
+	if err != nil {
 		return keeper.Proc{}, err
 	}
 
@@ -75,40 +68,102 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := s.proc()
-	p.Run = cmp.Or(p.Run, s.born) // it may have ended already
+	if s.process != begun { // it has ended already
+		p.ID, p.Pid = begun.id, 0
+	}
 	return p, nil
+}
+
+// begin returns a server with its first process, or the one that has waited for its client to start it,
+// with the next one.
+func (k *Keeper) begin(session *Session, spec keeper.Spec) (*server, *process, error) {
+	k.whole.RLock()
+	defer k.whole.RUnlock()
+	files := spec.Files
+	spec.Files = nil // a later start has none
+	s, err := k.enter(session, spec)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	p, err := s.spawn(files)
+	if err != nil {
+		s.refused(err)
+	}
+	return s, p, err
 }
 
 // newServer returns a server that is stopped, and in no table.
 func (k *Keeper) newServer(spec keeper.Spec) *server {
-	s := &server{k: k, spec: spec, over: make(chan struct{})}
+	s := &server{k: k, over: make(chan struct{})}
+	s.life.Rand = rand.Float64
+	s.pulse = pulse.Pulse{Lock: &k.mu, Stopped: s.stuck}
+	s.mean(spec)
+
+	return s
+}
+
+// mean has the next process of the server be as a specification says.
+func (s *server) mean(spec keeper.Spec) {
+	s.spec = spec
 	s.life.Policy = lifecycle.Policy{Restart: lifecycle.Temporary}
 	if spec.Policy != nil {
 		s.life.Policy = *spec.Policy
 	}
 	s.life.Policy.StopTime = cmp.Or(spec.Grace, stopGrace)
-	s.life.Rand = rand.Float64
-	s.pulse = pulse.Pulse{Lock: &k.mu, Every: spec.Watch, Stopped: s.stuck}
-
-	return s
+	s.pulse.Every = spec.Watch
 }
 
-// enter puts a server in the table, about to start.
-func (k *Keeper) enter(session *Session, s *server) error {
+// enter returns a server of the table that is about to start.
+func (k *Keeper) enter(session *Session, spec keeper.Spec) (*server, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := session.may(s.spec.Domain); err != nil {
-		return err
+	if err := session.may(spec.Domain); err != nil {
+		return nil, err
 	}
-	id := s.spec.ID()
-	if running := k.servers[id]; len(running) > 0 && !s.spec.Beside {
-		return fmt.Errorf("cannot start %v: %w as process %d", id, keeper.ErrRuns, running[0].proc().Pid)
+	id := spec.ID()
+	running := k.servers[id]
+	same := slices.IndexFunc(running, func(s *server) bool { return s.spec.Yields && s.spec.Digest == spec.Digest })
+	if same >= 0 && running[same].waits() {
+		running[same].restart(spec)
+		return running[same], nil
+	}
+	if same >= 0 || len(running) > 0 && !spec.Beside {
+		return nil, fmt.Errorf("cannot start %v: %w as process %d", id, keeper.ErrRuns, running[max(same, 0)].proc().Pid)
 	}
 
-	k.servers[id] = append(k.servers[id], s)
+	s := k.newServer(spec)
+	k.servers[id] = append(running, s)
 	s.life.Step(lifecycle.Start, time.Now())
 
-	return nil
+	return s, nil
+}
+
+// waits reports whether the server waits for its client to start it again; the mutex is held.
+func (s *server) waits() bool {
+	ended := s.life.State == lifecycle.Backoff || s.life.State == lifecycle.Failed
+	return ended && s.spec.Yields && s.k.claims.Decided(s.spec.Domain)
+}
+
+// restart has a server that waits be about to start, as its client wants it now; the mutex is held.
+func (s *server) restart(spec keeper.Spec) {
+	s.mean(spec)
+	s.k.note(record.Want(s.born, s.run, &s.spec))
+	s.life.Wake = time.Now() // the client has waited for as long as it likes
+	s.life.Step(lifecycle.Tick, s.life.Wake)
+	s.arm()
+}
+
+// rearm has servers in a domain start again in time, or wait for their client, as it is decided now; the
+// mutex is held.
+func (k *Keeper) rearm(domain string) {
+	for id, all := range k.servers {
+		for _, s := range all {
+			if s.spec.Yields && keeper.Within(id.Domain, domain) {
+				s.arm()
+			}
+		}
+	}
 }
 
 // leave takes the server out of the table; the mutex is held.
@@ -118,16 +173,14 @@ func (s *server) leave() {
 	if len(s.k.servers[id]) == 0 {
 		delete(s.k.servers, id)
 	}
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.disarm()
 	if s.born != 0 {
 		s.k.note(record.Entry{Event: record.Left, Born: s.born})
 	}
 	if s.spec.Ends {
 		s.k.leftBy(&s.spec)
 	}
-	s.clearShelf()
+	s.shelf.Clear(s.k.store, s.born)
 	close(s.over)
 }
 
@@ -139,13 +192,13 @@ func (k *Keeper) find(id keeper.ID) []*server {
 	}
 
 	for _, s := range all {
-		if s.process != nil && s.process.id.Run == id.Run {
+		if s.run == id.Run {
 			return []*server{s}
 		}
 	}
 	// An earlier start of a server that was restarted since.
 	for _, s := range slices.Backward(all) {
-		if s.born <= id.Run && (s.process == nil || id.Run < s.process.id.Run) {
+		if s.born <= id.Run && id.Run < s.run {
 			return []*server{s}
 		}
 	}
@@ -196,13 +249,20 @@ func (s *server) changed() {
 	case lifecycle.NotReady, lifecycle.Silent:
 		s.tell(keeper.NotReady, "")
 	case lifecycle.Backoff:
-		s.tell(keeper.Waits, fmt.Sprintf("it starts again in %v", time.Until(s.life.Wake).Round(time.Millisecond)))
+		s.tell(keeper.Waits, s.comes(time.Millisecond))
 	case lifecycle.Failed:
-		s.tell(keeper.Failed, fmt.Sprintf("it did not become ready too often; it starts again in %v",
-			time.Until(s.life.Wake).Round(time.Second)))
+		s.tell(keeper.Failed, "it did not become ready too often; "+s.comes(time.Second))
 	case lifecycle.Stopped:
 		s.tell(keeper.Stopped, "")
 	}
+}
+
+// comes says when the next process comes; the mutex is held.
+func (s *server) comes(precision time.Duration) string {
+	if s.waits() {
+		return "its client starts it again"
+	}
+	return fmt.Sprintf("it starts again in %v", time.Until(s.life.Wake).Round(precision))
 }
 
 // tell adds an event; the mutex is held.
@@ -216,21 +276,28 @@ func (s *server) tell(kind keeper.Kind, text string) {
 
 // arm sets the timer to the time at which the life wants to go on; the mutex is held.
 func (s *server) arm() {
+	s.disarm()
+	if s.life.Wake.IsZero() || s.waits() || s.k.closed && !s.life.Runs() {
+		return
+	}
+
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(s.life.Wake), func() {
+		s.k.mu.Lock()
+		defer s.k.mu.Unlock()
+		if s.timer == timer && !s.k.closed { // else it was too late to stop it
+			s.step(lifecycle.Tick)
+		}
+	})
+	s.timer = timer
+}
+
+// disarm stops the timer; the mutex is held.
+func (s *server) disarm() {
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	if s.life.Wake.IsZero() || s.k.closed && !s.life.Runs() {
-		return
-	}
-
-	s.timer = time.AfterFunc(time.Until(s.life.Wake), func() {
-		s.k.mu.Lock()
-		defer s.k.mu.Unlock()
-		if !s.k.closed {
-			s.step(lifecycle.Tick)
-		}
-	})
 }
 
 // signal sends a signal to the process, or has it wait for the one that is being started; the mutex
@@ -260,32 +327,39 @@ func (s *server) destroy() {
 	})
 }
 
-// respawn starts the next process. One that cannot be started has ended.
+// respawn starts the next process.
 func (s *server) respawn() {
-	err := s.spawn(nil)
-	if err == nil {
-		return
+	s.k.whole.RLock()
+	defer s.k.whole.RUnlock()
+	if _, err := s.spawn(nil); err != nil {
+		s.refused(err)
 	}
+}
 
+// refused takes note that a process could not be started, which then has ended. A server that has had none
+// before leaves.
+func (s *server) refused(err error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.k.events.Add(keeper.Event{Kind: keeper.Exited, ID: s.spec.ID(), Text: err.Error()})
 	s.signals = nil
+	if s.lastExit == nil {
+		s.leave()
+		return
+	}
+	s.k.events.Add(keeper.Event{Kind: keeper.Exited, ID: s.spec.ID(), Text: err.Error()})
 	s.step(lifecycle.Exited)
 }
 
-// spawn starts a process.
-func (s *server) spawn(files []keeper.File) error {
-	s.k.whole.RLock()
-	defer s.k.whole.RUnlock()
+// spawn starts a process. Whoever calls it reads whole.
+func (s *server) spawn(files []keeper.File) (*process, error) {
 	p, err := s.k.spawn(s, files)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.process, s.started, s.status, s.failing = p, p.Started, "", ""
+	s.process, s.run, s.started, s.status, s.failing = p, p.id.Run, p.Started, "", ""
 	s.writing++
 	s.tell(keeper.Started, "")
 	for _, number := range s.signals {
@@ -299,7 +373,7 @@ func (s *server) spawn(files []keeper.File) error {
 	s.hearEarly()
 	s.k.accompany(p)
 
-	return nil
+	return p, nil
 }
 
 // exited is told of the end of the process; the mutex is held.
@@ -308,11 +382,7 @@ func (s *server) exited(p *process) {
 	s.lastExit, s.process = &p.exit, nil
 	s.pulse.Stop()
 
-	e := lifecycle.Exited
-	if p.exit.Code == 0 && p.exit.How != keeper.Unknown {
-		e = lifecycle.Finished
-	}
-	s.step(e)
+	s.step(p.exit.Event())
 }
 
 // last returns how the last process ended.
@@ -332,8 +402,9 @@ func (s *server) proc() keeper.Proc {
 		Status: s.status, Failing: s.failing, Restarts: s.life.Restarts, Digest: s.spec.Digest, Labels: s.spec.Labels,
 		LastExit: s.lastExit,
 	}
+	p.Run = s.run
 	if s.process != nil {
-		p.ID, p.Pid, p.LogLost = s.process.id, s.process.Pid, s.process.log.Lost()
+		p.Pid, p.LogLost = s.process.Pid, s.process.log.Lost()
 		p.Group, p.NoGroup = s.process.Group(), s.process.NoGroup
 	}
 	return p

@@ -26,8 +26,7 @@ type Session struct {
 }
 
 // Attach returns a session. While somebody else has the claim it waits, until ctx ends; the error
-// then is [keeper.ErrHeld]. A claim that takes waits for nobody who holds the same domain; but nobody can
-// take a domain above or below that of another client.
+// then is [keeper.ErrHeld]. What a claim takes, so that it does not wait, is at [keeper.Claim.Take].
 func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	s := &Session{k: k, claim: &claim.Claim{Holder: keeper.Holder{Who: c.Who}}}
 	if c.Domain == "" {
@@ -38,19 +37,18 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	}
 
 	for {
-		holder, changed, err := s.decide(c)
+		held, changed, err := s.decide(c)
 		if err != nil {
 			return nil, err
 		}
-		if holder == nil {
+		if held == nil {
 			break
 		}
 
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("cannot decide about %s: %w: %s has %s since %s", c.Domain, keeper.ErrHeld,
-				holder.Who, holder.Domain, holder.Since.Format(time.RFC3339))
+			return nil, held
 		}
 	}
 
@@ -60,24 +58,28 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	return s, nil
 }
 
-// decide gives the session the domain that its client wishes, or returns who has it, and a channel that
-// is closed when that may have changed.
-func (s *Session) decide(wish keeper.Claim) (*keeper.Holder, <-chan struct{}, error) {
+// decide gives the session the domain that its client wishes, or says who has it, and returns a channel
+// that is closed when that may have changed.
+func (s *Session) decide(wish keeper.Claim) (held error, changed <-chan struct{}, err error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	if s.k.closed {
 		return nil, nil, keeper.ErrClosed
 	}
 
-	granted, holder, err := s.k.claims.Grant(wish, time.Now())
-	if granted == nil {
-		return holder, s.k.changed, err
+	granted, other, err := s.k.claims.Grant(wish, time.Now())
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case other != nil:
+		return other.Refusal(wish.Domain), s.k.claims.Changed(), nil
 	}
 	s.claim = granted
 	if wish.Ends && wish.Epoch == 0 {
 		s.k.end(wish.Domain)
 	}
-	s.k.note(record.Claim{Holder: granted.Holder, Ends: granted.Ends}.Entry())
+	s.k.note(record.Decides(granted))
+	s.k.rearm(wish.Domain)
 
 	return nil, nil, nil
 }
@@ -101,9 +103,8 @@ func (s *Session) release() {
 		if s.claim.Ends {
 			s.k.end(s.claim.Holder.Domain)
 		}
-		s.k.note(record.Entry{Event: record.Released, Holder: &s.claim.Holder})
-		close(s.k.changed)
-		s.k.changed = make(chan struct{})
+		s.k.note(record.Decides(s.claim))
+		s.k.rearm(s.claim.Holder.Domain)
 	}
 	for _, spec := range s.claim.Left {
 		s.k.abandon(spec)
@@ -129,6 +130,27 @@ func (s *Session) may(domain string) error {
 		return keeper.ErrClosed
 	}
 	return s.claim.May(domain)
+}
+
+// Fenced returns once the session may change nothing any more, with the error of a change:
+// [keeper.ErrFenced] when somebody else has taken the domain, [keeper.ErrClosed] when the session is over.
+// The error is that of ctx when that ends first.
+func (s *Session) Fenced(ctx context.Context) error {
+	for {
+		s.k.mu.Lock()
+		err := s.may(s.claim.Holder.Domain)
+		changed := s.k.claims.Changed()
+		s.k.mu.Unlock()
+		if err != nil {
+			return err
+		}
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has

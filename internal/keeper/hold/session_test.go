@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/keeper/keepertest"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
 func TestMain(m *testing.M) {
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the keeper ends:", mortal(dir))
 		os.Exit(1)
 	}
-	keepertest.Main(m)
+	play.Main(m)
 }
 
 func TestSession(t *testing.T) {

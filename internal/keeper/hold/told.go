@@ -3,12 +3,8 @@
 package hold
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,46 +12,9 @@ import (
 
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/notify"
 )
-
-// hear listens to what servers say of themselves until the keeper is closed, at a socket in a folder.
-//
-// Servers of other users cannot reach a folder of this one. The keeper of root, who alone has such
-// servers, listens at a name of Linux's abstract namespace instead; who sends there is known as well.
-func (k *Keeper) hear(dir string) error {
-	path := filepath.Join(dir, "notify.sock")
-	if os.Getuid() == 0 {
-		path = "@divisi-" + k.mark
-	}
-	if k.ear == nil { // none was handed over
-		var err error
-		if k.ear, err = notify.Listen(path); err != nil {
-			return err
-		}
-	}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	deaf := make(chan struct{})
-	k.deafen = func() {
-		cancel()
-		<-deaf
-	}
-	k.wait.Go(func() {
-		defer close(deaf)
-		for {
-			err := k.ear.Serve(ctx, k.told)
-			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
-				return
-			}
-			time.Sleep(100 * time.Millisecond) // the system refuses to receive, as without memory
-		}
-	})
-
-	return nil
-}
 
 // maxEarly bounds what a process says before the keeper knows that it is there.
 const maxEarly = 16
@@ -118,7 +77,7 @@ func (s *server) told(m *notify.Message) {
 	case m.Ready && s.status == reloads:
 		s.status = ""
 	}
-	if err := errors.Join(m.Fault, s.shelve(m), s.follow(m)); err != nil {
+	if err := errors.Join(m.Fault, s.shelf.Hear(m, s.k.store, s.born), s.follow(m)); err != nil {
 		s.tell(keeper.Heard, err.Error())
 	}
 
@@ -142,37 +101,12 @@ func (s *server) told(m *notify.Message) {
 	}
 }
 
-// shelve keeps what the server stores, and gives up what it does not want any more; the mutex is held.
-func (s *server) shelve(m *notify.Message) error {
-	if m.Remove {
-		s.shelf.Remove(m.FDName)
-		s.k.store.Drop(store.File(s.born, m.FDName))
-	}
-	if !m.Store {
-		return nil
-	}
-	fds, err := s.shelf.Put(m.FDName, m.Files)
-	for _, fd := range fds {
-		s.k.store.Keep(store.File(s.born, m.FDName), fd)
-	}
-	return err
-}
-
 // follow refuses to watch another process in place of the one that was started; the mutex is held.
 func (s *server) follow(m *notify.Message) error {
 	if m.MainPid == 0 || s.process != nil && m.MainPid == s.process.Pid {
 		return nil
 	}
 	return fmt.Errorf("it says MAINPID=%d, which means nothing here: start a program that does not go to the background", m.MainPid)
-}
-
-// clearShelf closes what the server has stored; the mutex is held.
-func (s *server) clearShelf() {
-	_, names := s.shelf.All()
-	for _, name := range names {
-		s.k.store.Drop(store.File(s.born, name))
-	}
-	s.shelf.Clear()
 }
 
 // stuck gives the process up; the mutex is held.

@@ -15,9 +15,9 @@ import (
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
-// refused attaches, and checks the error of a claim that somebody else has. It has more patience where
+// refused attaches, and returns the error of a claim that somebody else has. It has more patience where
 // that did not suffice to reach the keeper.
-func (d *desk) refused(t *testing.T, c keeper.Claim, holder string) {
+func (d *desk) refused(t *testing.T, c keeper.Claim, holder string) error {
 	t.Helper()
 	err := context.DeadlineExceeded
 	for patience := 50 * time.Millisecond; errors.Is(err, context.DeadlineExceeded) && patience < time.Minute; patience *= 4 {
@@ -26,6 +26,7 @@ func (d *desk) refused(t *testing.T, c keeper.Claim, holder string) {
 	if !errors.Is(err, keeper.ErrHeld) || !strings.Contains(err.Error(), holder) {
 		t.Errorf("%v, want that %s has it", err, holder)
 	}
+	return err
 }
 
 // refuse returns the error of a claim that somebody else has.
@@ -115,6 +116,62 @@ func fencedSession(t *testing.T, d *desk) {
 	if _, err := next.Stop(d.ctx, p.ID); err != nil {
 		t.Error(err)
 	}
+}
+
+// fencedAtOnce: who waits for it is told at once that somebody else decides.
+func fencedAtOnce(t *testing.T, d *desk) {
+	fenced := func(s Session) <-chan error {
+		told := make(chan error, 1)
+		go func() { told <- s.Fenced(d.ctx) }()
+		return told
+	}
+	told := fenced(d)
+	next := d.attach(t, keeper.Claim{Domain: domain, Who: "the next", Take: true})
+	err := <-told
+	_, change := d.Start(d.ctx, shell("a", "exit 0"))
+	if !errors.Is(err, keeper.ErrFenced) || err.Error() != change.Error() || !strings.Contains(err.Error(), "the next since") {
+		t.Errorf("%v, and a change: %v", err, change)
+	}
+
+	ended, cancel := contextEnded(d.ctx)
+	defer cancel()
+	if err := next.Fenced(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("of one who does not wait: %v", err)
+	}
+	told = fenced(next)
+	if err := next.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; !errors.Is(err, keeper.ErrClosed) {
+		t.Errorf("after the release: %v", err)
+	}
+	if err := d.attach(t, keeper.Claim{}).Fenced(d.ctx); !errors.Is(err, keeper.ErrNoClaim) {
+		t.Errorf("of one who only looks: %v", err)
+	}
+
+	told = fenced(d.attach(t, keeper.Claim{Domain: domain, Who: "the last"}))
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; !errors.Is(err, keeper.ErrClosed) {
+		t.Errorf("after the end of the keeper: %v", err)
+	}
+}
+
+// boundIsNotTaken: nobody takes a domain where everything ends with the claim of its client.
+func boundIsNotTaken(t *testing.T, d *desk) {
+	bound := d.attach(t, keeper.Claim{Domain: "/bound", Who: "the one in front", Ends: true})
+	for domain, is := range map[string]bool{"/bound": true, "/bound/below": true, "/test/below": false} {
+		holder := map[bool]string{true: "the one in front", false: "the test"}[is]
+		err := d.refused(t, keeper.Claim{Domain: domain, Who: "another", Take: true}, holder)
+		if errors.Is(err, keeper.ErrBound) != is {
+			t.Errorf("a claim of %s: %v", domain, err)
+		}
+	}
+	if err := bound.Release(); err != nil {
+		t.Fatal(err)
+	}
+	d.attach(t, keeper.Claim{Domain: "/bound", Who: "another", Take: true})
 }
 
 // raceForADomain: however many want it, one has it at any time.

@@ -54,14 +54,14 @@ func familyEnds(t *testing.T, d *desk) {
 		s.Path, s.Args, s.Grace = "/bin/sh", []string{"-c", tc.script}, 100*time.Millisecond
 		s.Env = shell("", "").Env
 		p := d.start(t, s)
-		words := bufio.NewReader(pipes.words)
+		words := bufio.NewReader(pipes.Words)
 		expect(t, words, slices.Repeat([]string{"up"}, 10)...)
 
 		exit, err := tc.end(p.ID)
 		if err != nil || exit.Signal != tc.signal.String() {
 			t.Errorf("%s: %+v, %v", name, exit, err)
 		}
-		if err := pipes.words.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := pipes.Words.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		if rest, err := io.ReadAll(words); err != nil { // ends when nobody has the other end

@@ -19,12 +19,14 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
 // Session is how one client uses a keeper.
 type Session interface {
 	Holder() keeper.Holder
 	Release() error
+	Fenced(context.Context) error
 
 	Listen(context.Context, keeper.Socket) (keeper.Socket, error)
 	Unlisten(ctx context.Context, domain, key string) error
@@ -86,6 +88,11 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"FencedSession":             fencedSession,
 		"RaceForADomain":            raceForADomain,
 		"BoundClaim":                boundClaim,
+		"FencedAtOnce":              fencedAtOnce,
+		"BoundIsNotTaken":           boundIsNotTaken,
+		"ClientRestarts":            clientRestarts,
+		"KeeperRestarts":            keeperRestarts,
+		"NeverTwice":                neverTwice,
 		"LooksWithoutClaim":         looksWithoutClaim,
 		"NobodyNeedsToBeThere":      nobodyNeedsToBeThere,
 		"HeritageEnds":              heritageEnds,
@@ -201,27 +208,12 @@ func shell(name, script string) keeper.Spec {
 	}
 }
 
-// role returns what starts the test binary in a role, with WORDS and LIFE.
-func role(t *testing.T, name, role string) (keeper.Spec, pipes) {
+// role returns a server of the domain that plays a role.
+func role(t *testing.T, name, role string) (keeper.Spec, play.Pipes) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	words, wordsWrite, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lifeRead, life, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { words.Close(); life.Close() })
-
-	return keeper.Spec{
-		Domain: domain, Name: name, Path: exe, Env: []string{roleVar + "=" + role, raceVar},
-		Files: []keeper.File{{Var: "WORDS", File: wordsWrite}, {Var: "LIFE", File: lifeRead}},
-	}, pipes{words, life}
+	s, pipes := play.Role(t, role)
+	s.Domain, s.Name = domain, name
+	return s, pipes
 }
 
 // expect reads lines in any order.

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
 // contextEnded returns a context that has ended.
@@ -222,14 +223,12 @@ func inheritance(t *testing.T, d *desk) {
 		s.Files = append(s.Files, keeper.File{Var: variable, File: f})
 	}
 	d.start(t, s)
-	var got inherited
-	if err := json.NewDecoder(pipes.words).Decode(&got); err != nil {
+	var got play.Inherited
+	if err := json.NewDecoder(pipes.Words).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	wantEnv := []string{
-		roleVar + "=report", raceVar, "FIRST=7", "LIFE=6", "LISTEN_FDNAMES=web:back", "LISTEN_FDS=2",
-		"SECOND=8", "WORDS=5",
-	}
+	wantEnv := append(play.Env("report"),
+		"FIRST=7", "LIFE=6", "LISTEN_FDNAMES=web:back", "LISTEN_FDS=2", "SECOND=8", "WORDS=5")
 	slices.Sort(wantEnv)
 	marks := 0
 	// The C library of macOS adds one of its own.

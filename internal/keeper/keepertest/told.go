@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -21,7 +22,7 @@ import (
 type speaker struct {
 	keeper.Proc
 	d      *desk
-	pipes  pipes
+	pipes  play.Pipes
 	words  *bufio.Reader
 	socket string // of the keeper
 }
@@ -35,7 +36,7 @@ func (d *desk) speaks(t *testing.T, change func(*keeper.Spec)) *speaker {
 	s, pipes := role(t, "speaker", "say")
 	s.Notify = true
 	change(&s)
-	sp := &speaker{d: d, pipes: pipes, words: bufio.NewReader(pipes.words), Proc: d.start(t, s)}
+	sp := &speaker{d: d, pipes: pipes, words: bufio.NewReader(pipes.Words), Proc: d.start(t, s)}
 	line, err := sp.words.ReadString('\n')
 	words := strings.Fields(line)
 	watched := len(words) == 3 && words[2] == fmt.Sprint(s.Watch.Microseconds())
@@ -50,7 +51,7 @@ func (d *desk) speaks(t *testing.T, change func(*keeper.Spec)) *speaker {
 // says has it say something, and returns what the keeper then tells of it.
 func (s *speaker) says(t *testing.T, message string) keeper.Proc {
 	t.Helper()
-	fmt.Fprintln(s.pipes.life, message)
+	fmt.Fprintln(s.pipes.Life, message)
 	expect(t, s.words, "said "+message)
 	list, err := s.d.List(s.d.ctx, domain)
 	if err != nil || len(list) != 1 {
@@ -96,7 +97,7 @@ func readyWhenItSays(t *testing.T, d *desk) {
 	if e := d.until(t, "speaker", unread.Number, keeper.Heard); !strings.Contains(e.Text, "MAINPID=1, which means nothing here") {
 		t.Errorf("%+v", e)
 	}
-	s.pipes.life.Close()
+	s.pipes.Life.Close()
 	if exit := d.wait(t, s.ID); exit.Code != 0 {
 		t.Errorf("%+v: %v", exit, d.log(t, "speaker"))
 	}
@@ -128,7 +129,7 @@ func childrenSay(t *testing.T, d *desk) {
 // strangersSayNothing: what a process says that is of no server means nothing.
 func strangersSayNothing(t *testing.T, d *desk) {
 	s := d.speaks(t, func(*keeper.Spec) {})
-	if err := tell(s.socket, "READY=1"); err != nil {
+	if err := play.Tell(s.socket, "READY=1"); err != nil {
 		t.Fatal(err)
 	}
 	if p := s.says(t, "STATUS=x"); p.State != lifecycle.Starting {
@@ -162,7 +163,7 @@ func signsOfLife(t *testing.T, d *desk) {
 
 func saysThatItIsStuck(t *testing.T, d *desk) {
 	s := d.speaks(t, func(*keeper.Spec) {})
-	fmt.Fprintln(s.pipes.life, "READY=1;WATCHDOG=trigger")
+	fmt.Fprintln(s.pipes.Life, "READY=1;WATCHDOG=trigger")
 	if exit := d.wait(t, s.ID); exit.Signal != "killed" {
 		t.Errorf("%+v", exit)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,10 +57,10 @@ type Output struct {
 }
 
 // Collect begins to write what comes from both streams to a log. Lines that begin with the key are
-// entries already (see logline.Own); all others are those of the given node. It writes nothing until
-// before is closed, unless that is nil: an earlier process of the same name has its last words first.
-func Collect(log *Log, node, key string, stdout, stderr Stream, before <-chan struct{}) *Output {
-	o := &Output{name: node, key: key, log: log, before: before}
+// entries already (see logline.Own); all others are those of the given node. A process that has left the
+// log has its last words first.
+func Collect(log *Log, node, key string, stdout, stderr Stream) *Output {
+	o := &Output{name: node, key: key, log: log, before: log.leaving()}
 	for i, s := range []Stream{stdout, stderr} {
 		level := []string{"stdout", "stderr"}[i]
 		o.streams[i] = &stream{file: s.File}
@@ -271,9 +272,10 @@ type Logs struct {
 	limit int64 // of the size of a file that is rotated; default maxFile
 }
 
-// Open returns the log in a file, whose folder exists. Whoever opens it closes it; several who have
-// it open write to one log.
+// Open returns the log in a file. Whoever opens it closes it; several who have it open write to one log.
+// The folder may have been removed; without one the log is lost, and counted.
 func (l *Logs) Open(path string) *Log {
+	_ = os.MkdirAll(filepath.Dir(path), 0o700)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -305,6 +307,17 @@ func (l *Log) Close() {
 // Warn adds a line of the given node that is not one of its own.
 func (l *Log) Warn(node, text string) { l.write(node, entry(node, "warn", text, 0)) }
 
+// Leave takes note that a process has ended. The channel is closed when its last words are written, and who
+// comes then writes behind them.
+func (l *Log) Leave(written <-chan struct{}) { l.left.Store(&written) }
+
+func (l *Log) leaving() <-chan struct{} {
+	if left := l.left.Load(); left != nil {
+		return *left
+	}
+	return nil
+}
+
 // Lost returns how many lines could not be written since the log was opened, as on a full disk.
 func (l *Log) Lost() int64 { return l.lost.Load() }
 
@@ -315,6 +328,8 @@ type Log struct {
 	path  string
 	limit int64 // of its size, unless one line is longer
 	users int   // guarded by the mutex of logs
+
+	left atomic.Pointer[<-chan struct{}] // closed when the last words of the process that has left are written
 
 	lost atomic.Int64 // lines that could not be written, since the file was opened
 

@@ -49,7 +49,10 @@ func (d *desk) start(t *testing.T, name, key, script string, before <-chan struc
 	writes[0].Close()
 	writes[1].Close()
 
-	collected := Collect(log, name, key, Stream{File: reads[0]}, Stream{File: reads[1]}, before)
+	if before != nil {
+		log.Leave(before)
+	}
+	collected := Collect(log, name, key, Stream{File: reads[0]}, Stream{File: reads[1]})
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -396,14 +399,14 @@ func TestPause(t *testing.T) {
 	const text = "first\nsecond\r\nthird\n"
 	var begun [2][]byte
 	for _, b := range []byte(text) {
-		o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]}, nil)
+		o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]})
 		if _, err := w.Write([]byte{b}); err != nil {
 			t.Fatal(err)
 		}
 		begun = o.Pause()
 		r, none = again(t, r), again(t, none)
 	}
-	o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]}, nil)
+	o := Collect(log, "talker", "", Stream{r, begun[0]}, Stream{none, begun[1]})
 	w.Close()
 	o.Finish()
 	log.Close()

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
 )
 
@@ -27,8 +28,13 @@ func Load(dir string) (*Past, error) {
 // Holds reports whether servers or sockets are left to the next keeper.
 func (p *Past) Holds() bool { return len(p.Servers)+len(p.Sockets) > 0 }
 
-// Entry returns what the journal has of a claim.
-func (c Claim) Entry() Entry { return Entry{Event: Claimed, Holder: &c.Holder, Ends: c.Ends} }
+// Decides returns what the journal has of a claim.
+func Decides(c *claim.Claim) Entry {
+	if c.State == claim.Over {
+		return Entry{Event: Released, Holder: &c.Holder}
+	}
+	return Entry{Event: Claimed, Holder: &c.Holder, Ends: c.Ends}
+}
 
 // End returns what the journal has of the end of a process.
 func End(r keeper.ExitRecord) Entry {
@@ -37,10 +43,13 @@ func End(r keeper.ExitRecord) Entry {
 
 // Want returns what the journal has of a server, but for its process. The environment and the arguments, in
 // which people leave secrets, are there only if the keeper itself may have to start the server again.
-func Want(born uint64, s *keeper.Spec) Entry {
+// Run is its last start, 0 if it has had none.
+func Want(born, run uint64, s *keeper.Spec) Entry {
 	kept := *s
 	if s.Policy == nil {
 		kept.Env, kept.Args = nil, nil
 	}
-	return Entry{Event: Wanted, Born: born, Spec: &kept}
+	id := s.ID()
+	id.Run = run
+	return Entry{Event: Wanted, Born: born, ID: id, Spec: &kept}
 }

@@ -30,6 +30,7 @@ type Handover struct {
 // HandedServer is what the journal does not have of a server.
 type HandedServer struct {
 	Born     uint64            `json:"born"`
+	Run      uint64            `json:"run,omitempty"` // the number of its last start
 	Spec     keeper.Spec       `json:"spec"`
 	Life     lifecycle.Process `json:"life"`
 	Started  time.Time         `json:"started"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 )
 
 // Entry is a line of the journal: a part of the state, or what has changed it. Readers skip members
@@ -61,23 +62,18 @@ type Key struct{ Domain, Name string }
 type Past struct {
 	Boot    string // which start of the machine it was
 	Mark    string
-	Run     uint64             // the last number of a start
-	Exit    uint64             // the last number of an end
-	Claims  map[string]Claim   // by domain, the last one
-	Servers map[uint64]*Server // by born
+	Run     uint64                 // the last number of a start
+	Exit    uint64                 // the last number of an end
+	Claims  map[string]claim.Claim // by domain, the last one: held, or over
+	Servers map[uint64]*Server     // by born
 	Sockets map[Key]Socket
 	Exits   []keeper.ExitRecord // the oldest first
-}
-
-// Claim is the last claim of a domain.
-type Claim struct {
-	keeper.Holder
-	Ends bool // everything in the domain is yet to end with it
 }
 
 // Server is a server that somebody wanted when the keeper ended.
 type Server struct {
 	Spec    keeper.Spec
+	Run     uint64 // the number of its last start; 0 if nobody knows
 	Process *Entry // its start that had not ended: Starts or Started; nil without one
 }
 
@@ -90,7 +86,7 @@ type Socket struct {
 // Read returns what the entries in the lines of a journal amount to.
 func Read[L ~[]byte](lines []L) (*Past, error) {
 	p := &Past{
-		Claims: map[string]Claim{}, Servers: map[uint64]*Server{}, Sockets: map[Key]Socket{},
+		Claims: map[string]claim.Claim{}, Servers: map[uint64]*Server{}, Sockets: map[Key]Socket{},
 	}
 	for n, line := range lines {
 		var e Entry
@@ -114,9 +110,9 @@ func (p *Past) add(e *Entry) {
 		p.Boot, p.Mark = e.Boot, e.Mark
 		p.Run, p.Exit = max(p.Run, e.Run), max(p.Exit, e.Number)
 	case e.Event == Claimed && e.Holder != nil:
-		p.Claims[e.Holder.Domain] = Claim{*e.Holder, e.Ends}
+		p.Claims[e.Holder.Domain] = claim.Claim{Holder: *e.Holder, Ends: e.Ends, State: claim.Held}
 	case e.Event == Released && e.Holder != nil:
-		p.Claims[e.Holder.Domain] = Claim{*e.Holder, false}
+		p.Claims[e.Holder.Domain] = claim.Claim{Holder: *e.Holder, State: claim.Over}
 	case e.Event == Listened && e.Socket != nil:
 		p.Sockets[Key{e.Socket.Domain, e.Socket.Key}] = Socket{*e.Socket, e.Inode}
 	case e.Event == Unlistened && e.Socket != nil:
@@ -136,10 +132,10 @@ func (p *Past) ran(e *Entry) {
 	s := p.Servers[e.Born]
 	switch {
 	case e.Event == Wanted && e.Spec != nil:
-		p.Servers[e.Born] = &Server{Spec: *e.Spec}
+		p.Servers[e.Born] = &Server{Spec: *e.Spec, Run: e.ID.Run}
 	case s == nil:
 	case e.Event == Starts || e.Event == Started:
-		s.Process = e
+		s.Process, s.Run = e, e.ID.Run
 	case e.Event == Refused || e.Event == Exited:
 		s.Process = nil
 	case e.Event == Left:

@@ -58,7 +58,7 @@ func TestRead(t *testing.T) {
 				process = s.Process.Event
 			}
 		}
-		if got.Run != tc.run || got.Claims["/a"].Epoch != tc.epoch || len(got.Exits) != tc.exits || len(got.Servers) != tc.servers ||
+		if got.Run != tc.run || got.Claims["/a"].Holder.Epoch != tc.epoch || len(got.Exits) != tc.exits || len(got.Servers) != tc.servers ||
 			process != tc.process || len(got.Sockets) != tc.sockets {
 			t.Errorf("%s: %+v", name, got)
 		}

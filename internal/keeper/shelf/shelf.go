@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/store"
+	"github.com/divisi-go/divisi/internal/notify"
 )
 
 // maxFiles bounds how many files a server may have kept.
@@ -24,6 +26,30 @@ type Shelf struct{ list []item }
 type item struct {
 	name string
 	fd   int
+}
+
+// Hear keeps what a server stores, and gives up what it does not want any more. The supervisor has copies
+// of what the server that began with a start has here.
+func (s *Shelf) Hear(m *notify.Message, kept *store.Store, born uint64) error {
+	if m.Remove {
+		s.Remove(m.FDName)
+		kept.Drop(store.File(born, m.FDName))
+	}
+	if !m.Store {
+		return nil
+	}
+	fds, err := s.Put(m.FDName, m.Files)
+	for _, fd := range fds {
+		kept.Keep(store.File(born, m.FDName), fd)
+	}
+	return err
+}
+
+// Recall takes what the supervisor has given back.
+func (s *Shelf) Recall(kept *store.Store, born uint64) {
+	for _, f := range kept.TakeFiles(born) {
+		s.Keep(f.Name, f.FD)
+	}
 }
 
 // Put keeps copies of files, and returns their descriptors, which stay the shelf's. What is too much is
@@ -84,9 +110,10 @@ func (s *Shelf) All() (fds []int, names []string) {
 // Keep keeps a descriptor itself.
 func (s *Shelf) Keep(name string, fd int) { s.list = append(s.list, item{name, fd}) }
 
-// Clear closes all files.
-func (s *Shelf) Clear() {
+// Clear closes all files, here and with the supervisor.
+func (s *Shelf) Clear(kept *store.Store, born uint64) {
 	for _, i := range s.list {
+		kept.Drop(store.File(born, i.name))
 		syscall.Close(i.fd)
 	}
 	s.list = nil

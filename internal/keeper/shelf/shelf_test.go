@@ -42,7 +42,7 @@ func TestShelf(t *testing.T) {
 		t.Fatalf("%v, %v", names, err)
 	}
 	a.Close()
-	s.Clear()
+	s.Clear(nil, 0)
 	if _, err := aWrite.WriteString("kept"); err != nil {
 		t.Errorf("the copy is closed: %v", err)
 	}
@@ -75,7 +75,7 @@ func TestFull(t *testing.T) {
 	}
 
 	w.Close()
-	s.Clear()
+	s.Clear(nil, 0)
 	if _, err := io.ReadAll(r); err != nil { // ends when all are closed
 		t.Error(err)
 	}

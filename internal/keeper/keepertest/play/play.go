@@ -1,6 +1,7 @@
 //go:build unix
 
-package keepertest
+// Package play has the binary of a test play the children that the test starts.
+package play
 
 import (
 	"bufio"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/divisi-go/divisi/internal/keeper"
 )
 
 // roleVar makes the test binary play a child instead of running tests.
@@ -25,7 +28,7 @@ const roleVar = "KEEPER_TEST_ROLE"
 // raceVar has children end at once, as the race detector would let them wait for a second.
 const raceVar = "GORACE=atexit_sleep_ms=0"
 
-// Main is the TestMain of a package that uses Run: its binary also plays children of tests.
+// Main is the TestMain of a package whose binary also plays children of its tests.
 func Main(m *testing.M) {
 	role, args, _ := strings.Cut(os.Getenv(roleVar), " ")
 	if role == "" {
@@ -52,6 +55,7 @@ var roles = map[string]func(args string) error{
 	"report": report,
 	"print":  printLines,
 	"say":    say,
+	"alone":  alone,
 }
 
 // file returns a file that the test has passed.
@@ -85,7 +89,7 @@ func grandchild(attr *syscall.SysProcAttr) error {
 		return err
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = []string{roleVar + "=hang", raceVar, "WORDS=3", "LIFE=4"}
+	cmd.Env = append(Env("hang"), "WORDS=3", "LIFE=4")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{file("WORDS"), file("LIFE")}
 	cmd.SysProcAttr = attr
@@ -119,8 +123,8 @@ func answer(string) error {
 	return conn.Close()
 }
 
-// inherited is what a child has got.
-type inherited struct {
+// Inherited is what a child has got.
+type Inherited struct {
 	Env       []string
 	Dir       string
 	Contents  map[string]string // of files, by variable
@@ -129,7 +133,7 @@ type inherited struct {
 }
 
 func report(string) error {
-	got := inherited{Env: os.Environ(), Contents: map[string]string{}}
+	got := Inherited{Env: os.Environ(), Contents: map[string]string{}}
 	links, _ := filepath.Glob("/proc/self/fd/*")
 	for _, link := range links {
 		if target, err := os.Readlink(link); err == nil {
@@ -196,14 +200,14 @@ func say(string) error {
 			w.Close()
 			files = append(files, r)
 		}
-		if err := tell(socket, message, files...); err != nil {
+		if err := Tell(socket, message, files...); err != nil {
 			return err
 		}
 		r, w, err := os.Pipe()
 		if err != nil {
 			return err
 		}
-		err = tell(socket, "BARRIER=1", w)
+		err = Tell(socket, "BARRIER=1", w)
 		w.Close()
 		if _, copyErr := io.Copy(io.Discard, r); err != nil || copyErr != nil {
 			return errors.Join(err, copyErr)
@@ -214,8 +218,26 @@ func say(string) error {
 	return lines.Err()
 }
 
-// tell sends a message to the supervisor at a socket.
-func tell(path, message string, files ...*os.File) error {
+// NotAlone is the exit code of a process that was to be the only one.
+const NotAlone = 77
+
+// alone has the lock of a file until it is killed.
+func alone(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		os.Exit(NotAlone)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	<-signals
+	return file.Close()
+}
+
+// Tell sends a message to the supervisor at a socket.
+func Tell(path, message string, files ...*os.File) error {
 	var fds []int
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
@@ -229,8 +251,34 @@ func tell(path, message string, files ...*os.File) error {
 		&syscall.SockaddrUnix{Name: path}, 0)
 }
 
-// pipes are the test's ends of WORDS and LIFE.
-type pipes struct {
-	words *os.File
-	life  *os.File
+// Pipes are the test's ends of WORDS and LIFE.
+type Pipes struct {
+	Words *os.File
+	Life  *os.File
+}
+
+// Env returns the environment of a process that plays a role.
+func Env(role string) []string { return []string{roleVar + "=" + role, raceVar} }
+
+// Role returns what starts the test binary in a role, with WORDS and LIFE.
+func Role(t *testing.T, role string) (keeper.Spec, Pipes) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, wordsWrite, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lifeRead, life, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { words.Close(); life.Close() })
+
+	return keeper.Spec{
+		Path: exe, Env: Env(role),
+		Files: []keeper.File{{Var: "WORDS", File: wordsWrite}, {Var: "LIFE", File: lifeRead}},
+	}, Pipes{words, life}
 }
