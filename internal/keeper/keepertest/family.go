@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
 // grandchildren starts ten processes, each in a session of its own and with a child, half of them with
@@ -55,7 +56,7 @@ func familyEnds(t *testing.T, d *desk) {
 		s.Env = shell("", "").Env
 		p := d.start(t, s)
 		words := bufio.NewReader(pipes.Words)
-		expect(t, words, slices.Repeat([]string{"up"}, 10)...)
+		play.Expect(t, words, slices.Repeat([]string{"up"}, 10)...)
 
 		exit, err := tc.end(p.ID)
 		if err != nil || exit.Signal != tc.signal.String() {

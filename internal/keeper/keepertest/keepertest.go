@@ -5,14 +5,11 @@
 package keepertest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -214,24 +211,6 @@ func role(t *testing.T, name, role string) (keeper.Spec, play.Pipes) {
 	s, pipes := play.Role(t, role)
 	s.Domain, s.Name = domain, name
 	return s, pipes
-}
-
-// expect reads lines in any order.
-func expect(t *testing.T, r *bufio.Reader, want ...string) {
-	t.Helper()
-	var got []string
-	for range want {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("after %q: %v", got, err)
-		}
-		got = append(got, strings.TrimSpace(line))
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Fatalf("the children say %q, want %q", got, want)
-	}
 }
 
 // SocketDir returns a folder whose path is short enough for sockets.

@@ -16,13 +16,14 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 func killedChildIsSeen(t *testing.T, d *desk) {
 	s, pipes := role(t, "victim", "hang")
 	p := d.start(t, s)
-	expect(t, bufio.NewReader(pipes.Words), "child ready")
+	play.Expect(t, bufio.NewReader(pipes.Words), "child ready")
 	if err := syscall.Kill(p.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func grandchildHoldsOutput(t *testing.T, d *desk) {
 	}
 	// The end was seen while the grandchild lives.
 	words := bufio.NewReader(pipes.Words)
-	expect(t, words, "child ready")
+	play.Expect(t, words, "child ready")
 	if got := d.log(t, "parent"); len(got) != 1 || got[0]["msg"] != "last words" ||
 		got[0]["level"] != "stdout" || got[0]["node"] != "parent@"+domain {
 		t.Errorf("the log is %v", got)
@@ -104,7 +105,7 @@ func groupEndsWithItsLeader(t *testing.T, d *desk) {
 	s, pipes := role(t, "leader", "family")
 	p := d.start(t, s)
 	words := bufio.NewReader(pipes.Words)
-	expect(t, words, "parent ready", "child ready")
+	play.Expect(t, words, "parent ready", "child ready")
 	if err := syscall.Kill(p.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +119,11 @@ func signalReachesChildren(t *testing.T, d *desk) {
 	s, pipes := role(t, "parent", "family")
 	p := d.start(t, s)
 	words := bufio.NewReader(pipes.Words)
-	expect(t, words, "parent ready", "child ready")
+	play.Expect(t, words, "parent ready", "child ready")
 	if err := d.Signal(d.ctx, p.ID, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, words, "parent terminated", "child terminated")
+	play.Expect(t, words, "parent terminated", "child terminated")
 	pipes.Life.Close()
 	if exit := d.wait(t, p.ID); exit.Code != 0 {
 		t.Errorf("exit %+v", exit)
@@ -138,7 +139,7 @@ func closeLeavesNobody(t *testing.T, d *desk) {
 		ends = append(ends, bufio.NewReader(pipes.Words))
 	}
 	for _, words := range ends {
-		expect(t, words, "parent ready", "child ready")
+		play.Expect(t, words, "parent ready", "child ready")
 	}
 	for range 2 {
 		if err := d.Close(); err != nil {
@@ -160,7 +161,7 @@ func termCanBeTrapped(t *testing.T, d *desk) {
 	s, pipes := role(t, "trap", "")
 	s.Path, s.Args = "/bin/sh", []string{"-c", `trap 'exit 9' TERM; echo ready >&3; read x <&4`}
 	p := d.start(t, s)
-	expect(t, bufio.NewReader(pipes.Words), "ready")
+	play.Expect(t, bufio.NewReader(pipes.Words), "ready")
 	exit, err := d.Stop(d.ctx, p.ID)
 	if err != nil || exit.Code != 9 || exit.String() != "exited with code 9" {
 		t.Errorf("exit %+v, %v", exit, err)
@@ -182,7 +183,7 @@ func stopIsFinal(t *testing.T, d *desk) {
 		s.Path, s.Args = "/bin/sh", []string{"-c", `trap '' TERM; echo ready >&3; while :; do sleep 0.1; done`}
 		s.Policy, s.Grace = &lifecycle.Policy{Restart: lifecycle.Permanent}, 50*time.Millisecond
 		p := d.start(t, s)
-		expect(t, bufio.NewReader(pipes.Words), "ready")
+		play.Expect(t, bufio.NewReader(pipes.Words), "ready")
 		return p
 	}
 	first := stubborn()

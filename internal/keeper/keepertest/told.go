@@ -52,7 +52,7 @@ func (d *desk) speaks(t *testing.T, change func(*keeper.Spec)) *speaker {
 func (s *speaker) says(t *testing.T, message string) keeper.Proc {
 	t.Helper()
 	fmt.Fprintln(s.pipes.Life, message)
-	expect(t, s.words, "said "+message)
+	play.Expect(t, s.words, "said "+message)
 	list, err := s.d.List(s.d.ctx, domain)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%+v, %v", list, err)

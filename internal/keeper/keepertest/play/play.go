@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -281,4 +282,22 @@ func Role(t *testing.T, role string) (keeper.Spec, Pipes) {
 		Path: exe, Env: Env(role),
 		Files: []keeper.File{{Var: "WORDS", File: wordsWrite}, {Var: "LIFE", File: lifeRead}},
 	}, Pipes{words, life}
+}
+
+// Expect reads lines in any order.
+func Expect(t *testing.T, r *bufio.Reader, want ...string) {
+	t.Helper()
+	var got []string
+	for range want {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("after %q: %v", got, err)
+		}
+		got = append(got, strings.TrimSpace(line))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Fatalf("the children say %q, want %q", got, want)
+	}
 }
