@@ -42,6 +42,7 @@ var floors = [][]string{
 var foreign = map[string][]string{
 	"internal/config": {"github.com/pelletier/go-toml/v2"},
 	"internal/gen":    {"golang.org/x/tools"},
+	"internal/arch":   {"golang.org/x/tools"},
 }
 
 var update = flag.Bool("update", false, "draw the floors in ARCHITECTURE.md")

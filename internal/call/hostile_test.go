@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -71,7 +72,7 @@ func hostiles() []hostile {
 		{name: "a long HELLO", raw: true, ends: true,
 			send: append(wire.AppendPreface(nil, 1, 1), wire.Header{Type: wire.TypeHello, Length: 1 << 20}.Append(nil)...)},
 		{name: "4 GiB frame", send: wire.Header{Length: 1<<32 - 1, Call: 1, Type: wire.TypeRequest}.Append(nil), want: "4294967295 bytes"},
-		{name: "4 GiB message", send: start(1, 4<<30), status: codegen.StatusBadArgs},
+		{name: "the longest message", send: start(1, math.MaxInt), status: codegen.StatusBadArgs},
 		{name: "900 messages of 100 MiB", send: many.Bytes(), silent: true},
 		{name: "slow reader", send: flood, silent: true},
 		{name: "a byte at a time", send: append(bytes.Clone(bind), request(1, 0, make([]byte, 2000))...), drip: true},
@@ -281,7 +282,7 @@ func TestHostileServer(t *testing.T) {
 		{name: "credit overflow", send: append(wire.AppendCredit(nil, id, 1<<32-1), wire.AppendCredit(nil, id, 1)...), want: "more credit than"},
 		{name: "goes away", send: wire.GoAway{Reason: wire.ReasonViolation, Text: "you again"}.Append(nil), want: "you again"},
 		{name: "hangs up", send: nil, want: "hung up"},
-		{name: "4 GiB answer", send: response(wire.FlagMore, wire.AppendTotal(nil, 4<<30)), status: codegen.StatusBadArgs},
+		{name: "the longest answer", send: response(wire.FlagMore, wire.AppendTotal(nil, math.MaxInt)), status: codegen.StatusBadArgs},
 		{name: "a stream for a call", send: frameOf(wire.Header{Call: id, Type: wire.TypeData}), status: codegen.StatusBadArgs},
 		{name: "answers to others", send: append(frameOf(wire.Header{Call: 1<<link.CallBits | id, Type: wire.TypeResponse}), response(0)...)},
 		{name: "unfinished element", stream: true,

@@ -3,6 +3,7 @@ package logline
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -74,7 +75,7 @@ func TestLong(t *testing.T) {
 			func(e Entry) bool { return e.Msg == "short… (7 bytes cut)" },
 		},
 		"everything": {
-			Entry{Level: long, Msg: long, Component: long, Node: long, Version: long, File: long, Line: 1 << 40, Attrs: Attrs{long, long, long, long}},
+			Entry{Level: long, Msg: long, Component: long, Node: long, Version: long, File: long, Line: math.MaxInt, Attrs: Attrs{long, long, long, long}},
 			func(e Entry) bool { return e.Attrs != nil },
 		},
 		"quotes": {
