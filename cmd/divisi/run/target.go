@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 	"github.com/divisi-go/divisi/codegen"
@@ -48,6 +49,11 @@ const configVar = "DIVISI_CONFIG"
 
 // resolve finds out what the argument of run is. What has to be built is not built yet.
 func resolve(ctx context.Context, arg string, o Options, view View) (*target, error) {
+	for _, a := range o.Args {
+		if !utf8.ValidString(a) {
+			return nil, usageError("the program cannot be given the argument %q: it is no text in UTF-8", a)
+		}
+	}
 	t := &target{file: o.ConfigFile}
 	info, err := os.Stat(arg)
 	switch {
