@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ func (c *command) stop() *cobra.Command {
 			"when they have stopped. The exit code is 3 if only some of them have.",
 		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop /local --yes\n  divisi stop shop web --yes\n  divisi stop --all --yes",
 		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: completeAll(math.MaxInt),
+		ValidArgsFunction: completeToStop,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) > 0:
@@ -66,6 +67,35 @@ func (t target) String() string {
 		return t.app.Status.App
 	}
 	return t.server.ID.String()
+}
+
+// completeToStop completes names, or from a slash on, domains.
+func completeToStop(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if !strings.HasPrefix(begin, "/") {
+		return completeAll(math.MaxInt)(cmd, args, begin)
+	}
+
+	apps, silent := find(cmd.Context())
+	servers, err := server.All(cmd.Context())
+	domains := domainsOf(everything(apps, servers))
+	if err := errors.Join(silent, err); err != nil && len(domains) == 0 {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return slices.DeleteFunc(domains, func(d string) bool {
+		return slices.Contains(args, d) || !strings.HasPrefix(d, begin)
+	}), cobra.ShellCompDirectiveNoFileComp
+}
+
+// domainsOf returns the domains that targets are in, and those above them, without that of everything.
+func domainsOf(targets []target) []string {
+	var domains []string
+	for _, t := range targets {
+		for domain := t.domain(); len(domain) > len("/"); domain = path.Dir(domain) {
+			domains = append(domains, domain)
+		}
+	}
+	slices.Sort(domains)
+	return slices.Compact(domains)
 }
 
 func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) error {
@@ -159,13 +189,14 @@ func (t target) isCalled(asked string) bool {
 
 // isWithin reports whether this is in a domain, or in one below it.
 func (t target) isWithin(domain string) bool {
-	own := ""
+	return strings.HasPrefix(domain, "/") && keeper.Within(t.domain(), domain)
+}
+
+func (t target) domain() string {
 	if t.app != nil {
-		own = t.app.Status.Domain
-	} else {
-		own = t.server.Domain
+		return t.app.Status.Domain
 	}
-	return strings.HasPrefix(domain, "/") && keeper.Within(own, domain)
+	return t.server.Domain
 }
 
 // inOrder returns what is to be stopped one after the other: the servers of a domain and those below it, the

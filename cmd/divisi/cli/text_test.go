@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,17 @@ func TestToStop(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%q of %v: %s, want %s", tt.asked, tt.targets, got, tt.want)
 		}
+	}
+}
+
+func TestDomainsOf(t *testing.T) {
+	program := func(domain string) target {
+		return target{server: &keeper.Proc{ID: keeper.ID{Name: "web", Domain: domain}}}
+	}
+	shop := target{app: &control.Running{Status: control.Status{App: "shop", Domain: "/shop"}}}
+	got := domainsOf([]target{program("/local"), shop, program("/eu/de/by"), program("/eu"), program("/"), program(""), program("/local")})
+	if want := []string{"/eu", "/eu/de", "/eu/de/by", "/local", "/shop"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
