@@ -40,6 +40,8 @@ func perform(role string) error {
 		return stand(h)
 	case "race":
 		return race(h)
+	case "yield":
+		return yield(h)
 	}
 	return fmt.Errorf("there is no role %q", role)
 }
