@@ -28,7 +28,7 @@ type EnvelopeHandler interface {
 	HandleTraceSpans(context.Context, *protos.TraceSpans) error
 
 	// GetSelfCertificate returns the weavelet's certificate. This method and the next two are
-	// called only if EnvelopeInfo.Mtls is set.
+	// called only if EnvelopeInfo.Mtls is set, and those two only until Trust is in the reply.
 	GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (*protos.GetSelfCertificateReply, error)
 
 	// VerifyClientCertificate returns what the owner of a certificate may call.

@@ -28,6 +28,8 @@ type (
 	ExportListenerReply             = message.ExportListenerReply
 	GetSelfCertificateRequest       = message.GetSelfCertificateRequest
 	GetSelfCertificateReply         = message.GetSelfCertificateReply
+	Trust                           = message.Trust
+	Trust_Group                     = message.Trust_Group
 	VerifyClientCertificateRequest  = message.VerifyClientCertificateRequest
 	VerifyClientCertificateReply    = message.VerifyClientCertificateReply
 	VerifyServerCertificateRequest  = message.VerifyServerCertificateRequest

@@ -85,6 +85,7 @@ type Options struct {
 	ReadyTime   time.Duration // for an upgrade to become ready; default 60 s
 
 	Certificates identity.Options // how long those of mutual TLS live
+	Vault        Vault            // keeps their keys for the deployer that takes over; nil: they end with this one
 
 	loadEvery time.Duration // another time than the constant, for tests
 }

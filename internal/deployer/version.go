@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/divisi-go/divisi/internal/control"
-	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
@@ -17,7 +16,7 @@ type version struct {
 	certificates certificates
 }
 
-// prepare opens the listeners of a version that are not open yet, and makes its keys. It runs aside.
+// prepare opens the listeners of a version that are not open yet, and finds its keys. It runs aside.
 func (d *Deployer) prepare(spec Spec) (version, error) {
 	plan, err := makePlan(spec)
 	if err != nil {
@@ -27,12 +26,12 @@ func (d *Deployer) prepare(spec Spec) (version, error) {
 		return version{}, err
 	}
 
-	v := version{spec: spec, plan: plan, certificates: certificates{plan: plan, app: spec.Name}}
-	if spec.Config.Process.MTLS {
-		v.certificates.authority = identity.NewAuthority(spec.Version, d.options.Certificates)
+	c, err := d.certificates(spec, plan)
+	if err != nil {
+		return version{}, err
 	}
 
-	return v, nil
+	return version{spec: spec, plan: plan, certificates: c}, nil
 }
 
 // listen opens the listeners of a version. An open listener keeps its address: its socket is that

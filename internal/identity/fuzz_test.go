@@ -65,6 +65,46 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// A root and its key, which nobody uses, as a record has them.
+const (
+	fuzzKeptCert = "MIIBXDCCAQKgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDEwlkaXZpc2kgZDEwHhcNMzAwMTAyMDMwNDA1Wh" +
+		"cNMzUwMTAxMDMwNDA1WjAUMRIwEAYDVQQDEwlkaXZpc2kgZDEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS+qPJn" +
+		"vetYQdWCpP1DODEKloh6PFo1HAu3oDTKRFfXx5jEnRKJLfOkKVMnp8RJQo5itbU6NTeHOt//FQzazOQzo0UwQzAOBg" +
+		"NVHQ8BAf8EBAMCAgQwEgYDVR0TAQH/BAgwBgEB/wIBADAdBgNVHQ4EFgQUV86NTeLlsewN8HMziadyt4qikt8wCgYI" +
+		"KoZIzj0EAwIDSAAwRQIhAJXl0ShoSwaECvNx2eNsDCgDlcD9Ov0ZZUukb4/UfYtyAiADnvpRz4IEO8kyseRMtvo1mR" +
+		"mCj6Iu+fn4bppt1/SDIQ=="
+	fuzzKeptKey = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgtv4ePm/gMfnEnPzAL2AxgZMghnEV9ydycYs40JHLxj" +
+		"qhRANCAAS+qPJnvetYQdWCpP1DODEKloh6PFo1HAu3oDTKRFfXx5jEnRKJLfOkKVMnp8RJQo5itbU6NTeHOt//FQza" +
+		"zOQz"
+)
+
+// FuzzRecord: whatever an authority goes on from, it issues certificates that it recognises.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"deployment":"d1","leaf":2592000000000000,"now":"2030-01-02T03:04:05Z","start":"","up":0,"roots":[{"cert":"` +
+		fuzzKeptCert + `","key":"` + fuzzKeptKey + `","from":"0001-01-01T00:00:00Z"}]}`))
+	f.Add([]byte(`{"deployment":"d1","leaf":1,"roots":[{}]}`))
+	f.Add([]byte("noise"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := ResumeAuthority("d1", data, Options{Wall: func() time.Time { return fuzzTime }})
+		if err != nil {
+			return
+		}
+		again, err := a.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ResumeAuthority("d1", again, Options{}); err != nil {
+			t.Errorf("%s became %s: %v", data, again, err)
+		}
+		if _, _, err := a.Issue(cart); err != nil {
+			t.Errorf("%s issues nothing: %v", data, err)
+		}
+		if _, err := NewTrust(a.Told(nil), nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // FuzzParseURI: every identity is written in one way.
 func FuzzParseURI(f *testing.F) {
 	f.Add("spiffe://divisi/shop/cart-0")

@@ -1,15 +1,20 @@
 // Package identity says who a process is and what it may call: an [Authority] issues the
-// certificates of one deployment and recognises them, a [Leaf] is the certificate of one process,
-// and [Rights] are what a process may do once it is recognised.
+// certificates of one deployment and recognises them, a [Leaf] is the certificate of one process, a
+// [Trust] is by what that process recognises others, and [Rights] are what a process may do once it is
+// recognised.
 //
 // No certificate ends a deployment by its age. A process asks for its next certificate when two
 // thirds of the life of the last one are over, and new connections use it; connections that are
-// open stay. The authority begins a new root before the last one could not outlive a leaf, and
-// trusts the last one until its leaves have ended.
+// open stay. The authority begins a new root long before the last one ends, tells everybody of it
+// before it signs, and trusts the last one until its leaves have ended.
 //
-// No clock that is set ends a deployment either. Only the authority judges dates, by a time that
-// passes as the monotonic clock does; a process measures the age of its own certificate by the
-// monotonic clock, and compares no date with a clock.
+// No clock that is set ends a deployment either. Dates are judged by the time of the authority, which
+// passes as the monotonic clock does, and which processes are told with their certificates; a process
+// measures the age of its own certificate by the monotonic clock, and compares no date with a clock.
+//
+// No process waits for its authority to recognise another, and none needs it before its own certificate
+// ends. Until then the keys of the authority may be taken over by another process; the roots of one whose
+// keys are lost are trusted beside those of its successor.
 package identity
 
 import (
@@ -20,8 +25,8 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// TrustDomain is that of all identities. Its roots are those of one deployment: they exist only in
-// the memory of the process that runs it, and no other deployment trusts them.
+// TrustDomain is that of all identities. Its roots are those of one deployment: only the process that
+// runs it has their keys, and no other deployment trusts them.
 const TrustDomain = "divisi"
 
 const scheme = "spiffe"

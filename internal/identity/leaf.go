@@ -13,8 +13,9 @@ import (
 
 // Leaf is the certificate of this process, which proves to others who it is.
 //
-// The first handshake after two thirds of its life renews it. There is no timer that could be late:
-// a process that stood still until its certificate had ended renews it before it shows it.
+// Serve renews it when two thirds of its life are over, and waits for a deployer if there is none. No
+// handshake waits, unless the certificate has ended: then it would be of no use to show it, and a
+// process that has stood still renews it first.
 //
 // Invariants:
 //   - current is not nil once NewLeaf has returned;
@@ -24,18 +25,29 @@ type Leaf struct {
 	logger   *slog.Logger
 	current  atomic.Pointer[held]
 	renewing chan struct{}
+	wanted   chan struct{} // has an element when the next one is wanted, however old this one is
 }
+
+const (
+	// lastHope is how long a handshake waits for a certificate that has not ended.
+	lastHope = 10 * time.Second
+
+	// maxPause is how long the next try to renew a certificate waits at most, after one that failed.
+	maxPause = time.Minute
+)
 
 // held is a certificate with the times, by the monotonic clock, at which it is old and has ended.
 type held struct {
 	certificate tls.Certificate
+	life        time.Duration
 	old, end    time.Time
 }
 
-// NewLeaf returns a leaf whose certificates, and their keys, come from issue as PEM.
+// NewLeaf returns a leaf whose certificates, and their keys, come from issue as PEM. It may wait until
+// its context ends.
 func NewLeaf(ctx context.Context, logger *slog.Logger,
 	issue func(context.Context) (certPEM, keyPEM []byte, err error)) (*Leaf, error) {
-	l := &Leaf{issue: issue, logger: logger, renewing: make(chan struct{}, 1)}
+	l := &Leaf{issue: issue, logger: logger, renewing: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
 	first, err := l.fetch(ctx)
 	if err != nil {
 		return nil, err
@@ -60,43 +72,74 @@ func (l *Leaf) fetch(ctx context.Context) (*held, error) {
 		return nil, fmt.Errorf("the deployer's certificate is not usable: %w", err)
 	}
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
-	return &held{certificate: certificate, old: asked.Add(life / 3 * 2), end: asked.Add(life)}, nil
+	return &held{certificate: certificate, life: life, old: asked.Add(life / 3 * 2), end: asked.Add(life)}, nil
 }
 
-// get returns the certificate to show. One handshake at a time renews it; meanwhile others show
-// the last one, or wait if that has ended. If there is no next certificate the last one is shown,
-// old as it is: the peer judges.
-func (l *Leaf) get(ctx context.Context) *tls.Certificate {
-	last := l.current.Load()
-	now := time.Now()
-	if now.Before(last.old) {
-		return &last.certificate
-	}
-	if now.Before(last.end) {
+// Serve renews the certificate in time, until ctx ends.
+func (l *Leaf) Serve(ctx context.Context) {
+	for {
+		last := l.current.Load()
 		select {
-		case l.renewing <- struct{}{}:
-		default:
-			return &last.certificate
-		}
-	} else {
-		select {
-		case l.renewing <- struct{}{}:
+		case <-time.After(time.Until(last.old)):
+		case <-l.wanted:
 		case <-ctx.Done():
-			return &last.certificate
+			return
 		}
+
+		if l.renew(ctx, last) {
+			continue
+		}
+		select {
+		case <-time.After(min(last.life/30, maxPause)):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Renew has Serve renew the certificate, however old it is. It does not wait.
+func (l *Leaf) Renew() {
+	select {
+	case l.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// renew replaces a certificate, unless somebody else has. It reports whether the certificate is replaced.
+func (l *Leaf) renew(ctx context.Context, last *held) bool {
+	select {
+	case l.renewing <- struct{}{}:
+	case <-ctx.Done():
+		return false
 	}
 	defer func() { <-l.renewing }()
 
-	if latest := l.current.Load(); latest != last {
-		return &latest.certificate
+	if l.current.Load() != last {
+		return true
 	}
 	next, err := l.fetch(ctx)
 	if err != nil {
-		l.logger.Warn("the certificate of this process is not renewed", "err", err)
-		return &last.certificate
+		if ctx.Err() == nil {
+			l.logger.Warn("the certificate of this process is not renewed", "err", err)
+		}
+		return false
 	}
 	l.current.Store(next)
-	return &next.certificate
+	return true
+}
+
+// get returns the certificate to show. If the last one has ended, and there is no next one, that is the
+// last one, old as it is: the peer judges.
+func (l *Leaf) get(ctx context.Context) *tls.Certificate {
+	last := l.current.Load()
+	if !time.Now().Before(last.end) {
+		ctx, cancel := context.WithTimeout(ctx, lastHope)
+		defer cancel()
+		if !l.renew(ctx, last) {
+			l.logger.Warn("the certificate of this process has ended, and nobody renews it")
+		}
+	}
+	return &l.current.Load().certificate
 }
 
 // Server returns the configuration of the accepting side. It takes any certificate: who accepts

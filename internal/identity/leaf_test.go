@@ -18,13 +18,16 @@ import (
 // issuer counts the certificates that an authority gives a leaf, and fails when it is told to.
 type issuer struct {
 	a     *Authority
+	mu    sync.Mutex // guards count
 	count int
 	err   error
 	wait  time.Duration
 }
 
 func (i *issuer) issue(ctx context.Context) ([]byte, []byte, error) {
+	i.mu.Lock()
 	i.count++
+	i.mu.Unlock()
 	if i.wait > 0 {
 		select {
 		case <-time.After(i.wait):
@@ -47,19 +50,42 @@ func newLeaf(t *testing.T, i *issuer) *Leaf {
 	return l
 }
 
-// TestRenewal shows a certificate every four hours for half a year: it is always good, and it is renewed
+// serve renews a leaf until the test is over.
+func serve(t *testing.T, l *Leaf) {
+	var serving sync.WaitGroup
+	serving.Go(func() { l.Serve(t.Context()) })
+	t.Cleanup(serving.Wait)
+}
+
+// TestRenewal shows a certificate every four days for ten years: it is always good, and it is renewed
 // when two thirds of its life are over, not more often.
 func TestRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{a: NewAuthority("d1", Options{})}
 		l := newLeaf(t, i)
-		const hours = 182 * 24 // half a year
-		for range hours / 4 {
+		serve(t, l)
+		const days = 10 * 365
+		for range days / 4 {
 			checkVerify(t, "the certificate shown", i.a, l.get(t.Context()).Certificate, "")
-			time.Sleep(4 * time.Hour)
+			time.Sleep(4 * 24 * time.Hour)
 		}
-		if i.count != hours/16+1 && i.count != hours/16 {
-			t.Errorf("there were %d certificates in %d hours", i.count, hours)
+		if i.count != days/20+1 && i.count != days/20 {
+			t.Errorf("there were %d certificates in %d days", i.count, days)
+		}
+	})
+}
+
+// TestRenew renews a certificate that is not old.
+func TestRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{a: NewAuthority("d1", Options{})}
+		l := newLeaf(t, i)
+		serve(t, l)
+		synctest.Wait()
+		l.Renew()
+		synctest.Wait()
+		if i.count != 2 {
+			t.Errorf("there were %d certificates", i.count)
 		}
 	})
 }
@@ -88,13 +114,14 @@ func TestStandstill(t *testing.T) {
 	})
 }
 
-// TestSlowRenewal has only one handshake wait for the next certificate while the last one is good,
-// and none that is given up.
+// TestSlowRenewal has no handshake wait for the next certificate while the last one is good, and none
+// that is given up.
 func TestSlowRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{a: NewAuthority("d1", Options{})}
 		l := newLeaf(t, i)
-		i.wait = time.Minute
+		i.wait = leafLife / 2 // until there is a deployer
+		serve(t, l)
 		time.Sleep(leafLife * 3 / 4)
 		start := time.Now()
 		var waited atomic.Int64
@@ -108,12 +135,11 @@ func TestSlowRenewal(t *testing.T) {
 			})
 		}
 		handshakes.Wait()
-		if waited.Load() != 1 {
+		if waited.Load() != 0 {
 			t.Errorf("%d handshakes waited", waited.Load())
 		}
 
-		time.Sleep(leafLife + time.Second)
-		i.wait = time.Hour
+		time.Sleep(leafLife/4 + time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		handshakes.Go(func() { l.get(ctx) })
@@ -160,10 +186,12 @@ func TestHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{a: NewAuthority("d1", Options{})}
 		server, client := newLeaf(t, i), newLeaf(t, i)
+		serve(t, server)
+		serve(t, client)
 		first := connect(t, i.a, server, client)
 		for range 100 {
 			connect(t, i.a, server, client).Close()
-			time.Sleep(20 * time.Hour)
+			time.Sleep(25 * 24 * time.Hour)
 		}
 		if _, err := first.Write([]byte("x")); err != nil {
 			t.Errorf("the first connection: %v", err)

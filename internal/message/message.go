@@ -99,7 +99,7 @@ const (
 	// FeatureReports, of an envelope: it takes reports.
 	FeatureReports = "reports"
 
-	// FeatureLocalVerify is reserved: the weavelet judges certificates itself.
+	// FeatureLocalVerify, of a weavelet: it judges certificates itself if it is told by what.
 	FeatureLocalVerify = "local-verify"
 )
 

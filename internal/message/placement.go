@@ -136,13 +136,39 @@ func (m *GetSelfCertificateRequest) visit(v *visitor) {
 
 // GetSelfCertificateReply answers a GetSelfCertificateRequest.
 type GetSelfCertificateReply struct {
-	Cert []byte `json:"cert,omitempty"` // PEM
-	Key  []byte `json:"key,omitempty"`  // PEM
+	Cert  []byte `json:"cert,omitempty"`  // PEM
+	Key   []byte `json:"key,omitempty"`   // PEM
+	Trust *Trust `json:"trust,omitempty"` // extension: by what the weavelet judges the certificates of others
 }
 
 func (m *GetSelfCertificateReply) visit(v *visitor) {
 	v.bytes(1, &m.Cert)
 	v.bytes(2, &m.Key)
+	message(v, 1000, &m.Trust)
+}
+
+// Trust is an extension: by what a weavelet judges the certificates of others, without asking.
+type Trust struct {
+	Roots     [][]byte                `json:"roots,omitempty"`      // certificates, DER
+	NowMicros int64                   `json:"now_micros,omitempty"` // by the clock that judges certificates, since 1970
+	Groups    map[string]*Trust_Group `json:"groups,omitempty"`     // by the common name of a certificate
+}
+
+func (m *Trust) visit(v *visitor) {
+	v.chain(1, &m.Roots)
+	number(v, 2, &m.NowMicros)
+	messageMap(v, 3, &m.Groups)
+}
+
+// Trust_Group is what the replicas of a group may do.
+type Trust_Group struct {
+	Components []string `json:"components,omitempty"` // that they host
+	Callees    []string `json:"callees,omitempty"`    // components that they may call
+}
+
+func (m *Trust_Group) visit(v *visitor) {
+	v.strings(1, &m.Components)
+	v.strings(2, &m.Callees)
 }
 
 // VerifyClientCertificateRequest asks who a client is.

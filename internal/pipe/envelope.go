@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/logline"
@@ -16,6 +17,7 @@ import (
 type Envelope struct {
 	*conn[*message.WeaveletMsg, *message.EnvelopeMsg]
 	extended bool // the weavelet understands more than v0.20
+	verifies bool // the weavelet judges certificates itself if it is told by what
 }
 
 // NewEnvelope does the handshake and begins to receive. Requests of the weavelet wait for Serve.
@@ -48,6 +50,7 @@ func NewEnvelope(r io.ReadCloser, w io.WriteCloser, info *message.EnvelopeInfo) 
 	}
 
 	c.extended = len(reply.Features) > 0
+	c.verifies = slices.Contains(reply.Features, message.FeatureLocalVerify)
 	if c.extended {
 		c.cancel = func(id int64) *message.EnvelopeMsg { return &message.EnvelopeMsg{Cancel: id} }
 	}
@@ -65,10 +68,18 @@ func dropped(info *message.EnvelopeInfo, n int) *message.WeaveletMsg {
 }
 
 // Serve answers requests, concurrently, and takes what the weavelet sends without waiting for an
-// answer, in order. It returns when the conversation is over, and why.
+// answer, in order. It returns when the conversation is over, and why. Trust is told only to a weavelet
+// that knows what to do with it.
 func (c *Envelope) Serve(ctx context.Context,
 	handle func(context.Context, *message.WeaveletMsg) (*message.EnvelopeMsg, error)) error {
-	return c.serve(ctx, handle)
+	return c.serve(ctx, func(ctx context.Context, m *message.WeaveletMsg) (*message.EnvelopeMsg, error) {
+		out, err := handle(ctx, m)
+		if out != nil && out.GetSelfCertificateReply != nil && !c.verifies {
+			reply := out.GetSelfCertificateReply
+			out.GetSelfCertificateReply = &message.GetSelfCertificateReply{Cert: reply.Cert, Key: reply.Key}
+		}
+		return out, err
+	})
 }
 
 // GetHealth asks whether the weavelet lives.

@@ -7,16 +7,34 @@ import (
 	"unsafe"
 )
 
-const clockBoottime = 7 // of <linux/time.h>
+// Of <linux/time.h>.
+const (
+	clockMonotonic = 1
+	clockBoottime  = 7
+)
 
-// NowTicks returns the time as the kernel counts the starts of processes, 0 if it does not tell.
-func NowTicks() uint64 {
+// timeOf returns the time of a clock, 0 if the kernel does not tell.
+func timeOf(clock uintptr) time.Duration {
 	var now syscall.Timespec
-	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockBoottime, uintptr(unsafe.Pointer(&now)), 0)
+	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&now)), 0)
 	if errno != 0 {
 		return 0
 	}
-	return uint64(now.Nano()) / uint64(time.Second/userHz)
+	return time.Duration(now.Nano())
+}
+
+// NowTicks returns the time as the kernel counts the starts of processes, 0 if it does not tell.
+func NowTicks() uint64 { return uint64(timeOf(clockBoottime) / (time.Second / userHz)) }
+
+// Uptime returns which start of the machine this is, and how long it has run since by the monotonic
+// clock, which is the same for all processes and stands still while the machine sleeps. "" is that nobody
+// knows.
+func Uptime() (start string, up time.Duration) {
+	up = timeOf(clockMonotonic)
+	if up == 0 {
+		return "", 0
+	}
+	return BootID(), up
 }
 
 // clock is whether the kernel means the same time by both, which it is asked once.

@@ -20,5 +20,8 @@ func NowTicks() uint64 { return 0 }
 // TicksSince returns when a process started, which is not known here.
 func TicksSince(uint64, int) uint64 { return 0 }
 
+// Uptime returns how long the machine has run, which is not known here.
+func Uptime() (start string, up time.Duration) { return "", 0 }
+
 // BootID returns which start of the machine this is, which is not known here.
 func BootID() string { return "" }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -25,26 +26,54 @@ type authority interface {
 // answered ends the handshake, which is tried again.
 const authorityTime = 10 * time.Second
 
-// credentials prove who a weavelet is, and check others by asking the deployer.
+// credentials prove who a weavelet is, and check others: by what the deployer has told with the
+// certificate, or, if it has told nothing, by asking it.
 type credentials struct {
 	authority authority
 	leaf      *identity.Leaf
+	trust     atomic.Pointer[identity.Trust] // nil if the deployer is to be asked
 }
 
+// newCredentials gets the first certificate. It may wait until its context ends.
 func newCredentials(ctx context.Context, a authority, logger *slog.Logger) (*credentials, error) {
-	leaf, err := identity.NewLeaf(ctx, logger, func(ctx context.Context) (cert, key []byte, err error) {
-		ctx, cancel := context.WithTimeout(ctx, authorityTime)
-		defer cancel()
-		reply, err := a.GetSelfCertificate(ctx, &protos.GetSelfCertificateRequest{})
-		if err != nil {
-			return nil, nil, err
-		}
-		return reply.Cert, reply.Key, nil
-	})
-	if err != nil {
+	c := &credentials{authority: a}
+	var err error
+	if c.leaf, err = identity.NewLeaf(ctx, logger, c.issue); err != nil {
 		return nil, err
 	}
-	return &credentials{authority: a, leaf: leaf}, nil
+	return c, nil
+}
+
+// issue gets a certificate from the deployer, or the next one if there is none, and takes what it tells
+// with that. The leaf calls it once at a time.
+func (c *credentials) issue(ctx context.Context) (cert, key []byte, err error) {
+	reply, err := c.authority.GetSelfCertificate(ctx, &protos.GetSelfCertificateRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if reply.Trust == nil {
+		c.trust.Store(nil)
+		return reply.Cert, reply.Key, nil
+	}
+	trust, err := identity.NewTrust(told(reply.Trust), c.trust.Load())
+	if err != nil {
+		return nil, nil, fmt.Errorf("what the deployer tells of others is not usable: %w", err)
+	}
+	c.trust.Store(trust)
+	return reply.Cert, reply.Key, nil
+}
+
+// told returns what a deployer tells.
+func told(t *protos.Trust) identity.Told {
+	told := identity.Told{Roots: t.Roots, Groups: make(identity.Groups, len(t.Groups))}
+	if t.NowMicros != 0 {
+		told.Now = time.UnixMicro(t.NowMicros)
+	}
+	for name, g := range t.Groups {
+		told.Groups[name] = identity.Group{Components: g.Components, Callees: g.Callees}
+	}
+	return told
 }
 
 // authorize returns what a client may call.
@@ -53,6 +82,14 @@ func (c *credentials) authorize(state *tls.ConnectionState) (*identity.Rights, e
 	if err != nil {
 		return nil, err
 	}
+	if trust := c.trust.Load(); trust != nil {
+		rights, err := trust.Client(chain)
+		if err != nil {
+			return nil, fmt.Errorf("the client is refused: %w", err)
+		}
+		return rights, nil
+	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), authorityTime)
 	defer cancel()
 	reply, err := c.authority.VerifyClientCertificate(ctx,
@@ -63,10 +100,17 @@ func (c *credentials) authorize(state *tls.ConnectionState) (*identity.Rights, e
 	return identity.NewRights(reply.Components), nil
 }
 
-// client is the configuration for connections to one component: names and roots are the
-// deployer's, so it verifies the server for this very component.
+// client is the configuration for connections to one component: the server is verified for this very
+// component.
 func (c *credentials) client(component string) *tls.Config {
 	return c.leaf.Client(func(chain [][]byte) error {
+		if trust := c.trust.Load(); trust != nil {
+			if err := trust.Server(chain, component); err != nil {
+				return fmt.Errorf("the server for %s is refused: %w", component, err)
+			}
+			return nil
+		}
+
 		ctx, cancel := context.WithTimeout(context.Background(), authorityTime)
 		defer cancel()
 		_, err := c.authority.VerifyServerCertificate(ctx,

@@ -135,7 +135,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 
 	if err := deployers.Hello(&protos.WeaveletInfo{
 		DialAddr: dialAddress(l, info.Mtls), Pid: int64(self.Pid), Version: &protocolVersion,
-		Features: []string{protos.FeatureLogLines},
+		Features: []string{protos.FeatureLogLines, protos.FeatureLocalVerify},
 	}); err != nil {
 		return err
 	}

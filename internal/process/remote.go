@@ -63,8 +63,11 @@ type exported struct {
 
 var _ weavelet.Network = (*remoteNetwork)(nil)
 
-// serve tells the deployer which components are needed, until ctx ends.
+// serve tells the deployer which components are needed, and renews the certificate, until ctx ends.
 func (n *remoteNetwork) serve(ctx context.Context) {
+	if n.credentials != nil {
+		go n.credentials.leaf.Serve(ctx)
+	}
 	for {
 		select {
 		case c := <-n.needed:
@@ -187,8 +190,11 @@ func (n *remoteNetwork) told() (routes []*protos.RoutingInfo, listeners []*proto
 }
 
 // tellAgain tells a deployer that has taken over what those before were told, but for what somebody is
-// telling already.
+// telling already. It asks for a certificate, too: with that it hears whom the deployer trusts.
 func (n *remoteNetwork) tellAgain(ctx context.Context) {
+	if n.credentials != nil {
+		n.credentials.leaf.Renew()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, r := range n.routes {
