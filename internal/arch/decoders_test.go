@@ -141,7 +141,6 @@ var notDecoders = map[string]string{
 	"internal/identity.(*Trust).Client":       "passes the certificates on to verify",
 	"internal/identity.(*Trust).Server":       "passes the certificates on to verify",
 	"internal/identity.(*Trust).verify":       "passes the certificates on to verify",
-	"internal/deployer.certificates.verify":   "passes the certificates on to identity.Authority.Verify",
 	"internal/gen.replace":                    "writes a file",
 	"internal/gen/emit.(*writer).dec":         "emits code",
 	"internal/gen/emit.(*writer).decFunc":     "emits code",
@@ -161,6 +160,10 @@ var notDecoders = map[string]string{
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
+
+	"internal/deployer/mtls.(*Authority).Client": "passes the certificates on to identity.Authority.Verify",
+	"internal/deployer/mtls.(*Authority).Server": "passes the certificates on to identity.Authority.Verify",
+	"internal/deployer/mtls.(*Authority).save":   "keeps the bytes",
 }
 
 var (

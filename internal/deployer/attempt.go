@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
@@ -30,7 +31,7 @@ type attempt struct {
 	looking chan struct{}  // has an element when somebody is to look what the process does
 	routes  *mailbox
 
-	certificates certificates
+	authority *mtls.Authority // nil without mutual TLS
 }
 
 func newAttempt(r *replica, run int, info *protos.EnvelopeInfo) *attempt {
@@ -43,7 +44,7 @@ func newAttempt(r *replica, run int, info *protos.EnvelopeInfo) *attempt {
 		looking: make(chan struct{}, 1),
 		routes:  newMailbox(),
 
-		certificates: r.set.certificates,
+		authority: r.set.authority,
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -85,7 +86,7 @@ type Options struct {
 	ReadyTime   time.Duration // for an upgrade to become ready; default 60 s
 
 	Certificates identity.Options // how long those of mutual TLS live
-	Vault        Vault            // keeps their keys for the deployer that takes over; nil: they end with this one
+	Vault        mtls.Vault       // keeps their keys for the deployer that takes over; nil: they end with this one
 
 	loadEvery time.Duration // another time than the constant, for tests
 }

@@ -201,7 +201,7 @@ func (r *replica) spawn() {
 		Id:              fmt.Sprintf("%s.%d", r.name, run),
 		Sections:        map[string]string{},
 		RunMain:         slices.Contains(s.plan.MainGroups(), r.id.Group),
-		Mtls:            s.certificates.authority != nil,
+		Mtls:            s.authority != nil,
 		InternalAddress: "localhost:0",
 		Features:        []string{protos.FeatureLogLines, protos.FeatureReports},
 		Group:           r.id.Group,
@@ -211,7 +211,7 @@ func (r *replica) spawn() {
 	if s.spec.Config.Metrics.Local {
 		info.Features = append(info.Features, protos.FeatureLocalMetrics)
 	}
-	if dir := s.d.options.RuntimeDir; dir != "" && s.certificates.authority == nil {
+	if dir := s.d.options.RuntimeDir; dir != "" && s.authority == nil {
 		info.InternalAddress = unixScheme + filepath.Join(dir, socketName(r.name, s.spec.Version))
 	}
 	for component, section := range s.spec.Config.Sections {

@@ -178,7 +178,7 @@ func (u *upgrade) perform(d *Deployer, a rollout.Action) {
 			gone = u.next
 		}
 		d.sets = slices.DeleteFunc(d.sets, func(s *set) bool { return s == gone })
-		go d.forgetCertificates(gone.version)
+		go gone.authority.Forget(d.ctx)
 	case rollout.Report:
 		u.report(d)
 	default:

@@ -6,14 +6,15 @@ import (
 	"fmt"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
 // version is a version whose replicas can start: what may take long, or fail, has been done.
 type version struct {
-	spec         Spec
-	plan         place.Plan
-	certificates certificates
+	spec      Spec
+	plan      place.Plan
+	authority *mtls.Authority // nil without mutual TLS
 }
 
 // prepare opens the listeners of a version that are not open yet, and finds its keys. It runs aside.
@@ -26,12 +27,12 @@ func (d *Deployer) prepare(spec Spec) (version, error) {
 		return version{}, err
 	}
 
-	c, err := d.certificates(spec, plan)
+	authority, err := d.authority(spec, plan)
 	if err != nil {
 		return version{}, err
 	}
 
-	return version{spec: spec, plan: plan, certificates: c}, nil
+	return version{spec: spec, plan: plan, authority: authority}, nil
 }
 
 // listen opens the listeners of a version. An open listener keeps its address: its socket is that
