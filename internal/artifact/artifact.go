@@ -114,18 +114,6 @@ func copyProgram(target, file string, copy func(io.Writer, io.Reader) (int64, er
 	return err
 }
 
-// Use returns the program at a path in the store.
-func (s *Store) Use(path string) (*Program, error) {
-	lock, err := use(filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the program %s: %w", path, err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("cannot use the program: %w", errors.Join(err, lock.Close()))
-	}
-	return &Program{path, lock}, nil
-}
-
 // Make keeps the program that a function makes in the folder that it is given. An error of the
 // function is returned as it is.
 func (s *Store) Make(program func(dir string) (file string, err error)) (*Program, error) {

@@ -381,37 +381,6 @@ func TestNeeded(t *testing.T) {
 	}
 }
 
-// TestUse keeps a program that is there for another one who uses it.
-func TestUse(t *testing.T) {
-	s := NewStore(t.TempDir(), nothing)
-	file := filepath.Join(t.TempDir(), "hello")
-	script(t, file, "first")
-	first := copied(t, s, file)
-	again, err := s.Use(first.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Release()
-	for i := range 2 * spare {
-		script(t, file, fmt.Sprint(i))
-		copied(t, s, file).Release()
-	}
-	clean(t, s)
-	if got := prints(t, again); got != "first" {
-		t.Errorf("the program prints %q", got)
-	}
-
-	again.Release()
-	if err := os.Remove(again.Path); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{again.Path, filepath.Join(s.dir, "none", "hello")} {
-		if p, err := s.Use(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
-			t.Errorf("one that is not there: %v, %v", p, err)
-		}
-	}
-}
-
 // TestCrowd has many keep, run and remove the same few programs at once: one that is held always
 // runs.
 func TestCrowd(t *testing.T) {

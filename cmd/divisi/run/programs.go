@@ -30,34 +30,28 @@ func cleanPrograms(programs *artifact.Store, view View) {
 }
 
 // needed returns the programs of versions that have a record, and with it processes that run or start again.
-// In a domain in which the keeper has nothing no record means that any more: whoever was about to begin
-// there was killed, or everything has ended while nobody decided.
+// Where the keeper has nothing, no record means that any more: whoever was about to begin there was killed, or
+// everything has ended while nobody decided.
 func needed(where home.Home) (paths []string, err error) {
 	domains, err := where.Domains()
+	if err != nil || len(domains) == 0 {
+		return nil, err
+	}
+	live, err := populated(where)
 	if err != nil {
 		return nil, err
 	}
-	recorded := map[string][]string{} // by domain
+
 	for _, domain := range domains {
+		if !live[domain] {
+			continue
+		}
 		records, err := roster.Read(where.Domain(domain).Versions)
 		if err != nil {
 			return nil, err
 		}
 		for _, record := range records {
-			recorded[domain] = append(recorded[domain], record.Binary)
-		}
-	}
-	if len(recorded) == 0 {
-		return nil, nil
-	}
-
-	live, err := populated(where)
-	if err != nil {
-		return nil, err
-	}
-	for domain, binaries := range recorded {
-		if live[domain] {
-			paths = append(paths, binaries...)
+			paths = append(paths, record.Binary)
 		}
 	}
 	return paths, nil

@@ -140,8 +140,9 @@ func TestOldPrograms(t *testing.T) {
 			}
 		}
 	}
-	damaged := filepath.Join(where.Domain("/bank").Versions, "v2.json")
-	if err := os.WriteFile(damaged, nil, 0o600); err != nil {
+	damaged := filepath.Join(where.Domain("/shop").Versions, "v2.json")
+	other := filepath.Join(where.Domain("/bank").Versions, "v2.json")
+	if err := errors.Join(os.WriteFile(damaged, nil, 0o600), os.WriteFile(other, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	left(paths...)
