@@ -23,11 +23,11 @@ type Child struct {
 	Pid     int
 	Ticks   uint64 // when it started, as the kernel counts it
 	Started time.Time
-	Out     [2]*os.File // to read its standard output and standard error; nil if they are lost
 	Family  *family.Family
 
 	NoGroup string // why it has no control group of its own; "" if it has, or was to have none
 
+	prints  prints
 	foreign *proc.Foreign // if an earlier keeper has started it; nil if this program has
 	end     keeper.Exit   // of a foreign one, after Wait
 	ended   bool          // it has ended, and until it is reaped its number is its own
@@ -61,7 +61,7 @@ func Start(p fork.Program, mark string, grouped bool) (*Child, error) {
 	}
 
 	c := &Child{Pid: forked.Pid, Ticks: proc.TicksSince(begin, forked.Pid), Started: time.Now()}
-	c.Out = [2]*os.File{forked.Stdout, forked.Stderr}
+	c.prints.pipes = [2]*os.File{forked.Stdout, forked.Stderr}
 	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark, Group: group}
 	if refused != nil {
 		c.NoGroup = refused.Error()
@@ -81,13 +81,15 @@ func (c *Child) Group() string {
 // releaseTime bounds how long the end of a control group may take.
 const releaseTime = time.Second
 
-// Release gives up what the system has of a process that was reaped: its control group.
+// Release gives up what there is of a process that was reaped: its control group, and its log, once that
+// is written.
 func (c *Child) Release() {
 	if g := c.Family.Group; g != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 		defer cancel()
 		_ = g.Remove(ctx) // what could not be ended, which was said, keeps it
 	}
+	c.prints.finish()
 }
 
 // Find returns a process that an earlier keeper has started, as far as that knew: by its mark if it did
@@ -120,57 +122,6 @@ func endGroup(mark string) {
 	family.EndGroup(ctx, groupOf(mark))
 }
 
-// HandOver returns what another program of this process needs to go on with the process: the descriptor
-// by which it is known, if an earlier keeper has started it, and those of what it prints. One that is not
-// there is -1.
-func (c *Child) HandOver() (foreign int, out [2]int, err error) {
-	foreign, out = -1, [2]int{-1, -1}
-	if c.foreign != nil {
-		if foreign, err = c.foreign.Descriptor(); err != nil {
-			return foreign, out, err
-		}
-	}
-	for i, f := range c.Out {
-		if f == nil {
-			continue
-		}
-		if out[i], err = fork.Descriptor(f); err != nil {
-			return foreign, out, err
-		}
-	}
-	return foreign, out, nil
-}
-
-// TakeOver returns a process that another program of this process has handed over.
-func TakeOver(known Child, mark string, foreign int, out [2]int) *Child {
-	c := &Child{Pid: known.Pid, Ticks: known.Ticks, Started: known.Started}
-	c.Family = &family.Family{Pid: c.Pid, Ticks: c.Ticks, Mark: mark, Group: family.GroupOf(c.Pid, groupOf(mark))}
-	if foreign >= 0 {
-		c.foreign = proc.Adopt(c.Pid, foreign)
-	}
-	for i, fd := range out {
-		if fd >= 0 {
-			c.Out[i] = os.NewFile(uintptr(fd), "output")
-		}
-	}
-	return c
-}
-
-// Reopen opens again what an earlier keeper has read of the process.
-func (c *Child) Reopen() error {
-	stdout, err := c.foreign.Output(1)
-	if err != nil {
-		return err
-	}
-	stderr, err := c.foreign.Output(2)
-	if err != nil {
-		return errors.Join(err, stdout.Close())
-	}
-
-	c.Out = [2]*os.File{stdout, stderr}
-	return nil
-}
-
 // Foreign reports whether an earlier keeper has started it.
 func (c *Child) Foreign() bool { return c.foreign != nil }
 
@@ -195,14 +146,15 @@ func (c *Child) Signal(s syscall.Signal) error {
 const familyTime = 10 * time.Second
 
 // EndFamily kills the process and whatever it has started, in other groups and sessions as well. Where
-// the system does not tell what that is, it leaves it to the signal for the group.
-func (c *Child) EndFamily() error {
+// the system does not tell what that is, it leaves it to the signal for the group. What is left then is
+// said in the log.
+func (c *Child) EndFamily() {
 	ctx, cancel := context.WithTimeout(context.Background(), familyTime)
 	defer cancel()
-	if err := c.Family.End(ctx); !errors.Is(err, errors.ErrUnsupported) {
-		return err
+	err := c.Family.End(ctx)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		c.Warn("of what it has started is left: " + err.Error())
 	}
-	return nil
 }
 
 // Work returns how long the processors have worked for the process and what it has started; 0 if nobody

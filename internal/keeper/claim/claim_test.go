@@ -137,3 +137,60 @@ func TestLostAnswer(t *testing.T) {
 	table.grant(t, keeper.Claim{Domain: "/shop", Who: "two", Take: true})
 	table.fence(t, wish)
 }
+
+// TestTakeBound: nobody takes a domain where everything ends with the claim, nor that of a client which may
+// be about to renew such a claim.
+func TestTakeBound(t *testing.T) {
+	take := keeper.Claim{Domain: "/shop", Who: "two", Take: true}
+	var table Table
+	one := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Ends: true})
+	table.deny(t, take, "one")
+	if err := one.Refusal("/shop"); !errors.Is(err, keeper.ErrHeld) || !errors.Is(err, keeper.ErrBound) {
+		t.Error(err)
+	}
+	one = table.grant(t, keeper.Claim{Domain: "/shop", Who: "one", Ends: true, Epoch: 1})
+
+	var next Table
+	next.Recall(*one)
+	next.deny(t, take, "one")
+	next.Forgo()
+	two := next.grant(t, take)
+	if err := two.Refusal("/shop"); !errors.Is(err, keeper.ErrHeld) || errors.Is(err, keeper.ErrBound) {
+		t.Error(err)
+	}
+}
+
+// TestDecided: a domain is decided about as long as a client does, or may go on to.
+func TestDecided(t *testing.T) {
+	var table Table
+	decided := func(want bool) {
+		t.Helper()
+		if got := table.Decided("/shop/eu"); got != want {
+			t.Errorf("it is decided: %v, want %v", got, want)
+		}
+	}
+	decided(false)
+	one := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one"})
+	decided(true)
+	two := table.grant(t, keeper.Claim{Domain: "/shop", Who: "two", Take: true})
+	table.Release(one)
+	decided(true)
+
+	var next Table
+	for c := range table.All() {
+		next.Recall(*c)
+	}
+	table.Release(two)
+	decided(false)
+	table.grant(t, keeper.Claim{Domain: "/shop/eu/x", Who: "three"})
+	decided(false)
+
+	table = next
+	changed := table.Changed()
+	decided(true)
+	table.Forgo()
+	decided(false)
+	<-changed
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/"}, State: Over})
+	decided(false)
+}

@@ -90,9 +90,7 @@ func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
 
 	p := &process{Child: found, id: e.ID, logged: make(chan struct{})}
 	k.openLog(p)
-	if err := p.Reopen(); err != nil {
-		p.log.Warn(p.id.String(), "what it prints is lost from now on: "+err.Error())
-	}
+	p.Reopen()
 
 	return p
 }

@@ -17,7 +17,7 @@ func (k *Keeper) watch(p *process) (stop func()) {
 	w := health.Watch{Spec: &s.spec, Listeners: k.stock.Addresses(&s.spec), Since: p.Started, Work: p.Work}
 	w.Tell = func(failing, givenUp string) {
 		if givenUp != "" {
-			p.log.Warn(p.id.String(), "it is killed: "+givenUp)
+			p.Warn("it is killed: " + givenUp)
 		}
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -75,12 +75,10 @@ func (s *server) handOver() (record.HandedServer, error) {
 		return h, nil
 	}
 
-	h.Process = &record.HandedProcess{ID: p.id, Pid: p.Pid, Ticks: p.Ticks, Started: p.Started}
-	if p.output != nil {
-		h.Process.Begun = p.output.Pause()
-	}
 	var err error
-	h.Process.Foreign, h.Process.Out, err = p.HandOver()
+	if h.Process, err = p.HandOver(); err == nil {
+		h.Process.ID = p.id
+	}
 	return h, err
 }
 
@@ -142,9 +140,8 @@ func (k *Keeper) takeServer(h record.HandedServer) {
 		return
 	}
 
-	known := child.Child{Pid: h.Process.Pid, Ticks: h.Process.Ticks, Started: h.Process.Started}
-	p := &process{id: h.Process.ID, server: s, begun: h.Process.Begun, logged: make(chan struct{})}
-	p.Child = child.TakeOver(known, k.markOf(p.id.Run), h.Process.Foreign, h.Process.Out)
+	p := &process{id: h.Process.ID, server: s, logged: make(chan struct{})}
+	p.Child = child.TakeOver(h.Process, k.markOf(p.id.Run))
 	k.openLog(p)
 	s.process, s.run, s.writing = p, p.id.Run, 1
 	k.processes[p.id.Run] = p

@@ -11,7 +11,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/child"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
-	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 )
 
@@ -20,11 +19,8 @@ type process struct {
 	*child.Child
 	id     keeper.ID
 	server *server
-	log    *output.Log
-	output *output.Output // to log; nil if what it prints is lost
-	begun  [2][]byte      // what a former program has read of its next lines
-	logged chan struct{}  // closed when all of its log is written
-	exit   keeper.Exit    // set before logged is closed
+	logged chan struct{} // closed when all of its log is written
+	exit   keeper.Exit   // set before logged is closed
 }
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
@@ -120,26 +116,19 @@ func (k *Keeper) markOf(run uint64) string { return k.mark + "-" + strconv.Forma
 
 // openLog opens the log of a process.
 func (k *Keeper) openLog(p *process) {
-	p.log = k.output.Open(filepath.Join(k.LogDir(p.id.Domain), p.id.Name+".log"))
+	p.Log(k.output.Open(filepath.Join(k.LogDir(p.id.Domain), p.id.Name+".log")), p.id.String())
 }
 
 // accompany writes the log of a process and waits for its end; the mutex is held.
 func (k *Keeper) accompany(p *process) {
-	if p.Out[0] != nil {
-		p.output = output.Collect(p.log, p.id.String(), p.server.spec.LogKey,
-			output.Stream{File: p.Out[0], Begun: p.begun[0]}, output.Stream{File: p.Out[1], Begun: p.begun[1]})
-	}
+	p.Collect(p.server.spec.LogKey)
 	unwatch := k.watch(p)
 	k.wait.Go(func() {
 		k.reap(p)
 		defer k.whole.RUnlock()
 		unwatch()
 		p.Release()
-		if p.output != nil {
-			p.output.Finish()
-		}
 
-		p.log.Close()
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		close(p.logged)
@@ -158,7 +147,7 @@ const reapAgain = time.Millisecond
 func (k *Keeper) reap(p *process) {
 	for {
 		if p.Wait() {
-			p.endFamily()
+			p.EndFamily()
 		}
 		k.whole.RLock()
 		if k.tryReap(p) {
@@ -167,13 +156,6 @@ func (k *Keeper) reap(p *process) {
 		}
 		k.whole.RUnlock()
 		time.Sleep(reapAgain)
-	}
-}
-
-// endFamily kills the process and whatever it has started.
-func (p *process) endFamily() {
-	if err := p.EndFamily(); err != nil {
-		p.log.Warn(p.id.String(), "of what it has started is left: "+err.Error())
 	}
 }
 
@@ -188,7 +170,7 @@ func (k *Keeper) tryReap(p *process) bool {
 	}
 
 	p.exit = exit
-	p.log.Leave(p.logged)
+	p.Leave(p.logged)
 	k.record(p.server, p.id, p.Pid, exit)
 	p.server.exited(p)
 	for _, s := range k.stock.Sockets("/") {

@@ -320,7 +320,7 @@ func (s *server) destroy() {
 	}
 
 	s.k.wait.Go(func() {
-		p.endFamily()
+		p.EndFamily()
 		s.k.mu.Lock()
 		defer s.k.mu.Unlock()
 		_ = p.Signal(syscall.SIGKILL) // fails where all have ended
@@ -404,7 +404,7 @@ func (s *server) proc() keeper.Proc {
 	}
 	p.Run = s.run
 	if s.process != nil {
-		p.Pid, p.LogLost = s.process.Pid, s.process.log.Lost()
+		p.Pid, p.LogLost = s.process.Pid, s.process.LogLost()
 		p.Group, p.NoGroup = s.process.Group(), s.process.NoGroup
 	}
 	return p
