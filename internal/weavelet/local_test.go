@@ -625,6 +625,32 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// TestReadyNews: whoever looks at the components when there are news of them does not look without end.
+func TestReadyNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var no error
+		w := newWorld(t, map[string]*behaviour{"A": {Ready: func() error { return no }}})
+		app := w.local(LocalOptions{})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		for _, no = range []error{nil, errWrong, errors.New("other"), nil} {
+			app.Examine()
+			synctest.Wait()
+			<-app.News()
+			for range 3 {
+				app.Examine()
+				synctest.Wait()
+				select {
+				case <-app.News():
+					t.Errorf("%v is news again", no)
+				default:
+				}
+			}
+		}
+	})
+}
+
 // TestLocalMetrics: local calls are counted on request, each of them, with their errors, and the
 // time of some is taken.
 func TestLocalMetrics(t *testing.T) {

@@ -35,7 +35,7 @@ type word struct {
 }
 
 // ask calls a method Ready, unless a call is under way. It returns a channel that is closed with the
-// answer.
+// answer. One that is not the last one again is news.
 func (o *word) ask(ready func(context.Context) error, changed func()) (answered <-chan struct{}) {
 	done := make(chan struct{})
 	o.mu.Lock()
@@ -52,17 +52,21 @@ func (o *word) ask(ready func(context.Context) error, changed func()) (answered 
 		o.asking.begin(ctx)
 		err := protect(func() error { return ready(ctx) })
 		o.asking.end(ctx)
-		o.answer(err)
+		news := o.answer(err)
 		close(done)
-		changed()
+		if news {
+			changed()
+		}
 	}()
 	return done
 }
 
-func (o *word) answer(err error) {
+func (o *word) answer(err error) (news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	news = !o.known || fmt.Sprint(err) != fmt.Sprint(o.err) || time.Since(o.since) > readySilence
 	o.since, o.known, o.err = time.Time{}, true, err
+	return news
 }
 
 // last returns the last answer, if there is one, and for how long the call that is under way has run.
