@@ -164,6 +164,7 @@ var notDecoders = map[string]string{
 	"internal/deployer/mtls.(*Authority).Client": "passes the certificates on to identity.Authority.Verify",
 	"internal/deployer/mtls.(*Authority).Server": "passes the certificates on to identity.Authority.Verify",
 	"internal/deployer/mtls.(*Authority).save":   "keeps the bytes",
+	"internal/launch.(*Vault).Save":              "keeps the bytes",
 }
 
 var (
