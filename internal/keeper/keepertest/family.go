@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/desk"
 	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
@@ -32,7 +33,7 @@ done
 sleep 1000 & wait`
 
 // familyEnds: whatever a server has started ends with it.
-func familyEnds(t *testing.T, d *desk) {
+func familyEnds(t *testing.T, d *desk.Desk) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux says of what server a process is")
 	}
@@ -41,20 +42,20 @@ func familyEnds(t *testing.T, d *desk) {
 		end    func(keeper.ID) (keeper.Exit, error)
 		signal syscall.Signal
 	}{
-		"stopped":  {grandchildren, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.ctx, id) }, syscall.SIGTERM},
-		"stubborn": {"trap '' TERM; " + grandchildren, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.ctx, id) }, syscall.SIGKILL},
-		"left":     {orphans, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.ctx, id) }, syscall.SIGTERM},
+		"stopped":  {grandchildren, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.Ctx, id) }, syscall.SIGTERM},
+		"stubborn": {"trap '' TERM; " + grandchildren, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.Ctx, id) }, syscall.SIGKILL},
+		"left":     {orphans, func(id keeper.ID) (keeper.Exit, error) { return d.Stop(d.Ctx, id) }, syscall.SIGTERM},
 		"crashed": {orphans, func(id keeper.ID) (keeper.Exit, error) {
-			if err := d.Signal(d.ctx, id, syscall.SIGKILL); err != nil {
+			if err := d.Signal(d.Ctx, id, syscall.SIGKILL); err != nil {
 				return keeper.Exit{}, err
 			}
-			return d.Wait(d.ctx, id)
+			return d.Wait(d.Ctx, id)
 		}, syscall.SIGKILL},
 	} {
-		s, pipes := role(t, name, "")
+		s, pipes := desk.Role(t, name, "")
 		s.Path, s.Args, s.Grace = "/bin/sh", []string{"-c", tc.script}, 100*time.Millisecond
-		s.Env = shell("", "").Env
-		p := d.start(t, s)
+		s.Env = desk.Shell("", "").Env
+		p := d.Begin(t, s)
 		words := bufio.NewReader(pipes.Words)
 		play.Expect(t, words, slices.Repeat([]string{"up"}, 10)...)
 

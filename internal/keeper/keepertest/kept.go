@@ -3,7 +3,6 @@
 package keepertest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,32 +17,16 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/desk"
 	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
 )
 
-// contextEnded returns a context that has ended.
-func contextEnded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx, cancel
-}
-
-// listen opens a socket in the domain.
-func (d *desk) listen(t *testing.T, key, network, address string) keeper.Socket {
-	t.Helper()
-	s, err := d.Listen(d.ctx, keeper.Socket{Domain: domain, Key: key, Network: network, Address: address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func socketOutlivesChildren(t *testing.T, d *desk) {
+func socketOutlivesChildren(t *testing.T, d *desk.Desk) {
 	for network, address := range map[string]string{
 		"tcp": "127.0.0.1:0", "unix": filepath.Join(SocketDir(t), "socket"),
 	} {
-		socket := d.listen(t, network, network, address)
-		if again := d.listen(t, network, network, address); again != socket {
+		socket := d.Open(t, network, network, address)
+		if again := d.Open(t, network, network, address); again != socket {
 			t.Errorf("the same socket is %+v, and %+v", again, socket)
 		}
 		for range 3 {
@@ -51,54 +34,54 @@ func socketOutlivesChildren(t *testing.T, d *desk) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, _ := role(t, "web", "answer")
+			s, _ := desk.Role(t, "web", "answer")
 			s.Sockets = []keeper.Inherit{{Key: network}}
-			p := d.start(t, s)
+			p := d.Begin(t, s)
 			answer, err := io.ReadAll(conn)
 			if got, want := string(answer), fmt.Sprintln(p.Pid); got != want || err != nil {
 				t.Errorf("the answer is %q, %v, want that of %q", got, err, want)
 			}
 			conn.Close()
-			if exit := d.wait(t, p.ID); exit.Code != 0 {
-				t.Fatalf("exit %+v: %v", exit, d.log(t, "web"))
+			if exit := d.Await(t, p.ID); exit.Code != 0 {
+				t.Fatalf("exit %+v: %v", exit, d.Log(t, "web"))
 			}
 		}
 
-		if err := d.Unlisten(d.ctx, domain, network); err != nil {
+		if err := d.Unlisten(d.Ctx, domain, network); err != nil {
 			t.Fatal(err)
 		}
 		if conn, err := net.Dial(network, socket.Actual); err == nil {
 			conn.Close()
 			t.Error("the socket is still open")
 		}
-		if err := d.Unlisten(d.ctx, domain, network); !errors.Is(err, keeper.ErrUnknown) {
+		if err := d.Unlisten(d.Ctx, domain, network); !errors.Is(err, keeper.ErrUnknown) {
 			t.Errorf("closed twice: %v", err)
 		}
 	}
-	if list, err := d.Sockets(d.ctx, "/"); err != nil || len(list) > 0 {
+	if list, err := d.Sockets(d.Ctx, "/"); err != nil || len(list) > 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 }
 
-func socketOfAnotherAddress(t *testing.T, d *desk) {
-	socket := d.listen(t, "web", "tcp", "127.0.0.1:0")
-	_, err := d.Listen(d.ctx, keeper.Socket{Domain: domain, Key: "web", Network: "tcp", Address: "localhost:9"})
+func socketOfAnotherAddress(t *testing.T, d *desk.Desk) {
+	socket := d.Open(t, "web", "tcp", "127.0.0.1:0")
+	_, err := d.Listen(d.Ctx, keeper.Socket{Domain: domain, Key: "web", Network: "tcp", Address: "localhost:9"})
 	if !errors.Is(err, keeper.ErrDiffers) || !strings.Contains(err.Error(), "127.0.0.1:0") || !strings.Contains(err.Error(), "localhost:9") {
 		t.Errorf("another address: %v", err)
 	}
-	if list, err := d.Sockets(d.ctx, domain); err != nil || len(list) != 1 || list[0] != socket {
+	if list, err := d.Sockets(d.Ctx, domain); err != nil || len(list) != 1 || list[0] != socket {
 		t.Errorf("%+v, %v", list, err)
 	}
 	// Keys are those of a domain.
-	other, err := d.Listen(d.ctx, keeper.Socket{Domain: domain + "/below", Key: "web", Network: "tcp", Address: "localhost:0"})
+	other, err := d.Listen(d.Ctx, keeper.Socket{Domain: domain + "/below", Key: "web", Network: "tcp", Address: "localhost:0"})
 	if err != nil || other.Actual == socket.Actual {
 		t.Errorf("%+v, %v", other, err)
 	}
 }
 
-func takenSocket(t *testing.T, d *desk) {
-	socket := d.listen(t, "web", "tcp", "127.0.0.1:0")
-	f, err := d.Take(d.ctx, domain, "web")
+func takenSocket(t *testing.T, d *desk.Desk) {
+	socket := d.Open(t, "web", "tcp", "127.0.0.1:0")
+	f, err := d.Take(d.Ctx, domain, "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,17 +101,17 @@ func takenSocket(t *testing.T, d *desk) {
 		t.Fatal(err)
 	}
 	accepted.Close()
-	if _, err := d.Take(d.ctx, domain, "none"); !errors.Is(err, keeper.ErrUnknown) {
+	if _, err := d.Take(d.Ctx, domain, "none"); !errors.Is(err, keeper.ErrUnknown) {
 		t.Errorf("of an unknown key: %v", err)
 	}
 }
 
-func addressInUse(t *testing.T, d *desk) {
+func addressInUse(t *testing.T, d *desk.Desk) {
 	for network, address := range map[string]string{
 		"tcp": "127.0.0.1:0", "unix": filepath.Join(SocketDir(t), "socket"),
 	} {
-		socket := d.listen(t, "first-"+network, network, address)
-		_, err := d.Listen(d.ctx, keeper.Socket{Domain: domain, Key: "second", Network: network, Address: socket.Actual})
+		socket := d.Open(t, "first-"+network, network, address)
+		_, err := d.Listen(d.Ctx, keeper.Socket{Domain: domain, Key: "second", Network: network, Address: socket.Actual})
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("%s twice: %v", network, err)
 		}
@@ -136,12 +119,12 @@ func addressInUse(t *testing.T, d *desk) {
 }
 
 // socketStaysNonBlocking looks at the mode that all processes with the socket share.
-func socketStaysNonBlocking(t *testing.T, d *desk) {
-	d.listen(t, "web", "tcp", "127.0.0.1:0")
-	s := shell("sh", "exit 0")
+func socketStaysNonBlocking(t *testing.T, d *desk.Desk) {
+	d.Open(t, "web", "tcp", "127.0.0.1:0")
+	s := desk.Shell("sh", "exit 0")
 	s.Sockets = []keeper.Inherit{{Key: "web"}}
-	d.wait(t, d.start(t, s).ID)
-	f, err := d.Take(d.ctx, domain, "web")
+	d.Await(t, d.Begin(t, s).ID)
+	f, err := d.Take(d.Ctx, domain, "web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +144,7 @@ func socketStaysNonBlocking(t *testing.T, d *desk) {
 	}
 }
 
-func slots(t *testing.T, d *desk) {
+func slots(t *testing.T, d *desk.Desk) {
 	put := func(text string) {
 		path := filepath.Join(t.TempDir(), "f")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -171,12 +154,12 @@ func slots(t *testing.T, d *desk) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Put(d.ctx, domain, "state", f); err != nil {
+		if err := d.Put(d.Ctx, domain, "state", f); err != nil {
 			t.Fatal(err)
 		}
 	}
 	get := func() string {
-		f, err := d.Get(d.ctx, domain, "state")
+		f, err := d.Get(d.Ctx, domain, "state")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +172,7 @@ func slots(t *testing.T, d *desk) {
 		return string(text[:n])
 	}
 
-	if _, err := d.Get(d.ctx, domain, "state"); !errors.Is(err, keeper.ErrUnknown) {
+	if _, err := d.Get(d.Ctx, domain, "state"); !errors.Is(err, keeper.ErrUnknown) {
 		t.Errorf("an empty slot: %v", err)
 	}
 	put("first")
@@ -202,12 +185,12 @@ func slots(t *testing.T, d *desk) {
 	}
 }
 
-func inheritance(t *testing.T, d *desk) {
+func inheritance(t *testing.T, d *desk.Desk) {
 	var want []string
 	for _, key := range []string{"web", "admin"} {
-		want = append(want, d.listen(t, key, "tcp", "127.0.0.1:0").Actual)
+		want = append(want, d.Open(t, key, "tcp", "127.0.0.1:0").Actual)
 	}
-	s, pipes := role(t, "heir", "report")
+	s, pipes := desk.Role(t, "heir", "report")
 	s.Dir = t.TempDir()
 	s.Env = append(s.Env, "LISTEN_PID=1", "LISTEN_FDS=9", "LISTEN_FDNAMES=another's", "FIRST=99", "DIVISI_RUN=another's")
 	s.Sockets = []keeper.Inherit{{Key: "web"}, {Key: "admin", As: "back"}}
@@ -222,7 +205,7 @@ func inheritance(t *testing.T, d *desk) {
 		}
 		s.Files = append(s.Files, keeper.File{Var: variable, File: f})
 	}
-	d.start(t, s)
+	d.Begin(t, s)
 	var got play.Inherited
 	if err := json.NewDecoder(pipes.Words).Decode(&got); err != nil {
 		t.Fatal(err)
@@ -268,10 +251,10 @@ func inheritance(t *testing.T, d *desk) {
 
 // strayDescriptors: what whoever started the program of the keeper's client has left open is not
 // inherited.
-func strayDescriptors(t *testing.T, d *desk) {
-	s := shell("heir", `for f in /dev/fd/*; do echo "${f##*/}"; done`)
-	d.wait(t, d.start(t, s).ID)
-	for _, l := range d.log(t, "heir") {
+func strayDescriptors(t *testing.T, d *desk.Desk) {
+	s := desk.Shell("heir", `for f in /dev/fd/*; do echo "${f##*/}"; done`)
+	d.Await(t, d.Begin(t, s).ID)
+	for _, l := range d.Log(t, "heir") {
 		// The shell itself opens the folder.
 		if n := l["msg"].(string); n != "0" && n != "1" && n != "2" && n != "3" {
 			t.Errorf("the process has the descriptor %s", n)
@@ -280,18 +263,18 @@ func strayDescriptors(t *testing.T, d *desk) {
 }
 
 // callersSliceIsNotWritten has room behind the environment that belongs to the caller.
-func callersSliceIsNotWritten(t *testing.T, d *desk) {
-	d.listen(t, "web", "tcp", "127.0.0.1:0")
+func callersSliceIsNotWritten(t *testing.T, d *desk.Desk) {
+	d.Open(t, "web", "tcp", "127.0.0.1:0")
 	room := []string{"A=1", "theirs"}
-	s := shell("sh", `test "$LISTEN_FDS" = 1`)
+	s := desk.Shell("sh", `test "$LISTEN_FDS" = 1`)
 	s.Env, s.Sockets = room[:1], []keeper.Inherit{{Key: "web"}}
-	if exit := d.wait(t, d.start(t, s).ID); exit.Code != 0 || room[1] != "theirs" {
+	if exit := d.Await(t, d.Begin(t, s).ID); exit.Code != 0 || room[1] != "theirs" {
 		t.Errorf("exit %v, and the caller has %q", exit, room)
 	}
 }
 
 // refusals: what cannot be is refused with a reason, and leaves nothing.
-func refusals(t *testing.T, d *desk) {
+func refusals(t *testing.T, d *desk.Desk) {
 	for problem, change := range map[string]func(*keeper.Spec){
 		`name "../x"`:             func(s *keeper.Spec) { s.Name = "../x" },
 		"a name is empty":         func(s *keeper.Spec) { s.Name = "" },
@@ -302,7 +285,7 @@ func refusals(t *testing.T, d *desk) {
 		"labels have":             func(s *keeper.Spec) { s.Labels = map[string]string{"a": strings.Repeat("x", 5000)} },
 		keeper.ErrNoClaim.Error(): func(s *keeper.Spec) { s.Domain = "/other" },
 	} {
-		s := shell("a", "exit 0")
+		s := desk.Shell("a", "exit 0")
 		change(&s)
 		if problem == "directory" {
 			problem = "/nowhere"
@@ -313,7 +296,7 @@ func refusals(t *testing.T, d *desk) {
 			t.Fatal(err)
 		}
 		s.Files = []keeper.File{{Var: "A", File: read}, {Var: "B", File: write}}
-		if _, err := d.Start(d.ctx, s); err == nil || problem != "/nowhere" && !strings.Contains(err.Error(), problem) {
+		if _, err := d.Start(d.Ctx, s); err == nil || problem != "/nowhere" && !strings.Contains(err.Error(), problem) {
 			t.Errorf("error %v, want one with %q", err, problem)
 		}
 		if err := read.Close(); !errors.Is(err, os.ErrClosed) {
@@ -327,11 +310,11 @@ func refusals(t *testing.T, d *desk) {
 		{Domain: domain, Key: "a", Network: "tcp", Address: "there is no such host.invalid:1"},
 		{Domain: "/other", Key: "a", Network: "tcp", Address: "127.0.0.1:0"},
 	} {
-		if _, err := d.Listen(d.ctx, s); err == nil {
+		if _, err := d.Listen(d.Ctx, s); err == nil {
 			t.Errorf("opened %+v", s)
 		}
 	}
-	if left, err := d.List(d.ctx, "/"); err != nil || len(left) > 0 {
+	if left, err := d.List(d.Ctx, "/"); err != nil || len(left) > 0 {
 		t.Errorf("still there: %v, %v", left, err)
 	}
 }

@@ -1,6 +1,8 @@
 //go:build unix
 
-package keepertest
+// Package claimtest shows that one client decides about a domain at a time, and what that means for the
+// others, and for servers.
+package claimtest
 
 import (
 	"context"
@@ -12,16 +14,35 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/keepertest/desk"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
+// Tests are the tests by name.
+var Tests = map[string]func(*testing.T, *desk.Desk){
+	"Claims":               claims,
+	"ClaimsAboveAndBelow":  claimsAboveAndBelow,
+	"FencedSession":        fencedSession,
+	"RaceForADomain":       raceForADomain,
+	"BoundClaim":           boundClaim,
+	"FencedAtOnce":         fencedAtOnce,
+	"BoundIsNotTaken":      boundIsNotTaken,
+	"ClientRestarts":       clientRestarts,
+	"KeeperRestarts":       keeperRestarts,
+	"NeverTwice":           neverTwice,
+	"LooksWithoutClaim":    looksWithoutClaim,
+	"NobodyNeedsToBeThere": nobodyNeedsToBeThere,
+}
+
+const domain = desk.Domain
+
 // refused attaches, and returns the error of a claim that somebody else has. It has more patience where
 // that did not suffice to reach the keeper.
-func (d *desk) refused(t *testing.T, c keeper.Claim, holder string) error {
+func refused(t *testing.T, d *desk.Desk, c keeper.Claim, holder string) error {
 	t.Helper()
 	err := context.DeadlineExceeded
 	for patience := 50 * time.Millisecond; errors.Is(err, context.DeadlineExceeded) && patience < time.Minute; patience *= 4 {
-		err = d.refuse(t, c, patience)
+		err = refuse(t, d, c, patience)
 	}
 	if !errors.Is(err, keeper.ErrHeld) || !strings.Contains(err.Error(), holder) {
 		t.Errorf("%v, want that %s has it", err, holder)
@@ -30,9 +51,9 @@ func (d *desk) refused(t *testing.T, c keeper.Claim, holder string) error {
 }
 
 // refuse returns the error of a claim that somebody else has.
-func (d *desk) refuse(t *testing.T, c keeper.Claim, patience time.Duration) error {
+func refuse(t *testing.T, d *desk.Desk, c keeper.Claim, patience time.Duration) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(d.ctx, patience)
+	ctx, cancel := context.WithTimeout(d.Ctx, patience)
 	defer cancel()
 	s, err := d.Attach(ctx, c)
 	if err == nil {
@@ -42,17 +63,17 @@ func (d *desk) refuse(t *testing.T, c keeper.Claim, patience time.Duration) erro
 	return err
 }
 
-func claims(t *testing.T, d *desk) {
+func claims(t *testing.T, d *desk.Desk) {
 	first := d.Holder()
 	if first.Domain != domain || first.Epoch == 0 || first.Who != "the test" || first.Since.IsZero() {
 		t.Errorf("%+v", first)
 	}
-	d.refused(t, keeper.Claim{Domain: domain, Who: "another"}, "the test")
+	refused(t, d, keeper.Claim{Domain: domain, Who: "another"}, "the test")
 
 	// One who waits gets it as soon as it is free.
 	attached := make(chan keeper.Holder, 1)
 	go func() {
-		s, err := d.Attach(d.ctx, keeper.Claim{Domain: domain, Who: "another"})
+		s, err := d.Attach(d.Ctx, keeper.Claim{Domain: domain, Who: "another"})
 		if err != nil {
 			attached <- keeper.Holder{}
 			return
@@ -66,46 +87,46 @@ func claims(t *testing.T, d *desk) {
 	if next := <-attached; next.Epoch <= first.Epoch || next.Who != "another" {
 		t.Errorf("%+v after %+v", next, first)
 	}
-	if _, err := d.Start(d.ctx, shell("a", "exit 0")); err == nil {
+	if _, err := d.Start(d.Ctx, desk.Shell("a", "exit 0")); err == nil {
 		t.Error("a session that was released starts processes")
 	}
 
 	for _, wrong := range []string{"test", "/a//b", "/a/../b", "/" + strings.Repeat("x", 200)} {
-		if _, err := d.Attach(d.ctx, keeper.Claim{Domain: wrong}); !errors.Is(err, keeper.ErrInvalid) {
+		if _, err := d.Attach(d.Ctx, keeper.Claim{Domain: wrong}); !errors.Is(err, keeper.ErrInvalid) {
 			t.Errorf("the domain %q: %v", wrong, err)
 		}
 	}
 }
 
-func claimsAboveAndBelow(t *testing.T, d *desk) {
+func claimsAboveAndBelow(t *testing.T, d *desk.Desk) {
 	for _, other := range []string{"/", domain + "/below", domain + "/below/more"} {
-		d.refused(t, keeper.Claim{Domain: other, Who: "another"}, "the test")
-		d.refused(t, keeper.Claim{Domain: other, Who: "another", Take: true}, "the test")
+		refused(t, d, keeper.Claim{Domain: other, Who: "another"}, "the test")
+		refused(t, d, keeper.Claim{Domain: other, Who: "another", Take: true}, "the test")
 	}
-	d.attach(t, keeper.Claim{Domain: domain + "-2", Who: "a neighbour"})
+	d.Join(t, keeper.Claim{Domain: domain + "-2", Who: "a neighbour"})
 
-	below := shell("deep", "exit 0")
+	below := desk.Shell("deep", "exit 0")
 	below.Domain = domain + "/below"
-	if exit := d.wait(t, d.start(t, below).ID); exit.Code != 0 {
+	if exit := d.Await(t, d.Begin(t, below).ID); exit.Code != 0 {
 		t.Errorf("%+v", exit)
 	}
 }
 
-func fencedSession(t *testing.T, d *desk) {
-	p := d.start(t, shell("a", "sleep 60"))
-	next := d.attach(t, keeper.Claim{Domain: domain, Who: "the next", Take: true})
+func fencedSession(t *testing.T, d *desk.Desk) {
+	p := d.Begin(t, desk.Shell("a", "sleep 60"))
+	next := d.Join(t, keeper.Claim{Domain: domain, Who: "the next", Take: true})
 	if next.Holder().Epoch <= d.Holder().Epoch {
 		t.Errorf("%+v after %+v", next.Holder(), d.Holder())
 	}
 
-	_, err := d.Start(d.ctx, shell("b", "exit 0"))
+	_, err := d.Start(d.Ctx, desk.Shell("b", "exit 0"))
 	if !errors.Is(err, keeper.ErrFenced) || !strings.Contains(err.Error(), "the next since") {
 		t.Errorf("a change of the former one: %v", err)
 	}
-	if _, err := d.Stop(d.ctx, p.ID); !errors.Is(err, keeper.ErrFenced) {
+	if _, err := d.Stop(d.Ctx, p.ID); !errors.Is(err, keeper.ErrFenced) {
 		t.Errorf("a stop by the former one: %v", err)
 	}
-	if list, err := d.List(d.ctx, domain); err != nil || len(list) != 1 || list[0].ID != p.ID {
+	if list, err := d.List(d.Ctx, domain); err != nil || len(list) != 1 || list[0].ID != p.ID {
 		t.Errorf("the former one sees %v, %v", list, err)
 	}
 
@@ -113,27 +134,27 @@ func fencedSession(t *testing.T, d *desk) {
 	if err := d.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := next.Stop(d.ctx, p.ID); err != nil {
+	if _, err := next.Stop(d.Ctx, p.ID); err != nil {
 		t.Error(err)
 	}
 }
 
 // fencedAtOnce: who waits for it is told at once that somebody else decides.
-func fencedAtOnce(t *testing.T, d *desk) {
-	fenced := func(s Session) <-chan error {
+func fencedAtOnce(t *testing.T, d *desk.Desk) {
+	fenced := func(s desk.Session) <-chan error {
 		told := make(chan error, 1)
-		go func() { told <- s.Fenced(d.ctx) }()
+		go func() { told <- s.Fenced(d.Ctx) }()
 		return told
 	}
 	told := fenced(d)
-	next := d.attach(t, keeper.Claim{Domain: domain, Who: "the next", Take: true})
+	next := d.Join(t, keeper.Claim{Domain: domain, Who: "the next", Take: true})
 	err := <-told
-	_, change := d.Start(d.ctx, shell("a", "exit 0"))
+	_, change := d.Start(d.Ctx, desk.Shell("a", "exit 0"))
 	if !errors.Is(err, keeper.ErrFenced) || err.Error() != change.Error() || !strings.Contains(err.Error(), "the next since") {
 		t.Errorf("%v, and a change: %v", err, change)
 	}
 
-	ended, cancel := contextEnded(d.ctx)
+	ended, cancel := desk.Ended(d.Ctx)
 	defer cancel()
 	if err := next.Fenced(ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("of one who does not wait: %v", err)
@@ -145,11 +166,11 @@ func fencedAtOnce(t *testing.T, d *desk) {
 	if err := <-told; !errors.Is(err, keeper.ErrClosed) {
 		t.Errorf("after the release: %v", err)
 	}
-	if err := d.attach(t, keeper.Claim{}).Fenced(d.ctx); !errors.Is(err, keeper.ErrNoClaim) {
+	if err := d.Join(t, keeper.Claim{}).Fenced(d.Ctx); !errors.Is(err, keeper.ErrNoClaim) {
 		t.Errorf("of one who only looks: %v", err)
 	}
 
-	told = fenced(d.attach(t, keeper.Claim{Domain: domain, Who: "the last"}))
+	told = fenced(d.Join(t, keeper.Claim{Domain: domain, Who: "the last"}))
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +180,11 @@ func fencedAtOnce(t *testing.T, d *desk) {
 }
 
 // boundIsNotTaken: nobody takes a domain where everything ends with the claim of its client.
-func boundIsNotTaken(t *testing.T, d *desk) {
-	bound := d.attach(t, keeper.Claim{Domain: "/bound", Who: "the one in front", Ends: true})
+func boundIsNotTaken(t *testing.T, d *desk.Desk) {
+	bound := d.Join(t, keeper.Claim{Domain: "/bound", Who: "the one in front", Ends: true})
 	for domain, is := range map[string]bool{"/bound": true, "/bound/below": true, "/test/below": false} {
 		holder := map[bool]string{true: "the one in front", false: "the test"}[is]
-		err := d.refused(t, keeper.Claim{Domain: domain, Who: "another", Take: true}, holder)
+		err := refused(t, d, keeper.Claim{Domain: domain, Who: "another", Take: true}, holder)
 		if errors.Is(err, keeper.ErrBound) != is {
 			t.Errorf("a claim of %s: %v", domain, err)
 		}
@@ -171,18 +192,18 @@ func boundIsNotTaken(t *testing.T, d *desk) {
 	if err := bound.Release(); err != nil {
 		t.Fatal(err)
 	}
-	d.attach(t, keeper.Claim{Domain: "/bound", Who: "another", Take: true})
+	d.Join(t, keeper.Claim{Domain: "/bound", Who: "another", Take: true})
 }
 
 // raceForADomain: however many want it, one has it at any time.
-func raceForADomain(t *testing.T, d *desk) {
+func raceForADomain(t *testing.T, d *desk.Desk) {
 	const rounds = 200
 	var holders, epoch atomic.Int64
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
 			for range rounds {
-				s, err := d.Attach(d.ctx, keeper.Claim{Domain: "/race", Who: "a racer"})
+				s, err := d.Attach(d.Ctx, keeper.Claim{Domain: "/race", Who: "a racer"})
 				if err != nil {
 					t.Error(err)
 					return
@@ -203,47 +224,47 @@ func raceForADomain(t *testing.T, d *desk) {
 	all.Wait()
 }
 
-func looksWithoutClaim(t *testing.T, d *desk) {
-	p := d.start(t, shell("a", "sleep 60"))
-	looker := d.attach(t, keeper.Claim{})
-	if list, err := looker.List(d.ctx, "/"); err != nil || len(list) != 1 || list[0].ID != p.ID {
+func looksWithoutClaim(t *testing.T, d *desk.Desk) {
+	p := d.Begin(t, desk.Shell("a", "sleep 60"))
+	looker := d.Join(t, keeper.Claim{})
+	if list, err := looker.List(d.Ctx, "/"); err != nil || len(list) != 1 || list[0].ID != p.ID {
 		t.Errorf("%v, %v", list, err)
 	}
-	if _, err := looker.Stop(d.ctx, p.ID); !errors.Is(err, keeper.ErrNoClaim) {
+	if _, err := looker.Stop(d.Ctx, p.ID); !errors.Is(err, keeper.ErrNoClaim) {
 		t.Errorf("a change without a claim: %v", err)
 	}
 }
 
 // nobodyNeedsToBeThere: what a client has started goes on without it, and the next one has it.
-func nobodyNeedsToBeThere(t *testing.T, d *desk) {
-	p := d.start(t, shell("a", "exec sleep 60"))
-	socket := d.listen(t, "web", "tcp", "127.0.0.1:0")
+func nobodyNeedsToBeThere(t *testing.T, d *desk.Desk) {
+	p := d.Begin(t, desk.Shell("a", "exec sleep 60"))
+	socket := d.Open(t, "web", "tcp", "127.0.0.1:0")
 	if err := d.Release(); err != nil {
 		t.Fatal(err)
 	}
-	next := d.attach(t, keeper.Claim{Domain: domain, Who: "the next"})
-	sockets, err := next.Sockets(d.ctx, domain)
+	next := d.Join(t, keeper.Claim{Domain: domain, Who: "the next"})
+	sockets, err := next.Sockets(d.Ctx, domain)
 	if err != nil || len(sockets) != 1 || sockets[0] != socket {
 		t.Errorf("%v, %v", sockets, err)
 	}
-	exit, err := next.Stop(d.ctx, keeper.ID{Domain: domain, Name: "a"})
+	exit, err := next.Stop(d.Ctx, keeper.ID{Domain: domain, Name: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := next.Wait(d.ctx, p.ID); err != nil || !again.Time.Equal(exit.Time) {
+	if again, err := next.Wait(d.Ctx, p.ID); err != nil || !again.Time.Equal(exit.Time) {
 		t.Errorf("%+v and %+v, %v", exit, again, err)
 	}
 }
 
 // boundClaim: what is in the domain of a claim that says so ends with it, and what was left there
 // before ends when it begins.
-func boundClaim(t *testing.T, d *desk) {
-	start := func(s Session) keeper.Proc {
-		spec := shell("a", "exec sleep 60")
-		spec.Domain, spec.Policy = "/bound/below", quick(lifecycle.Permanent)
-		p, err := s.Start(d.ctx, spec)
+func boundClaim(t *testing.T, d *desk.Desk) {
+	start := func(s desk.Session) keeper.Proc {
+		spec := desk.Shell("a", "exec sleep 60")
+		spec.Domain, spec.Policy = "/bound/below", desk.Quick(lifecycle.Permanent)
+		p, err := s.Start(d.Ctx, spec)
 		if err == nil {
-			_, err = s.Listen(d.ctx, keeper.Socket{Domain: "/bound", Key: "web", Network: "tcp", Address: "127.0.0.1:0"})
+			_, err = s.Listen(d.Ctx, keeper.Socket{Domain: "/bound", Key: "web", Network: "tcp", Address: "127.0.0.1:0"})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -252,22 +273,22 @@ func boundClaim(t *testing.T, d *desk) {
 	}
 	nothingIsLeft := func(p keeper.Proc) {
 		t.Helper()
-		if exit := d.wait(t, p.ID); exit.Signal != "killed" {
+		if exit := d.Await(t, p.ID); exit.Signal != "killed" {
 			t.Errorf("%+v", exit)
 		}
-		sockets, err := d.Sockets(d.ctx, "/bound")
+		sockets, err := d.Sockets(d.Ctx, "/bound")
 		if err != nil || len(sockets) > 0 {
 			t.Errorf("%v, %v", sockets, err)
 		}
 	}
 
-	former := d.attach(t, keeper.Claim{Domain: "/bound", Who: "the former"})
+	former := d.Join(t, keeper.Claim{Domain: "/bound", Who: "the former"})
 	p := start(former)
-	other := d.start(t, shell("other", "exec sleep 60"))
+	other := d.Begin(t, desk.Shell("other", "exec sleep 60"))
 	if err := former.Release(); err != nil {
 		t.Fatal(err)
 	}
-	bound := d.attach(t, keeper.Claim{Domain: "/bound", Who: "bound", Ends: true})
+	bound := d.Join(t, keeper.Claim{Domain: "/bound", Who: "bound", Ends: true})
 	nothingIsLeft(p)
 
 	p = start(bound)
@@ -275,7 +296,7 @@ func boundClaim(t *testing.T, d *desk) {
 		t.Fatal(err)
 	}
 	nothingIsLeft(p)
-	if list, err := d.List(d.ctx, "/"); err != nil || len(list) != 1 || list[0].ID != other.ID {
+	if list, err := d.List(d.Ctx, "/"); err != nil || len(list) != 1 || list[0].ID != other.ID {
 		t.Errorf("%v, %v", list, err)
 	}
 }
