@@ -4,6 +4,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +32,10 @@ import (
 
 func TestMain(m *testing.M) {
 	door.Enter()
+	// Scripts wait more than they compute. The command line still has the last word.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"divisi": func() {
 			code, first := pid1.Supervise(os.Stderr)
@@ -47,6 +53,7 @@ func TestMain(m *testing.M) {
 const patience = 45 * time.Second
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, params(t, "testdata"))
 }
 
@@ -71,15 +78,15 @@ func params(t *testing.T, dir string) testscript.Params {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			// The paths of sockets are short.
-			runtime, err := os.MkdirTemp("", "e2e")
+			sockets, err := os.MkdirTemp("", "e2e")
 			if err != nil {
 				return err
 			}
-			env.Defer(func() { os.RemoveAll(runtime) })
+			env.Defer(func() { os.RemoveAll(sockets) })
 			env.Defer(func() { endKeeper(t, env) }) // before its sockets go
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
 			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
-				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+runtime,
+				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+sockets,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
 				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local",
 				"GORACE=atexit_sleep_ms=10") // else a second for each command

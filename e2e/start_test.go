@@ -83,6 +83,7 @@ func (s *starts) greeted(name, listen string) error {
 // far from taking connections: what is open is the socket that it inherits. With DIVISI_SOAK it is done
 // 200 times.
 func TestFirstDial(t *testing.T) {
+	t.Parallel()
 	times := 3
 	if os.Getenv("DIVISI_SOAK") != "" {
 		times = 200

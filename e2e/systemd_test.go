@@ -150,6 +150,7 @@ func copyProgram(t *testing.T, path, from string) {
 // TestSystemd has one systemd do all that the documents say of it.
 func TestSystemd(t *testing.T) {
 	needSystemd(t)
+	t.Parallel()
 	files := t.TempDir()
 	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
 		t.Fatal(err)

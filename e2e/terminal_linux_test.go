@@ -14,6 +14,7 @@ import (
 
 // TestTerminal runs the scripts that need a terminal of their own.
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, withTerminal(params(t, "testdata/terminal")))
 }
 

@@ -25,6 +25,7 @@ func TestAnyProgram(t *testing.T) {
 
 // follow does what a document says, from top to bottom.
 func follow(t *testing.T, document string) {
+	t.Parallel()
 	text, err := os.ReadFile("../docs/" + document + ".md")
 	if err != nil {
 		t.Fatal(err)
