@@ -107,6 +107,7 @@ type Event string
 // The events.
 const (
 	Start    Event = "start"    // it is wanted
+	Adopt    Event = "adopt"    // it is wanted, and a supervisor before has started it already
 	Answered Event = "answered" // it answered, and is ready
 	Busy     Event = "busy"     // it answered, and is not ready: a sign of life, too
 	Unheard  Event = "unheard"  // another [Question] has passed without an answer, while its supervisor ran
@@ -177,6 +178,10 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 	case Start:
 		if p.State == Stopped {
 			return p.spawn(now)
+		}
+	case Adopt:
+		if p.State == Stopped {
+			p.spawn(now) // what there would be to do has been done
 		}
 	case Answered, Busy:
 		return p.answered(e == Answered, now)

@@ -189,6 +189,13 @@ func (w *world) outside() {
 		w.wanted = true
 		w.step(e)
 		w.live(false)
+	case Adopt:
+		w.wanted = true
+		if w.p.State == Stopped || w.p.State == "" {
+			w.alive = true // somebody has started it
+		}
+		w.step(e)
+		w.live(false)
 	case Stop, Kill:
 		w.wanted = false
 		w.forget()

@@ -84,14 +84,7 @@ func (s *State) start(g Group) []Action {
 // Activate is called when a replica needs a component. Unless it has the component itself, the
 // groups with the component are started.
 func (s *State) Activate(r Replica, component string) []Action {
-	var actions []Action
-	if !s.plan.Hosts(r.Group, component) {
-		for _, g := range s.plan.Groups {
-			if slices.Contains(g.Components, component) {
-				actions = append(actions, s.start(g)...)
-			}
-		}
-	}
+	actions := s.need(r, component)
 	if s.sent[r] == nil {
 		s.sent[r] = map[string]*Route{}
 	}
@@ -101,6 +94,19 @@ func (s *State) Activate(r Replica, component string) []Action {
 	}
 	// Asked again, it has perhaps not heard.
 	return append(actions, *s.sent[r][component])
+}
+
+// need starts the groups with a component, unless the replica that needs it has it itself.
+func (s *State) need(r Replica, component string) (actions []Action) {
+	if s.plan.Hosts(r.Group, component) {
+		return nil
+	}
+	for _, g := range s.plan.Groups {
+		if slices.Contains(g.Components, component) {
+			actions = append(actions, s.start(g)...)
+		}
+	}
+	return actions
 }
 
 // Up is called when a replica takes calls at an address.

@@ -22,7 +22,8 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 // A component in no group of a line is in one of its own, which has its name in small letters.
 // A line "> plan", "> begin", "> activate GROUP/N COMPONENT", "> up GROUP/N ADDRESS", "> down
 // GROUP/N" or "> gone GROUP/N" is an event, and the indented lines after it are what comes of it.
-// "reset" begins a new plan.
+// A line "> hosted GROUP/N ADDRESS [COMPONENT=ADDRESS,... ...]" is a replica that runs when another
+// deployer takes over, with what it was told, and "> resume" is that it does. "reset" begins a new plan.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.script")
 	if err != nil || len(files) == 0 {
@@ -56,6 +57,7 @@ type script struct {
 	replicas   map[string]int
 	plan       *Plan
 	state      *State
+	hosted     []Hosted
 }
 
 func play(t *testing.T, file, text string) string {
@@ -168,6 +170,11 @@ func (s *script) event(t *testing.T, words []string) (lines []string) {
 		actions = s.state.Down(r)
 	case "gone":
 		actions = s.state.Gone(r)
+	case "hosted":
+		s.hosted = append(s.hosted, parseHosted(r, words[2:]))
+	case "resume":
+		s.state, actions = Resume(*s.plan, s.hosted)
+		s.hosted = nil
 	default:
 		t.Fatalf("no event %q", words[0])
 	}
@@ -184,6 +191,20 @@ func (s *script) event(t *testing.T, words []string) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// parseHosted reads the address of a replica, and what it was told.
+func parseHosted(r Replica, words []string) Hosted {
+	h := Hosted{Replica: r, Address: words[0]}
+	for _, word := range words[1:] {
+		component, where, _ := strings.Cut(word, "=")
+		route := Route{Component: component, Local: where == "local"}
+		if where != "" && !route.Local {
+			route.Addresses = strings.Split(where, ",")
+		}
+		h.Told = append(h.Told, route)
+	}
+	return h
 }
 
 // withRest returns groups and, for each component that is in none, one of its own, which has its name

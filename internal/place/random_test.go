@@ -72,7 +72,36 @@ func (w *twin) check(t *testing.T, event string) {
 	}
 }
 
-// TestRandom lets replicas come, ask and go in any order, with groups that overlap.
+// resume has another deployer take over from what the replicas say that run, or have asked for something.
+// Those that take calls, and nobody was told of it, are found to.
+func (w *twin) resume(t *testing.T, event string, plan Plan, replicas []Replica) *State {
+	t.Helper()
+	var hosted []Hosted
+	for _, r := range replicas {
+		address, up := w.up[r]
+		if w.starts[r] == 0 && !up && len(w.asked[r]) == 0 {
+			continue
+		}
+		w.starts[r] = 1
+		h := Hosted{Replica: r, Address: address}
+		for _, route := range w.told[r] {
+			h.Told = append(h.Told, route)
+		}
+		hosted = append(hosted, h)
+	}
+
+	s, actions := Resume(plan, hosted)
+	w.take(t, event, false, actions)
+	for r, address := range w.up {
+		if !s.Takes(r) {
+			w.take(t, event, false, s.Up(r, address))
+		}
+	}
+	return s
+}
+
+// TestRandom lets replicas come, ask and go in any order, with groups that overlap, and now and then
+// another deployer take over.
 func TestRandom(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -104,7 +133,7 @@ func TestRandom(t *testing.T) {
 		for i := range 300 {
 			r, c := replicas[rng.IntN(len(replicas))], names[rng.IntN(len(names))]
 			event := fmt.Sprintf("event %d of seed %d, ", i, seed)
-			switch rng.IntN(5) {
+			switch rng.IntN(6) {
 			case 0, 1:
 				event += fmt.Sprintf("activate %v %s", r, c)
 				if w.asked[r] == nil {
@@ -126,6 +155,9 @@ func TestRandom(t *testing.T) {
 				delete(w.asked, r)
 				delete(w.told, r)
 				w.take(t, event, false, s.Gone(r))
+			case 5:
+				event += "takeover"
+				s = w.resume(t, event, plan, replicas)
 			}
 			w.check(t, event)
 		}
