@@ -17,6 +17,9 @@ const (
 	ToWeavelet = "ENVELOPE_TO_WEAVELET_FD"
 	ToEnvelope = "WEAVELET_TO_ENVELOPE_FD"
 	Envelope   = "DIVISI_ENVELOPE"
+
+	// Boot has the descriptor of a file with what a weavelet starts from that finds nobody at its socket.
+	Boot = "DIVISI_BOOT_FD"
 )
 
 // UnixScheme begins the address of a socket in the variable Envelope; its path follows.
@@ -35,12 +38,13 @@ const (
 )
 
 // variables are those of what a process inherits.
-var variables = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid}
+var variables = []string{ToWeavelet, ToEnvelope, Boot, listenFDs, listenFDNames, listenPid}
 
 // Files is what a parent has left open for this process.
 type Files struct {
 	In, Out  *os.File // the pipes of an envelope; nil if there is none
 	Envelope string   // the path of the socket where envelopes are dialled; "" if there is none
+	Boot     *os.File // a boot record; nil if there is none
 	Sockets  *Sockets
 }
 
@@ -62,7 +66,7 @@ var envelopeTaken atomic.Bool
 func Take() (Files, error) {
 	files, err := parent()
 	if envelopeTaken.Swap(true) {
-		files.In, files.Out, files.Envelope = nil, nil, ""
+		files.In, files.Out, files.Envelope, files.Boot = nil, nil, "", nil
 	}
 	return files, err
 }

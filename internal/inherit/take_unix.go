@@ -33,6 +33,11 @@ func takeOver() (Files, error) {
 		}
 		files.dials(path)
 	}
+	if os.Getenv(Boot) != "" {
+		if files.Boot, err = open(Boot); err != nil {
+			return Files{}, err
+		}
+	}
 	list, err := sockets()
 	files.Sockets = NewSockets(list...)
 	return files, err

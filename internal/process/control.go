@@ -40,6 +40,8 @@ type control struct {
 
 	mu     sync.Mutex // guards wanted
 	wanted []string   // components that the weavelet was asked to run
+
+	alone []string // components that it runs without having been asked
 }
 
 var _ session.Hosted = (*control)(nil)
@@ -82,6 +84,12 @@ func (c *control) UpdateComponents(ctx context.Context, r *protos.UpdateComponen
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// boot has the weavelet start what a record says, and call others where it says.
+func (c *control) boot(b *session.Boot) {
+	c.network.foretell(b.Routes)
+	c.alone = b.Components
 }
 
 // want notes which components are to run here.
@@ -202,6 +210,12 @@ func (c *control) serve(ctx context.Context, l net.Listener, d deployment) error
 		}
 	}()
 	go func() { cancel(c.fate(ctx, d.asked)) }()
+	if len(c.alone) > 0 {
+		_, err := c.UpdateComponents(ctx, &protos.UpdateComponentsRequest{Components: c.alone})
+		if err != nil && ctx.Err() == nil {
+			c.fail(err)
+		}
+	}
 
 	if !c.network.info.RunMain {
 		<-ctx.Done()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -89,18 +90,32 @@ func Embed(ctx context.Context, app weavelet.Application, e Embedding) error {
 }
 
 // converse begins the session with the deployers of this process.
-func converse(ctx context.Context, files inherit.Files) (*session.Session, *protos.EnvelopeInfo, error) {
+func converse(ctx context.Context, files inherit.Files, boot *session.Boot) (*session.Session, *protos.EnvelopeInfo, error) {
 	if files.Envelope == "" {
 		return session.Pipes(files.In, files.Out)
 	}
 	var dialer net.Dialer
 	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "unix", files.Envelope) }
-	return session.Dial(ctx, dial, slog.New(logger.NewConsole(os.Stderr)))
+	return session.Dial(ctx, dial, boot, slog.New(logger.NewConsole(os.Stderr)))
+}
+
+// bootRecord reads what the process can start from without a deployer; nil if there is nothing.
+func bootRecord(files inherit.Files) (*session.Boot, error) {
+	if files.Boot == nil {
+		return nil, nil
+	}
+	defer files.Boot.Close()
+	// Processes that were started before have read the same file.
+	return session.ReadBoot(io.NewSectionReader(files.Boot, 0, math.MaxInt64))
 }
 
 // serveDeployed does the handshake and hosts components until the end.
 func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) error {
-	deployers, info, err := converse(ctx, d.files)
+	boot, err := bootRecord(d.files)
+	if err != nil {
+		return err
+	}
+	deployers, info, err := converse(ctx, d.files, boot)
 	if err != nil {
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
@@ -158,7 +173,11 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 		Self: self, Logger: log, Tracer: tracer, Network: n, Fakes: d.fakes,
 		CountLocal: slices.Contains(info.Features, protos.FeatureLocalMetrics),
 	})
-	return newControl(w, n, deployers).serve(ctx, l, d)
+	c := newControl(w, n, deployers)
+	if boot != nil && !deployers.Attended() {
+		c.boot(boot)
+	}
+	return c.serve(ctx, l, d)
 }
 
 // lastWords is how long logs and spans may take to be told when the weavelet has ended.

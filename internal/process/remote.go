@@ -53,6 +53,7 @@ type remoteNetwork struct {
 	mu        sync.Mutex // guards what follows
 	routes    map[string]*route
 	listeners []*exported
+	foretold  []*protos.RoutingInfo // of components that have no route here yet
 }
 
 // exported is a listener that deployers know of.
@@ -141,9 +142,21 @@ func (n *remoteNetwork) Connect(_ *weavelet.Weavelet, c *codegen.Component) (wea
 	r := newRoute(c, pool)
 	n.mu.Lock()
 	n.routes[c.Info.Name] = r
+	for _, info := range n.foretold {
+		if info.Component == c.Info.Name {
+			_ = r.update(info) // the first word on a component fits
+		}
+	}
 	n.mu.Unlock()
 	n.needed <- c // has room for every component
 	return r, nil
+}
+
+// foretell says where components are until a deployer says so.
+func (n *remoteNetwork) foretell(routes []*protos.RoutingInfo) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.foretold = routes
 }
 
 // activate tells the deployer that a component is needed, until it has understood.

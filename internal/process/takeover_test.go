@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -13,7 +14,9 @@ import (
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/inherit"
+	"github.com/divisi-go/divisi/internal/session"
 	"github.com/divisi-go/divisi/internal/weavelet"
+	"github.com/divisi-go/divisi/internal/weavelet/weavelettest"
 )
 
 // takeOver accepts the next conversation of a weavelet that dials, and serves it.
@@ -210,6 +213,64 @@ func TestDrainGoesOn(t *testing.T) {
 	}
 	asked <- "it is over"
 	if err := <-ended; !errors.Is(err, errStop) {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+// TestBootRecord: a weavelet that finds no deployer starts from a record: it runs the components there, and
+// calls others where the record says. The deployer that comes finds it at work.
+func TestBootRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	record, err := os.Create(filepath.Join(t.TempDir(), "record"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "unix://" + filepath.Join(t.TempDir(), "call")
+	boot := session.Boot{
+		Info: &protos.EnvelopeInfo{
+			App: "app", DeploymentId: "v1", Id: "w1", RunMain: true, InternalAddress: address,
+			Features: []string{"extensions"}, Epoch: 5,
+		},
+		Components: []string{"t/p/A", "t/p/B"},
+		Routes:     []*protos.RoutingInfo{{Component: "t/p/B", Replicas: []string{address}}},
+	}
+	if err := boot.Write(record); err != nil {
+		t.Fatal(err)
+	}
+
+	w := newWorld(t, map[string]*behaviour{"A": {Refs: []string{"B"}, Do: forward("B")}, "B": {}})
+	called, release := make(chan error, 1), make(chan struct{})
+	program := func(ctx context.Context, app *weavelet.Weavelet, _ func(context.Context) error) error {
+		b, err := app.Client("test", weavelettest.IfaceOf[weavelettest.B](), "")
+		if err != nil {
+			return err
+		}
+		_, err = b.(doer).Do(ctx, []string{"alone"})
+		called <- err
+		<-release
+		return nil
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serveDeployed(context.WithoutCancel(t.Context()), w.app, deployment{
+			files: inherit.Files{Envelope: path, Boot: record}, program: program, gone: func() {},
+		})
+	}()
+	if err := <-called; err != nil {
+		t.Errorf("the call: %v", err)
+	}
+
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	told := takeOver(t, socket, &protos.EnvelopeInfo{Features: []string{"extensions"}, Epoch: 6}).e.WeaveletInfo()
+	if told.Id != "w1" || told.DialAddr != address || !slices.Equal(told.Components, boot.Components) {
+		t.Errorf("the deployer is told %+v", told)
+	}
+	close(release)
+	if err := <-ended; err != nil {
 		t.Errorf("it ends with %v", err)
 	}
 }

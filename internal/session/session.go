@@ -60,16 +60,26 @@ func Pipes(r io.ReadCloser, w io.WriteCloser) (*Session, *message.EnvelopeInfo, 
 }
 
 // Dial begins a session over a socket. It returns when a deployer has said what the weavelet is to be,
-// or the context has ended. Hello completes the handshake.
-func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), log *slog.Logger) (
+// or the context has ended. Hello completes the handshake. If there is a boot record, and no deployer for a
+// while, the weavelet is what the record says, and the session begins without a deployer.
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), boot *Boot, log *slog.Logger) (
 	*Session, *message.EnvelopeInfo, error) {
 	s := &Session{dial: dial, changed: make(chan struct{})}
-	c := s.meet(ctx, log, s.first)
-	if c == nil {
-		return nil, nil, context.Cause(ctx)
+	meeting, cancel := ctx, context.CancelFunc(func() {})
+	if boot != nil {
+		meeting, cancel = context.WithTimeout(ctx, bootTime)
 	}
+	s.current = s.meet(meeting, log, s.first)
+	cancel()
 
-	s.current = c
+	switch {
+	case s.current != nil:
+	case ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	default:
+		log.Warn("there is no deployer: starting as the last one has left word")
+		s.info = *boot.Info
+	}
 	info := s.info
 	return s, &info, nil
 }
@@ -84,6 +94,9 @@ func (s *Session) Hello(info *message.WeaveletInfo) error {
 	s.hello = info
 	c := s.current
 	s.mu.Unlock()
+	if c == nil {
+		return nil // the deployer that comes is told
+	}
 
 	err := c.Hello(info)
 	if err != nil && s.dial != nil {
@@ -99,19 +112,24 @@ func (s *Session) Keep(ctx context.Context, log *slog.Logger) {
 		return
 	}
 
-	c, err := s.after(ctx, nil)
-	for err == nil && c != nil {
-		reason := attend(ctx, c)
-		if ctx.Err() != nil {
-			return // what is to be told yet is told to this deployer
+	s.mu.Lock()
+	c := s.current
+	s.mu.Unlock()
+	for {
+		if c != nil {
+			reason := attend(ctx, c)
+			if ctx.Err() != nil {
+				return // what is to be told yet is told to this deployer
+			}
+			s.set(nil)
+			log.Warn("the deployer has gone: going on without one", "err", reason)
 		}
-		s.set(nil)
 
-		log.Warn("the deployer has gone: going on without one", "err", reason)
-		if c = s.meet(ctx, log, s.next); c != nil {
-			s.set(c)
-			log.Info("a deployer has taken over")
+		if c = s.meet(ctx, log, s.next); c == nil {
+			return
 		}
+		s.set(c)
+		log.Info("a deployer has taken over")
 	}
 }
 

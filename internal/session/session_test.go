@@ -95,7 +95,7 @@ func (w *world) start(before ...func()) *pipe.Envelope {
 		}
 		first <- e
 	}()
-	s, info, err := Dial(w.t.Context(), w.dial, slog.New(w.logs))
+	s, info, err := Dial(w.t.Context(), w.dial, nil, slog.New(w.logs))
 	if err != nil || info.Id != "cart-0.1" {
 		w.t.Fatalf("the deployer says %+v, %v", info, err)
 	}
@@ -300,7 +300,7 @@ func TestEnd(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, _, err := Dial(ctx, w.dial, slog.New(w.logs)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := Dial(ctx, w.dial, nil, slog.New(w.logs)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Dial ends with %v", err)
 		}
 	})

@@ -1,0 +1,81 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/message"
+)
+
+// Boot is what a weavelet starts from that finds no deployer: what the last one would say to it.
+type Boot struct {
+	Info       *message.EnvelopeInfo
+	Components []string
+	Routes     []*message.RoutingInfo // of all components that those use
+}
+
+const (
+	// bootTime is how long a weavelet that can start without a deployer waits for one.
+	bootTime = time.Second
+
+	// maxBoot bounds a record, in bytes.
+	maxBoot = 1 << 20
+)
+
+// ReadBoot reads a record: the frames that an envelope would send, up to the end of r.
+func ReadBoot(r io.Reader) (*Boot, error) {
+	var b Boot
+	limited := &io.LimitedReader{R: r, N: maxBoot}
+	for {
+		var m message.EnvelopeMsg
+		_, err := message.Read(limited, &m)
+		switch {
+		case err == io.EOF:
+			return b.checked()
+		case err != nil && limited.N == 0:
+			return nil, fmt.Errorf("the boot record has more than %d bytes", maxBoot)
+		case err != nil:
+			return nil, fmt.Errorf("cannot read the boot record: %w", err)
+		}
+
+		switch {
+		case m.EnvelopeInfo != nil:
+			b.Info = m.EnvelopeInfo
+		case m.UpdateComponentsRequest != nil:
+			b.Components = append(b.Components, m.UpdateComponentsRequest.Components...)
+		case m.UpdateRoutingInfoRequest != nil && m.UpdateRoutingInfoRequest.RoutingInfo != nil:
+			b.Routes = append(b.Routes, m.UpdateRoutingInfoRequest.RoutingInfo)
+		}
+	}
+}
+
+// checked returns the record if a weavelet can start from it.
+func (b *Boot) checked() (*Boot, error) {
+	switch {
+	case b.Info == nil:
+		return nil, errors.New("the boot record lacks an EnvelopeInfo")
+	case b.Info.App == "" || b.Info.DeploymentId == "" || b.Info.Id == "" || len(b.Info.Features) == 0:
+		return nil, errors.New("the EnvelopeInfo of the boot record lacks the application, the deployment, the id, or features")
+	}
+	return b, nil
+}
+
+// Write writes a record as ReadBoot reads it.
+func (b *Boot) Write(w io.Writer) error {
+	frames := []*message.EnvelopeMsg{
+		{EnvelopeInfo: b.Info}, {UpdateComponentsRequest: &message.UpdateComponentsRequest{Components: b.Components}},
+	}
+	for _, route := range b.Routes {
+		frames = append(frames, &message.EnvelopeMsg{
+			UpdateRoutingInfoRequest: &message.UpdateRoutingInfoRequest{RoutingInfo: route},
+		})
+	}
+	for _, frame := range frames {
+		if err := message.Write(w, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
