@@ -18,8 +18,8 @@ const (
 	ToEnvelope = "WEAVELET_TO_ENVELOPE_FD"
 	Envelope   = "DIVISI_ENVELOPE"
 
-	// Boot has the descriptor of a file with what a weavelet starts from that finds nobody at its socket.
-	Boot = "DIVISI_BOOT_FD"
+	// Boot has the path of a file with what a weavelet starts from that finds nobody at its socket.
+	Boot = "DIVISI_BOOT"
 )
 
 // UnixScheme begins the address of a socket in the variable Envelope; its path follows.
@@ -38,13 +38,13 @@ const (
 )
 
 // variables are those of what a process inherits.
-var variables = []string{ToWeavelet, ToEnvelope, Boot, listenFDs, listenFDNames, listenPid}
+var variables = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid}
 
 // Files is what a parent has left open for this process.
 type Files struct {
 	In, Out  *os.File // the pipes of an envelope; nil if there is none
 	Envelope string   // the path of the socket where envelopes are dialled; "" if there is none
-	Boot     *os.File // a boot record; nil if there is none
+	Boot     string   // the path of a boot record; "" if there is none
 	Sockets  *Sockets
 }
 
@@ -66,7 +66,7 @@ var envelopeTaken atomic.Bool
 func Take() (Files, error) {
 	files, err := parent()
 	if envelopeTaken.Swap(true) {
-		files.In, files.Out, files.Envelope, files.Boot = nil, nil, "", nil
+		files.In, files.Out, files.Envelope, files.Boot = nil, nil, "", ""
 	}
 	return files, err
 }
@@ -90,7 +90,7 @@ func Environment(env, sockets, files []string) []string {
 	child := slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(variables, name) || name == notifySocket || slices.Contains(files, name) ||
-			name == Envelope && slices.Contains(files, ToWeavelet)
+			(name == Envelope || name == Boot) && slices.Contains(files, ToWeavelet)
 	})
 	if len(sockets) > 0 {
 		child = append(child, listenFDs+"="+strconv.Itoa(len(sockets)),
@@ -104,7 +104,7 @@ func Environment(env, sockets, files []string) []string {
 
 // forget removes the variables from what children of this process would inherit.
 func forget() {
-	for _, variable := range append([]string{Envelope}, variables...) {
+	for _, variable := range append([]string{Envelope, Boot}, variables...) {
 		os.Unsetenv(variable)
 	}
 }

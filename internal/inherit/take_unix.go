@@ -33,11 +33,7 @@ func takeOver() (Files, error) {
 		}
 		files.dials(path)
 	}
-	if os.Getenv(Boot) != "" {
-		if files.Boot, err = open(Boot); err != nil {
-			return Files{}, err
-		}
-	}
+	files.Boot = os.Getenv(Boot)
 	list, err := sockets()
 	files.Sockets = NewSockets(list...)
 	return files, err

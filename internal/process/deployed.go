@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -101,12 +100,16 @@ func converse(ctx context.Context, files inherit.Files, boot *session.Boot) (*se
 
 // bootRecord reads what the process can start from without a deployer; nil if there is nothing.
 func bootRecord(files inherit.Files) (*session.Boot, error) {
-	if files.Boot == nil {
+	if files.Boot == "" {
 		return nil, nil
 	}
-	defer files.Boot.Close()
-	// Processes that were started before have read the same file.
-	return session.ReadBoot(io.NewSectionReader(files.Boot, 0, math.MaxInt64))
+	record, err := os.Open(files.Boot)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the boot record: %w", err)
+	}
+	defer record.Close()
+
+	return session.ReadBoot(record)
 }
 
 // serveDeployed does the handshake and hosts components until the end.

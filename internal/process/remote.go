@@ -39,6 +39,9 @@ type deployer interface {
 		*protos.GetListenerAddressReply, error)
 	ExportListener(context.Context, *protos.ExportListenerRequest) (
 		*protos.ExportListenerReply, error)
+
+	// Attended reports whether there is a deployer; what is asked waits for one.
+	Attended() bool
 }
 
 // remoteNetwork is the network of a weavelet that a deployer runs.
@@ -80,9 +83,10 @@ func (n *remoteNetwork) serve(ctx context.Context) {
 }
 
 // Listen implements [weavelet.Network]: an inherited socket, or one at the address that the deployer says.
+// If there is no deployer, an inherited socket needs none, and the one that comes is told.
 func (n *remoteNetwork) Listen(ctx context.Context, listener string) (net.Listener, string, error) {
-	l, ok := n.files.Sockets.Claim(listener, false)
-	if !ok {
+	l, inherited := n.files.Sockets.Claim(listener, false)
+	if !inherited {
 		reply, err := n.deployer.GetListenerAddress(ctx,
 			&protos.GetListenerAddressRequest{Name: listener})
 		if err != nil {
@@ -92,16 +96,21 @@ func (n *remoteNetwork) Listen(ctx context.Context, listener string) (net.Listen
 			return nil, "", err
 		}
 	}
+
+	// Listed before it is asked whether there is a deployer: one that comes after that tells it.
 	request := &protos.ExportListenerRequest{Listener: listener, Address: l.Addr().String()}
+	n.mu.Lock()
+	n.listeners = append(n.listeners, &exported{ExportListenerRequest: request})
+	n.mu.Unlock()
+	if inherited && !n.deployer.Attended() {
+		return l, "", nil
+	}
+
 	proxy, err := n.export(ctx, request)
 	if err != nil {
 		l.Close()
 		return nil, "", err
 	}
-
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.listeners = append(n.listeners, &exported{ExportListenerRequest: request})
 	return l, proxy, nil
 }
 

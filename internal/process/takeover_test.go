@@ -253,7 +253,7 @@ func TestBootRecord(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- serveDeployed(context.WithoutCancel(t.Context()), w.app, deployment{
-			files: inherit.Files{Envelope: path, Boot: record}, program: program, gone: func() {},
+			files: inherit.Files{Envelope: path, Boot: record.Name()}, program: program, gone: func() {},
 		})
 	}()
 	if err := <-called; err != nil {

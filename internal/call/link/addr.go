@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // splitAddr reads "unix:///path", "tcp://host:port" and the same behind "mtls://". Without a
@@ -57,13 +59,28 @@ func Dial(ctx context.Context, addr string, config *tls.Config) (net.Conn, error
 }
 
 // Listen listens on an address that Dial connects to; "tcp://localhost:0" takes any port. TLS
-// is the server's business.
+// is the server's business. A Unix socket that a killed process has left is replaced.
 func Listen(addr string) (net.Listener, error) {
 	network, address, _, err := splitAddr(addr)
 	if err != nil {
 		return nil, err
 	}
-	return net.Listen(network, address)
+
+	l, err := net.Listen(network, address)
+	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && deserted(address) {
+		os.Remove(address)
+		return net.Listen(network, address)
+	}
+	return l, err
+}
+
+// deserted reports whether a socket is there, and nobody listens on it.
+func deserted(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // AddrOf is the address that Dial takes to connect to l.

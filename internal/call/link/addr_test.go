@@ -1,8 +1,12 @@
 package link
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -36,4 +40,24 @@ func FuzzAddr(f *testing.F) {
 			t.Fatalf("%q is %q %q", s, network, address)
 		}
 	})
+}
+
+// TestListenAgain: the socket of a killed process is replaced, and that of one that listens is not.
+func TestListenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	killed, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skipf("there are no Unix sockets here: %v", err)
+	}
+	killed.(*net.UnixListener).SetUnlinkOnClose(false)
+	killed.Close()
+
+	next, err := Listen("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if other, err := Listen("unix://" + path); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a second one listens there: %v, %v", other, err)
+	}
 }
