@@ -27,6 +27,7 @@ import (
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/process"
+	"github.com/divisi-go/divisi/internal/replica"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -256,20 +257,20 @@ func (l *launcher) Listen(name, address string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-func (l *launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
+func (l *launcher) Launch(launch replica.Launch) (replica.Process, error) {
 	if launch.Name != testGroup+"-0" {
 		return l.Launcher.Launch(launch)
 	}
 
 	theirIn, in, err := os.Pipe()
 	if err != nil {
-		return deployer.Process{}, err
+		return replica.Process{}, err
 	}
 	out, theirOut, err := os.Pipe()
 	if err != nil {
-		return deployer.Process{}, errors.Join(err, theirIn.Close(), in.Close())
+		return replica.Process{}, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	return deployer.Process{
+	return replica.Process{
 		Pid: os.Getpid(), In: in, Out: out,
 		Exited: l.embed(theirIn, theirOut),
 		Signal: func(os.Signal) error { return nil }, // it ends by itself

@@ -26,6 +26,7 @@ import (
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/replica"
 )
 
 // impostors is a launcher that starts no process for some groups, but plays a weavelet that hands
@@ -45,7 +46,7 @@ type impostor struct {
 	err         error
 }
 
-func (l *impostors) Launch(launch deployer.Launch) (deployer.Process, error) {
+func (l *impostors) Launch(launch replica.Launch) (replica.Process, error) {
 	for _, group := range l.groups {
 		if strings.HasPrefix(launch.Name, group+"-") {
 			return l.impersonate(launch.Name, group)
@@ -54,21 +55,21 @@ func (l *impostors) Launch(launch deployer.Launch) (deployer.Process, error) {
 	return l.Launcher.Launch(launch)
 }
 
-func (l *impostors) impersonate(name, group string) (deployer.Process, error) {
+func (l *impostors) impersonate(name, group string) (replica.Process, error) {
 	in, toWeavelet, err := os.Pipe()
 	if err != nil {
-		return deployer.Process{}, err
+		return replica.Process{}, err
 	}
 	fromWeavelet, out, err := os.Pipe()
 	if err != nil {
-		return deployer.Process{}, errors.Join(err, in.Close(), toWeavelet.Close())
+		return replica.Process{}, errors.Join(err, in.Close(), toWeavelet.Close())
 	}
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		err := l.play(name, group, in, out)
 		exited <- control.ExitStatus{Time: time.Now(), Text: fmt.Sprint("the play is over: ", err)}
 	}()
-	return deployer.Process{
+	return replica.Process{
 		Pid: os.Getpid(), In: toWeavelet, Out: fromWeavelet, Exited: exited,
 		Signal: func(os.Signal) error {
 			l.mu.Lock()

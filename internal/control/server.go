@@ -25,6 +25,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/event"
@@ -51,23 +53,44 @@ type Server struct {
 	Events     *event.Log
 
 	listener net.Listener
+	file     os.FileInfo // of the socket
 }
 
 // lastAnswers bounds how long answers may take once the server ends.
 const lastAnswers = 2 * time.Second
 
-// Listen opens the socket, which must be in a folder that only its user can enter.
+// Listen opens the socket, which must be in a folder that only its user can enter. It takes the place of
+// one that is there: of a killed process, or of one that was succeeded.
 func (s *Server) Listen(socket string) error {
 	s.Controller.Socket = socket
-	var err error
-	if s.listener, err = net.Listen("unix", socket); err != nil {
+	next := socket + "~" + strconv.Itoa(os.Getpid())
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: next})
+	if err == nil {
+		listener.SetUnlinkOnClose(false)
+		s.file, err = os.Lstat(next)
+	}
+	if err == nil {
+		err = os.Rename(next, socket)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot open the control socket: %w", err)
 	}
+
+	s.listener = listener
 	return nil
+}
+
+// unlink removes the socket, unless another server listens there by now.
+func (s *Server) unlink() {
+	info, err := os.Lstat(s.Controller.Socket)
+	if err == nil && os.SameFile(info, s.file) {
+		os.Remove(s.Controller.Socket)
+	}
 }
 
 // Serve answers until ctx ends, and then ends streams and finishes what it has begun to answer.
 func (s *Server) Serve(ctx context.Context) error {
+	defer s.unlink()
 	server := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // AppStatus is an application in the list of those behind a door.
 type AppStatus struct {
@@ -79,4 +82,16 @@ type ExitStatus struct {
 type Edge struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+}
+
+// PageURL returns the address of a listener as a browser on this machine takes it.
+func PageURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }

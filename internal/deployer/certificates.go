@@ -6,6 +6,7 @@ import (
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/place"
+	"github.com/divisi-go/divisi/internal/replica"
 )
 
 // authority returns who issues the certificates of a version, nil without mutual TLS. It belongs to no
@@ -24,18 +25,26 @@ func (d *Deployer) authority(spec Spec, plan place.Plan) (*mtls.Authority, error
 	})
 }
 
-func (h *handler) GetSelfCertificate(_ context.Context, _ *protos.GetSelfCertificateRequest) (
-	*protos.GetSelfCertificateReply, error) {
-	return h.a.authority.Certify(h.a.r.id)
+// certificates answers one replica.
+type certificates struct {
+	authority *mtls.Authority // nil without mutual TLS
+	id        place.Replica
 }
 
-func (h *handler) VerifyClientCertificate(_ context.Context, req *protos.VerifyClientCertificateRequest) (
+var _ replica.Certificates = certificates{}
+
+func (c certificates) GetSelfCertificate(_ context.Context, _ *protos.GetSelfCertificateRequest) (
+	*protos.GetSelfCertificateReply, error) {
+	return c.authority.Certify(c.id)
+}
+
+func (c certificates) VerifyClientCertificate(_ context.Context, req *protos.VerifyClientCertificateRequest) (
 	*protos.VerifyClientCertificateReply, error) {
-	callees, err := h.a.authority.Client(req.CertChain)
+	callees, err := c.authority.Client(req.CertChain)
 	return &protos.VerifyClientCertificateReply{Components: callees}, err
 }
 
-func (h *handler) VerifyServerCertificate(_ context.Context, req *protos.VerifyServerCertificateRequest) (
+func (c certificates) VerifyServerCertificate(_ context.Context, req *protos.VerifyServerCertificateRequest) (
 	*protos.VerifyServerCertificateReply, error) {
-	return &protos.VerifyServerCertificateReply{}, h.a.authority.Server(req.CertChain, req.TargetComponent)
+	return &protos.VerifyServerCertificateReply{}, c.authority.Server(req.CertChain, req.TargetComponent)
 }

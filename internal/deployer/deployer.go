@@ -14,9 +14,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -40,43 +39,6 @@ type Spec struct {
 	Replicas   map[string]int `json:"replicas,omitzero"`   // by group, "" for all others; overrides Config
 }
 
-// Launch is a process to start.
-type Launch struct {
-	Name    string // within the application, such as "cart-0"; during an upgrade two processes have it
-	Server  string // the full name, such as "cart-0@/shop"
-	Binary  string
-	Arg0    string // default Binary
-	Args    []string
-	Env     []string // in addition to what the launcher gives every process
-	Sockets []string // names of listeners to inherit, by the convention of LISTEN_FDS
-	LogKey  string   // begins the lines on its standard error that are entries of its log
-}
-
-// Process is a process that was started.
-type Process struct {
-	Pid    int
-	In     io.WriteCloser // to the weavelet
-	Out    io.ReadCloser  // from the weavelet
-	Exited <-chan control.ExitStatus
-
-	// Signal sends a signal to the process and its children. One that has ended is an error.
-	Signal func(os.Signal) error
-
-	// CPU returns how long the processors have worked for the process; nil if nobody knows.
-	CPU func() (time.Duration, error)
-}
-
-// Launcher starts and holds processes. Its methods may wait, and are called on goroutines of their
-// own.
-type Launcher interface {
-	// Listen opens a listener once, for all replicas; its address is "host:port". For a name that
-	// is open it returns the address again.
-	Listen(name, address string) (actual string, err error)
-
-	// Launch starts a process with the two pipes of the envelope protocol.
-	Launch(Launch) (Process, error)
-}
-
 // Options say where a deployer reports to. None is needed.
 type Options struct {
 	Events      *event.Log             // where what happens is told
@@ -84,6 +46,11 @@ type Options struct {
 	HandleSpans func(*protos.TraceSpans)
 	RuntimeDir  string        // for the Unix sockets of weavelets; TCP if it is empty
 	ReadyTime   time.Duration // for an upgrade to become ready; default 60 s
+
+	// Succession has the processes outlive the deployer; nil if they end with it. BootDir is the folder of
+	// what they start from while there is none.
+	Succession Succession
+	BootDir    string
 
 	Certificates identity.Options // how long those of mutual TLS live
 	Vault        mtls.Vault       // keeps their keys for the deployer that takes over; nil: they end with this one
@@ -102,18 +69,24 @@ type Deployer struct {
 	work     chan func() // what Serve's goroutine does next
 	over     chan struct{}
 
+	aside      sync.WaitGroup // of what is told to the launcher
+	forgetting sync.WaitGroup // of records of versions that have gone
+
 	// What follows belongs to Serve's goroutine.
 	ctx       context.Context // of processes and conversations
 	clock     lifecycle.Clock
 	first     Spec
 	sets      []*set // of versions; the current one is the last one
+	begun     *set   // the next version, which a deployer before has begun to start
 	listeners []control.ListenerStatus
 	wanted    map[string]string // the address that was asked for, by the listener's name
 	upgrade   *upgrade          // nil unless one goes on
 	waiters   []*waiter
+	prepared  bool // the version that is wanted has begun, or has replaced the one before
 	finished  bool // the main component's program has returned
 	stopping  bool
 	killed    bool
+	left      bool      // everything is to run on, without this deployer
 	drainBy   time.Time // when a stop kills what is left; of the clock
 }
 
@@ -146,21 +119,31 @@ var ErrOver = errors.New("the application does not run")
 
 // Serve runs the application until its main component's program has returned on all replicas, or
 // until ctx ends and everything has been drained, in order. Both are no error.
+//
+// If a deployer before has left the application running, Serve takes it over as it is, and then upgrades it
+// if another version is wanted. If that fails, or somebody else takes the application over, Serve returns
+// the error, and what runs goes on.
 func (d *Deployer) Serve(ctx context.Context) error {
+	defer d.forgetting.Wait()
+	defer d.aside.Wait()
 	defer close(d.over)
 	var cancel context.CancelFunc
 	d.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 
-	prepared := make(chan error, 1)
+	prepared, succeeded := make(chan error, 1), make(chan error, 1)
 	go func() { prepared <- d.begin() }()
 	go d.balance(d.ctx, d.options.loadEvery)
+	if next := d.options.Succession; next != nil {
+		go d.accept(d.ctx)
+		go func() { succeeded <- next.Succeeded(d.ctx) }()
+	}
 
 	pulse := time.NewTicker(lifecycle.Question)
 	defer pulse.Stop()
 	done := ctx.Done()
 	for {
-		if d.settle() {
+		if d.settle() || d.left {
 			return nil
 		}
 
@@ -170,10 +153,12 @@ func (d *Deployer) Serve(ctx context.Context) error {
 		case <-pulse.C:
 			d.pulse()
 		case err := <-prepared:
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrOver) {
 				return err
 			}
-			prepared = nil
+			prepared, d.prepared = nil, true
+		case err := <-succeeded:
+			return err
 		case <-done:
 			done = nil
 			d.emit(event.AppDraining{})
@@ -191,8 +176,23 @@ func (d *Deployer) current() *set {
 	return d.sets[len(d.sets)-1]
 }
 
-// begin starts the first version. It runs aside: to open listeners may take long.
+// begin starts the first version, or takes over what runs. It runs aside: to open listeners may take long.
 func (d *Deployer) begin() error {
+	if d.options.Succession != nil {
+		running, err := d.options.Succession.Running(d.ctx)
+		if err != nil {
+			return fmt.Errorf("cannot see what runs: %w", err)
+		}
+		if len(running) > 0 {
+			return d.takeOver(running)
+		}
+	}
+
+	return d.beginFirst()
+}
+
+// beginFirst starts the first version where nothing runs.
+func (d *Deployer) beginFirst() error {
 	v, err := d.prepare(d.first)
 	if err != nil {
 		return err
@@ -220,10 +220,19 @@ func (d *Deployer) settle() (over bool) {
 		}
 	}
 
+	if d.stopping && d.begun != nil {
+		d.sets, d.begun = append(d.sets, d.begun), nil
+		d.current().resume()
+	}
+
 	d.upgradeStep()
+	d.retire()
 	d.notify()
 
 	if d.stopping && !slices.ContainsFunc(d.sets, (*set).running) {
+		for _, s := range d.sets {
+			d.forgetRecord(s.version)
+		}
 		d.emit(event.AppStopped{})
 		return true
 	}
@@ -241,7 +250,7 @@ func (d *Deployer) pulse() {
 
 	for _, s := range d.sets {
 		for _, r := range s.ordered() {
-			r.pulse()
+			r.Pulse()
 		}
 		s.leave()
 	}
@@ -281,6 +290,11 @@ func (d *Deployer) Kill() {
 // Stop ends everything in order, as the end of Serve's context does.
 func (d *Deployer) Stop() {
 	d.do(context.Background(), func() { d.finished = true })
+}
+
+// Leave has Serve return, while everything runs on, until another deployer takes it over.
+func (d *Deployer) Leave() {
+	d.do(context.Background(), func() { d.left = true })
 }
 
 // do has Serve's goroutine execute f, and waits until it has.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/replica"
 )
 
 // execLauncher starts processes with os/exec.
@@ -60,14 +61,14 @@ func (l *execLauncher) Listen(name, address string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-func (l *execLauncher) Launch(launch Launch) (Process, error) {
+func (l *execLauncher) Launch(launch replica.Launch) (replica.Process, error) {
 	inRead, inWrite, err := os.Pipe()
 	if err != nil {
-		return Process{}, err
+		return replica.Process{}, err
 	}
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
-		return Process{}, err
+		return replica.Process{}, err
 	}
 	cmd := exec.Command(launch.Binary, launch.Args...)
 	cmd.Stderr = os.Stderr
@@ -86,7 +87,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 	inRead.Close()
 	outWrite.Close()
 	if err != nil {
-		return Process{}, err
+		return replica.Process{}, err
 	}
 	l.mu.Lock()
 	l.running[launch.Name] = cmd.Process
@@ -104,7 +105,7 @@ func (l *execLauncher) Launch(launch Launch) (Process, error) {
 			Code: cmd.ProcessState.ExitCode(), Time: time.Now(), Text: cmd.ProcessState.String(),
 		}
 	}()
-	return Process{
+	return replica.Process{
 		Pid: cmd.Process.Pid, In: inWrite, Out: outRead, Exited: exited, Signal: cmd.Process.Signal,
 	}, nil
 }

@@ -48,9 +48,13 @@ func (d *Deployer) status() control.Status {
 	ready := map[string]int{}
 	for _, s := range slices.Backward(d.sets) {
 		for _, r := range s.ordered() {
-			status.Replicas = append(status.Replicas, r.status())
-			if s == current && r.life.State == lifecycle.Ready {
-				ready[r.id.Group]++
+			one := r.Status()
+			for _, c := range r.Components {
+				one.Components = append(one.Components, name.Short(c))
+			}
+			status.Replicas = append(status.Replicas, one)
+			if s == current && r.State() == lifecycle.Ready {
+				ready[r.ID.Group]++
 			}
 		}
 	}
@@ -75,36 +79,12 @@ func (d *Deployer) status() control.Status {
 	return status
 }
 
-func (r *replica) status() control.ReplicaStatus {
-	status := control.ReplicaStatus{
-		Name:     r.name,
-		App:      r.set.spec.Name,
-		Pid:      r.pid,
-		State:    string(r.life.State),
-		Group:    r.id.Group,
-		Replica:  r.id.Number,
-		Restarts: r.life.Restarts,
-		Started:  r.started,
-		Version:  r.set.spec.Version,
-		Address:  r.address,
-		LastExit: r.lastExit,
-	}
-	for _, c := range r.set.group(r.id.Group).Components {
-		status.Components = append(status.Components, name.Short(c))
-	}
-	if r.life.State == lifecycle.Backoff || r.life.State == lifecycle.Failed {
-		next := time.Now().Add(r.life.Wake.Sub(r.set.d.clock.At(time.Now())))
-		status.NextStart = &next
-	}
-	return status
-}
-
 // WaitReady waits until every replica of the current version takes calls. Groups start with their
 // first use, so it waits for those that are used at the start as well.
 func (d *Deployer) WaitReady(ctx context.Context) error {
 	return d.waitFor(ctx, func() (bool, error) {
 		s := d.current()
-		return s != nil && s.ready(), nil
+		return d.prepared && s != nil && s.ready(), nil
 	})
 }
 
@@ -135,9 +115,9 @@ func (d *Deployer) conversations(ctx context.Context) ([]survey.Replica, error) 
 	err := d.do(ctx, func() {
 		for _, s := range slices.Backward(d.sets) {
 			for _, r := range s.ordered() {
-				if r.env != nil {
+				if r.Conversation() != nil {
 					list = append(list, survey.Replica{
-						Name: r.name, Version: s.spec.Version, Group: r.id.Group, Conversation: r.env,
+						Name: r.Name, Version: s.spec.Version, Group: r.ID.Group, Conversation: r.Conversation(),
 					})
 				}
 			}

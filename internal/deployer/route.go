@@ -30,6 +30,21 @@ func routingInfo(a place.Route) *protos.RoutingInfo {
 	return info
 }
 
+// routeOf is the route that a weavelet was told.
+func routeOf(info *protos.RoutingInfo) place.Route {
+	route := place.Route{Component: info.Component, Local: info.Local, Addresses: slices.Clone(info.Replicas)}
+	slices.Sort(route.Addresses)
+	if info.Assignment != nil {
+		route.Assignment.Version = info.Assignment.Version
+		for _, s := range info.Assignment.Slices {
+			if len(s.Replicas) > 0 {
+				route.Assignment.Slices = append(route.Assignment.Slices, place.Slice{Start: s.Start, Replica: s.Replicas[0]})
+			}
+		}
+	}
+	return route
+}
+
 // balance asks for the load of routed components now and then, and moves keys, until ctx ends.
 func (d *Deployer) balance(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
@@ -48,8 +63,8 @@ func (d *Deployer) balance(ctx context.Context, every time.Duration) {
 			}
 			if slices.ContainsFunc(s.spec.Components, routed) {
 				for _, r := range s.ordered() {
-					if r.env != nil {
-						envs = append(envs, r.env)
+					if r.Conversation() != nil {
+						envs = append(envs, r.Conversation())
 					}
 				}
 			}

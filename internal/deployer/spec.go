@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/artifact"
@@ -91,16 +90,4 @@ func policy(spec Spec, group string) lifecycle.Policy {
 		DrainTime:  t.Drain,
 		StopTime:   t.Stop,
 	}
-}
-
-// pageURL returns the address of a listener as a browser on this machine takes it.
-func pageURL(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/event"
@@ -84,8 +83,11 @@ func (d *Deployer) mayUpgrade(next Spec) error {
 func (d *Deployer) beginUpgrade(v version) *upgrade {
 	old := d.sets[0]
 	u := &upgrade{old: old, next: d.newSet(v), ended: make(chan error, 1)}
+	if begun := d.begun; begun != nil && begun.spec.Version == v.spec.Version {
+		u.next, d.begun = begun, nil
+	}
 	u.steps.Policy = rollout.Policy{ReadyTime: d.options.ReadyTime, DrainTime: d.drainTime()}
-	u.next.before = old
+	u.next.before = []*set{old}
 
 	d.upgrade = u
 	d.emit(event.Upgrading{Version: v.spec.Version})
@@ -121,8 +123,8 @@ func (d *Deployer) upgradeStep() {
 
 func (u *upgrade) starting(d *Deployer) {
 	for _, r := range u.next.ordered() {
-		if r.life.State == lifecycle.Failed {
-			u.fail(d, fmt.Errorf("%s has failed: %s", r.name, r.lastExit.Text))
+		if r.State() == lifecycle.Failed {
+			u.fail(d, fmt.Errorf("%s has failed: %s", r.Name, r.LastExit().Text))
 			return
 		}
 	}
@@ -170,15 +172,13 @@ func (u *upgrade) perform(d *Deployer, a rollout.Action) {
 		u.old.kill()
 	case rollout.KillNext:
 		u.next.kill()
-	case rollout.ReleaseNext:
-		u.next.release()
 	case rollout.Forget:
 		gone := u.old
 		if u.steps.State == rollout.Undone {
 			gone = u.next
 		}
-		d.sets = slices.DeleteFunc(d.sets, func(s *set) bool { return s == gone })
-		go gone.authority.Forget(d.ctx)
+		d.forget(gone)
+	case rollout.ReleaseNext: // done when the old one was forgotten
 	case rollout.Report:
 		u.report(d)
 	default:

@@ -26,6 +26,12 @@ func (d *Deployer) prepare(spec Spec) (version, error) {
 	if err := d.listen(spec); err != nil {
 		return version{}, err
 	}
+	if next := d.options.Succession; next != nil {
+		d.forgetting.Wait() // it may have the same name
+		if err := next.Save(spec); err != nil {
+			return version{}, fmt.Errorf("cannot keep what the version is, for later: %w", err)
+		}
+	}
 
 	authority, err := d.authority(spec, plan)
 	if err != nil {
@@ -74,7 +80,7 @@ func (d *Deployer) listenAt(name, wanted string) error {
 	return d.do(context.Background(), func() {
 		d.wanted[name] = wanted
 		d.listeners = append(d.listeners, control.ListenerStatus{
-			Name: name, Address: actual, URL: pageURL(actual),
+			Name: name, Address: actual, URL: control.PageURL(actual),
 		})
 	})
 }

@@ -35,6 +35,7 @@ const (
 	KindFailed      Kind = "failed"
 	KindDraining    Kind = "draining"
 	KindStopped     Kind = "stopped"
+	KindTookOver    Kind = "took_over"
 	KindUpgrading   Kind = "upgrading"
 	KindUpgraded    Kind = "upgraded"
 	KindRolledBack  Kind = "rolled_back"
@@ -121,6 +122,12 @@ type Draining struct{ Server }
 // Stopped says that a server has ended and does not start again.
 type Stopped struct{ Server }
 
+// TookOver says that a deployer goes on with what another one has left running.
+type TookOver struct {
+	Version string `json:"version"`
+	Servers int    `json:"servers"`
+}
+
 // Upgrading says that a version starts beside the one that runs.
 type Upgrading struct {
 	Version string `json:"version"`
@@ -158,6 +165,7 @@ func (Hung) Kind() Kind        { return KindHung }
 func (Exited) Kind() Kind      { return KindExited }
 func (Draining) Kind() Kind    { return KindDraining }
 func (Stopped) Kind() Kind     { return KindStopped }
+func (TookOver) Kind() Kind    { return KindTookOver }
 func (Upgrading) Kind() Kind   { return KindUpgrading }
 func (Upgraded) Kind() Kind    { return KindUpgraded }
 func (RolledBack) Kind() Kind  { return KindRolledBack }
@@ -184,6 +192,9 @@ func (e Stopped) String() string   { return e.Name + " has stopped" }
 func (e Silent) String() string    { return e.Name + " does not answer: it gets no calls until it does" }
 func (e Hung) String() string      { return e.Name + " still does not answer: it is killed" }
 func (e Upgrading) String() string { return "version " + e.Version + " starts" }
+func (e TookOver) String() string {
+	return fmt.Sprintf("version %s runs already, in %d processes: taken over", e.Version, e.Servers)
+}
 func (e Upgraded) String() string  { return "version " + e.Version + " runs" }
 func (e Warning) String() string   { return e.Text }
 func (AppDraining) String() string { return "stopping in order" }

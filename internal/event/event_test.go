@@ -33,6 +33,7 @@ var all = []Event{
 	Restarting{Server: cart, At: time.Unix(60, 0).UTC(), In: 30 * time.Second, Failed: true},
 	Draining{cart},
 	Stopped{cart},
+	TookOver{"3", 11},
 	Upgrading{"4"},
 	Upgraded{"4"},
 	RolledBack{"4", "cart-0@/shop has failed"},

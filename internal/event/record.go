@@ -80,6 +80,7 @@ var decoders = map[Kind]func([]byte) (Event, error){
 	KindFailed:      decode[Restarting],
 	KindDraining:    decode[Draining],
 	KindStopped:     decode[Stopped],
+	KindTookOver:    decode[TookOver],
 	KindUpgrading:   decode[Upgrading],
 	KindUpgraded:    decode[Upgraded],
 	KindRolledBack:  decode[RolledBack],

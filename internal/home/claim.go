@@ -5,7 +5,6 @@ package home
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,7 +43,7 @@ func (d Domain) Claim() (*Claim, error) {
 	}
 
 	c := &Claim{Domain: d, lock: lock}
-	c.clear()
+	c.Clear()
 	d.home.sweep()
 	if err := c.enter(); err != nil {
 		c.Release()
@@ -84,21 +83,6 @@ func (c *Claim) Lock() *os.File { return c.lock }
 // Inherited returns the claim whose lock another program of this process has left open.
 func (d Domain) Inherited(lock *os.File) *Claim { return &Claim{Domain: d, lock: lock} }
 
-// enter makes the folder of the domain's sockets.
-func (c *Claim) enter() error {
-	// One who leaves at the same time may remove folders as soon as they are made, or found.
-	var err error
-	for range 100 {
-		if err = os.MkdirAll(c.Calls, 0o700); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("cannot make a folder for sockets: %w", err)
-	}
-	return c.home.check()
-}
-
 // Release ends the claim, and removes the domain's sockets and folders that are empty then.
 func (c *Claim) Release() error {
 	c.Leave()
@@ -108,8 +92,7 @@ func (c *Claim) Release() error {
 // Leave removes the domain's sockets and folders that are empty then. The claim ends with the process, and
 // not before everything else that the process has.
 func (c *Claim) Leave() {
-	c.clear()
-	c.home.tidy()
+	c.Clear()
 }
 
 func answers(door string) bool {

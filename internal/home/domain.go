@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -22,6 +23,8 @@ type Domain struct {
 	Token    string // file of what opens the live page
 	Door     string // socket of the control API
 	Calls    string // folder of the sockets on which replicas are called, or the keeper is told how servers are
+	Deployer string // socket in that folder which replicas dial
+	Boot     string // folder of what replicas start from without a deployer
 
 	home Home
 }
@@ -40,6 +43,8 @@ func (h Home) Domain(path string) Domain {
 		Token:    filepath.Join(state, "token"),
 		Door:     stem + doorSuffix,
 		Calls:    stem + callsSuffix,
+		Deployer: filepath.Join(stem+callsSuffix, "deployer"),
+		Boot:     filepath.Join(state, "boot"),
 		home:     h,
 	}
 }
@@ -95,9 +100,40 @@ func stem(path string) string {
 	return name[:min(len(name), maxStem-len(hash)-2)] + "~~" + hash
 }
 
-func (d Domain) clear() {
+// Make makes the folders of the domain.
+func (d Domain) Make() error {
+	if err := d.home.Make(); err != nil {
+		return err
+	}
+	for _, dir := range []string{d.State, d.Boot, d.Logs} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	d.home.sweep()
+	return d.enter()
+}
+
+// enter makes the folder of the domain's sockets.
+func (d Domain) enter() error {
+	// One who leaves at the same time may remove folders as soon as they are made, or found.
+	var err error
+	for range 100 {
+		if err = os.MkdirAll(d.Calls, 0o700); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make a folder for sockets: %w", err)
+	}
+	return d.home.check()
+}
+
+// Clear removes the domain's sockets, of which nobody may need any, and folders that are empty then.
+func (d Domain) Clear() {
 	os.Remove(d.Door)
 	os.RemoveAll(d.Calls)
+	d.home.tidy()
 }
 
 // tidy removes the runtime folder, if nobody else has anything in it.
@@ -123,9 +159,28 @@ func (h Home) sweep() {
 		}
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			os.Remove(door)
-			os.RemoveAll(strings.TrimSuffix(door, doorSuffix) + callsSuffix)
+			sweepCalls(strings.TrimSuffix(door, doorSuffix) + callsSuffix)
 		}
 	}
+}
+
+// sweepCalls removes a folder of sockets if nobody listens on any of them: replicas may have outlived who
+// has started them.
+func sweepCalls(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		conn, err := net.Dial("unix", filepath.Join(dir, e.Name()))
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+	}
+	os.RemoveAll(dir)
 }
 
 // Doors returns the sockets of the control APIs of applications in the runtime folder; their

@@ -6,6 +6,7 @@
 //	  domains/shop/lock             held by whoever runs the application shop
 //	  domains/shop/token            what opens its live page
 //	  domains/shop/journal.ndjson   starts and ends of its processes
+//	  domains/shop/boot/            what its replicas start from without a deployer
 //	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  cas/                          programs, by their content
@@ -16,7 +17,7 @@
 //
 //	RUNTIME/
 //	  shop.sock                     the door of shop: its control API
-//	  shop.d/                       the sockets on which its replicas are called
+//	  shop.d/                       the sockets on which its replicas are called, and the one that they dial
 //	  keeper.sock                   the door of the keeper
 //	  keeper.d/                     the sockets on which servers tell it how they are
 //

@@ -12,21 +12,21 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/replica"
 )
 
-// replica is a program for the shell that answers on its pipe with its arguments and its
+// replies is a program for the shell that answers on its pipe with its arguments and its
 // environment, and waits until its input ends.
-const replica = `echo "$@" >&$WEAVELET_TO_ENVELOPE_FD
+const replies = `echo "$@" >&$WEAVELET_TO_ENVELOPE_FD
 env >&$WEAVELET_TO_ENVELOPE_FD
 eval "exec $WEAVELET_TO_ENVELOPE_FD>&-"
 read line <&$ENVELOPE_TO_WEAVELET_FD
 exit 7`
 
 func shell(arguments ...string) []string {
-	return append([]string{"-c", replica, "replica"}, arguments...)
+	return append([]string{"-c", replies, "replica"}, arguments...)
 }
 
 func newLauncher(t *testing.T) *Launcher {
@@ -54,7 +54,7 @@ func TestLaunch(t *testing.T) {
 	if _, err := l.Listen("web", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := l.Launch(deployer.Launch{
+	p, err := l.Launch(replica.Launch{
 		Name: "app-main-0", Binary: "/bin/sh", Args: shell("argument"), Sockets: []string{"web"},
 		Env: []string{"DIVISI_TEST_CHANGED=first", "DIVISI_TEST_CHANGED=by the file"},
 	})
@@ -86,7 +86,7 @@ func TestLaunch(t *testing.T) {
 
 func TestSignal(t *testing.T) {
 	l := newLauncher(t)
-	p, err := l.Launch(deployer.Launch{Name: "app-main-0", Binary: "/bin/sh", Args: shell()})
+	p, err := l.Launch(replica.Launch{Name: "app-main-0", Binary: "/bin/sh", Args: shell()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestSignal(t *testing.T) {
 
 func TestLaunchRefuses(t *testing.T) {
 	l := newLauncher(t)
-	if _, err := l.Launch(deployer.Launch{Name: "app-main-0", Binary: "/nowhere/at/all"}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := l.Launch(replica.Launch{Name: "app-main-0", Binary: "/nowhere/at/all"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,16 +8,18 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/control"
-	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/proc"
+	"github.com/divisi-go/divisi/internal/replica"
 )
 
 // Keeper is what holds the processes: a session of one.
@@ -26,20 +28,23 @@ type Keeper interface {
 	Listen(context.Context, keeper.Socket) (keeper.Socket, error)
 	Start(context.Context, keeper.Spec) (keeper.Proc, error)
 	Signal(context.Context, keeper.ID, syscall.Signal) error
+	Stop(context.Context, keeper.ID) (keeper.Exit, error)
 	Wait(context.Context, keeper.ID) (keeper.Exit, error)
 }
 
 var _ Keeper = (*hold.Session)(nil)
 
 // Launcher starts processes with a keeper, in the domain that it has claimed there. They have the environment of this process.
-// It implements deployer.Launcher.
+// It implements [deployer.Launcher].
 type Launcher struct {
 	keeper Keeper
 	domain string
+	socket string // that the processes dial; "" if they have pipes
+	stays  bool   // the processes outlive the claim
 }
 
-// NewLauncher returns a launcher whose processes the keeper holds.
-func NewLauncher(k Keeper) *Launcher { return &Launcher{k, k.Holder().Domain} }
+// NewLauncher returns a launcher whose processes the keeper holds. They have pipes, and end with the claim.
+func NewLauncher(k Keeper) *Launcher { return &Launcher{keeper: k, domain: k.Holder().Domain} }
 
 // Listen opens a listener once for all replicas.
 func (l *Launcher) Listen(name, address string) (string, error) {
@@ -63,40 +68,115 @@ func (l *Launcher) Listen(name, address string) (string, error) {
 	return socket.Actual, nil
 }
 
-// Launch starts a replica with the pipes of the envelope protocol.
-func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
-	theirIn, toWeavelet, err := os.Pipe()
+// The labels of servers that are replicas, and outlive whoever has started them.
+const (
+	LabelApp     = "app"
+	LabelVersion = "version"
+	LabelGroup   = "group"
+	LabelReplica = "replica" // its number
+	labelLogKey  = "log_key"
+)
+
+// Launch starts a replica: with the pipes of the envelope protocol, or with the address of the socket that
+// it is to dial.
+func (l *Launcher) Launch(launch replica.Launch) (replica.Process, error) {
+	spec, err := l.spec(launch)
 	if err != nil {
-		return deployer.Process{}, err
+		return replica.Process{}, err
 	}
-	fromWeavelet, theirOut, err := os.Pipe()
+	var ours pipes
+	if l.socket == "" {
+		if ours, spec.Files, err = openPipes(); err != nil {
+			return replica.Process{}, err
+		}
+	}
+
+	p, err := l.keeper.Start(context.Background(), spec)
 	if err != nil {
-		return deployer.Process{}, errors.Join(err, theirIn.Close(), toWeavelet.Close())
+		return replica.Process{}, errors.Join(err, ours.close())
 	}
-	var sockets []keeper.Inherit
-	for _, name := range launch.Sockets {
-		sockets = append(sockets, keeper.Inherit{Key: name})
+	process := l.process(p)
+	if ours.in != nil {
+		process.In, process.Out = ours.in, ours.out
 	}
+	return process, nil
+}
+
+// spec is how a replica is asked for.
+func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return deployer.Process{}, errors.Join(err, theirIn.Close(), theirOut.Close(), toWeavelet.Close(), fromWeavelet.Close())
+		return keeper.Spec{}, err
 	}
-	p, err := l.keeper.Start(context.Background(), keeper.Spec{
-		Domain:  l.domain,
-		Name:    launch.Name,
-		Beside:  true, // a replica of the next version
-		LogKey:  launch.LogKey,
-		Path:    launch.Binary,
-		Arg0:    launch.Arg0,
-		Args:    launch.Args,
-		Env:     environment(os.Environ(), launch.Env),
-		Dir:     dir,
-		Sockets: sockets,
-		Files:   []keeper.File{{Var: inherit.ToWeavelet, File: theirIn}, {Var: inherit.ToEnvelope, File: theirOut}},
-	})
+	spec := keeper.Spec{
+		Domain: l.domain,
+		Name:   launch.Name,
+		Beside: true, // a replica of the next version
+		LogKey: launch.LogKey,
+		Path:   launch.Binary,
+		Arg0:   launch.Arg0,
+		Args:   launch.Args,
+		Env:    environment(os.Environ(), launch.Env),
+		Dir:    dir,
+		Grace:  launch.Policy.WithDefaults().StopTime,
+	}
+	for _, name := range launch.Sockets {
+		spec.Sockets = append(spec.Sockets, keeper.Inherit{Key: name})
+	}
+	if l.socket == "" {
+		return spec, nil
+	}
+
+	spec.Env = append(spec.Env, inherit.Envelope+"="+inherit.UnixScheme+l.socket)
+	if launch.Boot != "" {
+		spec.Env = append(spec.Env, inherit.Boot+"="+launch.Boot)
+	}
+	if !l.stays {
+		return spec, nil
+	}
+
+	spec.Digest = launch.Version
+	spec.Labels = map[string]string{
+		LabelApp:     strings.TrimPrefix(l.domain, "/"),
+		LabelVersion: launch.Version,
+		LabelGroup:   launch.Replica.Group,
+		LabelReplica: strconv.Itoa(launch.Replica.Number),
+		labelLogKey:  launch.LogKey,
+	}
+	policy := launch.Policy
+	if policy.Restart != lifecycle.Temporary {
+		// A program that has returned tells its deployer, and waits for one. Any other end is to be mended.
+		policy.Restart = lifecycle.Permanent
+	}
+	spec.Policy, spec.Yields = &policy, true
+	return spec, nil
+}
+
+// pipes are the deployer's ends.
+type pipes struct{ in, out *os.File }
+
+func (p pipes) close() error {
+	if p.in == nil {
+		return nil
+	}
+	return errors.Join(p.in.Close(), p.out.Close())
+}
+
+// openPipes returns both ends of the pipes of the envelope protocol.
+func openPipes() (ours pipes, theirs []keeper.File, err error) {
+	theirIn, in, err := os.Pipe()
 	if err != nil {
-		return deployer.Process{}, errors.Join(err, toWeavelet.Close(), fromWeavelet.Close())
+		return pipes{}, nil, err
 	}
+	out, theirOut, err := os.Pipe()
+	if err != nil {
+		return pipes{}, nil, errors.Join(err, theirIn.Close(), in.Close())
+	}
+	return pipes{in, out}, []keeper.File{{Var: inherit.ToWeavelet, File: theirIn}, {Var: inherit.ToEnvelope, File: theirOut}}, nil
+}
+
+// process is a process of the keeper, as a deployer sees it.
+func (l *Launcher) process(p keeper.Proc) replica.Process {
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		exit, err := l.keeper.Wait(context.Background(), p.ID)
@@ -107,8 +187,8 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 		exited <- status
 	}()
 
-	return deployer.Process{
-		Pid: p.Pid, In: toWeavelet, Out: fromWeavelet, Exited: exited,
+	process := replica.Process{
+		Pid: p.Pid, Exited: exited,
 		Signal: func(s os.Signal) error {
 			number, ok := s.(syscall.Signal)
 			if !ok {
@@ -117,7 +197,14 @@ func (l *Launcher) Launch(launch deployer.Launch) (deployer.Process, error) {
 			return l.keeper.Signal(context.Background(), p.ID, number)
 		},
 		CPU: func() (time.Duration, error) { return proc.CPUTime(p.Pid) },
-	}, nil
+	}
+	if l.stays {
+		process.Dismiss = func() {
+			// One that is not known any more has been dismissed.
+			_, _ = l.keeper.Stop(context.Background(), p.ID)
+		}
+	}
+	return process
 }
 
 // environment returns inherited variables and more, which go before them. Every variable is there

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -112,6 +114,15 @@ func bootRecord(files inherit.Files) (*session.Boot, error) {
 	return session.ReadBoot(record)
 }
 
+// listen listens for other weavelets.
+func listen(info *protos.EnvelopeInfo, boot *session.Boot) (net.Listener, error) {
+	path, ok := strings.CutPrefix(info.InternalAddress, inherit.UnixScheme)
+	if ok && boot != nil {
+		_ = os.MkdirAll(filepath.Dir(path), 0o700) // while nobody was there, somebody may have tidied up
+	}
+	return link.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
+}
+
 // serveDeployed does the handshake and hosts components until the end.
 func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) error {
 	boot, err := bootRecord(d.files)
@@ -123,7 +134,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 		return fmt.Errorf("cannot begin the conversation with the deployer: %w", err)
 	}
 	defer deployers.Close()
-	l, err := link.Listen(cmp.Or(info.InternalAddress, "localhost:0"))
+	l, err := listen(info, boot)
 	if err != nil {
 		return fmt.Errorf("cannot listen for other weavelets: %w", err)
 	}

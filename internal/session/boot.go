@@ -1,9 +1,11 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/message"
@@ -76,6 +78,26 @@ func (b *Boot) Write(w io.Writer) error {
 		if err := message.Write(w, frame); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Save writes the record to a file, of which nobody ever reads half.
+func (b *Boot) Save(path string) error {
+	var text bytes.Buffer
+	if err := b.Write(&text); err != nil {
+		return err
+	}
+	if text.Len() > maxBoot {
+		return fmt.Errorf("the boot record has more than %d bytes", maxBoot)
+	}
+
+	next := path + "~"
+	if err := os.WriteFile(next, text.Bytes(), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return errors.Join(err, os.Remove(next))
 	}
 	return nil
 }

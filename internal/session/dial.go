@@ -17,7 +17,7 @@ const (
 	// firstWait and lastWait bound the wait before the weavelet dials: a random time below a bound that
 	// doubles, so that the weavelets of a deployer that has gone do not come back all at once.
 	firstWait = 50 * time.Millisecond
-	lastWait  = 2 * time.Second
+	lastWait  = 500 * time.Millisecond
 
 	// firstWord is how long a connection waits for a deployer to speak. Where somebody holds the socket
 	// for deployers, it waits in the queue until one comes; but one that was accepted by a deployer that

@@ -50,6 +50,7 @@ func (c *command) run() *cobra.Command {
 			}
 
 			switch flags := cmd.Flags(); {
+			case o.Detach:
 			case !flags.Changed("admin"):
 				o.Admin = []string{livePage, anyPage}
 			case admin != "":
@@ -60,12 +61,12 @@ func (c *command) run() *cobra.Command {
 				return err
 			}
 			if !cmd.Flags().Changed("logs") {
-				o.Logs = c.OutTerminal
+				o.Logs = c.OutTerminal && !o.Detach
 			}
 
 			o.Args = args[1:]
 			c.Never()
-			return run.Serve(cmd.Context(), args[0], o, &view{command: c})
+			return run.Serve(cmd.Context(), args[0], o, &view{command: c, leaves: o.Detach})
 		},
 	}
 
@@ -77,6 +78,7 @@ func (c *command) run() *cobra.Command {
 		fmt.Sprintf("replicas: N, or GROUP=N, for some or all groups (default %d)", place.DefaultReplicas))
 	flags.BoolVar(&o.MTLS, "mtls", false, "mutual TLS between processes, with rights from the call graph")
 	flags.BoolVar(&o.Watch, "watch", false, "build again when the source changes, and upgrade without a pause")
+	flags.BoolVarP(&o.Detach, "detach", "d", false, "return when everything is ready, and leave it running")
 	flags.BoolVar(&o.Logs, "logs", false, "show the application's log here (default on a terminal)")
 	flags.StringVar(&admin, "admin", livePage,
 		"address of the live page and of /metrics; the default falls back to any free port, \"\" is none")
@@ -98,6 +100,9 @@ func refuseOptions(o run.Options) error {
 	}
 	if err := dashboard.Check(o.Admin); err != nil {
 		return console.UsageError("%w", err)
+	}
+	if o.Detach && o.Watch {
+		return console.UsageError("--detach and --watch: what is watched does not run without its terminal")
 	}
 	return nil
 }

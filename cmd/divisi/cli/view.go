@@ -15,6 +15,7 @@ import (
 // view shows on a terminal what a running application does.
 type view struct {
 	*command
+	leaves bool // what runs is left running
 
 	mu   sync.Mutex         // guards ends
 	ends map[string]*ending // what was said of how processes end, by group
@@ -74,11 +75,11 @@ func (v *view) Running(s control.Status, livePage string, late error) {
 
 	fmt.Fprintln(v.Out)
 	v.Columns(replicaRows(s.Replicas, time.Now()))
-	fmt.Fprintf(v.Out, "\n%s\n", summary(s, livePage))
+	fmt.Fprintf(v.Out, "\n%s\n", summary(s, livePage, v.leaves))
 }
 
 // summary says in a line what runs.
-func summary(s control.Status, livePage string) string {
+func summary(s control.Status, livePage string, leaves bool) string {
 	ready, wanted, most := 0, 0, 0
 	for _, g := range s.Groups {
 		ready += g.Ready
@@ -98,6 +99,9 @@ func summary(s control.Status, livePage string) string {
 		text += ", live page " + livePage
 	}
 
+	if leaves {
+		return text + fmt.Sprintf(" (divisi stop %s drains and stops them)", s.App)
+	}
 	return text + " (Ctrl-C drains and stops them)"
 }
 

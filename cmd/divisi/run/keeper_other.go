@@ -9,26 +9,30 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/launch"
 )
 
-// session is how an application uses the keeper: one in this process, which ends with the session.
-type session struct {
-	*hold.Session
-	keeper *hold.Keeper
-}
-
-// attach opens a keeper in this process for the domain alone.
-func attach(ctx context.Context, h home.Home, domain *home.Claim, c keeper.Claim) (*session, error) {
-	k, err := hold.Open(domain.State, h.Logs(), "")
+// occupy claims the domain of an application, and opens a keeper in this process for it. The error is
+// [home.ErrTaken] if another process has it.
+func occupy(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*estate, error) {
+	if !c.Ends {
+		return nil, errors.New("processes that outlive divisi run need a keeper in a process of its own, which there is on Linux only")
+	}
+	claim, err := d.Claim()
 	if err != nil {
 		return nil, err
 	}
+	k, err := hold.Open(d.State, h.Logs(), "")
+	if err != nil {
+		return nil, errors.Join(err, claim.Release())
+	}
 	s, err := k.Attach(ctx, c)
 	if err != nil {
-		return nil, errors.Join(err, k.Close())
+		return nil, errors.Join(err, k.Close(), claim.Release())
 	}
-	return &session{s, k}, nil
-}
 
-// Release ends the session and the keeper.
-func (s *session) Release() error { return errors.Join(s.Session.Release(), s.keeper.Close()) }
+	return &estate{
+		Domain: d, launcher: launch.NewLauncher(s),
+		release: func(bool) error { return errors.Join(s.Release(), k.Close(), claim.Release()) },
+	}, nil
+}

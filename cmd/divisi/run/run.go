@@ -17,12 +17,12 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/artifact"
+	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/opentelemetry"
 )
@@ -37,6 +37,7 @@ type Options struct {
 	Admin      []string       // addresses of the live page: the first that is free; none for no page
 	MTLS       bool           // also without the file saying so
 	Watch      bool           // build again when the source changes, and upgrade
+	Detach     bool           // return when everything is ready, and leave it running
 	Logs       bool           // hand on the log
 	Timeout    time.Duration  // for everything to be ready
 }
@@ -99,6 +100,7 @@ type application struct {
 	target   *target
 	source   *source // nil if it is not watched
 	programs *artifact.Store
+	estate   *estate
 	spec     deployer.Spec // of the first version
 	running  version       // belongs to the goroutine of follow, once there is one
 	deployer *deployer.Deployer
@@ -108,11 +110,14 @@ type application struct {
 	events event.Log   // as the deployer makes them
 	told   event.Log   // the same, with the last words of processes that failed
 	ran    atomic.Bool // everything has been ready once
+	left   atomic.Bool // it was left running
+	over   bool        // nothing runs any more
+	late   error       // why it was not left running; set before the deployer stops
 }
 
 // Serve runs an application until it ends: the program in a file, the package in a folder or with an
 // import path, or what a TOML file names. The end of ctx stops it in order, which is no error.
-func Serve(ctx context.Context, arg string, o Options, view View) error {
+func Serve(ctx context.Context, arg string, o Options, view View) (err error) {
 	where, err := home.Find()
 	if err != nil {
 		return err
@@ -136,34 +141,34 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		defer a.source.close()
 	}
 
-	domain, err := claim(where, &a.spec.Name, o.Name != "", view)
-	if err != nil {
+	if err := a.occupy(ctx, where); err != nil {
 		return err
 	}
-	defer domain.Release()
-	k, err := attach(ctx, where, domain, claimOf(a.spec.Name))
-	if err != nil {
+	over := false
+	defer func() { err = errors.Join(err, a.estate.release(over)) }()
+	if err := a.running.identify(a.spec.Name); err != nil {
 		return err
 	}
-	defer k.Release()
-	a.logDir = domain.Logs
+	a.spec = a.running.Spec
 
 	spans, endSpans, err := spanExport(ctx)
 	if err != nil {
 		return err
 	}
 	defer endSpans()
-	a.deployer, err = deployer.New(a.spec, launch.NewLauncher(k), deployer.Options{
-		RuntimeDir:  domain.Calls,
+	a.deployer, err = deployer.New(a.spec, a.estate.launcher, deployer.Options{
+		RuntimeDir:  a.estate.Calls,
 		Events:      &a.events,
 		HandleSpans: spans,
 		ReadyTime:   o.Timeout,
+		Succession:  a.estate.succession,
+		BootDir:     a.estate.boot(),
 	})
 	if err != nil {
 		return err
 	}
 
-	page, err := dashboard.Listen(o.Admin, domain.Token, a.deployer, &a.told, a.logDir)
+	page, err := dashboard.Listen(o.Admin, a.estate.Token, a.deployer, &a.told, a.logDir)
 	if err != nil {
 		return err
 	}
@@ -174,17 +179,30 @@ func Serve(ctx context.Context, arg string, o Options, view View) error {
 		Name: a.spec.Name, App: a.deployer, Logs: a.logs, Events: &a.told,
 		Controller: control.Controller{Pid: os.Getpid(), LogDir: a.logDir, Page: a.livePage},
 	}
-	if err := api.Listen(domain.Door); err != nil {
+	if err := api.Listen(a.estate.Door); err != nil {
 		return err
 	}
 
-	return a.serve(ctx, k, api, page)
+	err = a.serve(ctx, api, page)
+	over = a.over
+	return err
 }
 
-// claimOf returns the claim of an application at the keeper.
-func claimOf(app string) keeper.Claim {
-	who := fmt.Sprintf("divisi run %s (process %d)", app, os.Getpid())
-	return keeper.Claim{Domain: name.Domain(app), Who: who, Ends: true}
+// estate is the domain of an application that this process decides about, and what holds its processes.
+type estate struct {
+	home.Domain
+	stays      bool // the processes outlive this one
+	launcher   deployer.Launcher
+	succession deployer.Succession   // nil if the processes end with this one
+	release    func(over bool) error // over says that nothing runs any more
+}
+
+// boot returns the folder of what processes start from without a deployer.
+func (e *estate) boot() string {
+	if e.succession == nil {
+		return ""
+	}
+	return e.Boot
 }
 
 // firstVersion builds the program, if it has to be built, and says what of the configuration is not
@@ -235,27 +253,36 @@ func spanExport(ctx context.Context) (take func(*protos.TraceSpans), end func(),
 	}, nil
 }
 
-// claim takes the domain of an application. If one of its name runs already, it gets a number behind
-// the name, unless the name was asked for.
-func claim(h home.Home, app *string, fixed bool, view View) (*home.Claim, error) {
+// stays reports whether the processes were asked to outlive this one.
+func (a *application) stays() bool {
+	return a.options.Detach || a.spec.Config.Orphan == config.OrphanServe
+}
+
+// occupy takes the domain of the application. If one of its name runs that ends with its own process, this
+// one gets a number behind the name, unless the name was asked for. One that outlives its deployers is taken
+// over.
+func (a *application) occupy(ctx context.Context, h home.Home) error {
 	const most = 100
-	first := *app
+	first := a.spec.Name
 	for n := 1; ; n++ {
 		if n > 1 {
-			*app = first + "-" + strconv.Itoa(n)
+			a.spec.Name = first + "-" + strconv.Itoa(n)
 		}
 
-		claim, err := h.Domain(name.Domain(*app)).Claim()
+		domain := name.Domain(a.spec.Name)
+		who := fmt.Sprintf("divisi run %s (process %d)", a.spec.Name, os.Getpid())
+		e, err := occupy(ctx, h, h.Domain(domain), keeper.Claim{Domain: domain, Who: who, Ends: !a.stays()})
 		switch {
-		case err == nil && n > 1:
-			view.Warn(fmt.Sprintf("an application %s runs already: this one is %s", first, *app))
-			return claim, nil
 		case err == nil:
-			return claim, nil
+			a.estate, a.logDir = e, e.Logs
+			if n > 1 {
+				a.view.Warn(fmt.Sprintf("an application %s runs already: this one is %s", first, a.spec.Name))
+			}
+			return nil
 		case !errors.Is(err, home.ErrTaken) || n == most:
-			return nil, err
-		case fixed:
-			return nil, failure("choose another --name, or stop that one: divisi stop "+first,
+			return err
+		case a.options.Name != "" || a.stays():
+			return failure("choose another --name, or stop that one: divisi stop "+first,
 				"an application %s runs already", first)
 		}
 	}

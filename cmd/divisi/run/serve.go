@@ -20,7 +20,7 @@ import (
 
 // serve runs the application until it ends. The control API goes last: when it is gone,
 // everything else is.
-func (a *application) serve(ctx context.Context, k *session, api *control.Server, page *dashboard.Page) error {
+func (a *application) serve(ctx context.Context, api *control.Server, page *dashboard.Page) error {
 	served, endServices := context.WithCancel(context.WithoutCancel(ctx))
 	var services sync.WaitGroup
 	defer services.Wait()
@@ -60,7 +60,8 @@ func (a *application) serve(ctx context.Context, k *session, api *control.Server
 		services.Go(func() { a.follow(watch) })
 	}
 
-	err := errors.Join(a.deployer.Serve(ctx), k.Release())
+	err := a.deployer.Serve(ctx)
+	a.over = err == nil && !a.left.Load() || !a.estate.stays
 	endServices()
 	failed := <-noticed
 	endTold()
@@ -71,6 +72,8 @@ func (a *application) serve(ctx context.Context, k *session, api *control.Server
 		return errors.Join(ErrKilled, err)
 	case failed != nil:
 		return failed
+	case a.late != nil && err == nil:
+		return a.late
 	}
 
 	return err
@@ -159,8 +162,18 @@ func (a *application) showStart(ctx context.Context) {
 	}
 	a.ran.Store(err == nil)
 
-	// What is not ready is supervised, and may become so: it is shown, not stopped.
-	a.view.Running(a.deployer.Status(), a.livePage, err)
+	switch {
+	case !a.options.Detach:
+		// What is not ready is supervised, and may become so: it is shown, not stopped.
+		a.view.Running(a.deployer.Status(), a.livePage, err)
+	case err != nil:
+		a.late = failure("see why: divisi logs "+a.spec.Name, "%s is not ready: %w", a.spec.Name, err)
+		a.deployer.Stop()
+	default:
+		a.view.Running(a.deployer.Status(), "", nil)
+		a.left.Store(true)
+		a.deployer.Leave()
+	}
 }
 
 // listens waits until a replica is ready that has a listener, and reports whether one is.

@@ -37,6 +37,13 @@ type version struct {
 	program *artifact.Program
 }
 
+// identify gives the version the name of the application that it became, and its own, by what it is.
+func (v *version) identify(app string) (err error) {
+	v.Name = app
+	v.Version, err = v.Digest()
+	return err
+}
+
 // release lets the program of a version be removed. Processes that run it go on.
 func (v version) release() {
 	if v.program != nil {
@@ -309,9 +316,6 @@ func unused(conf config.App) (texts []string) {
 	}
 	if conf.Rollout != 0 {
 		texts = append(texts, conf.File+": rollout is not used: an upgrade happens at once")
-	}
-	if conf.Orphan == config.OrphanServe {
-		texts = append(texts, conf.File+`: orphan = "serve" is not used: processes end with divisi run`)
 	}
 
 	return texts

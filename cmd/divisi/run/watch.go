@@ -152,6 +152,15 @@ func (a *application) upgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := next.identify(a.spec.Name); err != nil {
+		next.release()
+		return err
+	}
+	if next.Version == a.running.Version {
+		next.release()
+		a.view.Note("nothing has changed")
+		return nil
+	}
 	if err := a.deployer.Upgrade(ctx, next.Spec); err != nil {
 		next.release()
 		return err

@@ -1,19 +1,22 @@
-package deployer
+package replica
 
 import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 // handler answers one weavelet.
-type handler struct{ a *attempt }
+type handler struct {
+	Certificates
+	a *Attempt
+}
 
 var (
 	_ envelope.EnvelopeHandler = (*handler)(nil)
@@ -22,12 +25,12 @@ var (
 
 var errEnded = errors.New("the process has ended")
 
-// inSet executes f in Serve's goroutine if the process still is the replica's.
-func (h *handler) inSet(ctx context.Context, f func(s *set, r *replica) error) error {
+// deciding executes f in the deciding goroutine if the process still is the replica's.
+func (h *handler) deciding(ctx context.Context, f func(r *Replica) error) error {
 	err := errEnded
-	failed := h.a.d.do(ctx, func() {
+	failed := h.a.r.options.Owner.Do(ctx, func() {
 		if h.a.r.attempt == h.a && h.a.r.env != nil {
-			err = f(h.a.r.set, h.a.r)
+			err = f(h.a.r)
 		}
 	})
 
@@ -36,22 +39,9 @@ func (h *handler) inSet(ctx context.Context, f func(s *set, r *replica) error) e
 
 func (h *handler) ActivateComponent(ctx context.Context, req *protos.ActivateComponentRequest) (
 	*protos.ActivateComponentReply, error) {
-	return &protos.ActivateComponentReply{}, h.inSet(ctx, func(s *set, r *replica) error {
-		if !s.known(req.Component) {
-			return fmt.Errorf("the application has no component %s", req.Component)
-		}
-		s.perform(s.placement.Activate(r.id, req.Component))
-		return nil
+	return &protos.ActivateComponentReply{}, h.deciding(ctx, func(r *Replica) error {
+		return r.options.Owner.Activate(r, req.Component)
 	})
-}
-
-func (s *set) known(component string) bool {
-	for _, c := range s.spec.Components {
-		if c.Name == component {
-			return true
-		}
-	}
-	return false
 }
 
 func (h *handler) GetListenerAddress(_ context.Context, req *protos.GetListenerAddressRequest) (
@@ -62,22 +52,22 @@ func (h *handler) GetListenerAddress(_ context.Context, req *protos.GetListenerA
 
 func (h *handler) ExportListener(ctx context.Context, req *protos.ExportListenerRequest) (
 	*protos.ExportListenerReply, error) {
-	err := h.inSet(ctx, func(s *set, r *replica) error {
-		s.d.emit(event.Listening{Server: r.server(), Listener: req.Listener, URL: pageURL(req.Address)})
+	err := h.deciding(ctx, func(r *Replica) error {
+		r.options.Owner.Emit(event.Listening{Server: r.Server(), Listener: req.Listener, URL: control.PageURL(req.Address)})
 		return nil
 	})
 	return &protos.ExportListenerReply{}, err
 }
 
 func (h *handler) HandleLogEntry(_ context.Context, entry *protos.LogEntry) error {
-	if f := h.a.d.options.HandleLog; f != nil {
+	if f := h.a.r.options.HandleLog; f != nil {
 		f(entry)
 	}
 	return nil
 }
 
 func (h *handler) HandleTraceSpans(_ context.Context, spans *protos.TraceSpans) error {
-	if f := h.a.d.options.HandleSpans; f != nil {
+	if f := h.a.r.options.HandleSpans; f != nil {
 		f(spans)
 	}
 	return nil
@@ -86,7 +76,7 @@ func (h *handler) HandleTraceSpans(_ context.Context, spans *protos.TraceSpans) 
 // HandleReport takes what a weavelet says without being asked.
 func (h *handler) HandleReport(ctx context.Context, req *protos.ReportRequest) (*protos.ReportReply, error) {
 	reply := &protos.ReportReply{}
-	return reply, h.inSet(ctx, func(s *set, r *replica) error {
+	return reply, h.deciding(ctx, func(r *Replica) error {
 		if req.Health != nil {
 			r.health(req.Health)
 		}
@@ -100,7 +90,7 @@ func (h *handler) HandleReport(ctx context.Context, req *protos.ReportRequest) (
 			reply.End = true // it got the signal from here, without having been drained
 		case r.leaving == nil:
 			r.leaving = &leaving{}
-			s.d.warn("%s wants to end: %s", r.name, req.Leaving)
+			r.warn("%s wants to end: %s", r.Name, req.Leaving)
 		}
 
 		return nil
