@@ -275,9 +275,9 @@ func TestMTLSSilence(t *testing.T) {
 	t.Parallel()
 	d := mtlsApp(t, identity.Options{})
 	c := inGroup(d.Status(), "c")[0]
-	address := strings.TrimPrefix(c.Address, "mtls://tcp://")
+	address := strings.TrimPrefix(c.Address, "mtls://unix://")
 	for range 1100 {
-		stranger, err := net.Dial("tcp", address)
+		stranger, err := net.Dial("unix", address)
 		if err != nil {
 			t.Fatal(err)
 		}

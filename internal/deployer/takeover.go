@@ -291,7 +291,7 @@ func (d *Deployer) forget(gone *set) {
 // forgetRecord has nobody find a version that has ended.
 func (d *Deployer) forgetRecord(gone version) {
 	d.forgetting.Go(func() {
-		gone.authority.Forget(d.ctx)
+		gone.authority.Forget(context.WithoutCancel(d.ctx))
 		if d.options.Succession == nil {
 			return
 		}
