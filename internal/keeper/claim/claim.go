@@ -170,21 +170,16 @@ func (t *Table) Close() {
 	t.change()
 }
 
-// Forgo ends the claims of an earlier keeper that nobody has renewed. It returns the domains in which
-// everything ends with them.
-func (t *Table) Forgo() []string {
-	var ends []string
-	for domain, c := range t.last {
-		if c.State != Lost {
-			continue
-		}
-		c.State = Over
-		if c.Ends {
-			ends = append(ends, domain)
+// Forgo ends the claims of an earlier keeper that nobody has renewed, and returns them.
+func (t *Table) Forgo() (ended []*Claim) {
+	for _, c := range t.last {
+		if c.State == Lost {
+			c.State = Over
+			ended = append(ended, c)
 		}
 	}
 	t.change()
-	return ends
+	return ended
 }
 
 // Of returns the claim of whoever decides about a domain, nil if nobody does.

@@ -108,16 +108,19 @@ func (k *Keeper) resume() {
 		}
 	}
 
-	// Clients that live renew their claims at once. One that has ended with the earlier keeper does not,
-	// and what ends with its claim does so now.
+	// Clients that live renew their claims at once. One that has ended with the earlier keeper does not:
+	// what ends with its claim does so then, and what waits for it starts again.
 	k.forgo = time.AfterFunc(renewTime, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.closed {
 			return
 		}
-		for _, domain := range k.claims.Forgo() {
-			k.end(domain)
+		for _, c := range k.claims.Forgo() {
+			if c.Ends {
+				k.end(c.Holder.Domain)
+			}
+			k.note(record.Decides(c))
 		}
 		k.rearm("/")
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -109,6 +110,9 @@ func TestKilledKeeperForgo(t *testing.T) {
 	}
 	if next := until(t, ctx, s, "waiting", 0, keeper.Started); next.Run <= waits.Run || ran() != 0 {
 		t.Errorf("%+v; what has finished ran %d times", next, ran())
+	}
+	if past, err := record.Load(filepath.Join(f.dir, "state")); err != nil || past.Claims["/test"].State != claim.Over {
+		t.Errorf("the next keeper waits for the client again: %+v, %v", past, err)
 	}
 }
 
