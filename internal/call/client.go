@@ -274,14 +274,17 @@ func (c *Client) send(ctx context.Context, p *pending, r *Request) error {
 		h.Aux = wire.TimeLeftAux(left)
 	}
 	c.link.Wake()
-	self := ctx.Done() == nil // only who may wait for ever may be kept by a write
+	how := link.Other
+	if ctx.Done() == nil { // only who may wait for ever may be kept by a write
+		how = link.Self
+	}
 	if p.out != nil {
 		p.out.Header.Code, p.out.Header.Aux = h.Code, h.Aux
-		err = c.link.Out.SendMessage(p.out, self)
+		err = c.link.Out.SendMessage(p.out, how)
 	} else {
 		h.Call, h.Length = p.id, uint32(size)
 		h.Put(head)
-		err = c.link.Out.Send(ctx, head, r.Args, self)
+		err = c.link.Out.Send(ctx, head, r.Args, how)
 	}
 	if err != nil {
 		c.leave(p)

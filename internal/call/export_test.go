@@ -51,8 +51,12 @@ func (f *Feed) Credit() int64 {
 	return f.rx.Left
 }
 
-// ServeConn serves one connection.
-func (s *Server) ServeConn(ctx context.Context, nc net.Conn) { s.serve(ctx, nc) }
+// ServeConn serves one connection until it has ended.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
+	ended := make(chan struct{})
+	s.serve(ctx, nc, func() { close(ended) })
+	<-ended
+}
 
 // Callers returns what the callers have said about themselves, for a test to change.
 func (s *Server) Callers() (hellos []*wire.Hello) {

@@ -99,8 +99,8 @@ func NewServer(o ServerOptions) *Server {
 // and also closes the connections then. Call Drain first to lose nothing.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	var conns sync.WaitGroup
+	defer conns.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
@@ -110,7 +110,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		switch {
 		case err == nil:
 			failures = 0
-			wg.Go(func() { s.serve(ctx, nc) })
+			conns.Add(1)
+			go s.serve(ctx, nc, conns.Done)
 			continue
 		case ctx.Err() != nil:
 			return nil
@@ -126,27 +127,33 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// serve serves one connection.
-func (s *Server) serve(ctx context.Context, nc net.Conn) {
+// serve serves one connection, and calls ended when that has ended: perhaps later, as the goroutine may
+// come to execute a call that goes on.
+func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer link.Cut(nc)
 	stop := context.AfterFunc(ctx, func() { link.Cut(nc) })
-	defer stop()
-	remote := hostOf(nc.RemoteAddr())
+	end := func(what string, err error) {
+		if ctx.Err() == nil && what != "" {
+			s.refused.add(hostOf(nc.RemoteAddr()), what, err)
+		}
+		stop()
+		link.Cut(nc)
+		cancel()
+		ended()
+	}
+
 	ss, err := s.admit(ctx, nc)
 	if err != nil {
-		if ctx.Err() == nil {
-			s.refused.add(remote, "a connection was refused", err)
-		}
+		end("a connection was refused", err)
 		return
 	}
-	err = ss.run()
-	switch {
-	case ctx.Err() != nil:
-	case worthLogging(err):
-		s.refused.add(remote, "a connection was ended", err)
-	}
+	ss.run(func(err error) {
+		if worthLogging(err) {
+			end("a connection was ended", err)
+		} else {
+			end("", nil)
+		}
+	})
 }
 
 // admit finds room for a connection and does the handshakes.

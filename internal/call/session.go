@@ -31,13 +31,15 @@ type session struct {
 	cancel context.CancelFunc
 	who    Peer
 	last   atomic.Uint32 // the call accepted last
+	ended  func(error)   // told why the connection has ended, when it has
+	turn   reading
 
 	mu     sync.Mutex
 	calls  map[uint32]*incomingCall // that wait for their answer
 	active int                      // these, and cancelled ones whose handlers still run
 
 	// The reading goroutine's:
-	methods    map[uint16]codegen.Key
+	methods    map[uint16]*method
 	parts      map[uint32]*part
 	assembling uint64 // bytes that the messages in parts may come to
 }
@@ -58,25 +60,40 @@ type incomingCall struct {
 	tx     link.Outflow   // the writer's
 	out    *link.Outgoing // being sent; the session's mutex
 	gone   bool           // the caller takes no answer; the session's mutex
+
+	method *method
+	here   bool // runs on the goroutine that reads
+	more   bool // requests are here that will be answered soon
+	timed  bool // what the handler takes is to be learned
 }
 
 func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	ss := &session{
-		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]codegen.Key{}, parts: map[uint32]*part{},
+		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]*method{}, parts: map[uint32]*part{},
 	}
 	// Calls are cancelled after the connection has been cut, never before: what a handler
 	// makes of its cancelled context is nothing a caller should take for an answer.
 	ss.ctx, ss.cancel = context.WithCancel(context.Background())
 	ss.link = link.New(nc, &s.o.Conn, hello, ss.inFlight)
+	ss.turn.next = ss.read
 	return ss
 }
 
-// run reads until the connection ends, which cancels its calls.
-func (ss *session) run() error {
+// run reads until the connection ends or another goroutine reads on. The end cancels its calls.
+func (ss *session) run(ended func(error)) {
+	ss.ended = ended
 	ss.s.add(ss)
-	defer ss.s.remove(ss)
-	defer ss.cancel()
-	return ss.link.Serve(ss.handle)
+	ss.read()
+}
+
+func (ss *session) read() {
+	err := ss.link.Serve(ss.handle)
+	if err == link.ErrLeft {
+		return
+	}
+	ss.cancel()
+	ss.s.remove(ss)
+	ss.ended(err)
 }
 
 // worthLogging tells the end of a connection that somebody should know of from a caller that
@@ -104,7 +121,9 @@ func (ss *session) handle(f wire.Frame) error {
 		if _, ok := ss.methods[index]; ok {
 			return wire.Violation(fmt.Sprintf("method %d is bound twice", index))
 		}
-		ss.methods[index] = key
+		m := &method{key: key}
+		m.takes.Store(int64(unknown))
+		ss.methods[index] = m
 		return nil
 	case wire.TypeRequest:
 		if f.Flags&wire.FlagCont != 0 {
@@ -152,8 +171,7 @@ func (ss *session) begin(f wire.Frame) error {
 	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: codegen.StatusOverloaded})
 	case !f.First():
-		ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
-		return nil
+		return ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
@@ -202,7 +220,7 @@ func (ss *session) proceed(f wire.Frame) error {
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	default:
-		ss.start(p.message.First, p.message.Body(), p.arrived)
+		return ss.start(p.message.First, p.message.Body(), p.arrived)
 	}
 	return nil
 }
@@ -249,28 +267,29 @@ func (ss *session) header(id uint32, r Reply) wire.Header {
 	}
 }
 
-// start executes a request that has arrived completely, on a goroutine of its own.
-func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
-	key, bound := ss.methods[h.Code]
+// start executes a request that has arrived completely: here if its method has proved fast, or else on
+// a goroutine of its own.
+func (ss *session) start(h wire.Header, body []byte, arrived time.Time) error {
+	m, bound := ss.methods[h.Code]
 	trace, meta, args, err := wire.ParseSections(h.Flags, body)
 	left, bounded := wire.TimeLeft(h.Aux)
 	deadline := arrived.Add(left)
 	switch {
 	case !bound:
 		ss.refuse(h.Call, textReply(codegen.StatusUnimplemented, "method %d was not bound", h.Code))
-		return
+		return nil
 	case err != nil:
 		ss.refuse(h.Call, textReply(codegen.StatusBadArgs, "%v", err))
-		return
+		return nil
 	case bounded && !time.Now().Before(deadline):
 		ss.refuse(h.Call, Reply{Status: codegen.StatusDeadline})
-		return
+		return nil
 	case ss.s.running.Add(1) > int64(ss.s.o.MaxInFlight):
 		ss.s.running.Add(-1)
 		ss.refuse(h.Call, Reply{Status: codegen.StatusOverloaded})
-		return
+		return nil
 	}
-	c := &incomingCall{ss: ss, id: h.Call}
+	c := &incomingCall{ss: ss, id: h.Call, method: m}
 	c.tx.Credit = int64(ss.link.Peer.CallWindow)
 	var ctx context.Context
 	if bounded {
@@ -284,8 +303,33 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) {
 	ss.mu.Unlock()
 	ss.last.Store(h.Call)
 	ss.link.Wake()
-	in := &Incoming{Method: key, Args: args, Trace: trace, Meta: meta, Peer: ss.who, ctx: ctx, call: c}
+	in := &Incoming{Method: m.key, Args: args, Trace: trace, Meta: meta, Peer: ss.who, ctx: ctx, call: c}
+	if m.isFast() && len(body) <= shortBody {
+		return ss.executeHere(c, ctx, in)
+	}
+	c.timed = true
 	go c.execute(ctx, in)
+	return nil
+}
+
+// executeHere executes a call on the goroutine that reads. Its answer waits for those of the requests
+// that are here already.
+func (ss *session) executeHere(c *incomingCall, ctx context.Context, in *Incoming) error {
+	m := c.method
+	m.calls++
+	c.here, c.timed = true, m.calls%sampled == 0
+	c.more = ss.link.More() && m.calls%together != 0
+	reads := false
+	defer func() {
+		if !reads {
+			m.takes.Store(int64(unknown))
+			ss.link.Out.Flush() // whoever reads now may have done so before the answer was there
+		}
+	}()
+	if reads = ss.turn.lend(func() { c.execute(ctx, in) }); !reads {
+		return link.ErrLeft
+	}
+	return nil
 }
 
 // execute runs the handler and sends its answer.
@@ -310,8 +354,11 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 		if reply.Status > codegen.StatusAppError {
 			s.errors.Add(1)
 		}
-		c.answer(reply)
-		s.note()
+		if c.here && len(reply.Body) > shortBody {
+			go c.answer(reply) // which may take as long as the caller likes
+		} else {
+			c.answer(reply)
+		}
 	}()
 	handler := s.o.Lookup(in.Peer, in.Method)
 	if handler == nil {
@@ -319,20 +366,28 @@ func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
 		returned = true
 		return
 	}
+	if !c.timed {
+		reply = handler(ctx, in)
+		returned = true
+		return
+	}
+	began := time.Now()
 	reply = handler(ctx, in)
+	c.method.learn(time.Since(began))
 	returned = true
 }
 
 // answer sends the reply, unless nobody waits for it any more.
 func (c *incomingCall) answer(r Reply) {
+	ss := c.ss
+	defer ss.s.note()
 	if r.Spent != nil {
 		defer r.Spent(r.Body)
 	}
-	ss := c.ss
 	h := ss.header(c.id, r)
 	if len(r.Body) > wire.MaxChunk {
 		out := &link.Outgoing{Header: h, Body: r.Body, Flow: &c.tx, Done: make(chan struct{})}
-		if c.sending(out) && ss.link.Out.SendMessage(out, true) == nil {
+		if c.sending(out) && ss.link.Out.SendMessage(out, link.Self) == nil {
 			<-out.Done
 		}
 		c.leave()
@@ -341,8 +396,12 @@ func (c *incomingCall) answer(r Reply) {
 	if !c.leave() {
 		return
 	}
+	how := link.Self
+	if c.more {
+		how = link.Later
+	}
 	var head [wire.HeaderSize]byte
-	ss.link.Out.Send(ss.ctx, h.Append(head[:0]), r.Body, true)
+	ss.link.Out.Send(ss.ctx, h.Append(head[:0]), r.Body, how)
 }
 
 // sending notes what is being sent, and reports whether the caller still wants it.
@@ -397,7 +456,7 @@ func (in *Incoming) Send(elem []byte) error {
 	if !c.sending(out) {
 		return in.unsent(ErrPeerGone)
 	}
-	if err := ss.link.Out.SendMessage(out, true); err != nil {
+	if err := ss.link.Out.SendMessage(out, link.Self); err != nil {
 		return in.unsent(err)
 	}
 	select {

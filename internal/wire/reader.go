@@ -53,6 +53,12 @@ func (r *Reader) Next() (Frame, error) {
 	return Frame{h, body}, nil
 }
 
+// Whole reports whether Next returns a frame without reading from src.
+func (r *Reader) Whole() bool {
+	n := r.w - r.r
+	return n >= HeaderSize && n >= HeaderSize+int(le.Uint32(r.buf[r.r:]))
+}
+
 // rewind makes an empty buffer a small one.
 func (r *Reader) rewind() {
 	r.r, r.w = 0, 0

@@ -23,7 +23,7 @@ func FuzzServe(f *testing.F) {
 			Header: wire.Header{Call: 1, Type: wire.TypeData}, Body: make([]byte, 200_000),
 			Flow: &Outflow{Credit: wire.MinWindow}, Done: make(chan struct{}),
 		}
-		if err := l.Out.SendMessage(out, false); err != nil {
+		if err := l.Out.SendMessage(out, Other); err != nil {
 			t.Fatal(err)
 		}
 		written := make(chan bool)

@@ -23,8 +23,9 @@ type Link struct {
 	Peer    wire.Hello
 	Out     Writer
 
-	nc    net.Conn
-	calls func() int // in flight
+	nc     net.Conn
+	calls  func() int   // in flight
+	frames *wire.Reader // of the goroutine that reads
 
 	in     atomic.Uint64 // bytes read
 	pings  atomic.Uint64 // of these, the bytes of PING and PONG
@@ -82,6 +83,7 @@ func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
 	l := &Link{Options: o, Peer: peer, nc: nc, calls: calls, gone: make(chan struct{})}
 	l.window.Left = int64(o.Window)
 	l.Out.init(nc, o.MaxQueue, peer.Window, calls, l.Fail)
+	l.frames = wire.NewReader(l)
 	l.watch.start(l)
 	return l
 }
@@ -94,14 +96,23 @@ func (l *Link) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// ErrLeft is returned by whoever handles a frame and has left the reading to another goroutine, which
+// has called Serve.
+var ErrLeft = errors.New("another goroutine reads")
+
 // Serve reads until the link ends, hands every frame that concerns a call to handle, and
 // returns why it ended. It never blocks in a write, nor may handle.
 func (l *Link) Serve(handle func(wire.Frame) error) error {
-	r := wire.NewReader(l)
 	for {
-		f, err := r.Next()
+		if !l.frames.Whole() {
+			l.Out.Flush()
+		}
+		f, err := l.frames.Next()
 		if err == nil {
 			err = l.dispatch(f, handle)
+		}
+		if err == ErrLeft {
+			return err
 		}
 		if err != nil {
 			if err == io.EOF {
@@ -140,6 +151,9 @@ func (l *Link) dispatch(f wire.Frame, handle func(wire.Frame) error) error {
 	}
 	return handle(f)
 }
+
+// More reports whether another frame has arrived. It is for the goroutine that reads.
+func (l *Link) More() bool { return l.frames.Whole() }
 
 // Grant adds credit that the peer has given to a call.
 func (l *Link) Grant(f *Outflow, fr wire.Frame) error {

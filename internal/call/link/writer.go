@@ -31,6 +31,16 @@ var (
 	errDropped = errors.New("the message has been given up")
 )
 
+// Flush says who writes what is queued.
+type Flush int
+
+// Who writes.
+const (
+	Later Flush = iota // whoever calls [Writer.Flush] soon
+	Other              // another goroutine
+	Self               // this goroutine, which may be kept by a slow peer
+)
+
 // Outflow is the credit that the peer has given to one call.
 type Outflow struct {
 	Credit  int64
@@ -100,7 +110,8 @@ func (o *Outgoing) finishLocked(err error) {
 //
 // Invariants, whenever mu is free:
 //   - queued is the number of bytes in urgent and blocks;
-//   - if something can be written and err is nil, busy is set and somebody writes it;
+//   - if something can be written and err is nil, busy is set and somebody writes it, or somebody is about
+//     to call Flush;
 //   - a message that needs credit and is not gone is in turns, or, if its call lacks credit for its
 //     next frame, in stalled and in its Outflow;
 //   - once err is set it stays, and turns, stalled, blocks and urgent are empty.
@@ -135,9 +146,8 @@ func (w *Writer) init(nc net.Conn, limit int, credit uint32, load func() int, fa
 }
 
 // Send queues a frame, of which body is the last part, when there is room and its turn has come.
-// It is never called on the goroutine that reads. self says that this goroutine may write and be
-// kept by a slow peer.
-func (w *Writer) Send(ctx context.Context, head, body []byte, self bool) error {
+// It may wait, so the goroutine that reads does not call it.
+func (w *Writer) Send(ctx context.Context, head, body []byte, how Flush) error {
 	w.mu.Lock()
 	err := w.room.EnterLocked(ctx)
 	if err == nil {
@@ -151,8 +161,14 @@ func (w *Writer) Send(ctx context.Context, head, body []byte, self bool) error {
 
 	w.enqueueLocked(head, body)
 	w.room.NextLocked()
-	w.flushLocked(self)
+	w.flushLocked(how)
 	return nil
+}
+
+// Flush has another goroutine write what is queued.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	w.flushLocked(Other)
 }
 
 // SendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
@@ -163,7 +179,7 @@ func (w *Writer) SendControl(b []byte) {
 		return
 	}
 	w.enqueueLocked(b, nil)
-	w.flushLocked(false)
+	w.flushLocked(Other)
 }
 
 // overfullLocked reports whether nothing can be queued any more, not even a control frame, and then
@@ -199,7 +215,7 @@ func (w *Writer) sendUrgent(b []byte) {
 	}
 	w.urgent = append(w.urgent, b...)
 	w.queued += len(b)
-	w.flushLocked(false)
+	w.flushLocked(Other)
 }
 
 // enqueueLocked is called with mu held.
@@ -238,8 +254,8 @@ func (w *Writer) recycleLocked(b []byte) {
 }
 
 // SendMessage starts a message that needs credit. It may have left, wholly or in part, when
-// SendMessage returns; with self this goroutine does some of the writing.
-func (w *Writer) SendMessage(o *Outgoing, self bool) error {
+// SendMessage returns.
+func (w *Writer) SendMessage(o *Outgoing, how Flush) error {
 	w.mu.Lock()
 	switch {
 	case w.err != nil:
@@ -266,7 +282,7 @@ func (w *Writer) SendMessage(o *Outgoing, self bool) error {
 	default:
 		w.turns = append(w.turns, o)
 	}
-	w.flushLocked(self)
+	w.flushLocked(how)
 	return nil
 }
 
@@ -315,7 +331,7 @@ func (w *Writer) grant(f *Outflow, n uint32) bool {
 			f.stalled = nil
 		}
 	}
-	w.flushLocked(false)
+	w.flushLocked(Other)
 	return true
 }
 
@@ -340,12 +356,12 @@ func (w *Writer) Progress() (waiting bool, written uint64) {
 
 // flushLocked makes sure that what is ready gets written. It is called with mu held and returns
 // without it.
-func (w *Writer) flushLocked(self bool) {
-	start := !w.busy && w.err == nil && w.readyLocked()
+func (w *Writer) flushLocked(how Flush) {
+	start := how != Later && !w.busy && w.err == nil && w.readyLocked()
 	w.busy = w.busy || start
 	w.mu.Unlock()
 	switch {
-	case start && self:
+	case start && how == Self:
 		w.write(1)
 	case start:
 		go w.write(-1)
@@ -375,7 +391,7 @@ func (w *Writer) write(times int) {
 		return
 	}
 	w.busy = false
-	w.flushLocked(false)
+	w.flushLocked(Other)
 }
 
 // writeOut writes b in pieces, after each of which it is seen that the peer takes something. It is

@@ -29,11 +29,11 @@ func TestQueueIsBounded(t *testing.T) {
 					h := wire.Header{Call: i + 1, Type: wire.TypeResponse, Length: uint32(size)}
 					body := make([]byte, size)
 					if size <= wire.MaxChunk {
-						l.Out.Send(context.Background(), h.Append(nil), body, true)
+						l.Out.Send(context.Background(), h.Append(nil), body, Self)
 						return
 					}
 					out := &Outgoing{Header: h, Body: body, Flow: &Outflow{Credit: 256 << 10}, Done: make(chan struct{})}
-					l.Out.SendMessage(out, true)
+					l.Out.SendMessage(out, Self)
 					<-out.Done
 					if !errors.Is(out.Err, ErrStalled) && !errors.Is(out.Err, ErrSilent) {
 						t.Errorf("%s: a message ends with %v", name, out.Err)
