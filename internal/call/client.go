@@ -274,7 +274,7 @@ func (c *Client) send(ctx context.Context, p *pending, r *Request) error {
 		h.Aux = wire.TimeLeftAux(left)
 	}
 	c.link.Wake()
-	how := link.Other
+	how := link.Try
 	if ctx.Done() == nil { // only who may wait for ever may be kept by a write
 		how = link.Self
 	}

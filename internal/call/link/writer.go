@@ -38,8 +38,14 @@ type Flush int
 const (
 	Later Flush = iota // whoever calls [Writer.Flush] soon
 	Other              // another goroutine
+	Try                // this goroutine what the peer takes at once, another one the rest
 	Self               // this goroutine, which may be kept by a slow peer
 )
+
+// trier is a connection that can be written to without waiting. TryWrite returns how much was written.
+type trier interface {
+	TryWrite(b []byte) (int, error)
+}
 
 // Outflow is the credit that the peer has given to one call.
 type Outflow struct {
@@ -117,6 +123,7 @@ func (o *Outgoing) finishLocked(err error) {
 //   - once err is set it stays, and turns, stalled, blocks and urgent are empty.
 type Writer struct {
 	nc     net.Conn
+	try    trier // nil: a write may wait
 	limit  int
 	load   func() int  // calls in flight: with several, others are about to append too
 	failed func(error) // told of an error of the connection, without mu
@@ -141,6 +148,7 @@ type Writer struct {
 
 func (w *Writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
 	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
+	w.try = trierOf(nc)
 	w.room = NewLine(&w.mu, func() bool { return w.queued < w.limit || w.err != nil })
 	w.stalled, w.closed = map[*Outgoing]struct{}{}, make(chan struct{})
 }
@@ -165,10 +173,11 @@ func (w *Writer) Send(ctx context.Context, head, body []byte, how Flush) error {
 	return nil
 }
 
-// Flush has another goroutine write what is queued.
+// Flush writes what is queued, as far as the peer takes it at once, and has another goroutine write the
+// rest.
 func (w *Writer) Flush() {
 	w.mu.Lock()
-	w.flushLocked(Other)
+	w.flushLocked(Try)
 }
 
 // SendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
@@ -361,30 +370,50 @@ func (w *Writer) flushLocked(how Flush) {
 	w.busy = w.busy || start
 	w.mu.Unlock()
 	switch {
-	case start && how == Self:
-		w.write(1)
-	case start:
-		go w.write(-1)
+	case !start:
+	case how == Self, how == Try && w.try != nil:
+		w.write(how)
+	default:
+		go w.write(Other)
 	}
 }
 
-// write writes a number of times, or until nothing is ready. busy is set on its behalf.
-func (w *Writer) write(times int) {
+// write writes a block of what is queued, or, as a goroutine of its own, until nothing is ready. busy is
+// set on its behalf.
+func (w *Writer) write(how Flush) {
 	if w.load() > 2 {
 		runtime.Gosched()
 	}
 	w.mu.Lock()
-	for ; times != 0 && w.err == nil && w.readyLocked(); times-- {
+	for more := true; more && w.err == nil && w.readyLocked(); more = how == Other {
 		b := w.takeLocked()
 		w.mu.Unlock()
-		err := w.writeOut(b)
-		if err != nil {
-			w.failed(err)
+		n := 0
+		if how == Try {
+			if n = w.tryOut(b); n < len(b) {
+				go w.finish(b, n)
+				return
+			}
 		}
+		w.writeOut(b[n:])
 		w.mu.Lock()
 		w.recycleLocked(b)
 		w.room.NextLocked()
 	}
+	w.doneLocked()
+}
+
+// finish writes the rest of a block of which n bytes have been written, and what is queued after it.
+func (w *Writer) finish(b []byte, n int) {
+	w.writeOut(b[n:])
+	w.mu.Lock()
+	w.recycleLocked(b)
+	w.room.NextLocked()
+	w.doneLocked()
+}
+
+// doneLocked is called with mu held, by who has written, and returns without it.
+func (w *Writer) doneLocked() {
 	if w.err != nil {
 		w.mu.Unlock()
 		w.hangUp()
@@ -394,20 +423,34 @@ func (w *Writer) write(times int) {
 	w.flushLocked(Other)
 }
 
+// tryOut writes what the peer takes of b at once, and returns how much. It is called without mu.
+func (w *Writer) tryOut(b []byte) int {
+	n, err := w.try.TryWrite(b)
+	w.count(n)
+	if err != nil {
+		w.failed(err)
+	}
+	return n
+}
+
+func (w *Writer) count(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bytes += uint64(n)
+}
+
 // writeOut writes b in pieces, after each of which it is seen that the peer takes something. It is
 // called without mu.
-func (w *Writer) writeOut(b []byte) error {
+func (w *Writer) writeOut(b []byte) {
 	for len(b) > 0 {
 		n, err := w.nc.Write(b[:min(len(b), writePiece)])
-		w.mu.Lock()
-		w.bytes += uint64(n)
-		w.mu.Unlock()
+		w.count(n)
 		if err != nil {
-			return err
+			w.failed(err)
+			return
 		}
 		b = b[n:]
 	}
-	return nil
 }
 
 // takeLocked returns what to write next: what is urgent, a block of the queue, and a chunk of the

@@ -188,6 +188,23 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
+// TryWrite writes what there is room for.
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	h := c.out
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return 0, io.ErrClosedPipe
+	case h.write.passed():
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := min(len(p), h.limit-len(h.buf))
+	h.buf = append(h.buf, p[:n]...)
+	h.cond.Broadcast()
+	return n, nil
+}
+
 func (c *Conn) Write(p []byte) (n int, err error) {
 	h := c.out
 	h.mu.Lock()
