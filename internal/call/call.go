@@ -3,7 +3,8 @@
 // is in package link, and what concerns several replicas in package balance. Package wire has the
 // format, docs/calls.md the protocol with its bounds.
 //
-// Goroutines: each connection has those of its link, and each call has one at the server.
+// Goroutines: each connection has those of its link. A call has one at the server, unless its method has
+// proved fast: then it runs on the one that reads.
 package call
 
 import (

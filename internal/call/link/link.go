@@ -15,9 +15,8 @@ import (
 )
 
 // Link is a connection after its handshake. It has a goroutine that reads and never blocks in a
-// write, which is the one that runs [Link.Serve], and one that writes while there is something to
-// write. Whoever has a frame to send appends it to the queue of Out, and whoever writes, writes
-// everybody's.
+// write, which is the one that runs [Link.Serve], and at times one that writes. Whoever has a frame to
+// send appends it to the queue of Out, and whoever writes, writes everybody's.
 type Link struct {
 	Options *Options
 	Peer    wire.Hello
