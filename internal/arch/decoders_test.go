@@ -134,6 +134,7 @@ var notDecoders = map[string]string{
 	"examples/shop/load.readJourney":          "opens the file, which parseJourney decodes",
 	"internal/arch/elsewhere.parse":           "passes the user's own source on to go/parser",
 	"internal/call.(*arrival).Read":           "notes that there are bytes, which the handshakes decode",
+	"internal/call.(*session).start":          "passes the bytes on to wire.ParseSections",
 	"internal/call/link.(*Link).Read":         "counts the bytes, which the frame reader decodes",
 	"internal/call/link.Cut":                  "closes",
 	"internal/call/memnet.(*Conn).Read":       "copies the bytes",

@@ -75,7 +75,7 @@ func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	// makes of its cancelled context is nothing a caller should take for an answer.
 	ss.ctx, ss.cancel = context.WithCancel(context.Background())
 	ss.link = link.New(nc, &s.o.Conn, hello, ss.inFlight)
-	ss.turn.next = ss.read
+	ss.turn.next = ss.serve
 	return ss
 }
 
@@ -83,10 +83,10 @@ func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 func (ss *session) run(ended func(error)) {
 	ss.ended = ended
 	ss.s.add(ss)
-	ss.read()
+	ss.serve()
 }
 
-func (ss *session) read() {
+func (ss *session) serve() {
 	err := ss.link.Serve(ss.handle)
 	if err == link.ErrLeft {
 		return

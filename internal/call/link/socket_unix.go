@@ -47,8 +47,8 @@ func (s *socket) writeTo(fd uintptr) bool {
 	}
 }
 
-// TryWrite implements trier.
-func (s *socket) TryWrite(b []byte) (int, error) {
+// WriteNow implements trier.
+func (s *socket) WriteNow(b []byte) (int, error) {
 	s.b = b
 	err := s.raw.Write(s.write)
 	s.b = nil

@@ -42,9 +42,9 @@ const (
 	Self               // this goroutine, which may be kept by a slow peer
 )
 
-// trier is a connection that can be written to without waiting. TryWrite returns how much was written.
+// trier is a connection that can be written to without waiting. WriteNow returns how much was written.
 type trier interface {
-	TryWrite(b []byte) (int, error)
+	WriteNow(b []byte) (int, error)
 }
 
 // Outflow is the credit that the peer has given to one call.
@@ -425,7 +425,7 @@ func (w *Writer) doneLocked() {
 
 // tryOut writes what the peer takes of b at once, and returns how much. It is called without mu.
 func (w *Writer) tryOut(b []byte) int {
-	n, err := w.try.TryWrite(b)
+	n, err := w.try.WriteNow(b)
 	w.count(n)
 	if err != nil {
 		w.failed(err)

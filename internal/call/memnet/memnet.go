@@ -188,8 +188,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// TryWrite writes what there is room for.
-func (c *Conn) TryWrite(p []byte) (int, error) {
+// WriteNow writes what there is room for.
+func (c *Conn) WriteNow(p []byte) (int, error) {
 	h := c.out
 	h.mu.Lock()
 	defer h.mu.Unlock()
