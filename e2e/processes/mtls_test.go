@@ -24,8 +24,10 @@ import (
 	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/identity"
 	"github.com/divisi-go/divisi/internal/pipe"
+	"github.com/divisi-go/divisi/internal/place"
 	"github.com/divisi-go/divisi/internal/replica"
 )
 
@@ -205,6 +207,11 @@ func callPid(t *testing.T, address string, certificate tls.Certificate) (call.Re
 // mtlsApp deploys the test's application as four processes with mutual TLS.
 func mtlsApp(t *testing.T, o identity.Options) *deployment {
 	t.Helper()
+	return mtlsDeployed(t, deployer.Options{Certificates: o})
+}
+
+func mtlsDeployed(t *testing.T, o deployer.Options) *deployment {
+	t.Helper()
 	d := deploy(t, specOf(t, "testapp", groups(map[string][]string{
 		"main": {"Main", "Crash", "Probe", "Loner"}, "a": {"A"}, "b": {"B"}, "c": {"C"},
 	})+`[divisi]
@@ -212,7 +219,7 @@ replicas = 1
 restart = { intensity = 1000, window = "5m", backoff = "10ms", max_backoff = "10ms" }
 [process]
 mtls = true
-`), deployer.Options{Certificates: o}, nil)
+`), o, nil)
 	d.until("C answers", func(control.Status) bool { return d.direct() != "" })
 	return d
 }
@@ -266,6 +273,61 @@ func TestMTLSAge(t *testing.T) {
 	}
 	if now := inGroup(d.Status(), "main")[0].Pid; now != main {
 		t.Errorf("main was replaced: its process was %d and is %d", main, now)
+	}
+}
+
+// safe is a vault in memory.
+type safe struct {
+	mu   sync.Mutex // guards kept
+	kept map[string][]byte
+}
+
+var _ mtls.Vault = (*safe)(nil)
+
+func (s *safe) Load(_ context.Context, version string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[version], nil
+}
+
+func (s *safe) Save(_ context.Context, version string, secret []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[version] = secret
+	return nil
+}
+
+// TestMTLSTakeover has processes that have not heard of it recognise what the next deployer certifies, at
+// whatever day the wall clock stands when it takes over: the 31st, the 400th, or one ten years ago.
+func TestMTLSTakeover(t *testing.T) {
+	t.Parallel()
+	vault := &safe{kept: map[string][]byte{}}
+	d := mtlsDeployed(t, deployer.Options{Vault: vault})
+	address := inGroup(d.Status(), "c")[0].Address
+	ask := func(days int) (call.Reply, error) {
+		t.Helper()
+		next, err := mtls.New(t.Context(), mtls.Options{
+			App: "testapp", Version: d.Status().Version, Vault: vault,
+			Certificates: identity.Options{Wall: func() time.Time { return time.Now().AddDate(0, 0, days) }},
+			Warn:         func(text string) { t.Error(text) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := next.Certify(place.Replica{Group: "a", Number: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := tls.X509KeyPair(reply.Cert, reply.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return callPid(t, address, certificate)
+	}
+	for _, days := range []int{0, 31, 400, -3650} {
+		if reply, err := ask(days); err != nil || reply.Status != codegen.StatusOK {
+			t.Errorf("at day %d: %v, %s, %v", days, reply.Status, reply.Body, err)
+		}
 	}
 }
 
