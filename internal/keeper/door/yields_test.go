@@ -64,6 +64,9 @@ func TestUpgradeKeepsWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	state(t, looker, "a", lifecycle.Ready)
+	if err := looker.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // yield starts a server, and hears nothing more.
@@ -177,6 +180,11 @@ func TestRestartWhileKeepersAreKilled(t *testing.T) {
 	spec := yielding("a")
 	spec.Path, spec.Args, spec.Env = executable(t), nil, play.Env("alone "+filepath.Join(t.TempDir(), "lock"))
 	spec.Beside = true
+	t.Cleanup(func() { // nobody else ends what runs
+		if err := c.Shutdown(context.Background()); err != nil && !errors.Is(err, keeper.ErrClosed) {
+			t.Error(err)
+		}
+	})
 	run(t, c, spec)
 	for range 10 {
 		list, err := c.List(t.Context(), "/shop")
