@@ -292,8 +292,28 @@ func (d *Deployer) Stop() {
 	d.do(context.Background(), func() { d.finished = true })
 }
 
-// Leave has Serve return, while everything runs on, until another deployer takes it over.
+// leaveTime bounds how long a process may take to be told what the others are, at the end. One that hangs is
+// told by the next deployer.
+const leaveTime = 2 * time.Second
+
+// Leave has Serve return, while everything runs on, until another deployer takes it over. Before that,
+// processes are told everything that was decided.
 func (d *Deployer) Leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	var told sync.WaitGroup
+	d.do(ctx, func() {
+		for _, s := range d.sets {
+			for _, r := range s.replicas {
+				if r.Conversation() != nil {
+					process := r.Process()
+					told.Go(func() { process.Settle(ctx) })
+				}
+			}
+		}
+	})
+	told.Wait()
+
 	d.do(context.Background(), func() { d.left = true })
 }
 

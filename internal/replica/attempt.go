@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type Attempt struct {
 	asking    chan struct{}  // has an element when a question is due
 	looking   chan struct{}  // has an element when somebody is to look what the process does
 	routes    *mailbox
+	booting   sync.Mutex // held while the boot record is written
 }
 
 func newAttempt(r *Replica, logKey string) *Attempt {

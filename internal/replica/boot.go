@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/session"
@@ -31,6 +32,13 @@ func (a *Attempt) keepBoot() {
 	}
 }
 
+// Settle returns when the process has been told everything, and its boot record has it, or ctx ends. It may
+// wait.
+func (a *Attempt) Settle(ctx context.Context) {
+	a.routes.settle(ctx)
+	a.writeBoot()
+}
+
 // writeBoot writes the boot record: what this deployer would say to a process that starts, for one that
 // starts while there is none.
 func (a *Attempt) writeBoot() {
@@ -38,6 +46,8 @@ func (a *Attempt) writeBoot() {
 		return
 	}
 
+	a.booting.Lock()
+	defer a.booting.Unlock()
 	record := session.Boot{Info: a.Introduction(), Components: a.r.Components, Routes: a.routes.all()}
 	if err := record.Save(a.r.Launch.Boot); err != nil {
 		a.r.warn("%s could not start without a deployer: %v", a.r.Name, err)

@@ -15,9 +15,10 @@ import (
 // mailbox holds the routing for a replica: of each component the latest. What the replica has not been told
 // yet is news.
 type mailbox struct {
-	mu     sync.Mutex // guards latest and news
+	mu     sync.Mutex // guards latest, news and told
 	latest map[string]*protos.RoutingInfo
 	news   map[string]bool
+	told   chan struct{} // closed when there is no news any more; nil while there is none
 	wake   chan struct{} // has an element when there may be news
 	change chan struct{} // has an element when latest may have changed since somebody has looked
 }
@@ -34,6 +35,9 @@ func (m *mailbox) put(info *protos.RoutingInfo) {
 	m.mu.Lock()
 	m.latest[info.Component] = info
 	m.news[info.Component] = true
+	if m.told == nil {
+		m.told = make(chan struct{})
+	}
 	m.mu.Unlock()
 	ring(m.wake)
 	ring(m.change)
@@ -62,6 +66,31 @@ func ring(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:
 	default:
+	}
+}
+
+// settle returns when the replica has been told everything, or ctx ends.
+func (m *mailbox) settle(ctx context.Context) {
+	m.mu.Lock()
+	told := m.told
+	m.mu.Unlock()
+	if told == nil {
+		return
+	}
+
+	select {
+	case <-told:
+	case <-ctx.Done():
+	}
+}
+
+// settled takes note that the replica has been told what was taken.
+func (m *mailbox) settled() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.news) == 0 && m.told != nil {
+		close(m.told)
+		m.told = nil
 	}
 }
 
@@ -104,5 +133,6 @@ func (m *mailbox) deliver(ctx context.Context, env *envelope.Envelope) {
 				return
 			}
 		}
+		m.settled()
 	}
 }
