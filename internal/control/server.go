@@ -203,16 +203,25 @@ func (s *Server) profile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	profiles, err := s.App.Profile(r.Context(), r.FormValue("group"), kind, length)
-	if err != nil && len(profiles) == 0 {
+	answer, err := Profile(r.Context(), s.App, r.FormValue("group"), kind, length)
+	if err != nil {
 		refuse(w, err)
 		return
+	}
+	reply(w, answer)
+}
+
+// Profile takes profiles of an application. If some fail, there is no error unless all do.
+func Profile(ctx context.Context, app Application, group, kind string, length time.Duration) (Profiles, error) {
+	profiles, err := app.Profile(ctx, group, kind, length)
+	if err != nil && len(profiles) == 0 {
+		return Profiles{}, err
 	}
 	answer := Profiles{Profiles: profiles}
 	if err != nil {
 		answer.Failed = err.Error()
 	}
-	reply(w, answer)
+	return answer, nil
 }
 
 func (s *Server) events(ctx context.Context, _ url.Values, emit func(any) error) error {

@@ -14,12 +14,14 @@ type AppStatus struct {
 	Started time.Time `json:"started"`
 }
 
-// Status is what a deployer knows about its application. Lists are empty rather than nil.
+// Status is what is known about an application, by its deployer if there is one. Lists are empty rather than
+// nil.
 type Status struct {
 	App        string           `json:"app"`
 	Domain     string           `json:"domain"` // such as "/shop"
 	Version    string           `json:"version"`
-	State      string           `json:"state"` // starting, running, degraded, stopping, stopped
+	State      string           `json:"state"`                // starting, running, degraded, stopping, stopped
+	Unattended bool             `json:"unattended,omitempty"` // nobody decides about it: it has no deployer
 	Binary     string           `json:"binary"`
 	Started    time.Time        `json:"started"`
 	Controller Controller       `json:"controller"`
@@ -29,7 +31,8 @@ type Status struct {
 	Edges      []Edge           `json:"edges"`
 }
 
-// Controller is the process that runs an application.
+// Controller is the process that decides about an application. Of one that is unattended only the folder of
+// logs is known.
 type Controller struct {
 	Pid    int    `json:"pid"`
 	Socket string `json:"socket"`     // of the control API
@@ -42,6 +45,18 @@ type ListenerStatus struct {
 	Name    string `json:"name"`
 	Address string `json:"address"` // host:port
 	URL     string `json:"url"`
+}
+
+// PageURL returns the address of a listener as a browser on this machine takes it.
+func PageURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // GroupStatus is one colocation group.
@@ -64,6 +79,7 @@ type ReplicaStatus struct {
 	Started    time.Time   `json:"started"` // of the process
 	Version    string      `json:"version"`
 	App        string      `json:"app"`
+	Unattended bool        `json:"unattended,omitempty"` // as its application is
 	Address    string      `json:"address,omitempty"`
 	Components []string    `json:"components"`
 	NextStart  *time.Time  `json:"next_start,omitempty"` // while in backoff or failed
@@ -82,16 +98,4 @@ type ExitStatus struct {
 type Edge struct {
 	From string `json:"from"`
 	To   string `json:"to"`
-}
-
-// PageURL returns the address of a listener as a browser on this machine takes it.
-func PageURL(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }

@@ -13,38 +13,25 @@ import (
 
 // Status returns what is known about the application now.
 func (d *Deployer) Status() control.Status {
-	status := d.emptyStatus(d.first, "stopped")
+	status := d.outline(d.first, "stopped")
 	_ = d.do(context.Background(), func() { status = d.status() })
 	return status
 }
 
-func (d *Deployer) emptyStatus(spec Spec, state string) control.Status {
-	return control.Status{
-		App:       spec.Name,
-		Domain:    name.Domain(spec.Name),
-		Version:   spec.Version,
-		State:     state,
-		Binary:    spec.Binary,
-		Started:   d.started,
-		Listeners: []control.ListenerStatus{},
-		Groups:    []control.GroupStatus{},
-		Replicas:  []control.ReplicaStatus{},
-		Edges:     []control.Edge{},
-	}
+// outline is the status of a version, but for what runs.
+func (d *Deployer) outline(spec Spec, state string) control.Status {
+	status := spec.Outline()
+	status.State, status.Started = state, d.started
+	return status
 }
 
 func (d *Deployer) status() control.Status {
 	current := d.current()
 	if current == nil {
-		return d.emptyStatus(d.first, "starting")
+		return d.outline(d.first, "starting")
 	}
-	status := d.emptyStatus(current.spec, "running")
+	status := d.outline(current.spec, "running")
 	status.Listeners = append(status.Listeners, d.listeners...)
-	for _, c := range current.spec.Components {
-		for _, ref := range c.Refs {
-			status.Edges = append(status.Edges, control.Edge{From: name.Short(c.Name), To: name.Short(ref)})
-		}
-	}
 	ready := map[string]int{}
 	for _, s := range slices.Backward(d.sets) {
 		for _, r := range s.ordered() {
@@ -58,12 +45,8 @@ func (d *Deployer) status() control.Status {
 			}
 		}
 	}
-	for _, g := range current.plan.Groups {
-		group := control.GroupStatus{Name: g.Name, Wanted: g.Replicas, Ready: ready[g.Name]}
-		for _, c := range g.Components {
-			group.Components = append(group.Components, name.Short(c))
-		}
-		status.Groups = append(status.Groups, group)
+	for i, g := range status.Groups {
+		status.Groups[i].Ready = ready[g.Name]
 	}
 	switch {
 	case d.stopping:

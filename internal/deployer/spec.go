@@ -10,7 +10,9 @@ import (
 
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
 )
 
@@ -90,4 +92,31 @@ func policy(spec Spec, group string) lifecycle.Policy {
 		DrainTime:  t.Drain,
 		StopTime:   t.Stop,
 	}
+}
+
+// Outline returns the status of an application of which nothing runs: what its specification says.
+func (s Spec) Outline() control.Status {
+	status := control.Status{
+		App: s.Name, Domain: name.Domain(s.Name), Version: s.Version, State: "stopped", Binary: s.Binary,
+		Listeners: []control.ListenerStatus{}, Groups: []control.GroupStatus{},
+		Replicas: []control.ReplicaStatus{}, Edges: []control.Edge{},
+	}
+	for _, c := range s.Components {
+		for _, ref := range c.Refs {
+			status.Edges = append(status.Edges, control.Edge{From: name.Short(c.Name), To: name.Short(ref)})
+		}
+	}
+
+	plan, err := makePlan(s)
+	if err != nil {
+		return status // it cannot be run
+	}
+	for _, g := range plan.Groups {
+		group := control.GroupStatus{Name: g.Name, Wanted: g.Replicas, Components: []string{}}
+		for _, c := range g.Components {
+			group.Components = append(group.Components, name.Short(c))
+		}
+		status.Groups = append(status.Groups, group)
+	}
+	return status
 }

@@ -34,17 +34,22 @@ type Keeper interface {
 
 var _ Keeper = (*hold.Session)(nil)
 
-// Launcher starts processes with a keeper, in the domain that it has claimed there. They have the environment of this process.
-// It implements [deployer.Launcher].
+// Launcher starts processes with a keeper, in the domain that it has claimed there. They have the folder and
+// the environment of this process, or those of another one. It implements [deployer.Launcher].
 type Launcher struct {
 	keeper Keeper
 	domain string
-	socket string // that the processes dial; "" if they have pipes
-	stays  bool   // the processes outlive the claim
+	socket string   // that the processes dial; "" if they have pipes
+	stays  bool     // the processes outlive the claim
+	dir    string   // "" for that of this process
+	env    []string // that processes have besides their own; nil for that of this process
 }
 
 // NewLauncher returns a launcher whose processes the keeper holds. They have pipes, and end with the claim.
 func NewLauncher(k Keeper) *Launcher { return &Launcher{keeper: k, domain: k.Holder().Domain} }
+
+// StartLike has processes start in the folder and the environment of another one.
+func (l *Launcher) StartLike(other keeper.Spec) { l.dir, l.env = other.Dir, other.Env }
 
 // Listen opens a listener once for all replicas.
 func (l *Launcher) Listen(name, address string) (string, error) {
@@ -104,10 +109,22 @@ func (l *Launcher) Launch(launch replica.Launch) (replica.Process, error) {
 
 // spec is how a replica is asked for.
 func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return keeper.Spec{}, err
+	dir, env := l.dir, l.env
+	if dir == "" {
+		var err error
+		if dir, err = os.Getwd(); err != nil {
+			return keeper.Spec{}, err
+		}
+		env = os.Environ()
 	}
+	own := slices.Clone(launch.Env)
+	if l.socket != "" {
+		own = append(own, inherit.Envelope+"="+inherit.UnixScheme+l.socket)
+	}
+	if l.socket != "" && launch.Boot != "" {
+		own = append(own, inherit.Boot+"="+launch.Boot)
+	}
+
 	spec := keeper.Spec{
 		Domain: l.domain,
 		Name:   launch.Name,
@@ -116,20 +133,12 @@ func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
 		Path:   launch.Binary,
 		Arg0:   launch.Arg0,
 		Args:   launch.Args,
-		Env:    environment(os.Environ(), launch.Env),
+		Env:    environment(env, own),
 		Dir:    dir,
 		Grace:  launch.Policy.WithDefaults().StopTime,
 	}
 	for _, name := range launch.Sockets {
 		spec.Sockets = append(spec.Sockets, keeper.Inherit{Key: name})
-	}
-	if l.socket == "" {
-		return spec, nil
-	}
-
-	spec.Env = append(spec.Env, inherit.Envelope+"="+inherit.UnixScheme+l.socket)
-	if launch.Boot != "" {
-		spec.Env = append(spec.Env, inherit.Boot+"="+launch.Boot)
 	}
 	if !l.stays {
 		return spec, nil
@@ -180,7 +189,7 @@ func (l *Launcher) process(p keeper.Proc) replica.Process {
 	exited := make(chan control.ExitStatus, 1)
 	go func() {
 		exit, err := l.keeper.Wait(context.Background(), p.ID)
-		status := control.ExitStatus{Code: exit.Code, Signal: exit.Signal, Time: exit.Time, Text: exit.String()}
+		status := ExitStatus(exit)
 		if err != nil {
 			status = control.ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()}
 		}
@@ -205,6 +214,11 @@ func (l *Launcher) process(p keeper.Proc) replica.Process {
 		}
 	}
 	return process
+}
+
+// ExitStatus is how a process has ended, as it is shown.
+func ExitStatus(e keeper.Exit) control.ExitStatus {
+	return control.ExitStatus{Code: e.Code, Signal: e.Signal, Time: e.Time, Text: e.String()}
 }
 
 // environment returns inherited variables and more, which go before them. Every variable is there

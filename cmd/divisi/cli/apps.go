@@ -11,27 +11,38 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
-// doors returns where the applications of the state folder may be asked.
-func doors() ([]string, error) {
+// find returns the applications that run, by name. The error names each application that does not answer.
+func find(ctx context.Context) ([]estate.Application, error) {
 	h, err := home.Find()
 	if err != nil {
 		return nil, err
 	}
-	return h.Doors()
+	return estate.Find(ctx, h)
 }
 
-// find returns the applications that run. The error names each application that does not answer.
-func find(ctx context.Context) ([]control.Running, error) {
-	list, err := doors()
-	if err != nil {
-		return nil, err
+// tell says what it means if nobody decides about an application.
+func (c *command) tell(app estate.Application) {
+	if app.Status.Unattended {
+		fmt.Fprintln(c.Err, "nobody decides about "+app.Status.App+": "+wayOut(app.Status.App))
 	}
-	return control.Find(ctx, list)
+}
+
+// tellMoment says that this command decides about an application that is unattended.
+func (c *command) tellMoment(app estate.Application) {
+	if app.Status.Unattended {
+		fmt.Fprintf(c.Err, "nobody decides about %s: this command does for a moment\n", app.Status.App)
+	}
+}
+
+// wayOut says how somebody decides about an application again.
+func wayOut(app string) string {
+	return "divisi attach " + app + ", or divisi run TARGET, goes on with it"
 }
 
 // errNothing is the error when neither an application nor a server runs.
@@ -52,13 +63,13 @@ func (e *endedError) Hint() string  { return "its log is still there: divisi log
 
 // pick returns the application to look at: the one with a name, or a unique beginning of it; without
 // one, the only application that runs. If one of that name has run, the error is an *endedError.
-func pick(ctx context.Context, args []string) (control.Running, error) {
+func pick(ctx context.Context, args []string) (estate.Application, error) {
 	apps, silent := find(ctx)
 	asked := strings.TrimPrefix(strings.Join(args, ""), "/")
 	names := namesOf(apps)
 	if !slices.Contains(names, asked) {
 		if e := ended(asked); e != nil {
-			return control.Running{}, errors.Join(silent, e)
+			return estate.Application{}, errors.Join(silent, e)
 		}
 	}
 
@@ -67,9 +78,9 @@ func pick(ctx context.Context, args []string) (control.Running, error) {
 	case err == nil:
 		return apps[chosen], nil
 	case silent != nil:
-		return control.Running{}, silent
+		return estate.Application{}, silent
 	default:
-		return control.Running{}, err
+		return estate.Application{}, err
 	}
 }
 
@@ -86,7 +97,7 @@ func ended(app string) *endedError {
 	return &endedError{app: app, logs: d.Logs}
 }
 
-func namesOf(apps []control.Running) []string {
+func namesOf(apps []estate.Application) []string {
 	names := make([]string, len(apps))
 	for i, app := range apps {
 		names[i] = app.Status.App
@@ -154,7 +165,7 @@ func one(what string) cobra.PositionalArgs {
 }
 
 // completeFrom completes the values of a flag with what the application of a command line has.
-func completeFrom(cmd *cobra.Command, flag string, values func(control.Running) []string) {
+func completeFrom(cmd *cobra.Command, flag string, values func(estate.Application) []string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag,
 		func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			app, err := pick(cmd.Context(), args)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -22,7 +23,7 @@ func (c *command) callgraph() *cobra.Command {
 		Args:        one("a program, or the folder or the import path of a main package"),
 		Annotations: map[string]string{moreFormats: "mermaid"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			infos, err := run.Components(cmd.Context(), args[0], &view{command: c})
+			infos, err := run.Components(cmd.Context(), args[0], &view.View{Console: c.Console})
 			if err != nil {
 				return err
 			}

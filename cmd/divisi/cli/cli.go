@@ -60,6 +60,8 @@ func (c *command) report(ctx context.Context, err error) int {
 		code = coded.Code
 	case errors.As(err, &usage):
 		code = console.Usage
+	case errors.Is(err, run.ErrTaken):
+		code = console.Degraded
 	case errors.Is(err, run.ErrKilled):
 		code = console.Interrupted
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
@@ -79,8 +81,8 @@ func (c *command) root() *cobra.Command {
 		Long: "Divisi runs a Go program as a distributed system: one process for every group of its\n" +
 			"components, replicated, supervised, observed and upgraded. Any other program is a server beside\n" +
 			"them, supervised and restarted without a refused connection.\n\n" +
-			"Exit codes: 0 done, 1 failed, 2 wrong use, 3 degraded or only partly done, 4 timed out,\n" +
-			"130 interrupted. DIVISI_HOME is the folder of what outlives processes; applications that\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong use, 3 degraded, only partly done or taken over,\n" +
+			"4 timed out, 130 interrupted. DIVISI_HOME is the folder of what outlives processes; applications that\n" +
 			"were started with another one are not seen.",
 		Example: "  divisi run .            # build the program in this folder and run it\n" +
 			"  divisi ps               # what runs\n" +
@@ -113,7 +115,7 @@ func (c *command) root() *cobra.Command {
 	root.SetVersionTemplate("divisi {{.Version}}\n")
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.run(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
+	root.AddCommand(c.run(), c.attach(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
 	root.AddCommand(server.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
-	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -143,10 +143,8 @@ func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) 
 	var over *endedError
 	switch {
 	case !of && appErr == nil:
-		follow := func(ctx context.Context) {
-			_ = app.Stream(ctx, "events", nil, func(json.RawMessage) error { return nil })
-		}
-		return app.Status.Controller.LogDir, follow, there(app, q)
+		c.tell(app)
+		return app.Status.Controller.LogDir, app.Gone, there(app, q)
 	case !of && errors.As(appErr, &over) && !q.Follow:
 		return over.logs, nil, nil
 	}
@@ -165,7 +163,7 @@ func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) 
 }
 
 // there refuses a component and a replica that an application does not have.
-func there(app control.Running, q *telemetry.Query) error {
+func there(app estate.Application, q *telemetry.Query) error {
 	if known := componentsOf(app); q.Component != "" &&
 		!slices.ContainsFunc(known, func(c string) bool { return telemetry.IsComponent(q.Component, c) }) {
 		return console.UsageError("--component %s: there is no such component: %s", q.Component, name.Suggest(q.Component, known))
@@ -183,7 +181,7 @@ func there(app control.Running, q *telemetry.Query) error {
 	return console.UsageError("--replica %s: there is no such replica: %s", q.Replica, name.Suggest(q.Replica, known))
 }
 
-func componentsOf(app control.Running) (components []string) {
+func componentsOf(app estate.Application) (components []string) {
 	for _, g := range app.Status.Groups {
 		components = append(components, g.Components...)
 	}
@@ -191,7 +189,7 @@ func componentsOf(app control.Running) (components []string) {
 	return slices.Compact(components)
 }
 
-func replicasOf(app control.Running) (replicas []string) {
+func replicasOf(app estate.Application) (replicas []string) {
 	for _, r := range app.Status.Replicas {
 		replicas = append(replicas, r.Name)
 	}

@@ -24,6 +24,7 @@ func (c *command) metrics() *cobra.Command {
 				return err
 			}
 
+			c.tellMoment(app)
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
 				all, err := app.Metrics(ctx)
 				if err != nil {

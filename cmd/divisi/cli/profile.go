@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
-	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -72,7 +72,7 @@ func (c *command) profile() *cobra.Command {
 	flags.StringVarP(&o.file, "file", "w", "", "file to write; - is the output (default APP-TYPE.pprof)")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Second, "give up so long after the end of the profile")
 	console.Complete(cmd, "type", "cpu", "heap")
-	completeFrom(cmd, "group", func(app control.Running) (groups []string) {
+	completeFrom(cmd, "group", func(app estate.Application) (groups []string) {
 		for _, g := range app.Status.Groups {
 			groups = append(groups, g.Name)
 		}
@@ -82,11 +82,12 @@ func (c *command) profile() *cobra.Command {
 	return cmd
 }
 
-func (c *command) writeProfile(ctx context.Context, app control.Running, o profileOptions) error {
+func (c *command) writeProfile(ctx context.Context, app estate.Application, o profileOptions) error {
 	if o.file != "-" && c.ErrTerminal && o.kind == "cpu" {
 		fmt.Fprintf(c.Err, "profiling %s for %v\n", app.Status.App, o.length)
 	}
 
+	c.tellMoment(app)
 	answer, err := app.Profile(ctx, o.group, o.kind, o.length)
 	if err != nil {
 		return err

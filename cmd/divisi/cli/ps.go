@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -26,12 +28,11 @@ func (c *command) ps() *cobra.Command {
 			"code is 3 if there are applications that do not answer.",
 		Example: "  divisi ps\n  divisi ps shop\n  divisi ps -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := doors()
+			h, err := home.Find()
 			if err != nil {
 				return err
 			}
-
-			all, err := control.Servers(cmd.Context(), list)
+			all, err := estate.Replicas(cmd.Context(), h)
 			kept, silent := server.All(cmd.Context())
 			all = withServers(all, kept)
 			err = errors.Join(err, silent)
@@ -52,12 +53,25 @@ func (c *command) ps() *cobra.Command {
 				return nil
 			}
 			if len(servers) > 0 {
-				c.Columns(replicaRows(servers, time.Now()))
+				c.Columns(view.Rows(servers, time.Now()))
+			}
+			for _, app := range unattended(servers) {
+				fmt.Fprintf(c.Err, "nobody decides about %s: %s\n", app, wayOut(app))
 			}
 
 			return err
 		},
 	})
+}
+
+// unattended returns the applications of servers about which nobody decides.
+func unattended(servers []control.ReplicaStatus) (apps []string) {
+	for _, s := range servers {
+		if s.Unattended && !slices.Contains(apps, s.App) {
+			apps = append(apps, s.App)
+		}
+	}
+	return apps
 }
 
 // withServers adds the servers that are no replicas of applications to those that are.
@@ -121,8 +135,9 @@ type places struct {
 
 // door is where an application can be asked.
 type door struct {
-	App    string `json:"app"`
-	Socket string `json:"socket"`
+	App        string `json:"app"`
+	Socket     string `json:"socket"`
+	Unattended bool   `json:"unattended,omitempty"` // nobody decides about it, and there is no socket
 }
 
 func (c *command) where() *cobra.Command {
@@ -147,9 +162,13 @@ func (c *command) where() *cobra.Command {
 			p := places{Home: h.Dir, Runtime: h.Runtime, Apps: []door{}}
 			rows := [][]string{{"home", p.Home}, {"runtime", p.Runtime}}
 			for _, app := range apps {
-				d := door{app.Status.App, app.Status.Controller.Socket}
+				d := door{app.Status.App, app.Status.Controller.Socket, app.Status.Unattended}
 				p.Apps = append(p.Apps, d)
-				rows = append(rows, []string{"door of " + d.App, d.Socket})
+				where := d.Socket
+				if d.Unattended {
+					where = "none: nobody decides about it"
+				}
+				rows = append(rows, []string{"door of " + d.App, where})
 			}
 
 			if server.KeeperRuns(cmd.Context()) {

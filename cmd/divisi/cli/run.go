@@ -12,10 +12,13 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
 )
+
+var _ run.View = (*view.View)(nil)
 
 // The default addresses of the live page: one that stays the same, and any other if it is taken.
 const livePage, anyPage = "localhost:7747", "localhost:0"
@@ -36,9 +39,13 @@ func (c *command) run() *cobra.Command {
 			"address of the application's page, as soon as it answers.\n\n" +
 			"A process that ends, or does not answer any more, is replaced; if one never gets ready,\n" +
 			"the start has failed. Ctrl-C, or SIGTERM, drains and stops everything, in order; another\n" +
-			"one, a second later or more, ends it at once.",
+			"one, a second later or more, ends it at once.\n\n" +
+			"With --detach, or orphan = \"serve\" in the file, the processes outlive this command, however it\n" +
+			"ends, but for Ctrl-C. Run again, it goes on with the processes that run, or upgrades them if the\n" +
+			"program or the file has changed: --detach again and again is how one deploys on one machine. Who\n" +
+			"decided before ends with the exit code 3.",
 		Example: "  divisi run .\n  divisi run . --replicas 1\n  divisi run ./examples/shop/shop.toml --replicas cart=3\n" +
-			"  divisi run . --colocate all -- -verbose\n  divisi run . --watch",
+			"  divisi run . --colocate all -- -verbose\n  divisi run . --watch\n  divisi run shop.toml --detach",
 		Args: oneTarget,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault // files
@@ -49,14 +56,9 @@ func (c *command) run() *cobra.Command {
 				return err
 			}
 
-			switch flags := cmd.Flags(); {
-			case o.Detach:
-			case !flags.Changed("admin"):
-				o.Admin = []string{livePage, anyPage}
-			case admin != "":
-				o.Admin = []string{admin}
+			if !o.Detach {
+				o.Admin = pageAddresses(cmd, admin)
 			}
-
 			if err := refuseOptions(o); err != nil {
 				return err
 			}
@@ -66,7 +68,7 @@ func (c *command) run() *cobra.Command {
 
 			o.Args = args[1:]
 			c.Never()
-			return run.Serve(cmd.Context(), args[0], o, &view{command: c, leaves: o.Detach})
+			return run.Serve(cmd.Context(), args[0], o, &view.View{Console: c.Console, Detach: o.Detach})
 		},
 	}
 
@@ -80,12 +82,28 @@ func (c *command) run() *cobra.Command {
 	flags.BoolVar(&o.Watch, "watch", false, "build again when the source changes, and upgrade without a pause")
 	flags.BoolVarP(&o.Detach, "detach", "d", false, "return when everything is ready, and leave it running")
 	flags.BoolVar(&o.Logs, "logs", false, "show the application's log here (default on a terminal)")
-	flags.StringVar(&admin, "admin", livePage,
-		"address of the live page and of /metrics; the default falls back to any free port, \"\" is none")
+	pageFlag(cmd, &admin)
 	flags.DurationVar(&o.Timeout, "timeout", time.Minute,
 		"complain, or give up an upgrade, if not everything is ready after this time")
 	console.Complete(cmd, "colocate", "file", "all", "none")
 	return cmd
+}
+
+// pageFlag adds the flag --admin to a command.
+func pageFlag(cmd *cobra.Command, admin *string) {
+	cmd.Flags().StringVar(admin, "admin", livePage,
+		"address of the live page and of /metrics; the default falls back to any free port, \"\" is none")
+}
+
+// pageAddresses returns where the live page is to be, as the flag --admin says.
+func pageAddresses(cmd *cobra.Command, admin string) []string {
+	switch {
+	case !cmd.Flags().Changed("admin"):
+		return []string{livePage, anyPage}
+	case admin != "":
+		return []string{admin}
+	}
+	return nil
 }
 
 // refuseOptions refuses options that no application can be run with.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/control"
 )
 
@@ -43,10 +44,20 @@ func (c *command) status() *cobra.Command {
 }
 
 func (c *command) showStatus(s control.Status, now time.Time) {
-	fmt.Fprintf(c.Out, "%s is %s\n\n", s.App, c.Paint(s.State))
+	if s.Unattended {
+		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), wayOut(s.App))
+	} else {
+		fmt.Fprintf(c.Out, "%s is %s\n\n", s.App, c.Paint(s.State))
+	}
 	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
-		{"started", s.Started.Local().Format(time.DateTime)}, {"process", fmt.Sprint(s.Controller.Pid)},
-		{"logs", s.Controller.LogDir}, {"control", s.Controller.Socket}}
+		{"started", s.Started.Local().Format(time.DateTime)}}
+	if !s.Unattended {
+		rows = append(rows, []string{"process", fmt.Sprint(s.Controller.Pid)})
+	}
+	rows = append(rows, []string{"logs", s.Controller.LogDir})
+	if !s.Unattended {
+		rows = append(rows, []string{"control", s.Controller.Socket})
+	}
 
 	for _, l := range s.Listeners {
 		rows = append(rows, []string{"listener " + l.Name, l.URL})
@@ -67,7 +78,7 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 
 	c.Columns(rows)
 	fmt.Fprintln(c.Out)
-	c.Columns(replicaRows(s.Replicas, now))
+	c.Columns(view.Rows(s.Replicas, now))
 	first := "\n"
 	for _, r := range s.Replicas {
 		if r.LastExit != nil {

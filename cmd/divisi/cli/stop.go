@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
-	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -58,7 +58,7 @@ func (c *command) stop() *cobra.Command {
 
 // target is what is to be stopped: an application, or a server.
 type target struct {
-	app    *control.Running
+	app    *estate.Application
 	server *keeper.Proc
 }
 
@@ -125,7 +125,7 @@ func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) er
 }
 
 // everything returns all applications, and all servers that belong to none of them, each once.
-func everything(apps []control.Running, servers []keeper.Proc) []target {
+func everything(apps []estate.Application, servers []keeper.Proc) []target {
 	var targets []target
 	for i := range apps {
 		targets = append(targets, target{app: &apps[i]})
@@ -133,7 +133,7 @@ func everything(apps []control.Running, servers []keeper.Proc) []target {
 
 	var seen []string
 	for i, p := range servers {
-		owned := slices.ContainsFunc(apps, func(a control.Running) bool { return keeper.Within(p.Domain, a.Status.Domain) })
+		owned := slices.ContainsFunc(apps, func(a estate.Application) bool { return a.Owns(p) })
 		if full := p.ID.String(); !owned && !slices.Contains(seen, full) {
 			seen = append(seen, full)
 			targets = append(targets, target{server: &servers[i]})
@@ -259,6 +259,7 @@ func (c *command) stopAll(ctx context.Context, targets []target, failed error) e
 		var exit server.Stopped
 		var err error
 		if t.app != nil {
+			c.tellMoment(*t.app)
 			err = t.app.Stop(ctx)
 		} else {
 			exit, err = server.Stop(ctx, *t.server)

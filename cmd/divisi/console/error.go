@@ -7,7 +7,7 @@ const (
 	Done        = 0
 	Failed      = 1
 	Usage       = 2
-	Degraded    = 3 // or only partly done
+	Degraded    = 3 // or only partly done, or somebody else has taken it over
 	Timeout     = 4
 	Interrupted = 130
 )

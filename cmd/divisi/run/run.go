@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/artifact"
@@ -100,19 +101,21 @@ type application struct {
 	target   *target
 	source   *source // nil if it is not watched
 	programs *artifact.Store
-	estate   *estate
+	estate   *estate.Estate
 	spec     deployer.Spec // of the first version
 	running  version       // belongs to the goroutine of follow, once there is one
 	deployer *deployer.Deployer
 	logDir   string
 	livePage string
 
-	events event.Log   // as the deployer makes them
-	told   event.Log   // the same, with the last words of processes that failed
-	ran    atomic.Bool // everything has been ready once
-	left   atomic.Bool // it was left running
-	over   bool        // nothing runs any more
-	late   error       // why it was not left running; set before the deployer stops
+	events   event.Log // as the deployer makes them
+	told     event.Log // the same, with the last words of processes that failed
+	attached bool      // it runs on at the end of the context
+
+	ran  atomic.Bool // everything has been ready once
+	left atomic.Bool // it was left running
+	over bool        // nothing runs any more
+	late error       // why it was not left running; set before the deployer stops
 }
 
 // Serve runs an application until it ends: the program in a file, the package in a folder or with an
@@ -144,31 +147,35 @@ func Serve(ctx context.Context, arg string, o Options, view View) (err error) {
 	if err := a.occupy(ctx, where); err != nil {
 		return err
 	}
-	over := false
-	defer func() { err = errors.Join(err, a.estate.release(over)) }()
+	defer func() { err = errors.Join(err, a.estate.Release(a.over)) }()
 	if err := a.running.identify(a.spec.Name); err != nil {
 		return err
 	}
 	a.spec = a.running.Spec
 
+	return a.decide(ctx)
+}
+
+// decide decides about the application until it ends, or is left to the next one.
+func (a *application) decide(ctx context.Context) error {
 	spans, endSpans, err := spanExport(ctx)
 	if err != nil {
 		return err
 	}
 	defer endSpans()
-	a.deployer, err = deployer.New(a.spec, a.estate.launcher, deployer.Options{
+	a.deployer, err = deployer.New(a.spec, a.estate.Launcher, deployer.Options{
 		RuntimeDir:  a.estate.Calls,
 		Events:      &a.events,
 		HandleSpans: spans,
-		ReadyTime:   o.Timeout,
-		Succession:  a.estate.succession,
-		BootDir:     a.estate.boot(),
+		ReadyTime:   a.options.Timeout,
+		Succession:  a.estate.Succession,
+		BootDir:     a.estate.BootDir(),
 	})
 	if err != nil {
 		return err
 	}
 
-	page, err := dashboard.Listen(o.Admin, a.estate.Token, a.deployer, &a.told, a.logDir)
+	page, err := dashboard.Listen(a.options.Admin, a.estate.Token, a.deployer, &a.told, a.logDir)
 	if err != nil {
 		return err
 	}
@@ -183,26 +190,7 @@ func Serve(ctx context.Context, arg string, o Options, view View) (err error) {
 		return err
 	}
 
-	err = a.serve(ctx, api, page)
-	over = a.over
-	return err
-}
-
-// estate is the domain of an application that this process decides about, and what holds its processes.
-type estate struct {
-	home.Domain
-	stays      bool // the processes outlive this one
-	launcher   deployer.Launcher
-	succession deployer.Succession   // nil if the processes end with this one
-	release    func(over bool) error // over says that nothing runs any more
-}
-
-// boot returns the folder of what processes start from without a deployer.
-func (e *estate) boot() string {
-	if e.succession == nil {
-		return ""
-	}
-	return e.Boot
+	return a.serve(ctx, api, page)
 }
 
 // firstVersion builds the program, if it has to be built, and says what of the configuration is not
@@ -271,7 +259,7 @@ func (a *application) occupy(ctx context.Context, h home.Home) error {
 
 		domain := name.Domain(a.spec.Name)
 		who := fmt.Sprintf("divisi run %s (process %d)", a.spec.Name, os.Getpid())
-		e, err := occupy(ctx, h, h.Domain(domain), keeper.Claim{Domain: domain, Who: who, Ends: !a.stays()})
+		e, err := estate.Occupy(ctx, h, h.Domain(domain), keeper.Claim{Domain: domain, Who: who, Ends: !a.stays()})
 		switch {
 		case err == nil:
 			a.estate, a.logDir = e, e.Logs

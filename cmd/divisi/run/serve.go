@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -51,8 +52,13 @@ func (a *application) serve(ctx context.Context, api *control.Server, page *dash
 	})
 	endLogs := a.showLogs(served)
 
+	running := ctx
+	if a.attached {
+		running = context.WithoutCancel(ctx)
+		defer context.AfterFunc(ctx, a.leave)()
+	}
 	killed := make(chan bool, 1)
-	go func() { killed <- a.secondSignal(ctx) }()
+	go func() { killed <- a.secondSignal(running) }()
 	services.Go(func() { a.showStart(ctx) })
 	if a.source != nil {
 		watch, cancel := context.WithCancel(ctx)
@@ -60,8 +66,8 @@ func (a *application) serve(ctx context.Context, api *control.Server, page *dash
 		services.Go(func() { a.follow(watch) })
 	}
 
-	err := a.deployer.Serve(ctx)
-	a.over = err == nil && !a.left.Load() || !a.estate.stays
+	err := a.deployer.Serve(running)
+	a.over = err == nil && !a.left.Load() || !a.estate.Stays
 	endServices()
 	failed := <-noticed
 	endTold()
@@ -70,6 +76,8 @@ func (a *application) serve(ctx context.Context, api *control.Server, page *dash
 	switch {
 	case <-killed:
 		return errors.Join(ErrKilled, err)
+	case errors.Is(err, keeper.ErrFenced):
+		return a.taken(err)
 	case failed != nil:
 		return failed
 	case a.late != nil && err == nil:
@@ -171,8 +179,7 @@ func (a *application) showStart(ctx context.Context) {
 		a.deployer.Stop()
 	default:
 		a.view.Running(a.deployer.Status(), "", nil)
-		a.left.Store(true)
-		a.deployer.Leave()
+		a.leave()
 	}
 }
 

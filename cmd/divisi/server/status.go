@@ -11,6 +11,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -21,7 +22,7 @@ type Exit struct {
 }
 
 func exitOf(e keeper.Exit) Exit {
-	return Exit{control.ExitStatus{Code: e.Code, Signal: e.Signal, Time: e.Time, Text: e.String()}, e.How}
+	return Exit{launch.ExitStatus(e), e.How}
 }
 
 // Record is the end of a process, as it is shown.

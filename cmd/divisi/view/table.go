@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 )
 
-// replicaRows are the rows of a table of replicas.
-func replicaRows(replicas []control.ReplicaStatus, now time.Time) [][]string {
+// Rows are the rows of a table of replicas.
+func Rows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 	rows := [][]string{{"NAME", "PID", "GROUP", "STATE", "VERSION", "RESTARTS", "AGE", "COMPONENTS"}}
 	for _, r := range replicas {
 		pid, age := "-", "-"

@@ -1,4 +1,5 @@
-package cli
+// Package view shows on a terminal what an application does that is run or followed there.
+package view
 
 import (
 	"fmt"
@@ -6,16 +7,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 )
 
-// view shows on a terminal what a running application does.
-type view struct {
-	*command
-	leaves bool // what runs is left running
+// View shows on a terminal what a running application does.
+type View struct {
+	*console.Console
+	Detach   bool // what runs is left running at once
+	Attached bool // what runs is left running in the end
 
 	mu   sync.Mutex         // guards ends
 	ends map[string]*ending // what was said of how processes end, by group
@@ -28,10 +30,8 @@ type ending struct {
 	since time.Time
 }
 
-var _ run.View = (*view)(nil)
-
-// Building implements run.View.
-func (v *view) Building(pkg string) (done func(error)) {
+// Building says that a package is being built, until done is called.
+func (v *View) Building(pkg string) (done func(error)) {
 	p := v.Progress("building " + pkg)
 	return func(err error) {
 		took := p.End()
@@ -41,17 +41,17 @@ func (v *view) Building(pkg string) (done func(error)) {
 	}
 }
 
-// Warn implements run.View.
-func (v *view) Warn(text string) { fmt.Fprintf(v.Err, "divisi: warning: %s\n", text) }
+// Warn says what else is to be known.
+func (v *View) Warn(text string) { fmt.Fprintf(v.Err, "divisi: warning: %s\n", text) }
 
-// Note implements run.View.
-func (v *view) Note(text string) { fmt.Fprintln(v.Err, text) }
+// Note says what goes on.
+func (v *View) Note(text string) { fmt.Fprintln(v.Err, text) }
 
-// Fail implements run.View.
-func (v *view) Fail(err error) { v.Explain(err) }
+// Fail shows an error that ends nothing.
+func (v *View) Fail(err error) { v.Explain(err) }
 
-// Serving implements run.View.
-func (v *view) Serving(listeners []control.ListenerStatus) {
+// Serving says where the application listens.
+func (v *View) Serving(listeners []control.ListenerStatus) {
 	if v.Format == "json" {
 		return
 	}
@@ -64,8 +64,8 @@ func (v *view) Serving(listeners []control.ListenerStatus) {
 	}
 }
 
-// Running implements run.View.
-func (v *view) Running(s control.Status, livePage string, late error) {
+// Running says what runs, or with an error that not everything is ready.
+func (v *View) Running(s control.Status, livePage string, late error) {
 	if late != nil {
 		v.Warn(fmt.Sprintf("%v: see divisi status %s", late, s.App))
 	}
@@ -74,12 +74,24 @@ func (v *view) Running(s control.Status, livePage string, late error) {
 	}
 
 	fmt.Fprintln(v.Out)
-	v.Columns(replicaRows(s.Replicas, time.Now()))
-	fmt.Fprintf(v.Out, "\n%s\n", summary(s, livePage, v.leaves))
+	v.Columns(Rows(s.Replicas, time.Now()))
+	text := summary(s, livePage)
+	switch {
+	case v.Detach:
+		text += fmt.Sprintf(", also without this command. What next:\n\n"+
+			"  divisi attach %[1]s   # decide about it from a terminal\n"+
+			"  divisi logs %[1]s -f  # what it says\n"+
+			"  divisi stop %[1]s     # drain and stop it", s.App)
+	case v.Attached:
+		text += " (Ctrl-C leaves them running)"
+	default:
+		text += " (Ctrl-C drains and stops them)"
+	}
+	fmt.Fprintf(v.Out, "\n%s\n", text)
 }
 
 // summary says in a line what runs.
-func summary(s control.Status, livePage string, leaves bool) string {
+func summary(s control.Status, livePage string) string {
 	ready, wanted, most := 0, 0, 0
 	for _, g := range s.Groups {
 		ready += g.Ready
@@ -98,11 +110,7 @@ func summary(s control.Status, livePage string, leaves bool) string {
 	if livePage != "" {
 		text += ", live page " + livePage
 	}
-
-	if leaves {
-		return text + fmt.Sprintf(" (divisi stop %s drains and stops them)", s.App)
-	}
-	return text + " (Ctrl-C drains and stops them)"
+	return text
 }
 
 func several(n int, one, many string) string {
@@ -112,15 +120,15 @@ func several(n int, one, many string) string {
 	return fmt.Sprint(n, " ", many)
 }
 
-// Entry implements run.View.
-func (v *view) Entry(e telemetry.Entry) error {
+// Entry shows an entry of the log.
+func (v *View) Entry(e telemetry.Entry) error {
 	v.Screen.Wait(v.ErrFile, e.Format(v.ErrColor)+"\n")
 	return nil
 }
 
-// Event implements run.View: it shows what an operator should notice, and what happens again and
+// Event shows what an operator should notice, and what happens again and
 // again only with its count.
-func (v *view) Event(r event.Record) {
+func (v *View) Event(r event.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
@@ -148,7 +156,7 @@ func (v *view) Event(r event.Record) {
 
 // again notes how a process has ended, and reports whether one of its group has ended like that
 // before.
-func (v *view) again(at time.Time, e event.Exited) bool {
+func (v *View) again(at time.Time, e event.Exited) bool {
 	text := strings.TrimSuffix(e.Text+": "+e.Last, ": ")
 	before := v.ends[e.Group]
 	if before != nil && before.text == text {
