@@ -49,4 +49,5 @@ type Running struct {
 	Version         string
 	LogKey          string
 	Started         time.Time
+	Restarts        int // of the replica so far
 }

@@ -66,6 +66,9 @@ func (s *set) start(id place.Replica) {
 	if s.replicas[id] != nil {
 		return // it was found running
 	}
+	if s.retired && s.singleton(id.Group) {
+		return // it runs, or will, in the version that stays
+	}
 	if len(s.before) > 0 && s.singleton(id.Group) {
 		s.held = append(s.held, id)
 		return

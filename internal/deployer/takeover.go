@@ -143,6 +143,9 @@ func (d *Deployer) records(running []Running) (versions map[string]version, orde
 		}
 		if unknown[p.Version] == nil {
 			spec, err := d.options.Succession.Load(p.Version)
+			if err != nil && p.Version == d.first.Version {
+				spec, err = d.first, nil // the record said the same
+			}
 			if err == nil {
 				versions[p.Version], err = d.prepare(spec)
 			}
@@ -171,7 +174,7 @@ func (s *set) adopt(p Running) {
 		return
 	}
 
-	s.add(p.Replica).Adopt(p.Process, p.LogKey, p.Started)
+	s.add(p.Replica).Adopt(p.Process, p.LogKey, p.Started, p.Restarts)
 }
 
 // haveDialled reports whether all processes that run have.
@@ -208,13 +211,13 @@ func (d *Deployer) decide(what rollout.Decision) (upgrade bool) {
 	d.sets = nil
 	var serving *set
 	for _, s := range all {
-		switch s.spec.Version {
-		case what.Serve:
+		switch version := s.spec.Version; {
+		case version == what.Serve:
 			serving = s
-		case what.Upgrade:
+		case slices.Contains(what.Drop, version):
+			s.retired = true // also if it is wanted again: what drains takes no calls any more
+		case version == what.Upgrade:
 			d.begun = s
-		default:
-			s.retired = true
 		}
 	}
 

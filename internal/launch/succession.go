@@ -156,11 +156,12 @@ func (s *Succession) Running(ctx context.Context) ([]deployer.Running, error) {
 			continue // somebody has started a server of their own in the domain
 		}
 		running = append(running, deployer.Running{
-			Process: s.process(p),
-			Replica: place.Replica{Group: p.Labels[LabelGroup], Number: number},
-			Version: p.Digest,
-			LogKey:  p.Labels[labelLogKey],
-			Started: p.Started,
+			Process:  s.process(p),
+			Replica:  place.Replica{Group: p.Labels[LabelGroup], Number: number},
+			Version:  p.Digest,
+			LogKey:   p.Labels[labelLogKey],
+			Started:  p.Started,
+			Restarts: p.Restarts,
 		})
 	}
 	return running, nil

@@ -224,7 +224,7 @@ func (c *control) serve(ctx context.Context, l net.Listener, d deployment) error
 	}
 	err := d.program(ctx, c.w, c.server.Drain)
 	if err == nil {
-		c.report(hosting, &protos.ReportRequest{Finished: true})
+		c.finish(ctx)
 	}
 	return err
 }
@@ -264,6 +264,15 @@ func (c *control) fate(ctx context.Context, asked <-chan string) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// finish tells the deployer that the program has returned. If there is none, but one may come, it waits for
+// that one: whoever sees a process end that has told nobody starts it again.
+func (c *control) finish(ctx context.Context) {
+	if err := c.deployers.Await(ctx); err != nil {
+		return // somebody has asked the process to end
+	}
+	c.report(context.WithoutCancel(ctx), &protos.ReportRequest{Finished: true})
 }
 
 func (c *control) isAnnounced() bool {

@@ -105,13 +105,17 @@ func bootRecord(files inherit.Files) (*session.Boot, error) {
 	if files.Boot == "" {
 		return nil, nil
 	}
-	record, err := os.Open(files.Boot)
+	file, err := os.Open(files.Boot)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the boot record: %w", err)
+		return nil, err
 	}
-	defer record.Close()
+	defer file.Close()
 
-	return session.ReadBoot(record)
+	record, err := session.ReadBoot(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files.Boot, err)
+	}
+	return record, nil
 }
 
 // listen listens for other weavelets.
@@ -127,7 +131,8 @@ func listen(info *protos.EnvelopeInfo, boot *session.Boot) (net.Listener, error)
 func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) error {
 	boot, err := bootRecord(d.files)
 	if err != nil {
-		return err
+		// A deployer tells it the same, if there is one; else one has to come.
+		slog.New(logger.NewConsole(os.Stderr)).Warn("cannot start without a deployer: the boot record cannot be read", "err", err)
 	}
 	deployers, info, err := converse(ctx, d.files, boot)
 	if err != nil {

@@ -143,9 +143,10 @@ func (r *Replica) Tell(info *protos.RoutingInfo) {
 	}
 }
 
-// Adopt takes over a process that a deployer before has started.
-func (r *Replica) Adopt(p Process, logKey string, started time.Time) {
+// Adopt takes over a process that a deployer before has started, of a replica that was restarted so often.
+func (r *Replica) Adopt(p Process, logKey string, started time.Time, restarts int) {
 	r.attempt = newAttempt(r, logKey)
+	r.life.Restarts = restarts
 	r.pid, r.started, r.dismiss = p.Pid, started, p.Dismiss
 	r.Step(lifecycle.Adopt)
 	go r.attempt.accompany(p)

@@ -163,6 +163,12 @@ func (s *Session) Attended() bool {
 	return s.current != nil
 }
 
+// Await waits until there is a deployer. Over pipes there is no other one to wait for.
+func (s *Session) Await(ctx context.Context) error {
+	_, err := s.after(ctx, nil)
+	return err
+}
+
 // Close ends the session.
 func (s *Session) Close() error {
 	s.mu.Lock()
