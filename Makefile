@@ -76,6 +76,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@$(GO) test -count=1 -timeout 0 -run 'TestUpgrades$$' -v ./internal/keeper/door -args -upgrades 50 -children 1000
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFaults -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
+	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
 
 bench: test-tools ## compare with what one would use instead; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
