@@ -52,6 +52,8 @@ type Options struct {
 	Succession Succession
 	BootDir    string
 
+	Retry bool // also a version that has failed to replace the one that runs a short while ago
+
 	Certificates identity.Options // how long those of mutual TLS live
 	Vault        mtls.Vault       // keeps their keys for the deployer that takes over; nil: they end with this one
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/place"
 	"github.com/divisi-go/divisi/internal/replica"
+	"github.com/divisi-go/divisi/internal/rollout"
 )
 
 // Launcher starts and holds processes. Its methods may wait, and are called on goroutines of their
@@ -40,6 +41,10 @@ type Succession interface {
 	Save(Spec) error
 	Load(version string) (Spec, error)
 	Forget(version string) error
+
+	// Failures returns the versions that have failed to replace another one, and SetFailures keeps them.
+	Failures() (rollout.Failures, error)
+	SetFailures(rollout.Failures) error
 }
 
 // Running is a process that was found running, or that waits for its next start.

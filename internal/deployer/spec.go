@@ -36,7 +36,7 @@ func (s Spec) Digest() (string, error) {
 	// It does not matter which deployment this is, where its files were, and how it comes about.
 	s.Version, s.Arg0 = "", ""
 	s.Config.File, s.Config.Name, s.Config.Binary = "", "", ""
-	s.Config.Ignored, s.Config.Single, s.Config.Rollout = nil, config.Single{}, 0
+	s.Config.Ignored, s.Config.Single, s.Config.Rollout, s.Config.Orphan = nil, config.Single{}, 0, ""
 	// The program says this itself.
 	s.Components = nil
 

@@ -104,7 +104,7 @@ func TestSpecAsRecord(t *testing.T) {
 // where files were, what the program says itself, what other deployers read, and how a version comes about.
 var meaningless = []string{
 	"Version", "Arg0", "Components",
-	"Config.File", "Config.Name", "Config.Binary", "Config.Ignored", "Config.Single", "Config.Rollout",
+	"Config.File", "Config.Name", "Config.Binary", "Config.Ignored", "Config.Single", "Config.Rollout", "Config.Orphan",
 }
 
 // change calls f once for each thing that a value says, while the value says something else of that. Paths

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,8 +129,43 @@ func (d *Deployer) takeOver(running []Running) error {
 	if err != nil {
 		return err
 	}
-	return d.Upgrade(d.ctx, d.first)
+	return d.try()
 }
+
+// try upgrades to the version that is wanted, unless that has failed a short while ago.
+func (d *Deployer) try() error {
+	next := d.options.Succession
+	failures, err := next.Failures()
+	if err != nil {
+		d.warn("it is not known which versions have failed lately: %v", err)
+	}
+	now := time.Now()
+	if f, ok := failures.Recent(d.first.Version, now); ok && !d.options.Retry {
+		return &failedLately{f, now.Sub(f.At)}
+	}
+
+	err = d.Upgrade(d.ctx, d.first)
+	if errors.Is(err, ErrUpgrade) && !errors.Is(err, ErrOver) {
+		failure := rollout.Failure{Digest: d.first.Version, At: time.Now(), Reason: strings.TrimPrefix(err.Error(), ErrUpgrade.Error()+": ")}
+		if failed := next.SetFailures(failures.Add(failure)); failed != nil {
+			d.warn("it will not be known that the version has failed: %v", failed)
+		}
+	}
+	return err
+}
+
+// failedLately is the error of a version that is not tried.
+type failedLately struct {
+	rollout.Failure
+	ago time.Duration
+}
+
+func (e *failedLately) Error() string {
+	return fmt.Sprintf("version %s is not tried, for it failed %v ago: %s", e.Digest, e.ago.Round(time.Second), e.Reason)
+}
+
+// Hint returns the way out.
+func (e *failedLately) Hint() string { return "change something, or try it again: --retry" }
 
 // records returns the versions of which something runs, in their order. Processes of a version that nobody
 // knows any more are ended first.

@@ -13,6 +13,9 @@ import (
 	"github.com/divisi-go/divisi/internal/rollout"
 )
 
+// ErrUpgrade is the error of an upgrade that was undone. It is wrapped with the reason.
+var ErrUpgrade = errors.New("cannot upgrade")
+
 // ErrUpgrading is the error of an upgrade while another one goes on.
 var ErrUpgrading = errors.New("an upgrade is going on")
 
@@ -195,5 +198,5 @@ func (u *upgrade) report(d *Deployer) {
 	}
 
 	d.emit(event.RolledBack{Version: version, Reason: u.reason.Error()})
-	u.ended <- fmt.Errorf("cannot upgrade: %w", u.reason)
+	u.ended <- fmt.Errorf("%w: %w", ErrUpgrade, u.reason)
 }

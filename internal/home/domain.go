@@ -24,6 +24,7 @@ type Domain struct {
 	Door     string // socket of the control API
 	Calls    string // folder of the sockets on which replicas are called, or the keeper is told how servers are
 	Deployer string // socket in that folder which replicas dial
+	Failures string // file of the versions that have failed lately
 	Boot     string // folder of what replicas start from without a deployer
 
 	home Home
@@ -44,6 +45,7 @@ func (h Home) Domain(path string) Domain {
 		Door:     stem + doorSuffix,
 		Calls:    stem + callsSuffix,
 		Deployer: filepath.Join(stem+callsSuffix, "deployer"),
+		Failures: filepath.Join(state, "failures.json"),
 		Boot:     filepath.Join(state, "boot"),
 		home:     h,
 	}

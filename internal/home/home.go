@@ -6,6 +6,7 @@
 //	  domains/shop/lock             held by whoever runs the application shop
 //	  domains/shop/token            what opens its live page
 //	  domains/shop/journal.ndjson   starts and ends of its processes
+//	  domains/shop/failures.json    versions that have failed to replace another one
 //	  domains/shop/boot/            what its replicas start from without a deployer
 //	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -12,9 +14,11 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/place"
+	"github.com/divisi-go/divisi/internal/rollout"
 	"github.com/divisi-go/divisi/internal/roster"
 )
 
@@ -33,6 +37,7 @@ type Succession struct {
 	*Launcher
 	keeper   LastingKeeper
 	versions *roster.Roster
+	failures string // file
 	listener *net.UnixListener
 }
 
@@ -41,28 +46,28 @@ var (
 	_ deployer.Succession = (*Succession)(nil)
 )
 
-// NewSuccession returns a launcher that listens on a socket, and whose processes outlive the claim, or do not.
-// The records of versions are in a folder.
-func NewSuccession(k LastingKeeper, stays bool, socket, versions string) (*Succession, error) {
-	records, err := roster.Open(versions)
+// NewSuccession returns a launcher that listens on the socket of a domain, and whose processes outlive the
+// claim, or do not.
+func NewSuccession(k LastingKeeper, stays bool, d home.Domain) (*Succession, error) {
+	records, err := roster.Open(d.Versions)
 	if err != nil {
 		return nil, err
 	}
 	// The processes dial a path: whoever has bound it last is reached.
-	next := socket + "~" + strconv.Itoa(os.Getpid())
+	next := d.Deployer + "~" + strconv.Itoa(os.Getpid())
 	_ = os.Remove(next)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: next})
 	if err != nil {
 		return nil, fmt.Errorf("no process could reach this deployer: %w", err)
 	}
 	listener.SetUnlinkOnClose(false)
-	if err := os.Rename(next, socket); err != nil {
+	if err := os.Rename(next, d.Deployer); err != nil {
 		return nil, errors.Join(err, listener.Close(), os.Remove(next))
 	}
 
 	l := NewLauncher(k)
-	l.socket, l.stays = socket, stays
-	return &Succession{Launcher: l, keeper: k, versions: records, listener: listener}, nil
+	l.socket, l.stays = d.Deployer, stays
+	return &Succession{Launcher: l, keeper: k, versions: records, failures: d.Failures, listener: listener}, nil
 }
 
 // Close has nobody reach this deployer any more. If nothing is left in the domain, the keeper closes its
@@ -215,3 +220,35 @@ func (s *Succession) Load(version string) (spec deployer.Spec, err error) {
 
 // Forget implements [deployer.Succession].
 func (s *Succession) Forget(version string) error { return s.versions.Remove(version) }
+
+// maxFailures bounds the file of failures, in bytes.
+const maxFailures = 64 << 10
+
+// Failures implements [deployer.Succession].
+func (s *Succession) Failures() (failures rollout.Failures, err error) {
+	file, err := os.Open(s.failures)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if err := json.NewDecoder(io.LimitReader(file, maxFailures)).Decode(&failures); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", s.failures, err)
+	}
+	return failures, nil
+}
+
+// SetFailures implements [deployer.Succession].
+func (s *Succession) SetFailures(failures rollout.Failures) error {
+	text, err := json.Marshal(failures)
+	if err != nil {
+		return err
+	}
+	next := s.failures + "~"
+	if err := os.WriteFile(next, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, s.failures)
+}

@@ -61,6 +61,9 @@ func attend(ctx context.Context, c *pipe.Weavelet) error {
 func (s *Session) meet(ctx context.Context, log *slog.Logger,
 	greet func(net.Conn) (*pipe.Weavelet, error)) *pipe.Weavelet {
 	said, since := "", time.Time{}
+	if s.info.App != "" {
+		since = time.Now() // it is no fault that there is none for a while
+	}
 	for bound := firstWait; ; bound = min(2*bound, lastWait) {
 		select {
 		case <-time.After(rand.N(bound)):

@@ -122,7 +122,7 @@ func (s *Session) Keep(ctx context.Context, log *slog.Logger) {
 				return // what is to be told yet is told to this deployer
 			}
 			s.set(nil)
-			log.Warn("the deployer has gone: going on without one", "err", reason)
+			log.Info("the deployer has gone: going on without one", "reason", reason)
 		}
 
 		if c = s.meet(ctx, log, s.next); c == nil {

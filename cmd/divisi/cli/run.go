@@ -80,6 +80,7 @@ func (c *command) run() *cobra.Command {
 		fmt.Sprintf("replicas: N, or GROUP=N, for some or all groups (default %d)", place.DefaultReplicas))
 	flags.BoolVar(&o.MTLS, "mtls", false, "mutual TLS between processes, with rights from the call graph")
 	flags.BoolVar(&o.Watch, "watch", false, "build again when the source changes, and upgrade without a pause")
+	flags.BoolVar(&o.Retry, "retry", false, "try a version again that has failed in the last ten minutes")
 	flags.BoolVarP(&o.Detach, "detach", "d", false, "return when everything is ready, and leave it running")
 	flags.BoolVar(&o.Logs, "logs", false, "show the application's log here (default on a terminal)")
 	pageFlag(cmd, &admin)

@@ -131,7 +131,7 @@ func claim(ctx context.Context, h home.Home, c keeper.Claim, limit time.Duration
 
 // enter has processes reach this one.
 func enter(d home.Domain, k *door.Client, stays bool) (*Estate, *launch.Succession, error) {
-	s, err := launch.NewSuccession(k, stays, d.Deployer, d.Versions)
+	s, err := launch.NewSuccession(k, stays, d)
 	if err != nil {
 		return nil, nil, errors.Join(err, k.Release())
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	Admin      []string       // addresses of the live page: the first that is free; none for no page
 	MTLS       bool           // also without the file saying so
 	Watch      bool           // build again when the source changes, and upgrade
+	Retry      bool           // also a version that has failed to replace another one a short while ago
 	Detach     bool           // return when everything is ready, and leave it running
 	Logs       bool           // hand on the log
 	Timeout    time.Duration  // for everything to be ready
@@ -170,6 +171,7 @@ func (a *application) decide(ctx context.Context) error {
 		ReadyTime:   a.options.Timeout,
 		Succession:  a.estate.Succession,
 		BootDir:     a.estate.BootDir(),
+		Retry:       a.options.Retry,
 	})
 	if err != nil {
 		return err

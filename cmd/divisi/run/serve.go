@@ -73,6 +73,9 @@ func (a *application) serve(ctx context.Context, api *control.Server, page *dash
 	endTold()
 	endLogs()
 
+	if errors.Is(err, deployer.ErrUpgrade) {
+		a.showLast()
+	}
 	switch {
 	case <-killed:
 		return errors.Join(ErrKilled, err)
@@ -85,6 +88,26 @@ func (a *application) serve(ctx context.Context, api *control.Server, page *dash
 	}
 
 	return err
+}
+
+// showLast hands on what the version that has failed has said last, unless all was handed on.
+func (a *application) showLast() {
+	const most = 10
+	if a.options.Logs {
+		return
+	}
+
+	filter := &telemetry.Filter{Kind: telemetry.KindLog, Version: a.spec.Version}
+	if err := filter.Compile(); err != nil {
+		return
+	}
+	entries, err := telemetry.Recent(a.logDir, filter, most)
+	if err != nil {
+		a.view.Warn(fmt.Sprintf("what it has said cannot be shown: %v", err))
+	}
+	for _, e := range entries {
+		_ = a.view.Entry(e) // whoever does not read it has the error yet
+	}
 }
 
 // showLogs hands on the log from now on, if that was asked for. What it returns is called at the
