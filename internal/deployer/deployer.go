@@ -84,6 +84,7 @@ type Deployer struct {
 	wanted    map[string]string // the address that was asked for, by the listener's name
 	upgrade   *upgrade          // nil unless one goes on
 	waiters   []*waiter
+	known     bool // what runs, as a deployer before may have left it
 	prepared  bool // the version that is wanted has begun, or has replaced the one before
 	finished  bool // the main component's program has returned
 	stopping  bool
@@ -201,6 +202,7 @@ func (d *Deployer) beginFirst() error {
 	}
 
 	return d.do(d.ctx, func() {
+		d.known = true
 		if d.stopping {
 			return
 		}
@@ -233,7 +235,7 @@ func (d *Deployer) settle() (over bool) {
 
 	if d.stopping && !slices.ContainsFunc(d.sets, (*set).running) {
 		for _, s := range d.sets {
-			d.forgetRecord(s.version)
+			d.forgetRecord(s)
 		}
 		d.emit(event.AppStopped{})
 		return true

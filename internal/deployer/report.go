@@ -92,8 +92,12 @@ func (d *Deployer) Profile(ctx context.Context, group, kind string, length time.
 }
 
 // conversations returns the replicas that have one: of the current version first, and ordered by group
-// and number.
+// and number. During a takeover it waits until they may.
 func (d *Deployer) conversations(ctx context.Context) ([]survey.Replica, error) {
+	waits, cancel := context.WithTimeout(ctx, 2*dialTime)
+	defer cancel()
+	_ = d.waitFor(waits, func() (bool, error) { return d.known || d.stopping, nil }) // else there are none yet
+
 	var list []survey.Replica
 	err := d.do(ctx, func() {
 		for _, s := range slices.Backward(d.sets) {

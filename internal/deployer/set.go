@@ -30,6 +30,7 @@ type set struct {
 	replicas  map[place.Replica]*replica.Replica
 	before    []*set          // whose singletons must end before those of this set start
 	held      []place.Replica // singletons that wait for that
+	waiting   []func()        // dismiss what was found waiting for its next start
 	stopping  bool
 	retired   bool          // nobody wants it: it drains, and is forgotten
 	resumed   chan struct{} // closed when what was found running is in its place

@@ -201,12 +201,14 @@ func (d *Deployer) records(running []Running) (versions map[string]version, orde
 }
 
 // adopt takes over a process that runs. Of one that waits for its next start the replica starts as any
-// other.
+// other, and replaces it.
 func (s *set) adopt(p Running) {
-	if p.Pid == 0 || s.replicas[p.Replica] != nil || s.group(p.Replica.Group).Name == "" {
-		if p.Pid != 0 {
-			s.d.aside.Go(p.Dismiss)
-		}
+	switch {
+	case p.Pid == 0:
+		s.waiting = append(s.waiting, p.Dismiss)
+		return
+	case s.replicas[p.Replica] != nil || s.group(p.Replica.Group).Name == "":
+		s.d.aside.Go(p.Dismiss)
 		return
 	}
 
@@ -268,6 +270,7 @@ func (d *Deployer) decide(what rollout.Decision) (upgrade bool) {
 	for _, s := range d.sets {
 		s.resume()
 	}
+	d.known = true
 	d.emit(event.TookOver{Version: what.Serve, Servers: len(serving.replicas)})
 
 	return what.Upgrade != ""
@@ -324,12 +327,15 @@ func (d *Deployer) forget(gone *set) {
 		s.release()
 	}
 
-	d.forgetRecord(gone.version)
+	d.forgetRecord(gone)
 }
 
-// forgetRecord has nobody find a version that has ended.
-func (d *Deployer) forgetRecord(gone version) {
+// forgetRecord has nobody find a version that has ended, nor start any of it again.
+func (d *Deployer) forgetRecord(gone *set) {
 	d.forgetting.Go(func() {
+		for _, dismiss := range gone.waiting {
+			dismiss() // of one that was replaced this does nothing
+		}
 		gone.authority.Forget(context.WithoutCancel(d.ctx))
 		if d.options.Succession == nil {
 			return
