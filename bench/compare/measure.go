@@ -60,6 +60,9 @@ func (o options) measure(ctx context.Context) (results, error) {
 			}
 			for i := range pairs {
 				p := pairs[(i+round)%len(pairs)] // nobody is always the first
+				if p.stalls != nil && p.stalls(m) {
+					continue
+				}
 				r, err := p.measure(ctx, m, o.took)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %v: %w", p.name, m, err)

@@ -44,11 +44,13 @@ type system struct {
 	connect func(socket string) (func() (caller, error), error)
 	// deploy starts both processes, if serve and connect do not do it.
 	deploy func(ctx context.Context, dir string, env func(side string) string) error
+	// stalls reports that the system does not get through a case; nil if it gets through all.
+	stalls func(measurement) bool
 }
 
 var systems = []system{
 	{name: "raw", note: "a socket for each caller, lengths and bytes, buffers used again", serve: serveRaw, connect: connectRaw},
-	{name: "gRPC", note: "one connection, no interceptors", serve: serveGRPC, connect: connectGRPC},
+	{name: "gRPC", note: "one connection, no interceptors", serve: serveGRPC, connect: connectGRPC, stalls: stallsGRPC},
 	{name: "Divisi", note: "one connection, the whole product with its metrics and traces", deploy: deployDivisi},
 }
 
