@@ -144,8 +144,11 @@ func (v *Vault) get(ctx context.Context) (all []secret, err error) {
 	return all, nil
 }
 
-// put puts something into the slot.
+// put puts something into the slot, or empties it.
 func (v *Vault) put(ctx context.Context, all []secret) error {
+	if len(all) == 0 {
+		return v.slots.Put(ctx, v.domain, vaultSlot, nil)
+	}
 	data, err := json.Marshal(all)
 	if err != nil {
 		return err

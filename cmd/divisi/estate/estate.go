@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/divisi-go/divisi/internal/deployer"
+	"github.com/divisi-go/divisi/internal/deployer/mtls"
 	"github.com/divisi-go/divisi/internal/home"
 )
 
@@ -17,6 +18,8 @@ type Estate struct {
 	Stays      bool // the processes outlive this one
 	Launcher   deployer.Launcher
 	Succession deployer.Succession // nil if the processes end with this one
+
+	Vault mtls.Vault // of its keys; nil if they end with this one
 
 	release func(over bool) error
 }

@@ -87,7 +87,7 @@ func (e *Estate) decide(ctx context.Context, spec deployer.Spec, f func(Decider)
 	defer func() { err = errors.Join(err, e.Release(over)) }()
 	var events event.Log
 	d, err := deployer.New(spec, e.Launcher, deployer.Options{
-		RuntimeDir: e.Calls, Events: &events, Succession: e.Succession, BootDir: e.BootDir(),
+		RuntimeDir: e.Calls, Events: &events, Succession: e.Succession, BootDir: e.BootDir(), Vault: e.Vault,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/deployer"
@@ -135,9 +136,16 @@ func enter(d home.Domain, k *door.Client, stays bool) (*Estate, *launch.Successi
 	if err != nil {
 		return nil, nil, errors.Join(err, k.Release())
 	}
+
+	vault := launch.NewVault(k)
+	keeping, end := context.WithCancel(context.Background())
+	var kept sync.WaitGroup
+	kept.Go(func() { vault.Serve(keeping) })
 	return &Estate{
-		Domain: d, Launcher: s, Succession: s, Stays: stays,
+		Domain: d, Launcher: s, Succession: s, Vault: vault, Stays: stays,
 		release: func(over bool) error {
+			end()
+			kept.Wait()
 			err := errors.Join(s.Close(), k.Release())
 			if over {
 				d.Clear()

@@ -172,6 +172,7 @@ func (a *application) decide(ctx context.Context) error {
 		Succession:  a.estate.Succession,
 		BootDir:     a.estate.BootDir(),
 		Retry:       a.options.Retry,
+		Vault:       a.estate.Vault,
 	})
 	if err != nil {
 		return err

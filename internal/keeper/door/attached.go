@@ -50,10 +50,14 @@ var verbs = map[string]verb{
 		return list, nil, err
 	},
 	"put": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
-		if len(r.Files) != 1 {
+		var file *os.File
+		switch len(r.Files) {
+		case 0: // the slot is to be empty
+		case 1:
+			file = r.Files[0]
+		default:
 			return nil, nil, fmt.Errorf("cannot put %d files into a slot: %w", len(r.Files), keeper.ErrInvalid)
 		}
-		file := r.Files[0]
 		r.Files = nil
 		return nil, nil, s.Put(ctx, a.Domain, a.Key, file)
 	},

@@ -345,10 +345,15 @@ func (c *Client) Sockets(ctx context.Context, domain string) (list []keeper.Sock
 	return list, err
 }
 
-// Put keeps a file in a slot of a domain, in place of what is there. It becomes the keeper's.
+// Put keeps a file in a slot of a domain, in place of what is there, or nothing if the file is nil. It
+// becomes the keeper's.
 func (c *Client) Put(ctx context.Context, domain, slot string, f *os.File) error {
-	defer f.Close()
-	_, err := c.call(ctx, "put", &ask{Domain: domain, Key: slot}, []*os.File{f}, nil)
+	var files []*os.File
+	if f != nil {
+		files = []*os.File{f}
+		defer f.Close()
+	}
+	_, err := c.call(ctx, "put", &ask{Domain: domain, Key: slot}, files, nil)
 	return err
 }
 

@@ -207,7 +207,8 @@ func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, er
 	return list, nil
 }
 
-// Put keeps a file in a slot of a domain, in place of what is there. It becomes the keeper's.
+// Put keeps a file in a slot of a domain, in place of what is there, or nothing if the file is nil. It
+// becomes the keeper's.
 func (s *Session) Put(_ context.Context, domain, slot string, f *os.File) error {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()

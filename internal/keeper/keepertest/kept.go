@@ -183,6 +183,12 @@ func slots(t *testing.T, d *desk.Desk) {
 	if got := get(); got != "second" {
 		t.Errorf("got %q", got)
 	}
+	if err := d.Put(d.Ctx, domain, "state", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Get(d.Ctx, domain, "state"); !errors.Is(err, keeper.ErrUnknown) {
+		t.Errorf("a slot that was emptied: %v", err)
+	}
 }
 
 func inheritance(t *testing.T, d *desk.Desk) {

@@ -107,10 +107,13 @@ func (k *Stock) Unlisten(at record.Key) error {
 	return nil
 }
 
-// Put keeps a file in a slot, in place of what is there. It becomes the stock's.
+// Put keeps a file in a slot, in place of what is there, or nothing if the file is nil. It becomes the
+// stock's.
 func (k *Stock) Put(at record.Key, f *os.File) {
 	k.empty(at)
-	k.slots[at] = f
+	if f != nil {
+		k.slots[at] = f
+	}
 }
 
 // Get returns a copy of the file in a slot.
