@@ -214,7 +214,7 @@ func TestStandstill(t *testing.T) {
 	before.signal(syscall.SIGCONT)
 	printed := before.end()
 	by := "divisi run subject (process " + next.pid() + ")"
-	if before.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(printed, by) {
+	if before.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(printed, by) {
 		t.Errorf("the one that was succeeded ends with %v, and does not say %q:\n%s", before.cmd.ProcessState, by, printed)
 	}
 	visits.sees(s, 50)
