@@ -21,6 +21,7 @@ const (
 	heldTime   = 100 * time.Millisecond
 	endingTime = 2 * time.Second
 	momentTime = 5 * time.Second
+	slowTime   = 10 * time.Second // that a keeper may take to say anything
 )
 
 // Occupy claims the domain of an application at the keeper, which is a process of its own. If something runs
@@ -47,7 +48,7 @@ func Occupy(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*E
 	c.Take = !c.Ends
 
 	limit := endingTime
-	if answers(d.Door) {
+	if c.Ends && answers(d.Door) {
 		limit = heldTime
 	}
 	k, err := claim(ctx, h, c, limit)
@@ -123,11 +124,19 @@ func inherit(ctx context.Context, k *door.Client, s *launch.Succession) (deploye
 	return spec, nil
 }
 
-// claim waits for a domain, and not for long.
+// claim waits for a domain while somebody else has it, and not for long. A keeper that is slow to say so is
+// given more time.
 func claim(ctx context.Context, h home.Home, c keeper.Claim, limit time.Duration) (*door.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return door.Attach(ctx, h, c)
+	for {
+		limited, cancel := context.WithTimeout(ctx, limit)
+		k, err := door.Attach(limited, h, c)
+		cancel()
+		slow := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+		if !slow || limit > slowTime {
+			return k, err
+		}
+		limit *= 2
+	}
 }
 
 // enter has processes reach this one.
