@@ -295,10 +295,12 @@ func TestFinished(t *testing.T) {
 	url := r.ready().Listeners[0].URL
 	pids := s.exactly()
 	r.kill()
-	for range 2 {
-		h := s.hold(url, "/finish") // by the next replica, once one does not listen any more
-		<-h.done
-	}
+	s.until("both replicas of main are asked to finish", func() bool {
+		<-s.hold(url, "/finish").done
+		finishing := s.noted("finishing")
+		slices.Sort(finishing)
+		return len(slices.Compact(finishing)) == 2
+	})
 	const worker = "worker-0@/subject"
 	for range 3 { // each takes a second, in which who has returned could have been started again
 		before := pids[worker]

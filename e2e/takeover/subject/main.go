@@ -45,7 +45,15 @@ func main() {
 			pass("hold")
 			fmt.Fprintln(w, "edition", edition)
 		})
-		mux.HandleFunc("/finish", func(http.ResponseWriter, *http.Request) { finish <- nil })
+		mux.HandleFunc("/finish", func(http.ResponseWriter, *http.Request) {
+			if err := note("finishing", fmt.Sprint(os.Getpid())); err != nil {
+				panic(err)
+			}
+			select {
+			case finish <- nil:
+			default: // it is asked again before it has finished
+			}
+		})
 		go func() { finish <- http.Serve(a.subject, mux) }()
 		return <-finish
 	})
