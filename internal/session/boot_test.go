@@ -63,7 +63,11 @@ func TestBootNotNeeded(t *testing.T) {
 		w := newWorld(t)
 		info := w.info(6)
 		info.Id = "cart-0.2"
-		go w.deployer(info)
+		go func() {
+			if _, _, err := w.deployer(info); err != nil {
+				t.Error(err)
+			}
+		}()
 		s, got, err := Dial(t.Context(), w.dial, w.boot(), slog.New(w.logs))
 		if err != nil || got.Id != "cart-0.2" || !s.Attended() {
 			t.Fatalf("%+v, %v", got, err)

@@ -20,7 +20,8 @@ var edition = "1"
 
 type app struct {
 	divisi.Implements[divisi.Main]
-	worker  divisi.Ref[Worker]
+	worker divisi.Ref[Worker]
+	//lint:ignore U1000 it runs because something refers to it
 	single  divisi.Ref[Single]
 	subject divisi.Listener
 }
