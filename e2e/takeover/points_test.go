@@ -236,3 +236,32 @@ func (s *site) history() string {
 	}
 	return string(text)
 }
+
+// TestTwoAtOnce: of two that run the same file in the same moment one decides in the end, whether something
+// ran before or not, and the other one says who.
+func TestTwoAtOnce(t *testing.T) {
+	s := subject(t)
+	times := 2
+	if soak() {
+		times = 20
+	}
+	for range times {
+		one, two := s.run(), s.run()
+		var last, left *run
+		select {
+		case <-one.over:
+			left, last = one, two
+		case <-two.over:
+			left, last = two, one
+		case <-t.Context().Done():
+		}
+		if printed := left.printed.String(); left.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(printed, "(process "+last.pid()+")") {
+			t.Errorf("the one that has left ends with %v, and does not say that process %s decides:\n%s",
+				left.cmd.ProcessState, last.pid(), printed)
+		}
+		last.ready()
+		s.exactly()
+		last.decides("the other one decides", func(control.Status) bool { return true })
+		last.kill()
+	}
+}

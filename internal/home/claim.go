@@ -3,6 +3,7 @@
 package home
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -74,6 +75,30 @@ func (d Domain) lock() (*os.File, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// Times of a gate: nobody stays in it for long, unless it waits for somebody who decides for a moment.
+const (
+	gateTime = 10 * time.Second
+	gatePoll = 10 * time.Millisecond
+)
+
+// Gate waits until nobody else is about to decide about the domain, and keeps others waiting until the file
+// that it returns is closed: the claim at a keeper and the sockets of the domain change hands together.
+func (d Domain) Gate(ctx context.Context) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, gateTime)
+	defer cancel()
+	for {
+		lock, err := d.lock()
+		if !errors.Is(err, ErrTaken) {
+			return lock, err
+		}
+		select {
+		case <-time.After(gatePoll):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // Lock returns the file by which the domain is held. Another program of this process that has it open

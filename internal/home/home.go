@@ -3,7 +3,7 @@
 //
 //	DIVISI_HOME/
 //	  layout                        the number of this arrangement
-//	  domains/shop/lock             held by whoever runs the application shop
+//	  domains/shop/lock             held by whoever runs the application shop, or is about to
 //	  domains/shop/token            what opens its live page
 //	  domains/shop/journal.ndjson   starts and ends of its processes
 //	  domains/shop/failures.json    versions that have failed to replace another one

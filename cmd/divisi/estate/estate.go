@@ -5,6 +5,7 @@ package estate
 
 import (
 	"errors"
+	"io"
 	"net"
 
 	"github.com/divisi-go/divisi/internal/deployer"
@@ -22,10 +23,23 @@ type Estate struct {
 	Vault mtls.Vault // of its keys; nil if they end with this one
 
 	release func(over bool) error
+	gate    io.Closer // keeps others from claiming the domain; nil when it is open
+}
+
+// Open lets others decide, after this process: the sockets of the domain are its own by now. A second call
+// does nothing.
+func (e *Estate) Open() {
+	if e.gate != nil {
+		e.gate.Close()
+		e.gate = nil
+	}
 }
 
 // Release has nobody decide about the domain any more. Over says that nothing runs there.
-func (e *Estate) Release(over bool) error { return e.release(over) }
+func (e *Estate) Release(over bool) error {
+	defer e.Open()
+	return e.release(over)
+}
 
 // BootDir returns the folder of what processes start from without a deployer, "" if they never do.
 func (e *Estate) BootDir() string {

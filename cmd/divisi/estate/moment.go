@@ -83,6 +83,7 @@ func (u *unattended) decide(ctx context.Context, command string, f func(Decider)
 
 // decide takes over what runs, has f done, and leaves what runs then.
 func (e *Estate) decide(ctx context.Context, spec deployer.Spec, f func(Decider) error) (err error) {
+	e.Open()
 	over := false
 	defer func() { err = errors.Join(err, e.Release(over)) }()
 	var events event.Log

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,20 @@ func Occupy(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*E
 	if err := d.Make(); err != nil {
 		return nil, err
 	}
+	gate, err := d.Gate(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	e, err := occupy(ctx, h, d, c)
+	if err != nil {
+		return nil, errors.Join(err, gate.Close())
+	}
+	e.gate = gate
+	return e, nil
+}
+
+func occupy(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*Estate, error) {
 	// The keeper has started before the time counts.
 	looker, err := door.Attach(ctx, h, keeper.Claim{})
 	if err != nil {
@@ -67,6 +82,23 @@ func Occupy(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*E
 // [keeper.ErrHeld]. It returns what runs as well: the newest version. What it starts is started as the
 // processes that run were, whatever the folder and the environment of this one.
 func Attend(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*Estate, deployer.Spec, error) {
+	gate, err := d.Gate(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNothing
+	}
+	if err != nil {
+		return nil, deployer.Spec{}, err
+	}
+
+	e, spec, err := attend(ctx, h, d, c)
+	if err != nil {
+		return nil, deployer.Spec{}, errors.Join(err, gate.Close())
+	}
+	e.gate = gate
+	return e, spec, nil
+}
+
+func attend(ctx context.Context, h home.Home, d home.Domain, c keeper.Claim) (*Estate, deployer.Spec, error) {
 	k, err := claim(ctx, h, c, momentTime)
 	if err != nil {
 		return nil, deployer.Spec{}, err
@@ -155,11 +187,11 @@ func enter(d home.Domain, k *door.Client, stays bool) (*Estate, *launch.Successi
 		release: func(over bool) error {
 			end()
 			kept.Wait()
-			err := errors.Join(s.Close(), k.Release())
+			err := s.Close()
 			if over {
-				d.Clear()
+				d.Clear() // before somebody else can have the domain
 			}
-			return err
+			return errors.Join(err, k.Release())
 		},
 	}, s, nil
 }

@@ -192,6 +192,7 @@ func (a *application) decide(ctx context.Context) error {
 	if err := api.Listen(a.estate.Door); err != nil {
 		return err
 	}
+	a.estate.Open()
 
 	return a.serve(ctx, api, page)
 }
