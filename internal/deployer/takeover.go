@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// dialTime is how long a takeover waits for the processes that run to dial. What one that dials later
-	// has been told is not known when calls are routed.
-	dialTime = 2 * time.Second
+	// dialTime is how long a takeover waits for the processes that run to dial: they leave a deployer that
+	// stands still after five seconds of silence. What one that dials later has been told is not known when
+	// calls are routed.
+	dialTime = 8 * time.Second
 
 	// knownTime is how long a process that dials may wait until it is known who it is: it may be faster
 	// than the launcher says that it has started.

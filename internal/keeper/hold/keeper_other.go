@@ -5,6 +5,7 @@ package hold
 import (
 	"context"
 	"errors"
+	"os"
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -59,3 +60,14 @@ func (*Session) Signal(context.Context, keeper.ID, syscall.Signal) error { retur
 func (*Session) Wait(context.Context, keeper.ID) (keeper.Exit, error) {
 	return keeper.Exit{}, errUnsupported
 }
+
+// Stop fails on this system.
+func (*Session) Stop(context.Context, keeper.ID) (keeper.Exit, error) {
+	return keeper.Exit{}, errUnsupported
+}
+
+// Put fails on this system.
+func (*Session) Put(context.Context, string, string, *os.File) error { return errUnsupported }
+
+// Get fails on this system.
+func (*Session) Get(context.Context, string, string) (*os.File, error) { return nil, errUnsupported }
