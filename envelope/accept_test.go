@@ -172,7 +172,7 @@ func TestTakeover(t *testing.T) {
 
 	d.socket.Close()
 	second.weavelet.Close()
-	d.says("cannot converse with a deployer")
+	d.says("the deployer has gone: going on without one")
 	page(t, address)
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

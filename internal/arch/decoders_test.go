@@ -95,6 +95,7 @@ var decoders = map[string]string{
 	"internal/roster.Read":                     "FuzzRead",
 	"internal/roster.parse":                    "FuzzRead",
 	"internal/roster.read":                     "FuzzRead",
+	"internal/session.ReadCertificate":         "FuzzReadBoot",
 	"internal/session.ReadBoot":                "FuzzReadBoot",
 	"internal/trace.ParseTraceparent":          "FuzzParseTraceparent",
 	"internal/wire.(*Message).Add":             "FuzzMessage",

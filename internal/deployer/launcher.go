@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/place"
 	"github.com/divisi-go/divisi/internal/replica"
 	"github.com/divisi-go/divisi/internal/rollout"
@@ -41,6 +42,10 @@ type Succession interface {
 	Save(Spec) error
 	Load(version string) (Spec, error)
 	Forget(version string) error
+
+	// KeepCertificate keeps what a process of a replica proves itself by that finds no deployer, until the
+	// replica is dismissed. It is secret.
+	KeepCertificate(replica.Launch, *protos.GetSelfCertificateReply) error
 
 	// Failures returns the versions that have failed to replace another one, and SetFailures keeps them.
 	Failures() (rollout.Failures, error)

@@ -85,7 +85,7 @@ func (s *set) add(id place.Replica) *replica.Replica {
 		Resumed: s.resumed, Aside: &s.d.aside, HandleLog: s.d.options.HandleLog, HandleSpans: s.d.options.HandleSpans,
 	}
 	if next := s.d.options.Succession; next != nil {
-		o.Epoch = next.Epoch
+		o.Epoch, o.Keep = next.Epoch, next.KeepCertificate
 	}
 
 	r := replica.New(s.role(id), policy(s.spec, id.Group), rand.Float64, o)

@@ -20,6 +20,9 @@ const (
 
 	// Boot has the path of a file with what a weavelet starts from that finds nobody at its socket.
 	Boot = "DIVISI_BOOT"
+
+	// Certificate has the descriptor of a file in memory with what it proves itself by then.
+	Certificate = "DIVISI_CERTIFICATE_FD"
 )
 
 // UnixScheme begins the address of a socket in the variable Envelope; its path follows.
@@ -38,13 +41,15 @@ const (
 )
 
 // variables are those of what a process inherits.
-var variables = []string{ToWeavelet, ToEnvelope, listenFDs, listenFDNames, listenPid}
+var variables = []string{ToWeavelet, ToEnvelope, Certificate, listenFDs, listenFDNames, listenPid}
 
 // Files is what a parent has left open for this process.
 type Files struct {
 	In, Out  *os.File // the pipes of an envelope; nil if there is none
 	Envelope string   // the path of the socket where envelopes are dialled; "" if there is none
 	Boot     string   // the path of a boot record; "" if there is none
+
+	Certificate *os.File // what belongs to that with mutual TLS; nil if there is none
 	Sockets  *Sockets
 }
 
@@ -66,7 +71,8 @@ var envelopeTaken atomic.Bool
 func Take() (Files, error) {
 	files, err := parent()
 	if envelopeTaken.Swap(true) {
-		files.In, files.Out, files.Envelope, files.Boot = nil, nil, "", ""
+		files.In, files.Out, files.Certificate = nil, nil, nil
+		files.Envelope, files.Boot = "", ""
 	}
 	return files, err
 }

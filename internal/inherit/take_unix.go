@@ -34,6 +34,11 @@ func takeOver() (Files, error) {
 		files.dials(path)
 	}
 	files.Boot = os.Getenv(Boot)
+	if os.Getenv(Certificate) != "" {
+		if files.Certificate, err = open(Certificate); err != nil {
+			return Files{}, err
+		}
+	}
 	list, err := sockets()
 	files.Sockets = NewSockets(list...)
 	return files, err

@@ -29,6 +29,7 @@ type Keeper interface {
 	Start(context.Context, keeper.Spec) (keeper.Proc, error)
 	Signal(context.Context, keeper.ID, syscall.Signal) error
 	Stop(context.Context, keeper.ID) (keeper.Exit, error)
+	Put(ctx context.Context, domain, slot string, f *os.File) error
 	Wait(context.Context, keeper.ID) (keeper.Exit, error)
 }
 
@@ -107,6 +108,9 @@ func (l *Launcher) Launch(launch replica.Launch) (replica.Process, error) {
 	return process, nil
 }
 
+// certificateOf is the slot with the certificate of a replica of a version.
+func certificateOf(replica, version string) string { return "certificate/" + version + "/" + replica }
+
 // spec is how a replica is asked for.
 func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
 	dir, env := l.dir, l.env
@@ -144,6 +148,9 @@ func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
 		return spec, nil
 	}
 
+	if launch.Certified {
+		spec.Secrets = []keeper.Inherit{{Key: certificateOf(launch.Name, launch.Version), As: inherit.Certificate}}
+	}
 	spec.Digest = launch.Version
 	spec.Labels = map[string]string{
 		LabelApp:     strings.TrimPrefix(l.domain, "/"),
@@ -211,6 +218,7 @@ func (l *Launcher) process(p keeper.Proc) replica.Process {
 		process.Dismiss = func() {
 			// One that is not known any more has been dismissed.
 			_, _ = l.keeper.Stop(context.Background(), p.ID)
+			_ = l.keeper.Put(context.Background(), l.domain, certificateOf(p.Name, p.Digest), nil)
 		}
 	}
 	return process

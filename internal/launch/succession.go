@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,13 +14,17 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/memfd"
 	"github.com/divisi-go/divisi/internal/place"
+	"github.com/divisi-go/divisi/internal/replica"
 	"github.com/divisi-go/divisi/internal/rollout"
 	"github.com/divisi-go/divisi/internal/roster"
+	"github.com/divisi-go/divisi/internal/session"
 )
 
 // LastingKeeper is a keeper that outlives its clients.
@@ -251,4 +256,21 @@ func (s *Succession) SetFailures(failures rollout.Failures) error {
 		return err
 	}
 	return os.Rename(next, s.failures)
+}
+
+// KeepCertificate implements [deployer.Succession]: it is in a slot of the keeper, and on no disk.
+func (s *Succession) KeepCertificate(r replica.Launch, reply *protos.GetSelfCertificateReply) error {
+	if !s.stays {
+		return nil
+	}
+
+	var text bytes.Buffer
+	if err := session.WriteCertificate(&text, reply); err != nil {
+		return err
+	}
+	f, err := memfd.New("certificate", text.Bytes())
+	if err != nil {
+		return err
+	}
+	return s.keeper.Put(context.Background(), s.domain, certificateOf(r.Name, r.Version), f)
 }

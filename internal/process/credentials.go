@@ -10,6 +10,7 @@ import (
 
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/identity"
+	"github.com/divisi-go/divisi/internal/session"
 )
 
 // authority is the deployer's end of mutual TLS: it knows who is who.
@@ -20,6 +21,30 @@ type authority interface {
 		*protos.VerifyClientCertificateReply, error)
 	VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (
 		*protos.VerifyServerCertificateReply, error)
+}
+
+// alone is an authority that knows the first certificate already.
+type alone struct {
+	authority
+	first *protos.GetSelfCertificateReply // nil once it is known
+}
+
+// authorityOf returns the deployers, of which none is there if the weavelet starts from a boot record.
+func authorityOf(deployers *session.Session, boot *session.Boot) authority {
+	if boot == nil || boot.Certificate == nil || deployers.Attended() {
+		return deployers
+	}
+	return &alone{deployers, boot.Certificate}
+}
+
+// GetSelfCertificate implements [authority]. It is called once at a time.
+func (a *alone) GetSelfCertificate(ctx context.Context, r *protos.GetSelfCertificateRequest) (
+	*protos.GetSelfCertificateReply, error) {
+	if reply := a.first; reply != nil {
+		a.first = nil
+		return reply, nil
+	}
+	return a.authority.GetSelfCertificate(ctx, r)
 }
 
 // authorityTime bounds a question to the deployer that a handshake waits for. One that is not

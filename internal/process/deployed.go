@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -115,6 +116,16 @@ func bootRecord(files inherit.Files) (*session.Boot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", files.Boot, err)
 	}
+	if files.Certificate == nil {
+		return record, nil
+	}
+
+	defer files.Certificate.Close()
+	// Processes that were started before may have read the same file.
+	record.Certificate, err = session.ReadCertificate(io.NewSectionReader(files.Certificate, 0, math.MaxInt64))
+	if err != nil {
+		return nil, err
+	}
 	return record, nil
 }
 
@@ -184,7 +195,7 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 		defer cancel()
-		if n.credentials, err = newCredentials(ctx, deployers, log); err != nil {
+		if n.credentials, err = newCredentials(ctx, authorityOf(deployers, boot), log); err != nil {
 			return err
 		}
 	}

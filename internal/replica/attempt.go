@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/inherit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/pipe"
 )
 
 // Attempt is one process of a replica, seen from the goroutines that accompany it: they do all that
@@ -98,6 +100,10 @@ func (a *Attempt) tell(f func(*Replica)) error {
 func (a *Attempt) start(launch Launch) {
 	a.removeSocket() // of a process that was killed, and could not do it
 	a.writeBoot()
+	if a.r.options.Keep != nil && a.info.Mtls {
+		reply, err := a.r.options.Certificates.GetSelfCertificate(a.ctx, &protos.GetSelfCertificateRequest{})
+		launch.Certified = err == nil && a.keep(reply)
+	}
 	process, err := a.r.options.Launcher.Launch(launch)
 	if err != nil {
 		a.exited(control.ExitStatus{Code: -1, Time: time.Now(), Text: err.Error()})
@@ -130,24 +136,38 @@ func (a *Attempt) Converse(env *envelope.Envelope) {
 		}
 		r.env, r.address = env, env.WeaveletInfo().DialAddr
 	})
-	select {
-	case <-a.r.options.Resumed:
-	case <-a.ctx.Done():
-		env.Close()
-		return
-	}
 
 	ctx, over := context.WithCancel(a.ctx)
 	go func() {
 		defer over()
 		env.Serve(&handler{a.r.options.Certificates, a})
 	}()
+	if !a.await(ctx, env) {
+		return
+	}
 	go a.routes.deliver(ctx, env)
 	err := env.UpdateComponents(a.r.Components)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, pipe.ErrClosed) {
 		a.giveUp("cannot start components", err)
 	}
 	a.watch(ctx, env)
+}
+
+// await waits until it is known what the process is for others, and reports whether the conversation goes
+// on then. A process that hears nothing would leave: it is asked for its health, which means nothing yet.
+func (a *Attempt) await(ctx context.Context, env *envelope.Envelope) bool {
+	tick := time.NewTicker(lifecycle.Question)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.r.options.Resumed:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			_, _ = env.Health(ctx) // the end of the conversation is noticed elsewhere
+		}
+	}
 }
 
 // accompany sends the process the signals that it is to have, until it ends, or it is left to the next

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/internal/session"
 )
 
@@ -52,4 +53,13 @@ func (a *Attempt) writeBoot() {
 	if err := record.Save(a.r.Launch.Boot); err != nil {
 		a.r.warn("%s could not start without a deployer: %v", a.r.Name, err)
 	}
+}
+
+// keep keeps a certificate for a process that finds no deployer, and reports whether it is kept.
+func (a *Attempt) keep(reply *protos.GetSelfCertificateReply) bool {
+	err := a.r.options.Keep(a.r.Launch, reply)
+	if err != nil {
+		a.r.warn("%s could not start without a deployer: its certificate is not kept: %v", a.r.Name, err)
+	}
+	return err == nil
 }

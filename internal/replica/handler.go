@@ -25,8 +25,15 @@ var (
 
 var errEnded = errors.New("the process has ended")
 
-// deciding executes f in the deciding goroutine if the process still is the replica's.
+// deciding executes f in the deciding goroutine if the process still is the replica's, once it is known
+// what the process is for others.
 func (h *handler) deciding(ctx context.Context, f func(r *Replica) error) error {
+	select {
+	case <-h.a.r.options.Resumed:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+
 	err := errEnded
 	failed := h.a.r.options.Owner.Do(ctx, func() {
 		if h.a.r.attempt == h.a && h.a.r.env != nil {
@@ -42,6 +49,17 @@ func (h *handler) ActivateComponent(ctx context.Context, req *protos.ActivateCom
 	return &protos.ActivateComponentReply{}, h.deciding(ctx, func(r *Replica) error {
 		return r.options.Owner.Activate(r, req.Component)
 	})
+}
+
+// GetSelfCertificate issues the next certificate. It is that of a later process as well, if that finds no
+// deployer.
+func (h *handler) GetSelfCertificate(ctx context.Context, req *protos.GetSelfCertificateRequest) (
+	*protos.GetSelfCertificateReply, error) {
+	reply, err := h.Certificates.GetSelfCertificate(ctx, req)
+	if err == nil && h.a.r.options.Keep != nil {
+		h.a.keep(reply)
+	}
+	return reply, err
 }
 
 func (h *handler) GetListenerAddress(_ context.Context, req *protos.GetListenerAddressRequest) (

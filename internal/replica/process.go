@@ -24,6 +24,9 @@ type Launch struct {
 	LogKey  string           // begins the lines on its standard error that are entries of its log
 	Policy  lifecycle.Policy // by which it is restarted while there is no deployer
 	Boot    string           // the file that it starts from then; "" for none
+
+	// Certified has it inherit the certificate that was kept for it.
+	Certified bool
 }
 
 // Process is a process that was started.

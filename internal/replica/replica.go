@@ -74,11 +74,12 @@ type Options struct {
 	Owner        Owner
 	Launcher     Launcher
 	Certificates Certificates
-	Epoch        func() uint64            // the place of the deployer among those that decide; nil where none follows
-	Resumed      <-chan struct{}          // closed when it is known what the processes that were found are for others
-	Aside        *sync.WaitGroup          // of what is told to the launcher
-	HandleLog    func(*protos.LogEntry)   // of processes that do not write theirs to standard error; optional
-	HandleSpans  func(*protos.TraceSpans) // optional
+	Keep         func(Launch, *protos.GetSelfCertificateReply) error // keeps what a process proves itself by that finds no deployer; nil if none follows
+	Epoch        func() uint64                                       // the place of the deployer among those that decide; nil where none follows
+	Resumed      <-chan struct{}                                     // closed when it is known what the processes that were found are for others
+	Aside        *sync.WaitGroup                                     // of what is told to the launcher
+	HandleLog    func(*protos.LogEntry)                              // of processes that do not write theirs to standard error; optional
+	HandleSpans  func(*protos.TraceSpans)                            // optional
 }
 
 // Replica is one supervised process.

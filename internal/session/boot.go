@@ -16,6 +16,9 @@ type Boot struct {
 	Info       *message.EnvelopeInfo
 	Components []string
 	Routes     []*message.RoutingInfo // of all components that those use
+
+	// Certificate is what it proves itself by, with mutual TLS. It is secret, and so it is not in the record.
+	Certificate *message.GetSelfCertificateReply
 }
 
 const (
@@ -100,4 +103,23 @@ func (b *Boot) Save(path string) error {
 		return errors.Join(err, os.Remove(next))
 	}
 	return nil
+}
+
+// WriteCertificate writes what ReadCertificate reads.
+func WriteCertificate(w io.Writer, reply *message.GetSelfCertificateReply) error {
+	return message.Write(w, &message.EnvelopeMsg{GetSelfCertificateReply: reply})
+}
+
+// ReadCertificate reads what a weavelet proves itself by that finds no deployer: the frame by which the
+// last one answered the question for a certificate.
+func ReadCertificate(r io.Reader) (*message.GetSelfCertificateReply, error) {
+	var m message.EnvelopeMsg
+	_, err := message.Read(io.LimitReader(r, maxBoot), &m)
+	if err == nil && m.GetSelfCertificateReply == nil {
+		err = errors.New("it has none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the certificate for a start without a deployer: %w", err)
+	}
+	return m.GetSelfCertificateReply, nil
 }

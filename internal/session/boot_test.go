@@ -119,7 +119,22 @@ func FuzzReadBoot(f *testing.F) {
 	}
 	f.Add(record.Bytes())
 	f.Add([]byte("\x00\x00\x00\x00"))
+	var certificate bytes.Buffer
+	if err := WriteCertificate(&certificate, &message.GetSelfCertificateReply{Cert: []byte("c"), Key: []byte("k")}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(certificate.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if reply, err := ReadCertificate(bytes.NewReader(data)); err == nil {
+			var out bytes.Buffer
+			if err := WriteCertificate(&out, reply); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := ReadCertificate(&out); err != nil || !bytes.Equal(again.Key, reply.Key) {
+				t.Errorf("%+v became %+v, %v", reply, again, err)
+			}
+		}
+
 		b, err := ReadBoot(bytes.NewReader(data))
 		if err != nil {
 			return

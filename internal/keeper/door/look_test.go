@@ -137,7 +137,7 @@ func TestStrangeClients(t *testing.T) {
 	r.hear(t)
 	for i, line := range []string{
 		`"verb":"attach","body":{"protocol":1}`,
-		`"verb":"put","body":{"domain":"/strange","key":"a"}`,
+		`"verb":"put","body":{"domain":"/other","key":"a"}`,
 		`"verb":"start","files":1,"body":{"spec":{"domain":"/strange","name":"a","path":"/bin/true"}}`,
 		`"verb":"start","body":{}`,
 		`"verb":"listen","body":{}`,
