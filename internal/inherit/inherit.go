@@ -50,7 +50,7 @@ type Files struct {
 	Boot     string   // the path of a boot record; "" if there is none
 
 	Certificate *os.File // what belongs to that with mutual TLS; nil if there is none
-	Sockets  *Sockets
+	Sockets     *Sockets
 }
 
 // Descriptor is what a parent has left open for this process, whatever it is.
