@@ -181,7 +181,6 @@ func (u *upgrade) perform(d *Deployer, a rollout.Action) {
 			gone = u.next
 		}
 		d.forget(gone)
-	case rollout.ReleaseNext: // done when the old one was forgotten
 	case rollout.Report:
 		u.report(d)
 	default:

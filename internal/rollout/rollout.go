@@ -42,14 +42,13 @@ type Action string
 
 // The actions.
 const (
-	StartNext   Action = "start next"   // all of it but what runs only once
-	DrainOld    Action = "drain old"    //
-	DrainNext   Action = "drain next"   //
-	KillOld     Action = "kill old"     // it has not drained in time
-	KillNext    Action = "kill next"    // likewise
-	ReleaseNext Action = "release next" // start what runs only once
-	Forget      Action = "forget"       // the version that has ended
-	Report      Action = "report"       // say how it ended
+	StartNext Action = "start next" // all of it but what runs only once
+	DrainOld  Action = "drain old"  //
+	DrainNext Action = "drain next" //
+	KillOld   Action = "kill old"   // it has not drained in time
+	KillNext  Action = "kill next"  // likewise
+	Forget    Action = "forget"     // the version that has ended: what waited for that starts
+	Report    Action = "report"     // say how it ended
 )
 
 // Policy has the bounds of an upgrade. Neither is optional.
@@ -120,7 +119,7 @@ func (u *Upgrade) gone() []Action {
 	switch u.State {
 	case Retiring:
 		u.enter(Done, time.Time{})
-		return []Action{Forget, ReleaseNext, Report}
+		return []Action{Forget, Report}
 	case Undoing:
 		u.enter(Undone, time.Time{})
 		return []Action{Forget, Report}

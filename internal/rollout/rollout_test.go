@@ -61,8 +61,8 @@ func TestScript(t *testing.T) {
 	if out.String() != string(text) {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), text)
 	}
-	if len(states) != 5 || len(actions) != 8 {
-		t.Errorf("the script has %d of 5 states and %d of 8 actions", len(states), len(actions))
+	if len(states) != 5 || len(actions) != 7 {
+		t.Errorf("the script has %d of 5 states and %d of 7 actions", len(states), len(actions))
 	}
 }
 
