@@ -148,6 +148,7 @@ func (c *attached) do(ctx context.Context, r *frame.Request) (any, []*os.File, e
 		body, err := c.upgrade(ctx, r)
 		return body, nil, err
 	case "shutdown": // by whoever may kill the keeper as well
+		r.Answered = c.server.end
 		return nil, nil, c.server.shutdown()
 	}
 	do, ok := verbs[r.Verb]

@@ -131,8 +131,8 @@ func (s *server) serve(ctx context.Context) error {
 // farewellTime bounds how long a client may take to hear that the keeper ends for good.
 const farewellTime = time.Second
 
-// shutdown kills all that the keeper holds, and ends it. Clients are told, so that they start no
-// other one.
+// shutdown kills all that the keeper holds. Clients are told that it ends, so that they start no other
+// one.
 func (s *server) shutdown() error {
 	err := s.keeper.Close()
 
@@ -146,10 +146,11 @@ func (s *server) shutdown() error {
 		told.Go(func() { _, _ = a.conn.Call(ctx, farewell, nil, nil, nil) }) // one who does not listen starts another keeper
 	}
 	told.Wait()
-
-	s.shut.Do(func() { close(s.ended) })
 	return err
 }
+
+// end ends the server, once who shut it down has its answer.
+func (s *server) end() { s.shut.Do(func() { close(s.ended) }) }
 
 // leave reports whether it is time to end, which it never is under a supervisor. From then on nobody is
 // served.

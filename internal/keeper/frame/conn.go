@@ -22,6 +22,9 @@ type Request struct {
 	Body  json.RawMessage
 	Files []*os.File // closed once the handler returns; it takes them by setting this to nil
 	Again bool       // a former program was asked, which has paused the connection before it answered
+
+	// Answered is called when the answer was written, unless the handler leaves it nil.
+	Answered func()
 }
 
 // Decode reads the body. Members that v does not have are skipped.
@@ -247,6 +250,9 @@ func (c *Conn) answer(ctx context.Context, f frame, came passed, handle Handler)
 	}
 	if err != nil {
 		c.refuse(f.ID, err)
+	}
+	if request.Answered != nil {
+		request.Answered()
 	}
 }
 
