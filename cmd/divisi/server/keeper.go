@@ -14,11 +14,12 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/unit"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
 // keeperStatus is all that is known of the keeper.
 type keeperStatus struct {
-	door.Info
+	link.Info
 	Door    string       `json:"door"`
 	Unit    string       `json:"unit,omitempty"` // of systemd, that is to run it
 	Sockets []keptSocket `json:"sockets"`

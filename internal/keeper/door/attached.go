@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
@@ -31,25 +32,25 @@ func newAttached(s *server, conn *frame.Conn) *attached {
 }
 
 // verb does what a request asks for. Files of the request that it does not take are closed.
-type verb func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error)
+type verb func(ctx context.Context, s *hold.Session, a link.Ask, r *frame.Request) (any, []*os.File, error)
 
 // verbs are the methods of a session.
 var verbs = map[string]verb{
-	"listen": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"listen": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		socket, err := s.Listen(ctx, orZero(a.Socket))
 		return socket, nil, err
 	},
-	"unlisten": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"unlisten": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Unlisten(ctx, a.Domain, a.Key)
 	},
-	"take": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"take": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return fileOf(s.Take(ctx, a.Domain, a.Key))
 	},
-	"sockets": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"sockets": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Sockets(ctx, a.Domain)
 		return list, nil, err
 	},
-	"put": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
+	"put": func(ctx context.Context, s *hold.Session, a link.Ask, r *frame.Request) (any, []*os.File, error) {
 		var file *os.File
 		switch len(r.Files) {
 		case 0: // the slot is to be empty
@@ -61,10 +62,10 @@ var verbs = map[string]verb{
 		r.Files = nil
 		return nil, nil, s.Put(ctx, a.Domain, a.Key, file)
 	},
-	"get": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"get": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return fileOf(s.Get(ctx, a.Domain, a.Key))
 	},
-	"start": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
+	"start": func(ctx context.Context, s *hold.Session, a link.Ask, r *frame.Request) (any, []*os.File, error) {
 		spec := orZero(a.Spec)
 		if len(a.Variables) != len(r.Files) {
 			return nil, nil, fmt.Errorf("cannot start %v: %w: %d files came with %d names of variables",
@@ -81,40 +82,40 @@ var verbs = map[string]verb{
 		p, err := start(ctx, spec)
 		return p, nil, err
 	},
-	"signal": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"signal": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Signal(ctx, a.ID, syscall.Signal(a.Signal))
 	},
-	"stop": func(ctx context.Context, s *hold.Session, a ask, r *frame.Request) (any, []*os.File, error) {
+	"stop": func(ctx context.Context, s *hold.Session, a link.Ask, r *frame.Request) (any, []*os.File, error) {
 		exit, err := s.Stop(ctx, a.ID)
 		if r.Again && errors.Is(err, keeper.ErrUnknown) {
 			exit, err = s.Wait(ctx, a.ID) // the former program had stopped it
 		}
 		return exit, nil, err
 	},
-	"wait": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"wait": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		exit, err := s.Wait(ctx, a.ID)
 		return exit, nil, err
 	},
-	"list": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"list": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.List(ctx, a.Domain)
 		return list, nil, err
 	},
-	"spec": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"spec": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		spec, err := s.Spec(ctx, a.ID)
 		return spec, nil, err
 	},
-	"exits": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"exits": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Exits(ctx, a.Domain, a.After)
 		return list, nil, err
 	},
-	"next": func(ctx context.Context, s *hold.Session, a ask, _ *frame.Request) (any, []*os.File, error) {
+	"next": func(ctx context.Context, s *hold.Session, a link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		list, err := s.Next(ctx, a.Domain, a.After)
 		return list, nil, err
 	},
-	"fenced": func(ctx context.Context, s *hold.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
+	"fenced": func(ctx context.Context, s *hold.Session, _ link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Fenced(ctx)
 	},
-	"release": func(_ context.Context, s *hold.Session, _ ask, _ *frame.Request) (any, []*os.File, error) {
+	"release": func(_ context.Context, s *hold.Session, _ link.Ask, _ *frame.Request) (any, []*os.File, error) {
 		return nil, nil, s.Release()
 	},
 }
@@ -155,7 +156,7 @@ func (c *attached) do(ctx context.Context, r *frame.Request) (any, []*os.File, e
 	if !ok {
 		return nil, nil, frame.Unknown(r.Verb)
 	}
-	var a ask
+	var a link.Ask
 	if err := r.Decode(&a); err != nil {
 		return nil, nil, err
 	}
@@ -171,12 +172,12 @@ func (c *attached) do(ctx context.Context, r *frame.Request) (any, []*os.File, e
 
 // attach begins the session.
 func (c *attached) attach(ctx context.Context, r *frame.Request) (any, error) {
-	var h hello
+	var h link.Hello
 	if err := r.Decode(&h); err != nil {
 		return nil, err
 	}
-	if h.Protocol < oldest {
-		return nil, fmt.Errorf("%w: %d, and the client speaks %d: use a newer program", refusal.ErrProtocol, Protocol, h.Protocol)
+	if h.Protocol < link.Oldest {
+		return nil, fmt.Errorf("%w: %d, and the client speaks %d: use a newer program", refusal.ErrProtocol, link.Protocol, h.Protocol)
 	}
 
 	c.mu.Lock()
@@ -192,7 +193,7 @@ func (c *attached) attach(ctx context.Context, r *frame.Request) (any, error) {
 	}
 
 	c.session = session
-	return welcome{Protocol: min(h.Protocol, Protocol), Holder: session.Holder(), Keeper: c.server.info()}, nil
+	return link.Welcome{Protocol: min(h.Protocol, link.Protocol), Holder: session.Holder(), Keeper: c.server.info()}, nil
 }
 
 // release ends the session, if there is one: the client has gone.

@@ -16,9 +16,13 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
+
+// ErrNone is the error when no keeper runs.
+var ErrNone = errors.New("no keeper runs")
 
 // Client is the session of a keeper in another process. When its connection ends, because the
 // keeper does, it attaches again, to a keeper that it starts if there is none, renews its claim, and asks
@@ -31,7 +35,7 @@ type Client struct {
 	done  chan struct{} // closed when the last connection is over
 
 	mu      sync.Mutex // guards what follows
-	link    *link      // nil while there is none
+	link    *link.Link // nil while there is none
 	holder  keeper.Holder
 	err     error         // why there will be none any more
 	changed chan struct{} // closed when link or err changes
@@ -50,7 +54,7 @@ func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, erro
 }
 
 // newClient returns a client that is attached.
-func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
+func newClient(h home.Home, claim keeper.Claim, l *link.Link) *Client {
 	c := &Client{
 		home: h, claim: claim, link: l, holder: l.Holder,
 		done: make(chan struct{}), changed: make(chan struct{}),
@@ -64,7 +68,7 @@ func newClient(h home.Home, claim keeper.Claim, l *link) *Client {
 // was killed has left something, the next one is started. The error is [ErrNone] if there is nothing.
 func Find(ctx context.Context, h home.Home) (*Client, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l, err := reach(ctx, h, keeper.Claim{})
+		l, err := link.Reach(ctx, h, keeper.Claim{})
 		switch {
 		case err == nil:
 			return newClient(h, keeper.Claim{}, l), nil
@@ -77,7 +81,7 @@ func Find(ctx context.Context, h home.Home) (*Client, error) {
 				return nil, ErrNone
 			}
 			return Attach(ctx, h, keeper.Claim{})
-		case !errors.Is(err, errAbsent):
+		case !errors.Is(err, link.ErrAbsent):
 			return nil, fmt.Errorf("cannot ask the keeper of %s: %w", h.Dir, err)
 		}
 
@@ -90,10 +94,10 @@ func Find(ctx context.Context, h home.Home) (*Client, error) {
 }
 
 // Info returns what the keeper has said of itself.
-func (c *Client) Info(ctx context.Context) (Info, error) {
+func (c *Client) Info(ctx context.Context) (link.Info, error) {
 	l, err := c.current(ctx)
 	if err != nil {
-		return Info{}, err
+		return link.Info{}, err
 	}
 	return l.Keeper, nil
 }
@@ -105,17 +109,17 @@ const (
 )
 
 // stay stays attached until Release, or until somebody else has taken the domain.
-func (c *Client) stay(l *link) {
+func (c *Client) stay(l *link.Link) {
 	defer close(c.done)
 	for {
 		select {
-		case <-l.served:
+		case <-l.Served:
 		case <-c.ctx.Done():
 			c.become(nil, keeper.ErrClosed)
-			l.close()
+			l.Close()
 			return
 		}
-		if l.ended.Load() {
+		if l.Ended.Load() {
 			c.become(nil, keeper.ErrClosed)
 			return
 		}
@@ -132,7 +136,7 @@ func (c *Client) stay(l *link) {
 }
 
 // again attaches again.
-func (c *Client) again(epoch uint64) (*link, error) {
+func (c *Client) again(epoch uint64) (*link.Link, error) {
 	claim := c.claim
 	claim.Epoch, claim.Take = epoch, false
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
@@ -154,7 +158,7 @@ func (c *Client) again(epoch uint64) (*link, error) {
 }
 
 // become takes note of another link, of none, or of why there is none any more.
-func (c *Client) become(l *link, err error) {
+func (c *Client) become(l *link.Link, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.link, c.err = l, err
@@ -166,7 +170,7 @@ func (c *Client) become(l *link, err error) {
 }
 
 // current returns the link, and waits until there is one.
-func (c *Client) current(ctx context.Context) (*link, error) {
+func (c *Client) current(ctx context.Context) (*link.Link, error) {
 	for {
 		c.mu.Lock()
 		l, err, changed := c.link, c.err, c.changed
@@ -174,7 +178,7 @@ func (c *Client) current(ctx context.Context) (*link, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case l != nil && !l.over():
+		case l != nil && !over(l):
 			return l, nil
 		}
 
@@ -186,9 +190,10 @@ func (c *Client) current(ctx context.Context) (*link, error) {
 	}
 }
 
-func (l *link) over() bool {
+// over reports whether a connection has ended.
+func over(l *link.Link) bool {
 	select {
-	case <-l.conn.Over():
+	case <-l.Conn.Over():
 		return true
 	default:
 		return false
@@ -197,13 +202,13 @@ func (l *link) over() bool {
 
 // call makes a request. If the keeper ends without an answer, nobody knows whether it has done what it was
 // asked for: the next one is asked again, and a.Again is set.
-func (c *Client) call(ctx context.Context, verb string, a *ask, files []*os.File, out any) ([]*os.File, error) {
+func (c *Client) call(ctx context.Context, verb string, a *link.Ask, files []*os.File, out any) ([]*os.File, error) {
 	for {
 		l, err := c.current(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("cannot %s: %w", verb, err)
 		}
-		got, err := l.conn.Call(ctx, verb, a, files, out)
+		got, err := l.Conn.Call(ctx, verb, a, files, out)
 		if !errors.Is(err, frame.ErrClosed) {
 			return got, refusal.Understood(err)
 		}
@@ -212,7 +217,7 @@ func (c *Client) call(ctx context.Context, verb string, a *ask, files []*os.File
 }
 
 // file makes a request that is answered with a file.
-func (c *Client) file(ctx context.Context, verb string, a *ask) (*os.File, error) {
+func (c *Client) file(ctx context.Context, verb string, a *link.Ask) (*os.File, error) {
 	files, err := c.call(ctx, verb, a, nil, nil)
 	if err != nil {
 		return nil, err
@@ -245,7 +250,7 @@ func (c *Client) Release() error {
 	l := c.link
 	c.mu.Unlock()
 	if l != nil {
-		_, _ = l.conn.Call(ctx, "release", ask{}, nil, nil) // it has ended, or sees the end of the connection
+		_, _ = l.Conn.Call(ctx, "release", link.Ask{}, nil, nil) // it has ended, or sees the end of the connection
 	}
 	c.stop()
 	<-c.done
@@ -255,7 +260,7 @@ func (c *Client) Release() error {
 // Shutdown kills all that the keeper holds, whoever has it, and ends the keeper and the sessions of all
 // its clients. It returns when it answers nobody any more.
 func (c *Client) Shutdown(ctx context.Context) error {
-	a := &ask{}
+	a := &link.Ask{}
 	_, err := c.call(ctx, "shutdown", a, nil, nil)
 	told := a.Again && errors.Is(err, keeper.ErrClosed) // it had ended before it answered
 	if err != nil && !told {
@@ -271,23 +276,23 @@ func (c *Client) Shutdown(ctx context.Context) error {
 
 // Upgrade has another program take over the keeper in the same process, and returns what that says of
 // itself. Nothing that the keeper holds is disturbed. If the program cannot, the keeper goes on as it was.
-func (c *Client) Upgrade(ctx context.Context, program string) (info Info, err error) {
+func (c *Client) Upgrade(ctx context.Context, program string) (info link.Info, err error) {
 	l, err := c.current(ctx)
 	if err != nil {
-		return Info{}, err
+		return link.Info{}, err
 	}
 
-	_, err = l.conn.Call(ctx, "upgrade", ask{Program: program}, nil, &info)
+	_, err = l.Conn.Call(ctx, "upgrade", link.Ask{Program: program}, nil, &info)
 	var e *frame.Error
 	switch {
 	case errors.As(err, &e) && e.Code == frame.CodeUnknownVerb:
-		return Info{}, &frame.Error{
+		return link.Info{}, &frame.Error{
 			Text: fmt.Sprintf("this keeper (process %d, %s) is too old to be upgraded in place", l.Keeper.Pid, l.Keeper.Program),
 			Way: fmt.Sprintf("end it by kill %d: all that it holds runs on, and the next command starts the newer one",
 				l.Keeper.Pid),
 		}
 	case errors.Is(err, frame.ErrClosed): // asked again, it would end again
-		return Info{}, fmt.Errorf("the keeper ended while %s took over, and the next client starts another one: see %s",
+		return link.Info{}, fmt.Errorf("the keeper ended while %s took over, and the next client starts another one: see %s",
 			program, logOf(c.home))
 	}
 	return info, refusal.Understood(err)
@@ -302,13 +307,13 @@ func (c *Client) Fenced(ctx context.Context) error {
 			return err
 		}
 
-		_, err = l.conn.Call(ctx, "fenced", ask{}, nil, nil)
+		_, err = l.Conn.Call(ctx, "fenced", link.Ask{}, nil, nil)
 		var e *frame.Error
 		switch {
 		case errors.Is(err, frame.ErrClosed):
 		case errors.As(err, &e) && e.Code == frame.CodeUnknownVerb:
 			select {
-			case <-l.conn.Over():
+			case <-l.Conn.Over():
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -320,13 +325,13 @@ func (c *Client) Fenced(ctx context.Context) error {
 
 // Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].
 func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
-	_, err = c.call(ctx, "listen", &ask{Socket: &want}, nil, &got)
+	_, err = c.call(ctx, "listen", &link.Ask{Socket: &want}, nil, &got)
 	return got, err
 }
 
 // Unlisten closes a socket.
 func (c *Client) Unlisten(ctx context.Context, domain, key string) error {
-	a := &ask{Domain: domain, Key: key}
+	a := &link.Ask{Domain: domain, Key: key}
 	_, err := c.call(ctx, "unlisten", a, nil, nil)
 	if a.Again && errors.Is(err, keeper.ErrUnknown) {
 		return nil // the keeper that has ended had closed it
@@ -336,12 +341,12 @@ func (c *Client) Unlisten(ctx context.Context, domain, key string) error {
 
 // Take returns a copy of a listening socket.
 func (c *Client) Take(ctx context.Context, domain, key string) (*os.File, error) {
-	return c.file(ctx, "take", &ask{Domain: domain, Key: key})
+	return c.file(ctx, "take", &link.Ask{Domain: domain, Key: key})
 }
 
 // Sockets returns the sockets of a domain and of those below it.
 func (c *Client) Sockets(ctx context.Context, domain string) (list []keeper.Socket, err error) {
-	_, err = c.call(ctx, "sockets", &ask{Domain: domain}, nil, &list)
+	_, err = c.call(ctx, "sockets", &link.Ask{Domain: domain}, nil, &list)
 	return list, err
 }
 
@@ -353,20 +358,20 @@ func (c *Client) Put(ctx context.Context, domain, slot string, f *os.File) error
 		files = []*os.File{f}
 		defer f.Close()
 	}
-	_, err := c.call(ctx, "put", &ask{Domain: domain, Key: slot}, files, nil)
+	_, err := c.call(ctx, "put", &link.Ask{Domain: domain, Key: slot}, files, nil)
 	return err
 }
 
 // Get returns a copy of the file in a slot.
 func (c *Client) Get(ctx context.Context, domain, slot string) (*os.File, error) {
-	return c.file(ctx, "get", &ask{Domain: domain, Key: slot})
+	return c.file(ctx, "get", &link.Ask{Domain: domain, Key: slot})
 }
 
 // Start starts a server, once, however many keepers end meanwhile. See [hold.Session.Start] and
 // [hold.Session.Again].
 func (c *Client) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, err error) {
 	spec.Token = rand.Text()
-	a := &ask{Spec: &spec}
+	a := &link.Ask{Spec: &spec}
 	var files []*os.File
 	for _, f := range spec.Files {
 		defer f.File.Close()
@@ -379,13 +384,13 @@ func (c *Client) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, er
 
 // Signal sends a signal to a process and its children, once more if the keeper ends without an answer.
 func (c *Client) Signal(ctx context.Context, id keeper.ID, number syscall.Signal) error {
-	_, err := c.call(ctx, "signal", &ask{ID: id, Signal: int(number)}, nil, nil)
+	_, err := c.call(ctx, "signal", &link.Ask{ID: id, Signal: int(number)}, nil, nil)
 	return err
 }
 
 // Stop ends a server that nobody wants any more. See [hold.Session.Stop].
 func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
-	a := &ask{ID: id}
+	a := &link.Ask{ID: id}
 	_, err = c.call(ctx, "stop", a, nil, &exit)
 	if a.Again && errors.Is(err, keeper.ErrUnknown) {
 		return c.Wait(ctx, id) // the keeper that has ended had stopped it
@@ -395,31 +400,31 @@ func (c *Client) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err 
 
 // Wait returns how one start of a server has ended, once it has. See [hold.Session.Wait].
 func (c *Client) Wait(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
-	_, err = c.call(ctx, "wait", &ask{ID: id}, nil, &exit)
+	_, err = c.call(ctx, "wait", &link.Ask{ID: id}, nil, &exit)
 	return exit, err
 }
 
 // List returns the servers of a domain and of those below it, by name.
 func (c *Client) List(ctx context.Context, domain string) (list []keeper.Proc, err error) {
-	_, err = c.call(ctx, "list", &ask{Domain: domain}, nil, &list)
+	_, err = c.call(ctx, "list", &link.Ask{Domain: domain}, nil, &list)
 	return list, err
 }
 
 // Spec returns how a server was asked for. See [hold.Session.Spec].
 func (c *Client) Spec(ctx context.Context, id keeper.ID) (spec keeper.Spec, err error) {
-	_, err = c.call(ctx, "spec", &ask{ID: id}, nil, &spec)
+	_, err = c.call(ctx, "spec", &link.Ask{ID: id}, nil, &spec)
 	return spec, err
 }
 
 // Exits returns the ends of the processes of a domain and of those below it, behind a number.
 func (c *Client) Exits(ctx context.Context, domain string, after uint64) (list []keeper.ExitRecord, err error) {
-	_, err = c.call(ctx, "exits", &ask{Domain: domain, After: after}, nil, &list)
+	_, err = c.call(ctx, "exits", &link.Ask{Domain: domain, After: after}, nil, &list)
 	return list, err
 }
 
 // Next returns the events of a domain and of those below it, behind a number. See
 // [hold.Session.Next].
 func (c *Client) Next(ctx context.Context, domain string, after uint64) (list []keeper.Event, err error) {
-	_, err = c.call(ctx, "next", &ask{Domain: domain, After: after}, nil, &list)
+	_, err = c.call(ctx, "next", &link.Ask{Domain: domain, After: after}, nil, &list)
 	return list, err
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
 // soak reports whether tests are to take as long as they like.
@@ -221,7 +222,7 @@ func TestStranger(t *testing.T) {
 	}
 	for _, request := range []string{
 		"GET /v1/servers HTTP/1.1\r\nHost: divisi\r\nConnection: close\r\n\r\n",
-		"POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + "\r\n\r\n",
+		"POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: " + link.Upgrade + "\r\n\r\n",
 	} {
 		conn, err := dialAs(t, 65534, door)
 		if err != nil {

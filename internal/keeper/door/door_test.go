@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/keepertest/play"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
 // initialised is what an initialiser of this program does when it becomes a keeper: it prints, takes
@@ -168,7 +169,7 @@ func wait(t testing.TB, c *Client, id keeper.ID) keeper.Exit {
 }
 
 // infoOf returns what the keeper of a client says of itself.
-func infoOf(t testing.TB, c *Client) Info {
+func infoOf(t testing.TB, c *Client) link.Info {
 	t.Helper()
 	info, err := c.Info(t.Context())
 	if err != nil {

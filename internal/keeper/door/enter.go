@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/keeper/successor"
@@ -124,7 +125,7 @@ func (s *server) keep(ended <-chan os.Signal) error {
 
 	go family.ReapOrphans(ctx)
 	go s.supervisor.Watchdog(ctx, func() { s.status() }) // nobody who hangs has a status
-	daemon.Say("begins with protocol %d: %s", Protocol, s.program)
+	daemon.Say("begins with protocol %d: %s", link.Protocol, s.program)
 	s.reported = s.status()
 	s.tell(notify.Ready, s.reported)
 	err := s.serve(ctx)

@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
 // request asks the door by HTTP.
@@ -114,7 +115,7 @@ func TestStrangeClients(t *testing.T) {
 		{`{"id":1,"verb":"attach","body":{"protocol":1,"domain":"/shop","epoch":18446744073709551615}}`, `"id":1`},
 		{`{"id":1,"verb":"attach","body":{"protocol":99,"new":true}}`, `"protocol":1,`},
 	} {
-		conn, err := dial(t.Context(), h.Keeper().Door)
+		conn, err := link.Dial(t.Context(), h.Keeper().Door)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +128,7 @@ func TestStrangeClients(t *testing.T) {
 	}
 
 	// Each of these wants something impossible once it is attached.
-	conn, err := dial(t.Context(), h.Keeper().Door)
+	conn, err := link.Dial(t.Context(), h.Keeper().Door)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestStrangeClients(t *testing.T) {
 
 // TestStrangeKeepers: what is at the door may be anything.
 func TestStrangeKeepers(t *testing.T) {
-	const welcome = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + "\r\n\r\n"
+	const welcome = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + link.Upgrade + "\r\n\r\n"
 	for answer, want := range map[string]string{
 		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n":                                                      "answers 404 Not Found",
 		"HTTP/1.1 403 Forbidden\r\nContent-Length: 47\r\n\r\n" + `{"error":"this keeper belongs to another user"}`: "belongs to another user",

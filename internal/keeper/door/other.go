@@ -9,6 +9,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
 // Enter does nothing on this system.
@@ -21,13 +22,13 @@ type Client struct{ *hold.Session }
 func Find(context.Context, home.Home) (*Client, error) { return nil, ErrNone }
 
 // Info says nothing.
-func (*Client) Info(context.Context) (Info, error) { return Info{}, ErrNone }
+func (*Client) Info(context.Context) (link.Info, error) { return link.Info{}, ErrNone }
 
 // Shutdown ends nothing.
 func (*Client) Shutdown(context.Context) error { return ErrNone }
 
 // Upgrade finds none.
-func (*Client) Upgrade(context.Context, string) (Info, error) { return Info{}, ErrNone }
+func (*Client) Upgrade(context.Context, string) (link.Info, error) { return link.Info{}, ErrNone }
 
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {

@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
@@ -143,7 +144,7 @@ func (s *server) shutdown() error {
 	defer cancel()
 	var told sync.WaitGroup
 	for a := range clients {
-		told.Go(func() { _, _ = a.conn.Call(ctx, farewell, nil, nil, nil) }) // one who does not listen starts another keeper
+		told.Go(func() { _, _ = a.conn.Call(ctx, link.Farewell, nil, nil, nil) }) // one who does not listen starts another keeper
 	}
 	told.Wait()
 	return err
@@ -185,25 +186,11 @@ func (s *server) gone() {
 type peerKey struct{}
 
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	peer, err := peerOf(conn.(*net.UnixConn))
+	peer, err := link.Peer(conn.(*net.UnixConn))
 	if err != nil {
 		return ctx
 	}
 	return context.WithValue(ctx, peerKey{}, peer)
-}
-
-// peerOf returns who is at the other end.
-func peerOf(conn *net.UnixConn) (*syscall.Ucred, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var peer *syscall.Ucred
-	var peerErr error
-	err = raw.Control(func(fd uintptr) {
-		peer, peerErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	return peer, errors.Join(err, peerErr)
 }
 
 // handler returns the door's HTTP, for its user and root only.
@@ -231,10 +218,10 @@ func (s *server) handler() http.Handler {
 
 // attach upgrades a connection, and serves it until it is over.
 func (s *server) attach(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Upgrade") != upgrade {
+	if r.Header.Get("Upgrade") != link.Upgrade {
 		reply(w, nil, &frame.Error{
 			Text: "attach needs a connection that upgrades", Code: "invalid",
-			Way: "send the headers Connection: Upgrade and Upgrade: " + upgrade,
+			Way: "send the headers Connection: Upgrade and Upgrade: " + link.Upgrade,
 		})
 		return
 	}
@@ -249,7 +236,7 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 		err = errors.New("frames came before the answer to attach")
 	}
 	if err == nil {
-		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\n\r\n")
+		_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+link.Upgrade+"\r\n\r\n")
 	}
 
 	s.mu.Lock()
@@ -281,12 +268,12 @@ func (s *server) talk(ctx context.Context, a *attached) {
 }
 
 // info describes the keeper.
-func (s *server) info() Info {
+func (s *server) info() link.Info {
 	s.mu.Lock()
 	clients := len(s.clients)
 	s.mu.Unlock()
-	return Info{
-		Pid: os.Getpid(), Protocol: Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),
+	return link.Info{
+		Pid: os.Getpid(), Protocol: link.Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),
 		Started: s.started, Clients: clients, Resident: resident(),
 		Supervised: s.supervisor.Exists(),
 	}

@@ -4,16 +4,56 @@ package door
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/daemon"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
-// maxWords bounds what is heard of a program that starts as a keeper.
-const maxWords = 4 << 10
+// Bounds of looking for a keeper.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+	stayTime   = 30 * time.Second // for a keeper that is started to answer; one before it may take its time to end
+)
+
+// connect attaches to the keeper of a home, and starts one if none answers.
+func connect(ctx context.Context, h home.Home, c keeper.Claim) (*link.Link, error) {
+	begin := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		l, err := link.Reach(ctx, h, c)
+		if !errors.Is(err, link.ErrAbsent) {
+			return l, err
+		}
+		if time.Since(begin) > stayTime {
+			return nil, fmt.Errorf("%w, and none stays that is started: see %s", err, logOf(h))
+		}
+
+		if refuses(err) {
+			if err := start(ctx, h); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// refuses reports whether nobody listens.
+func refuses(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
+}
 
 // start starts a keeper, and returns once it answers, or once it has left the place to another one. If a
 // unit of systemd runs it, systemd is asked to; where that does not, this program does.

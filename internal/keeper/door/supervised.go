@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/daemon"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -46,11 +47,11 @@ var errSupervised = errors.New("it has a supervisor as well: stop that service f
 func dismiss(h home.Home) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stayTime)
 	defer cancel()
-	l, err := reach(ctx, h, keeper.Claim{})
+	l, err := link.Reach(ctx, h, keeper.Claim{})
 	if err != nil {
 		return false, err
 	}
-	defer l.close()
+	defer l.Close()
 
 	pid := l.Keeper.Pid
 	if l.Keeper.Supervised {

@@ -24,6 +24,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
@@ -126,7 +127,7 @@ func same(line string) string {
 func TestKeeperUnderstandsTranscript(t *testing.T) {
 	h := newHome(t)
 	serveHere(t, h)
-	conn, err := dial(t.Context(), h.Keeper().Door)
+	conn, err := link.Dial(t.Context(), h.Keeper().Door)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,13 +217,13 @@ func TestClientUnderstandsTranscript(t *testing.T) {
 	h := newHome(t)
 	recite(t, h)
 	ctx := t.Context()
-	l, err := reach(ctx, h, shop("a client of protocol 1"))
+	l, err := link.Reach(ctx, h, shop("a client of protocol 1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newClient(h, shop("a client of protocol 1"), l)
 	if l.Keeper.Pid != 7 || c.Holder().Domain != "/shop" || c.Holder().Epoch != 1 {
-		t.Errorf("welcome %+v", l.welcome)
+		t.Errorf("welcome %+v", l.Welcome)
 	}
 
 	socket := keeper.Socket{Domain: "/shop", Key: "web", Network: "tcp", Address: "127.0.0.1:0"}
@@ -278,21 +279,24 @@ func TestClientUnderstandsTranscript(t *testing.T) {
 }
 
 // last is what the transcript has of the keeper itself.
-func last(t *testing.T, c *Client, l *link) {
+func last(t *testing.T, c *Client, l *link.Link) {
 	t.Helper()
 	ctx := t.Context()
 	if _, err := c.Upgrade(ctx, "divisi"); !errors.Is(err, keeper.ErrInvalid) {
 		t.Errorf("upgrade to a program without a path: %v", err)
 	}
-	again := hello{Protocol, keeper.Claim{Domain: "/other", Who: "a client of protocol 1", Take: true, Ends: true, Epoch: 1}, 0}
-	if _, err := l.conn.Call(ctx, "attach", again, nil, nil); !errors.Is(refusal.Understood(err), keeper.ErrInvalid) {
+	again := link.Hello{
+		Protocol: link.Protocol,
+		Claim:    keeper.Claim{Domain: "/other", Who: "a client of protocol 1", Take: true, Ends: true, Epoch: 1},
+	}
+	if _, err := l.Conn.Call(ctx, "attach", again, nil, nil); !errors.Is(refusal.Understood(err), keeper.ErrInvalid) {
 		t.Errorf("attach twice: %v", err)
 	}
 	var e *frame.Error
-	if _, err := c.call(ctx, "dance", &ask{}, nil, nil); !errors.As(err, &e) || e.Code != frame.CodeUnknownVerb {
+	if _, err := c.call(ctx, "dance", &link.Ask{}, nil, nil); !errors.As(err, &e) || e.Code != frame.CodeUnknownVerb {
 		t.Errorf("an unknown verb: %v", err)
 	}
-	if _, err := c.call(ctx, "release", &ask{}, nil, nil); err != nil {
+	if _, err := c.call(ctx, "release", &link.Ask{}, nil, nil); err != nil {
 		t.Error(err)
 	}
 	if err := c.Fenced(ctx); !errors.Is(err, keeper.ErrClosed) {
@@ -383,7 +387,7 @@ func recite(t *testing.T, h home.Home) {
 			t.Error(err)
 			return
 		}
-		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", upgrade)
+		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", link.Upgrade)
 		for line := range strings.Lines(string(text)) {
 			switch {
 			case strings.HasPrefix(line, "> "):

@@ -22,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/keeper/successor"
@@ -60,7 +61,7 @@ type outcome struct {
 
 // upgrade has another program take over, which answers. If that cannot, this one does.
 func (c *attached) upgrade(ctx context.Context, r *frame.Request) (any, error) {
-	var a ask
+	var a link.Ask
 	if err := r.Decode(&a); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func (k *Keeper) adopt(before *record.Past) {
 		k.adoptServer(before, born)
 	}
 	for at, old := range before.Sockets {
-		k.recover(k.stock.Recall(at, old), before.Boot == k.boot)
+		k.stock.Recover(k.stock.Recall(at, old), before.Boot == k.boot, k.living())
 	}
 	for _, old := range before.Servers {
 		if old.Spec.Ends {
@@ -57,8 +57,7 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 
 	if s.life.State != lifecycle.Stopped {
 		s.shelf.Recall(k.store, born)
-		id := s.spec.ID()
-		k.servers[id] = append(k.servers[id], s)
+		k.servers.Add(s)
 	}
 }
 
@@ -102,10 +101,8 @@ func (k *Keeper) resume() {
 	for _, p := range k.processes {
 		k.accompany(p)
 	}
-	for _, all := range k.servers {
-		for _, s := range slices.Clone(all) {
-			s.goOn()
-		}
+	for s := range k.servers.All() {
+		s.goOn()
 	}
 
 	// Clients that live renew their claims at once. One that has ended with the earlier keeper does not:

@@ -63,11 +63,9 @@ func (k *Keeper) begun(ctx context.Context, token string) (keeper.Proc, bool, er
 
 // byToken returns the server whose first start had a token, nil if there is none; the mutex is held.
 func (k *Keeper) byToken(token string) *server {
-	for _, all := range k.servers {
-		for _, s := range all {
-			if s.spec.Token == token && token != "" {
-				return s
-			}
+	for s := range k.servers.All() {
+		if s.spec.Token == token && token != "" {
+			return s
 		}
 	}
 	return nil

@@ -41,14 +41,12 @@ func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 		}
 		h.Journal = append(h.Journal, line)
 	}
-	for _, all := range k.servers {
-		for _, s := range all {
-			handed, err := s.handOver()
-			if err != nil {
-				return nil, err
-			}
-			h.Servers = append(h.Servers, handed)
+	for s := range k.servers.All() {
+		handed, err := s.handOver()
+		if err != nil {
+			return nil, err
 		}
+		h.Servers = append(h.Servers, handed)
 	}
 
 	if err := k.stock.HandOver(h); err != nil {
@@ -134,8 +132,7 @@ func (k *Keeper) takeServer(h record.HandedServer) {
 	for _, f := range h.Shelf {
 		s.shelf.Keep(f.Key, f.FD)
 	}
-	id := s.spec.ID()
-	k.servers[id] = append(k.servers[id], s)
+	k.servers.Add(s)
 	if h.Process == nil {
 		return
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/claim"
 	"github.com/divisi-go/divisi/internal/keeper/ear"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
@@ -19,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/register"
 	"github.com/divisi-go/divisi/internal/keeper/stock"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -48,10 +48,10 @@ type Keeper struct {
 	whole     sync.RWMutex
 	listening sync.Mutex // held to open a socket, one at a time
 
-	mu        sync.Mutex              // guards what follows
-	run       uint64                  // the last number of a start
-	servers   map[keeper.ID][]*server // by name without a start, the newest one last
-	processes map[uint64]*process     // by the number of the start, until their logs are written
+	mu        sync.Mutex // guards what follows
+	run       uint64     // the last number of a start
+	servers   register.Register[*server]
+	processes map[uint64]*process // by the number of the start, until their logs are written
 	stock     *stock.Stock
 	claims    claim.Table
 	exits     recent.Exits
@@ -84,7 +84,7 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 
 	k := &Keeper{
 		logs: logs, store: kept, boot: proc.BootID(), mark: rand.Text(),
-		servers:   map[keeper.ID][]*server{},
+		servers:   register.New[*server](),
 		processes: map[uint64]*process{},
 	}
 	k.stock = stock.New(k.note, kept)
@@ -153,10 +153,8 @@ func (k *Keeper) Close() error {
 	k.whole.Lock() // what is being started is there afterwards
 	err := k.ear.Close()
 	k.mu.Lock()
-	for _, all := range k.servers {
-		for _, s := range all {
-			s.step(lifecycle.Kill)
-		}
+	for s := range k.servers.All() {
+		s.step(lifecycle.Kill)
 	}
 	k.stock.Close()
 	k.mu.Unlock()
@@ -171,7 +169,7 @@ func (k *Keeper) Close() error {
 func (k *Keeper) Idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.servers)+len(k.processes) == 0 && k.stock.Empty()
+	return k.servers.Empty() && len(k.processes) == 0 && k.stock.Empty()
 }
 
 // LogDir returns the folder of the logs of a domain: NAME.log of a server, and NAME.log.1 and

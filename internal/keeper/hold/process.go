@@ -5,6 +5,7 @@ package hold
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/child"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/record"
+	"github.com/divisi-go/divisi/internal/keeper/stock"
 )
 
 // process is one start of a server.
@@ -173,13 +175,26 @@ func (k *Keeper) tryReap(p *process) bool {
 	p.Leave(p.logged)
 	k.record(p.server, p.id, p.Pid, exit)
 	p.server.exited(p)
-	for _, s := range k.stock.Sockets("/") {
-		if p.Foreign() && s.FD < 0 {
-			k.relisten(s)
-		}
+	if p.Foreign() {
+		k.stock.Retry(k.living())
 	}
 
 	return true
+}
+
+// Inherits reports whether the process was given a socket by an earlier keeper.
+func (p *process) Inherits(s keeper.Socket) bool {
+	given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
+	return p.Foreign() && !p.Reaped() && p.server.spec.Domain == s.Domain && given
+}
+
+// living returns the processes that may have sockets which the keeper does not have; the mutex is held.
+func (k *Keeper) living() []stock.Heir {
+	var heirs []stock.Heir
+	for _, p := range k.processes {
+		heirs = append(heirs, p)
+	}
+	return heirs
 }
 
 // lookUp returns the process with a number, unless its log is written already: then how it has
@@ -190,7 +205,7 @@ func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 
 	if id.Run == 0 {
 		id.Run = k.exits.LastRun(id)
-		for _, s := range k.servers[keeper.ID{Domain: id.Domain, Name: id.Name}] {
+		for _, s := range k.servers.Named(id) {
 			if s.process != nil {
 				id.Run = s.process.id.Run
 			}

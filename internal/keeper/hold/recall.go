@@ -38,15 +38,13 @@ func (k *Keeper) entries() []any {
 	for _, r := range k.exits.List {
 		list = append(list, record.End(r))
 	}
-	for _, all := range k.servers {
-		for _, s := range all {
-			if s.born == 0 {
-				continue // it is about to be noted
-			}
-			list = append(list, record.Want(s.born, s.run, &s.spec))
-			if p := s.process; p != nil {
-				list = append(list, p.entry())
-			}
+	for s := range k.servers.All() {
+		if s.born == 0 {
+			continue // it is about to be noted
+		}
+		list = append(list, record.Want(s.born, s.run, &s.spec))
+		if p := s.process; p != nil {
+			list = append(list, p.entry())
 		}
 	}
 

@@ -93,6 +93,9 @@ func (k *Keeper) begin(session *Session, spec keeper.Spec) (*server, *process, e
 	return s, p, err
 }
 
+// ID returns the name of the server.
+func (s *server) ID() keeper.ID { return s.spec.ID() }
+
 // newServer returns a server that is stopped, and in no table.
 func (k *Keeper) newServer(spec keeper.Spec) *server {
 	s := &server{k: k, over: make(chan struct{})}
@@ -122,7 +125,7 @@ func (k *Keeper) enter(session *Session, spec keeper.Spec) (*server, error) {
 		return nil, err
 	}
 	id := spec.ID()
-	running := k.servers[id]
+	running := k.servers.Named(id)
 	same := slices.IndexFunc(running, func(s *server) bool { return s.spec.Yields && s.spec.Digest == spec.Digest })
 	if same >= 0 && running[same].waits() {
 		running[same].restart(spec)
@@ -133,7 +136,7 @@ func (k *Keeper) enter(session *Session, spec keeper.Spec) (*server, error) {
 	}
 
 	s := k.newServer(spec)
-	k.servers[id] = append(running, s)
+	k.servers.Add(s)
 	s.life.Step(lifecycle.Start, time.Now())
 
 	return s, nil
@@ -157,22 +160,16 @@ func (s *server) restart(spec keeper.Spec) {
 // rearm has servers in a domain start again in time, or wait for their client, as it is decided now; the
 // mutex is held.
 func (k *Keeper) rearm(domain string) {
-	for id, all := range k.servers {
-		for _, s := range all {
-			if s.spec.Yields && keeper.Within(id.Domain, domain) {
-				s.arm()
-			}
+	for _, s := range k.servers.Within(domain) {
+		if s.spec.Yields {
+			s.arm()
 		}
 	}
 }
 
 // leave takes the server out of the table; the mutex is held.
 func (s *server) leave() {
-	id := s.spec.ID()
-	s.k.servers[id] = slices.DeleteFunc(s.k.servers[id], func(other *server) bool { return other == s })
-	if len(s.k.servers[id]) == 0 {
-		delete(s.k.servers, id)
-	}
+	s.k.servers.Remove(s)
 	s.disarm()
 	if s.born != 0 {
 		s.k.note(record.Entry{Event: record.Left, Born: s.born})
@@ -186,9 +183,9 @@ func (s *server) leave() {
 
 // find returns the servers of a name: the one that had a certain start, or all; the mutex is held.
 func (k *Keeper) find(id keeper.ID) []*server {
-	all := k.servers[keeper.ID{Domain: id.Domain, Name: id.Name}]
+	all := k.servers.Named(id)
 	if id.Run == 0 {
-		return slices.Clone(all)
+		return all
 	}
 
 	for _, s := range all {

@@ -5,7 +5,6 @@ package hold
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"syscall"
@@ -114,12 +113,8 @@ func (s *Session) release() {
 
 // end ends everything in a domain and below it; the mutex is held.
 func (k *Keeper) end(domain string) {
-	for id, all := range k.servers {
-		if keeper.Within(id.Domain, domain) {
-			for _, s := range slices.Clone(all) {
-				s.step(lifecycle.Kill)
-			}
-		}
+	for _, s := range k.servers.Within(domain) {
+		s.step(lifecycle.Kill)
 	}
 	k.stock.End(domain)
 }
@@ -344,13 +339,8 @@ func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) 
 	defer s.k.mu.Unlock()
 
 	var list []keeper.Proc
-	for _, id := range slices.SortedFunc(maps.Keys(s.k.servers), keeper.ID.Compare) {
-		if !keeper.Within(id.Domain, domain) {
-			continue
-		}
-		for _, server := range s.k.servers[id] {
-			list = append(list, server.proc())
-		}
+	for _, server := range s.k.servers.Within(domain) {
+		list = append(list, server.proc())
 	}
 
 	return list, nil

@@ -4,7 +4,6 @@ package hold
 
 import (
 	"errors"
-	"slices"
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -55,45 +54,6 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 	return s.Socket, nil
 }
 
-// recover takes a socket back, or says who has it.
-func (k *Keeper) recover(s *stock.Socket, sameBoot bool) {
-	if sameBoot && s.Inode != 0 {
-		if k.stock.GiveBack(s) {
-			return
-		}
-		for _, p := range k.processes {
-			if fd, err := p.Socket(s.Inode); err == nil {
-				k.stock.Regain(s, fd)
-				return
-			}
-		}
-	}
-	k.relisten(s)
-}
-
-// relisten opens a socket again that nobody has handed over, at the address where it was.
-func (k *Keeper) relisten(s *stock.Socket) {
-	err := k.stock.Relisten(s)
-	switch {
-	case err == nil:
-	case k.inherited(s):
-		s.Held = keeper.Child
-	default:
-		s.Held = keeper.Lost
-	}
-}
-
-// inherited reports whether a process that an earlier keeper has started was given a socket.
-func (k *Keeper) inherited(s *stock.Socket) bool {
-	for _, p := range k.processes {
-		given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
-		if p.Foreign() && !p.Reaped() && p.server.spec.Domain == s.Domain && given {
-			return true
-		}
-	}
-	return false
-}
-
 // leftBy takes note that a server has left: what it inherited is closed, at once or when the client that
 // has its domain goes, which may start it again; the mutex is held.
 func (k *Keeper) leftBy(spec *keeper.Spec) {
@@ -108,10 +68,8 @@ func (k *Keeper) leftBy(spec *keeper.Spec) {
 // mutex is held.
 func (k *Keeper) abandon(spec *keeper.Spec) {
 	var others []*keeper.Spec
-	for _, all := range k.servers {
-		for _, s := range all {
-			others = append(others, &s.spec)
-		}
+	for s := range k.servers.All() {
+		others = append(others, &s.spec)
 	}
 	k.stock.Abandon(spec, others)
 }

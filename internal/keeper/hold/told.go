@@ -35,20 +35,18 @@ func (k *Keeper) deliver(m *notify.Message) {
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, all := range k.servers {
-		for _, s := range all {
-			p := s.process
-			switch {
-			case !s.spec.Notify:
-			case p != nil && (p.id.Run == run || slices.Contains(kin, p.Pid)):
-				s.told(m)
-				return
-			case s.next == run && run != 0 && len(s.early) < maxEarly:
-				early := *m
-				early.Files = m.Take()
-				s.early = append(s.early, early)
-				return
-			}
+	for s := range k.servers.All() {
+		p := s.process
+		switch {
+		case !s.spec.Notify:
+		case p != nil && (p.id.Run == run || slices.Contains(kin, p.Pid)):
+			s.told(m)
+			return
+		case s.next == run && run != 0 && len(s.early) < maxEarly:
+			early := *m
+			early.Files = m.Take()
+			s.early = append(s.early, early)
+			return
 		}
 	}
 }

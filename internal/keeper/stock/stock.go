@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/bind"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/store"
@@ -216,38 +215,6 @@ func (k *Stock) Close() {
 	for at := range k.slots {
 		k.empty(at)
 	}
-}
-
-// Recall keeps a socket that an earlier keeper had, and that nobody has yet.
-func (k *Stock) Recall(at record.Key, old record.Socket) *Socket {
-	s := &Socket{Socket: old.Socket, Inode: old.Inode, FD: -1}
-	k.sockets[at] = s
-	return s
-}
-
-// GiveBack has a socket again that was recalled, if the supervisor has given it back.
-func (k *Stock) GiveBack(s *Socket) bool {
-	fd, ok := k.store.Take(s.stored())
-	if ok {
-		s.FD, s.Held = fd, keeper.Store
-	}
-	return ok
-}
-
-// Regain has a socket again that was recalled, by a descriptor of it that is taken from a process.
-func (k *Stock) Regain(s *Socket, fd int) {
-	s.FD, s.Held = fd, keeper.Getfd
-	k.store.Keep(s.stored(), s.FD)
-}
-
-// Relisten opens a socket again that nobody has handed over, at the address where it was.
-func (k *Stock) Relisten(s *Socket) error {
-	opened, err := bind.Listen(s.Network, s.Actual)
-	if err == nil {
-		s.FD, s.Inode, s.Held = opened.Descriptor, opened.Inode, keeper.Relisten
-		k.store.Keep(s.stored(), s.FD)
-	}
-	return err
 }
 
 // shut closes a socket, and has its copy closed.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package door
+package link
 
 import (
 	"bufio"
@@ -23,92 +23,56 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
-// link is a connection that is attached.
-type link struct {
-	conn   *frame.Conn
-	served chan struct{} // closed when nothing is left of the connection
-	ended  atomic.Bool   // the keeper was shut down
-	welcome
+// Link is a connection that is attached.
+type Link struct {
+	Conn   *frame.Conn
+	Served chan struct{} // closed when nothing is left of the connection
+	Ended  atomic.Bool   // the keeper was shut down
+	Welcome
 }
 
 // handle answers what the keeper asks.
-func (l *link) handle(_ context.Context, r *frame.Request) (any, []*os.File, error) {
-	if r.Verb != farewell {
+func (l *Link) handle(_ context.Context, r *frame.Request) (any, []*os.File, error) {
+	if r.Verb != Farewell {
 		return nil, nil, frame.Unknown(r.Verb)
 	}
-	l.ended.Store(true)
+	l.Ended.Store(true)
 	return nil, nil, nil
 }
 
-func (l *link) close() {
-	l.conn.Close()
-	<-l.served
+// Close ends the connection, and returns when nothing is left of it.
+func (l *Link) Close() {
+	l.Conn.Close()
+	<-l.Served
 }
 
-// errAbsent is the error of a keeper that does not answer: there is none, or it just ends.
-var errAbsent = errors.New("no keeper answers")
+// ErrAbsent is the error of a keeper that does not answer: there is none, or it just ends.
+var ErrAbsent = errors.New("no keeper answers")
 
-// Bounds of looking for a keeper.
-const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = 250 * time.Millisecond
-	stayTime   = 30 * time.Second // for a keeper that is started to answer; one before it may take its time to end
-)
-
-// connect attaches to the keeper of a home, and starts one if none answers.
-func connect(ctx context.Context, h home.Home, c keeper.Claim) (*link, error) {
-	begin := time.Now()
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l, err := reach(ctx, h, c)
-		if !errors.Is(err, errAbsent) {
-			return l, err
-		}
-		if time.Since(begin) > stayTime {
-			return nil, fmt.Errorf("%w, and none stays that is started: see %s", err, logOf(h))
-		}
-
-		if refuses(err) {
-			if err := start(ctx, h); err != nil {
-				return nil, err
-			}
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
-}
-
-// refuses reports whether nobody listens.
-func refuses(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
-}
-
-// reach attaches to the keeper that there is.
-func reach(ctx context.Context, h home.Home, c keeper.Claim) (*link, error) {
+// Reach attaches to the keeper of a home. If there is none, or it just ends, the error is [ErrAbsent].
+func Reach(ctx context.Context, h home.Home, c keeper.Claim) (*Link, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	conn, err := dial(ctx, h.Keeper().Door)
+	conn, err := Dial(ctx, h.Keeper().Door)
 	if err != nil {
 		return nil, err
 	}
 
-	l := &link{conn: frame.New(conn), served: make(chan struct{})}
+	l := &Link{Conn: frame.New(conn), Served: make(chan struct{})}
 	go func() {
-		defer close(l.served)
-		_ = l.conn.Serve(context.Background(), l.handle) // its end is the news
+		defer close(l.Served)
+		_ = l.Conn.Serve(context.Background(), l.handle) // its end is the news
 	}()
 	if err := l.attach(ctx, c); err != nil {
-		l.close()
+		l.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-// dial returns a connection that speaks frames.
-func dial(ctx context.Context, path string) (*net.UnixConn, error) {
+// Dial returns a connection that speaks frames.
+func Dial(ctx context.Context, path string) (*net.UnixConn, error) {
 	var d net.Dialer
 	plain, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
@@ -135,7 +99,7 @@ func absent(err error) error {
 	for _, sign := range []error{syscall.ECONNREFUSED, fs.ErrNotExist, syscall.ECONNRESET, syscall.EPIPE,
 		syscall.EAGAIN, io.EOF, io.ErrUnexpectedEOF, frame.ErrClosed} {
 		if errors.Is(err, sign) {
-			return fmt.Errorf("%w: %w", errAbsent, err)
+			return fmt.Errorf("%w: %w", ErrAbsent, err)
 		}
 	}
 	return err
@@ -143,14 +107,14 @@ func absent(err error) error {
 
 // upgradeConn has a connection upgraded to frames.
 func upgradeConn(conn *net.UnixConn, path string) error {
-	peer, err := peerOf(conn)
+	peer, err := Peer(conn)
 	if err != nil {
 		return err
 	}
 	if peer.Uid != 0 && int(peer.Uid) != os.Getuid() {
 		return fmt.Errorf("the keeper at %s belongs to another user (%d): set DIVISI_HOME to a folder of your own", path, peer.Uid)
 	}
-	_, err = io.WriteString(conn, "POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\n\r\n")
+	_, err = io.WriteString(conn, "POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: "+Upgrade+"\r\n\r\n")
 	if err != nil {
 		return absent(err)
 	}
@@ -172,17 +136,20 @@ func upgradeConn(conn *net.UnixConn, path string) error {
 	return fmt.Errorf("%w: who listens at %s answers %s", refusal.ErrProtocol, path, response.Status)
 }
 
+// maxWords bounds what is heard of who refuses to upgrade.
+const maxWords = 4 << 10
+
 // most is how long one request waits for the end of somebody else's claim, so that it is known who
 // that is whenever the client gives up.
 const most = time.Second
 
 // attach claims the domain. It waits for the claim of somebody else, as a [hold.Session] does.
-func (l *link) attach(ctx context.Context, c keeper.Claim) error {
+func (l *Link) attach(ctx context.Context, c keeper.Claim) error {
 	var held error
 	for patience := time.Duration(0); ; patience = most {
-		_, err := l.conn.Call(ctx, "attach", hello{Protocol, c, patience}, nil, &l.welcome)
+		_, err := l.Conn.Call(ctx, "attach", Hello{Protocol, c, patience}, nil, &l.Welcome)
 		switch err = refusal.Understood(err); {
-		case err == nil && (l.Protocol < oldest || l.Protocol > Protocol):
+		case err == nil && (l.Protocol < Oldest || l.Protocol > Protocol):
 			return fmt.Errorf("%w: %d; this program knows %d: end it with the program that started it (%s), or use that one",
 				refusal.ErrProtocol, l.Protocol, Protocol, l.Keeper.Program)
 		case err == nil:
@@ -196,4 +163,18 @@ func (l *link) attach(ctx context.Context, c keeper.Claim) error {
 		}
 		held = err
 	}
+}
+
+// Peer returns who is at the other end.
+func Peer(conn *net.UnixConn) (*syscall.Ucred, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var peer *syscall.Ucred
+	var peerErr error
+	err = raw.Control(func(fd uintptr) {
+		peer, peerErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	return peer, errors.Join(err, peerErr)
 }

@@ -1,34 +1,34 @@
-package door
+// Package link is the connection of a client to a keeper, and what is said over it.
+package link
 
 import (
-	"errors"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
-// Protocol is the number of the protocol that this package speaks, and oldest that of the oldest one
+// Protocol is the number of the protocol that this package speaks, and Oldest that of the oldest one
 // that it understands.
 const (
 	Protocol = 1
-	oldest   = 1
+	Oldest   = 1
 )
 
-// upgrade is the name of the frames in HTTP.
-const upgrade = "divisi-keeper"
+// Upgrade is the name of the frames in HTTP.
+const Upgrade = "divisi-keeper"
 
-// farewell is what the keeper asks its clients when it was shut down: to start no other one.
-const farewell = "farewell"
+// Farewell is what the keeper asks its clients when it was shut down: to start no other one.
+const Farewell = "farewell"
 
-// hello is the body of attach.
-type hello struct {
+// Hello is the body of attach.
+type Hello struct {
 	Protocol int `json:"protocol"`
 	keeper.Claim
 	Patience time.Duration `json:"patience"` // how long to wait for somebody else's claim to end
 }
 
-// welcome is the answer.
-type welcome struct {
+// Welcome is the answer.
+type Welcome struct {
 	Protocol int           `json:"protocol"`
 	Holder   keeper.Holder `json:"holder"`
 	Keeper   Info          `json:"keeper"`
@@ -48,8 +48,8 @@ type Info struct {
 	Supervised bool `json:"supervised,omitempty"` // something starts it again, such as systemd
 }
 
-// ask is the body of every other request. A verb uses what it needs.
-type ask struct {
+// Ask is the body of every other request. A verb uses what it needs.
+type Ask struct {
 	Domain    string         `json:"domain,omitempty"`
 	Key       string         `json:"key,omitempty"` // of a socket, or of a slot
 	ID        keeper.ID      `json:"id,omitzero"`
@@ -61,6 +61,3 @@ type ask struct {
 	Program   string         `json:"program,omitempty"`   // that takes over
 	Again     bool           `json:"again,omitempty"`     // it was asked for before, and the keeper ended without an answer
 }
-
-// ErrNone is the error when no keeper runs.
-var ErrNone = errors.New("no keeper runs")
