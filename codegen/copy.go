@@ -1,6 +1,9 @@
 package codegen
 
-import "cmp"
+import (
+	"cmp"
+	"maps"
+)
 
 // A local call hands over copies of what caller and callee could otherwise both change, so that
 // it means what a remote call means. The functions below are put together by the generator; a
@@ -33,9 +36,13 @@ func CopyArray[T any](s []T, elem func(T) T) {
 
 // CopyMap returns a map of its own with keys and values copied; nil stays nil.
 func CopyMap[M ~map[K]V, K comparable, V any](m M, key func(K) K, value func(V) V) M {
+	if key == nil && value == nil {
+		return maps.Clone(m) // which looks no key up
+	}
 	if m == nil {
 		return nil
 	}
+
 	c := make(M, len(m))
 	for k, v := range m {
 		if key != nil {

@@ -8,20 +8,20 @@ import (
 
 // Observer is what sees the calls that stay in a process. Without its functions they cost nothing.
 type Observer struct {
-	// Begin returns when a call of a method began, zero if its time is not wanted. End is told it.
-	Begin func(method int) time.Time
-	End   func(method int, began time.Time, failed bool)
+	// Begin returns when a call of a method began, nil if its time is not wanted. End is told it.
+	Begin func(method int) *time.Time
+	End   func(method int, began *time.Time, failed bool)
 
 	// Share is told of values whose memory a method leaves to caller and callee alike, by what
 	// makes copies of them.
 	Share func(method int, copies func() []any)
 }
 
-// Local is a call that stays in this process.
+// Local is a call that stays in this process. It is small, so that the compiler keeps it in registers.
 type Local struct {
 	client *Client
 	method int
-	began  time.Time
+	began  *time.Time
 }
 
 // Enter begins a call that stays in this process: defer c.Enter(method).Leave(&err).

@@ -9,28 +9,16 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/bench/echo"
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/envelope/runtime"
 )
 
-// Echo gives back what it is given.
-type Echo interface {
-	Null(context.Context) error
-	Message(context.Context, Message) (Message, error)
-	Bytes(context.Context, []byte) ([]byte, error)
-}
-
-type echoes struct{ divisi.Implements[Echo] }
-
-func (echoes) Null(context.Context) error                            { return nil }
-func (echoes) Message(_ context.Context, m Message) (Message, error) { return m, nil }
-func (echoes) Bytes(_ context.Context, b []byte) ([]byte, error)     { return b, nil }
-
 // app calls.
 type app struct {
 	divisi.Implements[divisi.Main]
-	echo divisi.Ref[Echo]
+	echo divisi.Ref[echo.Echo]
 }
 
 // playDivisi is a process of Divisi: the weavelet of either component.
@@ -43,7 +31,7 @@ func playDivisi(side string) error {
 }
 
 func (a *app) caller() (caller, error) {
-	m := newMessage()
+	m := echo.NewMessage()
 	blob := make([]byte, huge.size())
 	return func(ctx context.Context, p payload) (err error) {
 		switch p {
@@ -87,7 +75,7 @@ func deployDivisi(ctx context.Context, dir string, env func(side string) string)
 	}
 	go d.server.Serve(d)
 	go d.client.Serve(d)
-	return errors.Join(d.server.UpdateComponents([]string{"github.com/divisi-go/divisi/bench/compare/Echo"}),
+	return errors.Join(d.server.UpdateComponents([]string{"github.com/divisi-go/divisi/bench/echo/Echo"}),
 		d.client.UpdateComponents([]string{runtime.Main}))
 }
 

@@ -7,7 +7,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/divisi-go/divisi/bench/compare/pb"
+	"github.com/divisi-go/divisi/bench/echo"
+	"github.com/divisi-go/divisi/bench/echo/pb"
 )
 
 // echoService is what protoc-gen-go-grpc would make of a service with three methods.
@@ -15,14 +16,14 @@ var echoService = grpc.ServiceDesc{
 	ServiceName: "divisi.bench.Echo",
 	HandlerType: (*any)(nil),
 	Methods: []grpc.MethodDesc{
-		{MethodName: "Null", Handler: echo[pb.Empty]},
-		{MethodName: "Message", Handler: echo[pb.Message]},
-		{MethodName: "Bytes", Handler: echo[pb.Blob]},
+		{MethodName: "Null", Handler: giveBack[pb.Empty]},
+		{MethodName: "Message", Handler: giveBack[pb.Message]},
+		{MethodName: "Bytes", Handler: giveBack[pb.Blob]},
 	},
 }
 
-// echo returns what it is given.
-func echo[T any](_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+// giveBack returns what it is given.
+func giveBack[T any](_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	in := new(T)
 	err := decode(in)
 	return in, err
@@ -66,9 +67,9 @@ func connectGRPC(socket string) (func() (caller, error), error) {
 	}, nil
 }
 
-// protoMessage is newMessage for protocol buffers.
+// protoMessage is echo.NewMessage for protocol buffers.
 func protoMessage() *pb.Message {
-	m := newMessage()
+	m := echo.NewMessage()
 	p := &pb.Message{
 		Id: m.ID, Created: m.Created, Changed: m.Changed, Kind: m.Kind, State: m.State,
 		Weight: m.Weight, Volume: m.Volume, Paid: m.Paid, Sent: m.Sent,

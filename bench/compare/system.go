@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/echo"
 )
 
 // payload is what goes both ways in a call.
@@ -21,7 +23,7 @@ const (
 func (p payload) size() int {
 	switch p {
 	case message:
-		return messageSize
+		return echo.MessageSize
 	case large:
 		return 64 << 10
 	case huge:

@@ -47,7 +47,6 @@ type deployment struct {
 
 // runDeployed hosts what a deployer wants here.
 func runDeployed(ctx context.Context, app weavelet.Application, main Main, files inherit.Files) error {
-	raiseHeap()
 	hosts, program := main.deployed(app.Registry)
 	asked := make(chan string)
 	ctx, stop := interrupt.Context(ctx, errStop, asked)

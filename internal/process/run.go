@@ -45,6 +45,7 @@ type program func(ctx context.Context, w *weavelet.Weavelet, drain func(context.
 // Run runs the application in this process: all of it, or the part that a deployer wants. It returns
 // nil if the process has been asked to end.
 func Run(ctx context.Context, app weavelet.Application, main Main) error {
+	raiseHeap()
 	files, err := inherit.Take()
 	switch {
 	case err != nil:

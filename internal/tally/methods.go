@@ -85,20 +85,21 @@ func (c *Method) Record(took time.Duration, request, reply int, status codegen.S
 }
 
 // Begin counts a local call, and returns the time if it is to be measured.
-func (c *Method) Begin() (began time.Time) {
+func (c *Method) Begin() (began *time.Time) {
 	if c.count.Add(1)%Sample == 1 {
-		began = time.Now()
+		now := time.Now()
+		began = &now
 	}
 	return began
 }
 
 // End counts how a local call ended.
-func (c *Method) End(began time.Time, failed bool) {
+func (c *Method) End(began *time.Time, failed bool) {
 	if failed {
 		c.errors.Add(1)
 	}
-	if !began.IsZero() {
-		c.add(time.Since(began))
+	if began != nil {
+		c.add(time.Since(*began))
 	}
 }
 

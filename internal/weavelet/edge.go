@@ -52,8 +52,8 @@ func (e *edge) client() *codegen.Client {
 		}
 	}
 	if e.locals != nil {
-		observer.Begin = func(method int) time.Time { return e.locals[method].Begin() }
-		observer.End = func(method int, began time.Time, failed bool) { e.locals[method].End(began, failed) }
+		observer.Begin = func(method int) *time.Time { return e.locals[method].Begin() }
+		observer.End = func(method int, began *time.Time, failed bool) { e.locals[method].End(began, failed) }
 	}
 	return codegen.NewClient(e.to, e.w.app.Registry.Errors, e, observer)
 }
@@ -79,7 +79,11 @@ func (e *edge) Local(ctx context.Context) (any, error) {
 	if impl := e.here.Load(); impl != nil {
 		return *impl, nil
 	}
+	return e.find(ctx)
+}
 
+// find is Local of a callee that has not been found here for good.
+func (e *edge) find(ctx context.Context) (any, error) {
 	defer e.from.waitFor(e.to.Info.Name)()
 	here, err := e.isHere(ctx)
 	if err == nil && !here {

@@ -1,4 +1,4 @@
-package main
+package echo
 
 // Message is a message of an ordinary application: twenty fields, about 1 KB.
 type Message struct {
@@ -28,7 +28,8 @@ type Item struct {
 	Price int64
 }
 
-func newMessage() Message {
+// NewMessage returns a message whose fields all hold something.
+func NewMessage() Message {
 	m := Message{
 		ID: 1 << 40, Created: 1_700_000_000, Changed: 1_700_000_111, Kind: 3, State: 7,
 		Weight: 12.25, Volume: 0.125, Paid: true,
@@ -48,5 +49,5 @@ func newMessage() Message {
 	return m
 }
 
-// messageSize is about what a message takes on the wire.
-const messageSize = 1070
+// MessageSize is about what a message takes on the wire.
+const MessageSize = 1070
