@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/proc"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
-	{"internal/drain", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
+	{"internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door"},
 	{"internal/process", "internal/survey", "internal/replica"},
@@ -43,6 +43,7 @@ var foreign = map[string][]string{
 	"internal/config": {"github.com/pelletier/go-toml/v2"},
 	"internal/gen":    {"golang.org/x/tools"},
 	"internal/arch":   {"golang.org/x/tools"},
+	"internal/tree":   {"golang.org/x/tools"},
 }
 
 var update = flag.Bool("update", false, "draw the floors in ARCHITECTURE.md")
@@ -217,7 +218,7 @@ func TestRootModuleImportsLittle(t *testing.T) {
 }
 
 // pure are the packages that decide and do nothing: no clock, no goroutine, no system.
-var pure = []string{"internal/name", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout"}
+var pure = []string{"internal/name", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout", "internal/tree"}
 
 func TestCoresArePure(t *testing.T) {
 	banned := []string{"os", "os/exec", "net", "net/http", "syscall"}

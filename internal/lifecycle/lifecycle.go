@@ -120,6 +120,7 @@ const (
 	Tick     Event = "tick"     // the time of Wake has come
 	Stop     Event = "stop"     // it is no longer wanted
 	Kill     Event = "kill"     // it is no longer wanted, at once
+	GiveUp   Event = "give up"  // while it waits: it has failed, as somebody counts who counts other failures
 )
 
 // Action is something to do for a process.
@@ -211,6 +212,10 @@ func (p *Process) Step(e Event, now time.Time) []Action {
 		return p.stop(now)
 	case Kill:
 		return p.kill(now)
+	case GiveUp:
+		if p.State == Backoff {
+			p.enter(Failed, now, p.policy().MaxBackoff)
+		}
 	default:
 		panic(fmt.Sprintf("lifecycle: unknown event %q", e))
 	}

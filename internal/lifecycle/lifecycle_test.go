@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 
 var (
 	states  = []State{Stopped, Starting, Ready, NotReady, Silent, Hung, Draining, Stopping, Backoff, Failed}
-	events  = []Event{Start, Adopt, Answered, Busy, Unheard, Working, Stuck, Leave, Exited, Finished, Drained, Tick, Stop, Kill}
+	events  = []Event{Start, Adopt, Answered, Busy, Unheard, Working, Stuck, Leave, Exited, Finished, Drained, Tick, Stop, Kill, GiveUp}
 	actions = []Action{Spawn, Join, Part, Complain, Drain, Terminate, Destroy}
 )
 

@@ -1,0 +1,220 @@
+// Package tree decides about a tree of members: when each starts, stops and starts again, and what the
+// failure of one does to the others. It does nothing itself: [Tree.Step] takes what happened and when, and
+// returns what to do. What a member is means nothing here: a process, a goroutine, a part of a program on
+// another host.
+//
+// A group is a scope and a supervisor. Its starter, the function that adds its members, is run when the
+// group starts, and it is ready when that has returned. A group is a member of the group that it is in, so
+// what is said of members goes for groups as well.
+//
+// The rules are those of Erlang's supervisors. Members stop in the reverse order of their start, each when
+// the one before has ended; they start again in order, each when the one before is ready. A [Strategy]
+// says who stops and starts again with a member that has failed. A member that fails more often in a window
+// of time than its policy allows takes its group with it: everything in the group ends, and the group has
+// failed, about which the group above decides by its own strategy. Nothing outside of what has failed is
+// touched. The outermost group does not end for that: the member stays down, and its wait is the longest.
+//
+// It differs from Erlang in this: a start again waits for a random, growing time; failures are counted for
+// each member, so that no one uses up what the others may; and a member that ends before it was ever ready
+// is forgotten, for whoever starts it has the error.
+//
+// Whoever acts for the tree owes it one [Exit] or [Finish] for each [Run], however that came to its end:
+//
+//	Start "/db"  -> Run "/db"      run its start function
+//	Ready "/db"                    it has returned, and what it has started is in use
+//	Exit "/db"   -> Wait "/db"     until the time said; Tick when Wake says so
+//	Tick         -> Run "/db"
+//	Stop "/"     -> Halt "/db"     ask it to end
+//	Exit "/db"   -> Ended "/"
+package tree
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/lifecycle"
+)
+
+// Strategy says what the failure of a member does to the other members of its group.
+type Strategy string
+
+// The strategies. In the first nothing starts again.
+const (
+	Together   Strategy = "together"     // all of them end, and the group has failed; the default
+	OneForOne  Strategy = "one-for-one"  // nothing
+	RestForOne Strategy = "rest-for-one" // those that were added after it stop, and start again after it
+	OneForAll  Strategy = "one-for-all"  // all of them stop, and start again in order
+)
+
+// ordered reports whether members start again one after another.
+func (s Strategy) ordered() bool { return s == RestForOne || s == OneForAll }
+
+// Grace is the time that a member has to end before it is killed, unless its policy says another.
+const Grace = 15 * time.Second
+
+// Spec is what a member is to the tree.
+type Spec struct {
+	Group    bool
+	Strategy Strategy         // of a group, for its members
+	Policy   lifecycle.Policy // zero fields have the defaults; the default of StopTime is Grace
+	Host     string           // whose loss is no end of the member; "" for none
+}
+
+// Kind says what happened.
+type Kind string
+
+// The kinds of events. Those that mean nothing in the current state change nothing.
+const (
+	Start   Kind = "start"   // the member is wanted; its group is there, and the member comes last in it
+	Ready   Kind = "ready"   // it can be used; of a group: its starter has returned
+	Exit    Kind = "exit"    // it has ended, by itself or because it was asked; of a group: its starter has failed
+	Finish  Kind = "finish"  // it has ended because it has done all that it had to do
+	Hung    Kind = "hung"    // it does nothing any more
+	Stop    Kind = "stop"    // it is no longer wanted; a later Start has it back
+	Upgrade Kind = "upgrade" // it is to end and to start again, which counts as no failure
+	Retry   Kind = "retry"   // one that waits or has failed is to start again at once, and its failures are forgotten
+	Tick    Kind = "tick"    // the time of Wake has come
+	Away    Kind = "away"    // a host cannot be reached; nothing is decided about its members until it is back
+	Back    Kind = "back"    // it can be reached again
+)
+
+// Event is something that happened.
+type Event struct {
+	Kind Kind
+	Path string // of the member, such as "/orderd/eu/positiond", "/" being the outermost group; of Away and Back: the host
+	Spec Spec   // of Start
+}
+
+// Do is something to do.
+type Do string
+
+// The things to do.
+const (
+	Run      Do = "run"      // start it; what still runs of it from another program, or from before its host was away, is taken over
+	Halt     Do = "halt"     // ask it to end; of a group: its starter. It may come twice
+	Kill     Do = "kill"     // it has not ended in time, or hangs
+	Complain Do = "complain" // it is still not ready
+	Wait     Do = "wait"     // it has failed, and starts again at Until
+	Fail     Do = "fail"     // it has failed too often, or the outermost group has failed; somebody is to know
+	Ended    Do = "ended"    // everything in the group has ended, and is forgotten
+	Refuse   Do = "refuse"   // it cannot start: the name is taken, or its group takes no more
+)
+
+// Action is something to do for a member.
+type Action struct {
+	Do    Do
+	Path  string
+	Until time.Time // of Wait, and of Fail if it starts again by itself
+}
+
+// Tree is the state of all members. The zero value is empty, and waits for the Start of "/". It is not safe
+// for concurrent use.
+//
+// Invariants:
+//   - Between the Run of a member and its end there is no other Run of it.
+//   - A member is halted only because somebody has asked, or because of a failure within its group, or
+//     within one that is around it.
+//   - A group that has Ended has nothing running.
+type Tree struct {
+	Rand func() float64 // from [0, 1), for the waits; nil waits for the whole bound
+	Asks bool           // what has failed at the top waits for Retry or Stop, instead of starting again by itself
+
+	nodes map[string]*node
+	away  map[string]bool // hosts
+	now   time.Time       // of the step
+	did   []Action        // in the step
+}
+
+// Step is the only way a tree changes.
+func (t *Tree) Step(e Event, now time.Time) []Action {
+	if t.nodes == nil {
+		t.nodes, t.away = map[string]*node{}, map[string]bool{}
+	}
+	t.now, t.did = now, nil
+
+	switch e.Kind {
+	case Start:
+		t.start(e.Path, e.Spec)
+	case Tick:
+		t.each(t.tick)
+	case Away:
+		t.away[e.Path] = true
+	case Back:
+		t.back(e.Path)
+	case Ready, Exit, Finish, Hung, Stop, Upgrade, Retry:
+		if n := t.nodes[e.Path]; n != nil {
+			t.happened(n, e.Kind)
+		}
+	default:
+		panic(fmt.Sprintf("tree: unknown event %q", e.Kind))
+	}
+
+	return t.did
+}
+
+func (t *Tree) happened(n *node, kind Kind) {
+	switch kind {
+	case Ready:
+		t.ready(n)
+	case Exit:
+		t.exited(n, lifecycle.Exited)
+	case Finish:
+		t.exited(n, lifecycle.Finished)
+	case Hung:
+		if !n.spec.Group && t.here(n) {
+			t.step(n, lifecycle.Stuck)
+		}
+	case Stop:
+		t.dismiss(n)
+	case Upgrade:
+		t.renew(n)
+	case Retry:
+		if !n.proc.Runs() {
+			n.failures = nil
+			t.renew(n)
+		}
+	}
+}
+
+// Wake returns when Tick is due, the zero time for never.
+func (t *Tree) Wake() time.Time {
+	var first time.Time
+	for _, n := range t.nodes {
+		wake := n.proc.Wake
+		if wake.IsZero() || !t.here(n) || t.asks(n) {
+			continue
+		}
+		if first.IsZero() || wake.Before(first) {
+			first = wake
+		}
+	}
+
+	return first
+}
+
+// Member is what there is to see of a member.
+type Member struct {
+	Path     string
+	Spec     Spec
+	State    lifecycle.State
+	Since    time.Time // of the state
+	Wake     time.Time // when the state changes by itself; zero for never
+	Restarts int
+}
+
+// Members returns all members in the order of their start, groups before what is in them.
+func (t *Tree) Members() []Member {
+	var list []Member
+	t.each(func(n *node) {
+		m := Member{
+			Path: n.path, Spec: n.spec, State: n.proc.State, Since: n.proc.Since, Wake: n.proc.Wake,
+			Restarts: n.proc.Restarts,
+		}
+		if m.State == "" {
+			m.State = lifecycle.Stopped
+		}
+		list = append(list, m)
+	})
+
+	return list
+}
