@@ -21,9 +21,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
 )
 
-// ErrNone is the error when no keeper runs.
-var ErrNone = errors.New("no keeper runs")
-
 // Client is the session of a keeper in another process. When its connection ends, because the
 // keeper does, it attaches again, to a keeper that it starts if there is none, renews its claim, and asks
 // again for what was not answered. The end of a keeper is never taken for that of a process.
