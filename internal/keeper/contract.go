@@ -157,9 +157,13 @@ func CheckDomain(domain string) error {
 
 // Inherit is something that is kept, and what a process knows it by.
 type Inherit struct {
-	Key string `json:"key"` // in the domain of the process
-	As  string `json:"as"`  // default Key
+	Key    string `json:"key"`
+	As     string `json:"as"`               // default Key
+	Domain string `json:"domain,omitempty"` // of the key; default that of the process
 }
+
+// Of returns the domain and the key of what a process of a domain inherits.
+func (i Inherit) Of(domain string) (in, key string) { return cmp.Or(i.Domain, domain), i.Key }
 
 // File is a file that a process inherits; the variable has its descriptor's number.
 type File struct {

@@ -184,8 +184,11 @@ func (k *Keeper) tryReap(p *process) bool {
 
 // Inherits reports whether the process was given a socket by an earlier keeper.
 func (p *process) Inherits(s keeper.Socket) bool {
-	given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool { return i.Key == s.Key })
-	return p.Foreign() && !p.Reaped() && p.server.spec.Domain == s.Domain && given
+	given := slices.ContainsFunc(p.server.spec.Sockets, func(i keeper.Inherit) bool {
+		domain, key := i.Of(p.server.spec.Domain)
+		return domain == s.Domain && key == s.Key
+	})
+	return p.Foreign() && !p.Reaped() && given
 }
 
 // living returns the processes that may have sockets which the keeper does not have; the mutex is held.

@@ -121,7 +121,7 @@ func (s *server) mean(spec keeper.Spec) {
 func (k *Keeper) enter(session *Session, spec keeper.Spec) (*server, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := session.may(spec.Domain); err != nil {
+	if err := session.mayStart(&spec); err != nil {
 		return nil, err
 	}
 	id := spec.ID()

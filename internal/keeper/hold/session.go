@@ -3,6 +3,7 @@
 package hold
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -125,6 +126,16 @@ func (s *Session) may(domain string) error {
 		return keeper.ErrClosed
 	}
 	return s.claim.May(domain)
+}
+
+// mayStart says why the session may not start a server that inherits what it names; the mutex is held.
+func (s *Session) mayStart(spec *keeper.Spec) error {
+	err := s.may(spec.Domain)
+	for _, i := range slices.Concat(spec.Sockets, spec.Secrets) {
+		domain, _ := i.Of(spec.Domain)
+		err = cmp.Or(err, s.may(domain))
+	}
+	return err
 }
 
 // Fenced returns once the session may change nothing any more, with the error of a change:

@@ -74,7 +74,7 @@ func (k *Stock) Sockets(domain string) []*Socket {
 func (k *Stock) Addresses(spec *keeper.Spec) []probe.Address {
 	var list []probe.Address
 	for _, inherit := range spec.Sockets {
-		if s, ok := k.sockets[record.Key{Domain: spec.Domain, Name: inherit.Key}]; ok {
+		if s, ok := k.sockets[keyOf(spec, inherit)]; ok {
 			list = append(list, probe.Address{Network: s.Network, Address: s.Actual})
 		}
 	}
@@ -141,10 +141,16 @@ func (k *Stock) empty(at record.Key) {
 
 const maxSecret = 1 << 20 // bytes
 
+// keyOf returns where something is kept that a server inherits.
+func keyOf(spec *keeper.Spec, i keeper.Inherit) record.Key {
+	domain, key := i.Of(spec.Domain)
+	return record.Key{Domain: domain, Name: key}
+}
+
 // Pass gives a program copies of what a server inherits.
 func (k *Stock) Pass(spec *keeper.Spec, program *fork.Program) error {
 	for _, inherit := range spec.Sockets {
-		s, ok := k.sockets[record.Key{Domain: spec.Domain, Name: inherit.Key}]
+		s, ok := k.sockets[keyOf(spec, inherit)]
 		if !ok || s.FD < 0 {
 			return fmt.Errorf("no socket is kept under the key %s: %w", inherit.Key, keeper.ErrUnknown)
 		}
@@ -157,7 +163,7 @@ func (k *Stock) Pass(spec *keeper.Spec, program *fork.Program) error {
 	}
 
 	for _, inherit := range spec.Secrets {
-		slot, ok := k.slots[record.Key{Domain: spec.Domain, Name: inherit.Key}]
+		slot, ok := k.slots[keyOf(spec, inherit)]
 		if !ok {
 			return fmt.Errorf("nothing is in the slot %s: %w", inherit.Key, keeper.ErrUnknown)
 		}
@@ -174,20 +180,21 @@ func (k *Stock) Pass(spec *keeper.Spec, program *fork.Program) error {
 
 // Abandon closes what a server inherited that has left, as far as none of the others inherits it.
 func (k *Stock) Abandon(gone *keeper.Spec, others []*keeper.Spec) {
-	wanted := func(name string, inherits func(*keeper.Spec) []keeper.Inherit) bool {
+	wanted := func(at record.Key, inherits func(*keeper.Spec) []keeper.Inherit) bool {
 		return slices.ContainsFunc(others, func(s *keeper.Spec) bool {
-			return s.Domain == gone.Domain &&
-				slices.ContainsFunc(inherits(s), func(i keeper.Inherit) bool { return i.Key == name })
+			return slices.ContainsFunc(inherits(s), func(i keeper.Inherit) bool { return keyOf(s, i) == at })
 		})
 	}
 	for _, i := range gone.Sockets {
-		if !wanted(i.Key, func(s *keeper.Spec) []keeper.Inherit { return s.Sockets }) {
-			_ = k.Unlisten(record.Key{Domain: gone.Domain, Name: i.Key}) // it may be closed
+		at := keyOf(gone, i)
+		if !wanted(at, func(s *keeper.Spec) []keeper.Inherit { return s.Sockets }) {
+			_ = k.Unlisten(at) // it may be closed
 		}
 	}
 	for _, i := range gone.Secrets {
-		if !wanted(i.Key, func(s *keeper.Spec) []keeper.Inherit { return s.Secrets }) {
-			k.empty(record.Key{Domain: gone.Domain, Name: i.Key})
+		at := keyOf(gone, i)
+		if !wanted(at, func(s *keeper.Spec) []keeper.Inherit { return s.Secrets }) {
+			k.empty(at)
 		}
 	}
 }
