@@ -20,16 +20,17 @@ const (
 	restingSlots = 64
 )
 
-// pending is a call that has no answer yet.
+// pending is a call that has no answer yet. That of a plain call is used again, once its caller has got
+// the outcome from whoever gave its slot back: nobody else knows of it then.
 type pending struct {
 	id   uint32
 	out  *link.Outgoing // the request, if it goes in chunks
 	tx   link.Outflow   // the writer's
 	feed *Feed          // of a stream; nil for a plain call
 
-	done  chan struct{} // closed when reply or err is set
-	reply Reply
-	err   error
+	answered chan struct{} // of a plain call, and of capacity 1: gets an element when reply or err is set
+	reply    Reply
+	err      error
 
 	// The reading goroutine's:
 	rx      link.Inflow
@@ -52,6 +53,7 @@ type slot struct {
 type Client struct {
 	link *link.Link
 	addr string
+	used sync.Pool // of *pending, to be used again
 
 	mu       sync.Mutex
 	slots    []slot
@@ -212,24 +214,31 @@ func (c *Client) find(id uint32) *pending {
 
 // Call makes a call and waits for its answer. The error is an *Error, or ctx's.
 func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
-	p := &pending{done: make(chan struct{})}
+	p, ok := c.used.Get().(*pending)
+	if !ok {
+		p = &pending{answered: make(chan struct{}, 1)}
+	}
 	if err := c.send(ctx, p, r); err != nil {
 		return Reply{}, err
 	}
 	select {
-	case <-p.done:
+	case <-p.answered:
 	case <-ctx.Done():
 		if c.abandon(p) {
 			return Reply{}, ctx.Err()
 		}
-		<-p.done
+		<-p.answered
 	}
-	return p.reply, p.err
+
+	reply, err := p.reply, p.err
+	*p = pending{answered: p.answered}
+	c.used.Put(p)
+	return reply, err
 }
 
 // Stream begins a call that is answered by a stream. Its errors mean that nothing was executed.
 func (c *Client) Stream(ctx context.Context, r *Request) (*Feed, error) {
-	p := &pending{done: make(chan struct{})}
+	p := &pending{}
 	p.feed = newFeed(c, p)
 	if err := c.send(ctx, p, r); err != nil {
 		return nil, err
@@ -320,10 +329,14 @@ func (c *Client) cancel(id uint32) {
 }
 
 // finish sets the outcome of a call whose slot has been given back, or of one that never had
-// one.
+// one. A plain call is its caller's from then on.
 func (p *pending) finish(reply Reply, err error) {
 	p.reply, p.err = reply, err
-	close(p.done)
+	if p.feed != nil {
+		p.feed.end()
+		return
+	}
+	p.answered <- struct{}{}
 }
 
 // settle ends a call on the reading goroutine. If its request has not left completely, the
@@ -374,7 +387,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	switch {
 	case f.Type == wire.TypeData && p.feed == nil:
 		c.settle(p, textReply(codegen.StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
-		c.cancel(p.id)
+		c.cancel(f.Call)
 		return nil
 	case f.Type == wire.TypeResponse && f.Flags&wire.FlagCont == 0:
 		p.message = nil // an element that was not finished never will be
@@ -383,7 +396,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	case f.First() && p.message == nil:
 		if total := wire.Total(f); total > uint64(c.link.Options.MaxMessage) {
 			c.settle(p, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.link.Options.MaxMessage), nil)
-			c.cancel(p.id)
+			c.cancel(f.Call)
 			return nil
 		}
 		memory := c.link.Options.CallWindow

@@ -19,7 +19,8 @@ type Feed struct {
 	queue   []element
 	rx      link.Inflow
 	parts   int64         // credit held by an element of which chunks are missing
-	waiting bool          // Recv waits for that element
+	waiting bool          // Next waits for that element
+	ended   bool          // nothing more is pushed, and the call has its outcome
 	wake    chan struct{} // of capacity 1
 }
 
@@ -70,6 +71,19 @@ func (f *Feed) push(b []byte, cost int64) {
 	f.queue = append(f.queue, element{b, cost + f.parts})
 	f.parts, f.waiting = 0, false
 	f.mu.Unlock()
+	f.look()
+}
+
+// end tells the consumer that the call has its outcome.
+func (f *Feed) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.look()
+}
+
+// look makes the consumer look again.
+func (f *Feed) look() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -82,12 +96,6 @@ var ErrFeedEnded = errors.New("the stream on this connection has ended")
 // Next returns the next element. Its error is ErrFeedEnded, or that of ctx.
 func (f *Feed) Next(ctx context.Context) ([]byte, error) {
 	for {
-		ended := false
-		select {
-		case <-f.p.done: // nothing is pushed after that
-			ended = true
-		default:
-		}
 		f.mu.Lock()
 		if len(f.queue) > 0 {
 			e := f.queue[0]
@@ -98,6 +106,7 @@ func (f *Feed) Next(ctx context.Context) ([]byte, error) {
 			f.c.link.SendCredit(f.p.id, n)
 			return e.b, nil
 		}
+		ended := f.ended
 		f.waiting = !ended
 		n := f.givePartsLocked()
 		f.mu.Unlock()
@@ -107,7 +116,6 @@ func (f *Feed) Next(ctx context.Context) ([]byte, error) {
 		f.c.link.SendCredit(f.p.id, n)
 		select {
 		case <-f.wake:
-		case <-f.p.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

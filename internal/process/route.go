@@ -89,7 +89,8 @@ func (r *route) Resolve(ctx context.Context) (bool, error) {
 
 // Call implements [weavelet.Remote].
 func (r *route) Call(ctx context.Context, request *codegen.Request) (codegen.Status, []byte, error) {
-	reply, err := r.pool.Call(ctx, wireRequest(ctx, request))
+	wired := wireRequest(ctx, request)
+	reply, err := r.pool.Call(ctx, &wired)
 	if err != nil {
 		return 0, nil, r.failed(request, err)
 	}
@@ -101,7 +102,8 @@ func (r *route) Call(ctx context.Context, request *codegen.Request) (codegen.Sta
 
 // Stream implements [weavelet.Remote].
 func (r *route) Stream(ctx context.Context, request *codegen.Request) (codegen.Receiver, error) {
-	s, err := r.pool.Stream(ctx, wireRequest(ctx, request))
+	wired := wireRequest(ctx, request)
+	s, err := r.pool.Stream(ctx, &wired)
 	if err != nil {
 		return nil, r.failed(request, err)
 	}
@@ -133,8 +135,8 @@ func (r receiver) Recv() ([]byte, error) {
 	return nil, r.route.failed(r.request, err)
 }
 
-func wireRequest(ctx context.Context, r *codegen.Request) *call.Request {
-	request := &call.Request{
+func wireRequest(ctx context.Context, r *codegen.Request) call.Request {
+	request := call.Request{
 		Method:     r.Method.Key,
 		Args:       r.Args,
 		Idempotent: !r.Method.NotRetriable,

@@ -42,8 +42,9 @@ type attempts struct {
 	last    error     // the failure before
 }
 
-func (a *attempts) begin(ctx context.Context, p *Pool, r *call.Request) {
-	a.pool, a.ctx, a.req = p, ctx, r
+// begin counts a call that begins.
+func (a *attempts) begin() {
+	p := a.pool
 	p.mu.Lock()
 	p.budget = min(p.budget+budgetAdd, budgetCap)
 	p.stats.Calls++

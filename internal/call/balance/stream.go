@@ -29,7 +29,8 @@ type Stream struct {
 func (p *Pool) Stream(ctx context.Context, r *call.Request) (*Stream, error) {
 	s := &Stream{req: *r}
 	s.req.Args = bytes.Clone(r.Args)
-	s.try.begin(ctx, p, &s.req)
+	s.try = attempts{pool: p, ctx: ctx, req: &s.req}
+	s.try.begin()
 	if err := s.open(); err != nil {
 		s.try.end(call.Reply{}, err)
 		return nil, err
