@@ -67,7 +67,7 @@ func TestCall(t *testing.T) {
 		var peer call.Peer
 		h := calltest.Serve(t, l, call.ServerOptions{
 			Lookup: calltest.Handlers{1: calltest.Echo, 2: func(ctx context.Context, in *call.Incoming) call.Reply {
-				peer = in.Peer
+				peer = *in.Peer
 				_, bounded := ctx.Deadline()
 				return call.Reply{Status: codegen.StatusAppError, Body: fmt.Appendf(nil, "%x %v %v %v", in.Method[:2], in.Trace, in.Meta, bounded)}
 			}}.Lookup,

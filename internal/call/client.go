@@ -421,7 +421,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	case f.Flags&wire.FlagCont != 0:
 		return wire.Violation(fmt.Sprintf("continuation of a %s that was not started", f.Type))
 	default:
-		body = append(make([]byte, 0, len(body)), body...)
+		body = c.link.Keep(body)
 	}
 	if f.Type == wire.TypeData {
 		p.feed.push(body, cost)

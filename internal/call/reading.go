@@ -39,8 +39,8 @@ type reading struct {
 	next  func()      // reads on
 }
 
-// lend runs a handler, and reports whether this goroutine reads on.
-func (r *reading) lend(handler func()) (back bool) {
+// lend executes a call, and reports whether this goroutine reads on.
+func (r *reading) lend(in *Incoming) (back bool) {
 	turn := r.turn.Add(1)
 	if r.timer == nil {
 		r.timer = time.AfterFunc(patience, r.pass)
@@ -56,7 +56,7 @@ func (r *reading) lend(handler func()) (back bool) {
 			go r.next()
 		}
 	}()
-	handler()
+	in.execute()
 	returned = true
 	back = r.turn.CompareAndSwap(turn, turn+1)
 	if back {
@@ -74,9 +74,10 @@ func (r *reading) pass() {
 
 // method is what a caller may call by an index.
 type method struct {
-	key   codegen.Key
-	takes atomic.Int64 // moving average of the handler's time in nanoseconds
-	calls uint         // on the goroutine that reads
+	key     codegen.Key
+	handler Handler      // nil: there is none for the caller
+	takes   atomic.Int64 // moving average of the handler's time in nanoseconds
+	calls   uint         // on the goroutine that reads
 }
 
 // isFast reports whether the method has proved fast.

@@ -38,7 +38,7 @@ type Handler func(ctx context.Context, in *Incoming) Reply
 // ServerOptions configure a Server. The zero value is the default, apart from Lookup.
 type ServerOptions struct {
 	// Lookup returns the handler of a method for a peer, nil if it has none or may not call
-	// it. It is called for each call, on the call's goroutine.
+	// it. It is called once for each method that is used on a connection, by the goroutine that reads.
 	Lookup func(peer Peer, k codegen.Key) Handler
 	Conn   link.Options // of each connection
 

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call/link"
-	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/wire"
 )
 
@@ -21,6 +19,10 @@ const (
 	// connection at a time; requests beyond that are answered OVERLOADED.
 	assemblies = 4
 	overhead   = 4 << 10 // what even a short one counts
+
+	// madeAtOnce is how many calls are made at a time: a handler that keeps the context of one keeps
+	// those of so many from being collected.
+	madeAtOnce = 8
 )
 
 // session is the server's end of a connection.
@@ -29,16 +31,17 @@ type session struct {
 	s      *Server
 	ctx    context.Context
 	cancel context.CancelFunc
-	who    Peer
+	who    *Peer
 	last   atomic.Uint32 // the call accepted last
 	ended  func(error)   // told why the connection has ended, when it has
 	turn   reading
 
 	mu     sync.Mutex
-	calls  map[uint32]*incomingCall // that wait for their answer
-	active int                      // these, and cancelled ones whose handlers still run
+	calls  map[uint32]*Incoming // that wait for their answer
+	active int                  // these, and cancelled ones whose handlers still run
 
 	// The reading goroutine's:
+	next       []Incoming // calls to come
 	methods    map[uint16]*method
 	parts      map[uint32]*part
 	assembling uint64 // bytes that the messages in parts may come to
@@ -52,24 +55,9 @@ type part struct {
 	budget  uint64
 }
 
-// incomingCall is a call being executed or answered.
-type incomingCall struct {
-	ss     *session
-	id     uint32
-	cancel context.CancelFunc
-	tx     link.Outflow   // the writer's
-	out    *link.Outgoing // being sent; the session's mutex
-	gone   bool           // the caller takes no answer; the session's mutex
-
-	method *method
-	here   bool // runs on the goroutine that reads
-	more   bool // requests are here that will be answered soon
-	timed  bool // what the handler takes is to be learned
-}
-
 func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	ss := &session{
-		s: s, who: who, calls: map[uint32]*incomingCall{}, methods: map[uint16]*method{}, parts: map[uint32]*part{},
+		s: s, who: &who, calls: map[uint32]*Incoming{}, methods: map[uint16]*method{}, parts: map[uint32]*part{},
 	}
 	// Calls are cancelled after the connection has been cut, never before: what a handler
 	// makes of its cancelled context is nothing a caller should take for an answer.
@@ -121,7 +109,7 @@ func (ss *session) handle(f wire.Frame) error {
 		if _, ok := ss.methods[index]; ok {
 			return wire.Violation(fmt.Sprintf("method %d is bound twice", index))
 		}
-		m := &method{key: key}
+		m := &method{key: key, handler: ss.s.o.Lookup(*ss.who, key)}
 		m.takes.Store(int64(unknown))
 		ss.methods[index] = m
 		return nil
@@ -171,7 +159,7 @@ func (ss *session) begin(f wire.Frame) error {
 	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, Reply{Status: codegen.StatusOverloaded})
 	case !f.First():
-		return ss.start(f.Header, append(make([]byte, 0, len(f.Body)), f.Body...), now)
+		return ss.start(f.Header, f.Body, now, ss.link.Keep)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
@@ -220,7 +208,7 @@ func (ss *session) proceed(f wire.Frame) error {
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	default:
-		return ss.start(p.message.First, p.message.Body(), p.arrived)
+		return ss.start(p.message.First, p.message.Body(), p.arrived, itself)
 	}
 	return nil
 }
@@ -246,7 +234,7 @@ func (ss *session) cancelled(id uint32) {
 	c.gone = true
 	out := c.out
 	ss.mu.Unlock()
-	c.cancel()
+	c.life.end()
 	if out != nil {
 		ss.link.Out.Drop(out)
 	}
@@ -268,12 +256,15 @@ func (ss *session) header(id uint32, r Reply) wire.Header {
 }
 
 // start executes a request that has arrived completely: here if its method has proved fast, or else on
-// a goroutine of its own.
-func (ss *session) start(h wire.Header, body []byte, arrived time.Time) error {
+// a goroutine of its own. keep makes of the arguments what may stay.
+func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep func([]byte) []byte) error {
 	m, bound := ss.methods[h.Code]
 	trace, meta, args, err := wire.ParseSections(h.Flags, body)
 	left, bounded := wire.TimeLeft(h.Aux)
-	deadline := arrived.Add(left)
+	var deadline time.Time
+	if bounded {
+		deadline = arrived.Add(left)
+	}
 	switch {
 	case !bound:
 		ss.refuse(h.Call, textReply(codegen.StatusUnimplemented, "method %d was not bound", h.Code))
@@ -289,36 +280,48 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time) error {
 		ss.refuse(h.Call, Reply{Status: codegen.StatusOverloaded})
 		return nil
 	}
-	c := &incomingCall{ss: ss, id: h.Call, method: m}
-	c.tx.Credit = int64(ss.link.Peer.CallWindow)
-	var ctx context.Context
-	if bounded {
-		ctx, c.cancel = context.WithDeadline(ss.ctx, deadline)
-	} else {
-		ctx, c.cancel = context.WithCancel(ss.ctx)
-	}
+
+	in := ss.incoming()
+	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, keep(args), trace, meta, ss.who
+	in.session, in.id, in.method = ss, h.Call, m
+	in.life.parent, in.life.deadline = ss.ctx, deadline
+	in.tx.Credit = int64(ss.link.Peer.CallWindow)
 	ss.mu.Lock()
-	ss.calls[h.Call] = c
+	ss.calls[h.Call] = in
 	ss.active++
 	ss.mu.Unlock()
 	ss.last.Store(h.Call)
 	ss.link.Wake()
-	in := &Incoming{Method: m.key, Args: args, Trace: trace, Meta: meta, Peer: ss.who, ctx: ctx, call: c}
+
 	if m.isFast() && len(body) <= shortBody {
-		return ss.executeHere(c, ctx, in)
+		return ss.executeHere(in)
 	}
-	c.timed = true
-	go c.execute(ctx, in)
+	in.timed = true
+	go in.execute()
 	return nil
+}
+
+// itself keeps what need not be copied.
+func itself(args []byte) []byte { return args }
+
+// incoming returns a new call. A handler may keep its context, so none is used twice; but to make several
+// at once costs less.
+func (ss *session) incoming() *Incoming {
+	if len(ss.next) == 0 {
+		ss.next = make([]Incoming, madeAtOnce)
+	}
+	in := &ss.next[0]
+	ss.next = ss.next[1:]
+	return in
 }
 
 // executeHere executes a call on the goroutine that reads. Its answer waits for those of the requests
 // that are here already.
-func (ss *session) executeHere(c *incomingCall, ctx context.Context, in *Incoming) error {
-	m := c.method
+func (ss *session) executeHere(in *Incoming) error {
+	m := in.method
 	m.calls++
-	c.here, c.timed = true, m.calls%sampled == 0
-	c.more = ss.link.More() && m.calls%together != 0
+	in.here, in.timed = true, m.calls%sampled == 0
+	in.more = ss.link.More() && m.calls%together != 0
 	reads := false
 	defer func() {
 		if !reads {
@@ -326,154 +329,8 @@ func (ss *session) executeHere(c *incomingCall, ctx context.Context, in *Incomin
 			ss.link.Out.Flush() // whoever reads now may have done so before the answer was there
 		}
 	}()
-	if reads = ss.turn.lend(func() { c.execute(ctx, in) }); !reads {
+	if reads = ss.turn.lend(in); !reads {
 		return link.ErrLeft
 	}
 	return nil
-}
-
-// execute runs the handler and sends its answer.
-func (c *incomingCall) execute(ctx context.Context, in *Incoming) {
-	s := c.ss.s
-	s.calls.Add(1)
-	reply := Reply{Status: codegen.StatusPanic}
-	returned := false
-	defer func() {
-		if p := recover(); p != nil {
-			reply.Body = fmt.Append(nil, p)
-			s.o.Logger.Error("a call panicked", "err", p, "stack", string(debug.Stack()))
-		}
-		if !returned && reply.Body == nil {
-			reply.Body = []byte("the handler ended its goroutine")
-		}
-		c.cancel()
-		s.running.Add(-1)
-		if size, most := uint64(len(reply.Body)), c.ss.link.Peer.MaxMessage; size > most {
-			reply = textReply(codegen.StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
-		}
-		if reply.Status > codegen.StatusAppError {
-			s.errors.Add(1)
-		}
-		if c.here && len(reply.Body) > shortBody {
-			go c.answer(reply) // which may take as long as the caller likes
-		} else {
-			c.answer(reply)
-		}
-	}()
-	handler := s.o.Lookup(in.Peer, in.Method)
-	if handler == nil {
-		reply = textReply(codegen.StatusUnimplemented, "the replica has no method %x", in.Method)
-		returned = true
-		return
-	}
-	if !c.timed {
-		reply = handler(ctx, in)
-		returned = true
-		return
-	}
-	began := time.Now()
-	reply = handler(ctx, in)
-	c.method.learn(time.Since(began))
-	returned = true
-}
-
-// answer sends the reply, unless nobody waits for it any more.
-func (c *incomingCall) answer(r Reply) {
-	ss := c.ss
-	defer ss.s.note()
-	if r.Spent != nil {
-		defer r.Spent(r.Body)
-	}
-	h := ss.header(c.id, r)
-	if len(r.Body) > wire.MaxChunk {
-		out := &link.Outgoing{Header: h, Body: r.Body, Flow: &c.tx, Done: make(chan struct{})}
-		if c.sending(out) && ss.link.Out.SendMessage(out, link.Self) == nil {
-			<-out.Done
-		}
-		c.leave()
-		return
-	}
-	if !c.leave() {
-		return
-	}
-	how := link.Self
-	if c.more {
-		how = link.Later
-	}
-	var head [wire.HeaderSize]byte
-	ss.link.Out.Send(ss.ctx, h.Append(head[:0]), r.Body, how)
-}
-
-// sending notes what is being sent, and reports whether the caller still wants it.
-func (c *incomingCall) sending(out *link.Outgoing) bool {
-	c.ss.mu.Lock()
-	defer c.ss.mu.Unlock()
-	c.out = out
-	return !c.gone
-}
-
-// leave ends the call, and reports whether the caller still waited.
-func (c *incomingCall) leave() bool {
-	c.ss.mu.Lock()
-	defer c.ss.mu.Unlock()
-	c.ss.active--
-	wanted := !c.gone
-	c.gone = true
-	if wanted {
-		delete(c.ss.calls, c.id)
-	}
-	return wanted
-}
-
-// Incoming is a call that has arrived.
-type Incoming struct {
-	Method codegen.Key
-	Args   []byte // belongs to the handler
-	Trace  trace.SpanContext
-	Meta   map[string]string
-	Peer   Peer
-
-	ctx  context.Context
-	call *incomingCall
-}
-
-// Send sends one element of a stream. It returns once elem may be reused, which takes as long
-// as the caller leaves the credit of its stream unused. Its error, once the caller has gone or
-// the call's context has ended, is not to be sent to anybody. One goroutine at a time may use
-// it, and only until the handler returns.
-func (in *Incoming) Send(elem []byte) error {
-	c := in.call
-	ss := c.ss
-	if err := in.ctx.Err(); err != nil {
-		return in.unsent(err)
-	}
-	if uint64(len(elem)) > ss.link.Peer.MaxMessage {
-		return fmt.Errorf("cannot send an element of %d bytes: the caller's limit is %d", len(elem), ss.link.Peer.MaxMessage)
-	}
-	out := &link.Outgoing{
-		Header: wire.Header{Call: c.id, Type: wire.TypeData}, Body: elem, Flow: &c.tx, Done: make(chan struct{}),
-	}
-	if !c.sending(out) {
-		return in.unsent(ErrPeerGone)
-	}
-	if err := ss.link.Out.SendMessage(out, link.Self); err != nil {
-		return in.unsent(err)
-	}
-	select {
-	case <-out.Done:
-	case <-in.ctx.Done():
-		ss.link.Out.Drop(out)
-		<-out.Done
-	}
-	if out.Err != nil {
-		return in.unsent(out.Err)
-	}
-	return nil
-}
-
-func (in *Incoming) unsent(err error) error {
-	if ended := in.ctx.Err(); ended != nil {
-		err = ended
-	}
-	return fmt.Errorf("cannot send an element to the caller: %w", err)
 }

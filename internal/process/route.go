@@ -88,8 +88,8 @@ func (r *route) Resolve(ctx context.Context) (bool, error) {
 }
 
 // Call implements [weavelet.Remote].
-func (r *route) Call(ctx context.Context, request *codegen.Request) (codegen.Status, []byte, error) {
-	wired := wireRequest(ctx, request)
+func (r *route) Call(ctx context.Context, request *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error) {
+	wired := wireRequest(ctx, request, span)
 	reply, err := r.pool.Call(ctx, &wired)
 	if err != nil {
 		return 0, nil, r.failed(request, err)
@@ -101,8 +101,8 @@ func (r *route) Call(ctx context.Context, request *codegen.Request) (codegen.Sta
 }
 
 // Stream implements [weavelet.Remote].
-func (r *route) Stream(ctx context.Context, request *codegen.Request) (codegen.Receiver, error) {
-	wired := wireRequest(ctx, request)
+func (r *route) Stream(ctx context.Context, request *codegen.Request, span trace.SpanContext) (codegen.Receiver, error) {
+	wired := wireRequest(ctx, request, span)
 	s, err := r.pool.Stream(ctx, &wired)
 	if err != nil {
 		return nil, r.failed(request, err)
@@ -135,17 +135,17 @@ func (r receiver) Recv() ([]byte, error) {
 	return nil, r.route.failed(r.request, err)
 }
 
-func wireRequest(ctx context.Context, r *codegen.Request) call.Request {
+func wireRequest(ctx context.Context, r *codegen.Request, span trace.SpanContext) call.Request {
 	request := call.Request{
 		Method:     r.Method.Key,
 		Args:       r.Args,
 		Idempotent: !r.Method.NotRetriable,
 		Routed:     r.Routed,
 		Shard:      r.Shard,
+		Trace:      span,
 	}
 	if meta, ok := metadata.FromContext(ctx); ok {
 		request.Meta = meta
 	}
-	request.Trace = trace.FromContext(ctx)
 	return request
 }

@@ -92,6 +92,25 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 		return ctx, nil
 	}
 	parent := r.parent(ctx)
+	child, span := r.begin(parent, name, kind)
+	if child != parent {
+		ctx = r.carry(ctx, child)
+	}
+	return ctx, span
+}
+
+// StartCall starts the span of a call to another process. It returns what that process is to be told,
+// instead of a context: nothing else happens here below the span.
+func (r *Recorder) StartCall(ctx context.Context, name string) (SpanContext, *Span) {
+	if r == nil || r.options.Export == nil {
+		return FromContext(ctx), nil
+	}
+	return r.begin(r.parent(ctx), name, Client)
+}
+
+// begin returns the context of a span below parent, and the span itself if it is recorded. Below one that
+// is not recorded there is none.
+func (r *Recorder) begin(parent SpanContext, name string, kind Kind) (SpanContext, *Span) {
 	child := parent
 	switch {
 	case !parent.Valid():
@@ -103,14 +122,13 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 			child.Flags = Sampled
 		}
 	case !parent.Sampled():
-		return ctx, nil
+		return parent, nil
 	}
 	child.SpanID = r.newSpanID()
-	ctx = r.carry(ctx, child)
 	if !child.Sampled() {
-		return ctx, nil
+		return child, nil
 	}
-	return ctx, &Span{
+	return child, &Span{
 		TraceID: child.TraceID, SpanID: child.SpanID, Parent: parent.SpanID,
 		Name: name, Kind: kind, Start: time.Now(), recorder: r,
 	}

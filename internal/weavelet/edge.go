@@ -161,8 +161,8 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	status codegen.Status, body []byte, err error) {
 	defer e.from.waitFor(e.to.Info.Name)()
 	begin := time.Now()
-	ctx, span := e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
-	status, body, err = e.remote.Call(ctx, r)
+	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index])
+	status, body, err = e.remote.Call(ctx, r, current)
 	span.Finish(spanError(status, err))
 	e.stats[r.Index].Record(time.Since(begin), len(r.Args), len(body), status, err)
 	return status, body, err
@@ -172,8 +172,9 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
 	defer e.from.waitFor(e.to.Info.Name)()
 	s := &edgeStream{counters: e.stats[r.Index], began: time.Now(), sent: len(r.Args)}
-	ctx, s.span = e.w.tracer.Start(ctx, e.spans[r.Index], trace.Client)
-	inner, err := e.remote.Stream(ctx, r)
+	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index])
+	s.span = span
+	inner, err := e.remote.Stream(ctx, r, current)
 	if err != nil {
 		s.end(err)
 		return nil, err

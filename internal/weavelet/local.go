@@ -140,13 +140,13 @@ func (l *loopback) Resolve(context.Context) (bool, error) { return false, nil }
 
 // Call executes the method on a goroutine of its own, as a server does: the method may end that, or
 // go on when its caller has given up.
-func (l *loopback) Call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error) {
+func (l *loopback) Call(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error) {
 	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return 0, nil, l.failed(r, err)
 	}
 
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(l.w.tracer.NewContext(ctx, span))
 	defer cancel()
 	request := *r
 	request.Args = bytes.Clone(r.Args)
@@ -193,13 +193,13 @@ func (l *loopback) serve(ctx context.Context, p *part, r *codegen.Request, send 
 	return answer{status, body}
 }
 
-func (l *loopback) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
+func (l *loopback) Stream(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Receiver, error) {
 	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
 		return nil, l.failed(r, err)
 	}
 
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(l.w.tracer.NewContext(ctx, span))
 	s := &loopStream{ctx: ctx, cancel: cancel, elems: make(chan []byte), ended: make(chan answer, 1)}
 	request := *r
 	request.Args = bytes.Clone(r.Args)

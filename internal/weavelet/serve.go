@@ -16,6 +16,7 @@ type served struct {
 	method    *codegen.MethodInfo
 	span      string // the name of its spans
 	handler   call.Handler
+	hooks     codegen.Hooks // of all its calls; those of a stream can send
 }
 
 // served returns the methods of all components in the binary by their keys.
@@ -26,6 +27,8 @@ func (w *Weavelet) served() map[codegen.Key]*served {
 			m := &c.Methods[i]
 			s := &served{component: c, method: m, span: spanName(c, m)}
 			s.handler = func(ctx context.Context, in *call.Incoming) call.Reply { return w.serveCall(ctx, s, in) }
+			s.hooks.Panicked = func(thrown any, stack []byte) { w.panicked(c, m, thrown, stack) }
+			s.hooks.Routed = func(shard uint64) { w.loads.Add(c.Info.Name, shard) }
 			all[m.Key] = s
 		}
 	}
@@ -66,14 +69,11 @@ func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) 
 	}
 	ctx = w.tracer.NewContext(ctx, in.Trace)
 	ctx, span := w.tracer.Start(ctx, s.span, trace.Server)
-	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors,
-		in.Args, codegen.Hooks{
-			Send: in.Send,
-			Panicked: func(thrown any, stack []byte) {
-				w.panicked(s.component, s.method, thrown, stack)
-			},
-			Routed: func(shard uint64) { w.loads.Add(s.component.Info.Name, shard) },
-		})
+	hooks := s.hooks
+	if s.method.Stream {
+		hooks.Send = in.Send
+	}
+	status, body := codegen.Serve(ctx, s.component, s.method, p.impl, w.app.Registry.Errors, in.Args, hooks)
 	span.Finish(spanError(status, nil))
 	return call.Reply{Status: status, Body: body, Spent: codegen.Recycle}
 }

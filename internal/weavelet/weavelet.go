@@ -123,12 +123,12 @@ type Network interface {
 	Section(component string) (config.Section, bool)
 }
 
-// Remote is a component in other processes, or perhaps in this one.
+// Remote is a component in other processes, or perhaps in this one. It is called as part of a span.
 type Remote interface {
 	// Resolve waits until it is known where the component is; true means here.
 	Resolve(ctx context.Context) (local bool, err error)
-	Call(ctx context.Context, r *codegen.Request) (codegen.Status, []byte, error)
-	Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error)
+	Call(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error)
+	Stream(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Receiver, error)
 }
 
 // Weavelet is one of them; there is one in a process, except in tests.

@@ -29,6 +29,7 @@ type Link struct {
 	in     atomic.Uint64 // bytes read
 	pings  atomic.Uint64 // of these, the bytes of PING and PONG
 	window Inflow        // of the connection; the reading goroutine's
+	block  []byte        // room for short bodies to stay; the reading goroutine's
 
 	mu   sync.Mutex
 	err  error         // why the link ended; nil while it lives
@@ -153,6 +154,27 @@ func (l *Link) dispatch(f wire.Frame, handle func(wire.Frame) error) error {
 
 // More reports whether another frame has arrived. It is for the goroutine that reads.
 func (l *Link) More() bool { return l.frames.Whole() }
+
+const (
+	keepSize  = 1 << 10       // of a block
+	keepShort = keepSize / 16 // longest body in one
+)
+
+// Keep copies what has arrived to where it can stay. It is for the goroutine that reads. Short bodies share
+// memory, so none keeps more than a block from being collected.
+func (l *Link) Keep(body []byte) []byte {
+	n := len(body)
+	if n > keepShort {
+		return append(make([]byte, 0, n), body...)
+	}
+	if n > len(l.block) {
+		l.block = make([]byte, keepSize)
+	}
+	kept := l.block[:n:n]
+	l.block = l.block[n:]
+	copy(kept, body)
+	return kept
+}
 
 // Grant adds credit that the peer has given to a call.
 func (l *Link) Grant(f *Outflow, fr wire.Frame) error {
