@@ -11,7 +11,11 @@ func (t *Tree) ready(n *node) {
 		return
 	}
 
-	n.proven, n.starter, n.turn = true, false, none
+	n.proven = true
+	n.starter = false
+	if n.turn == rise {
+		n.turn = none
+	}
 	t.step(n, lifecycle.Answered)
 	t.settle(n.parent)
 }
@@ -132,7 +136,7 @@ func (t *Tree) settle(g *node) {
 // Where one has to wait, the whole row does.
 func (t *Tree) raise(g *node) {
 	ordered := g.spec.Strategy.ordered()
-	row := slices.DeleteFunc(slices.Clone(g.members), func(m *node) bool { return m.turn != rise })
+	row := g.row() // of which none is to stop any more
 
 	if ordered && slices.ContainsFunc(row, t.waits) {
 		return
@@ -157,7 +161,7 @@ func (t *Tree) halt(n *node, why fate) {
 		t.end(n, why)
 	default:
 		n.fate = why
-		if t.here(n) {
+		if t.here(n) || n.proc.State == lifecycle.Hung { // which is being killed already
 			t.ask(n)
 		}
 	}
@@ -272,8 +276,8 @@ func (t *Tree) back(host string) {
 		case n.fate != goesOn:
 			t.ask(n)
 		case lost:
-			n.proc.Step(lifecycle.Kill, t.now)
-			n.proc.Step(lifecycle.Exited, t.now)
+			t.move(n, lifecycle.Kill)
+			t.move(n, lifecycle.Exited)
 			if n.turn == none {
 				n.turn = rise
 			}

@@ -12,25 +12,27 @@ import (
 )
 
 // diagram is what was seen of the states of members and of groups: from which one to which one they go, by
-// which events. An event that befell another member is "".
-type diagram map[edge]map[Kind]bool
+// which events of their lives.
+type diagram map[edge]map[lifecycle.Event]bool
 
 type edge struct {
 	group    bool
 	from, to lifecycle.State
 }
 
-func newDiagram() diagram { return diagram{} }
-
-func (d diagram) add(from, to lifecycle.State, kind Kind, group bool) {
-	if from == to {
+// add is a trace of a tree.
+func (d diagram) add(n *node, event lifecycle.Event, from lifecycle.State) {
+	if from == "" {
+		from = lifecycle.Stopped
+	}
+	e := edge{n.spec.Group, from, n.proc.State}
+	if e.from == e.to {
 		return
 	}
-	e := edge{group, from, to}
 	if d[e] == nil {
-		d[e] = map[Kind]bool{}
+		d[e] = map[lifecycle.Event]bool{}
 	}
-	d[e][kind] = true
+	d[e][event] = true
 }
 
 // text returns the diagram in the language of Mermaid.
@@ -45,9 +47,6 @@ func (d diagram) text() string {
 			}
 			var words []string
 			for _, k := range slices.Sorted(maps.Keys(kinds)) {
-				if k == "" {
-					k = "(others)"
-				}
 				words = append(words, string(k))
 			}
 			lines = append(lines, fmt.Sprintf("    %s --> %s: %s\n", e.from, e.to, strings.Join(words, ", ")))
@@ -62,9 +61,9 @@ const (
 	drawing = "STATES.md"
 	heading = `# The states of members and groups
 
-Drawn from what the scripts in testdata do (go test ./internal/tree -update). The words at an arrow are the
-events of the member itself that lead there; "(others)" is whatever happened to another member, or to the
-group around it. No event of a long random run leads anywhere else.
+Drawn from what the scripts in testdata do (go test ./internal/tree -update). The words at an arrow are
+events of the package lifecycle. A group has "exited" when all in it has ended, and it wants to "leave" when
+it has failed. No event of a long random run leads anywhere else.
 
 `
 )
@@ -87,7 +86,7 @@ func (d diagram) check(t *testing.T) {
 	}
 }
 
-// readDrawing returns the arrows of the drawing, as [diagram.text] writes them.
+// readDrawing returns the arrows of the drawing.
 func readDrawing(t *testing.T) map[edge]bool {
 	t.Helper()
 	text, err := os.ReadFile(drawing)

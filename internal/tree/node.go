@@ -71,8 +71,12 @@ func (n *node) temporary() bool { return n.spec.Policy.Restart == lifecycle.Temp
 
 // turning reports whether members of a group wait for their turn.
 func (n *node) turning() bool {
-	return n.spec.Strategy.ordered() &&
-		slices.ContainsFunc(n.members, func(m *node) bool { return m.turn != none })
+	return n.spec.Strategy.ordered() && len(n.row()) > 0
+}
+
+// row returns the members of a group that wait for their turn.
+func (n *node) row() []*node {
+	return slices.DeleteFunc(slices.Clone(n.members), func(m *node) bool { return m.turn == none })
 }
 
 // each calls f with every node, groups before their members, but not with what f removes.
@@ -106,6 +110,41 @@ func (t *Tree) waits(n *node) bool {
 	return false
 }
 
+// wake returns when a node's state changes by itself, the zero time for never.
+func (t *Tree) wake(n *node) time.Time {
+	switch n.proc.State {
+	case lifecycle.Backoff, lifecycle.Failed:
+		if t.asks(n) || !t.here(n) || n.parent.fate != goesOn {
+			return time.Time{}
+		}
+		if n.parent.spec.Strategy.ordered() {
+			return t.wakeRow(n.parent)
+		}
+	}
+	if !t.here(n) {
+		return time.Time{}
+	}
+
+	return n.proc.Wake
+}
+
+// wakeRow returns when those that wait in a group begin to start one after another, the zero time if
+// something else has to happen first.
+func (t *Tree) wakeRow(g *node) time.Time {
+	var last time.Time
+	row := g.row()
+	for i, m := range row {
+		if m.turn == fall || m.proc.Runs() || t.asks(m) || i == 0 && !t.here(m) {
+			return time.Time{}
+		}
+		if m.proc.Wake.After(last) {
+			last = m.proc.Wake
+		}
+	}
+
+	return last
+}
+
 func (t *Tree) do(do Do, n *node) { t.did = append(t.did, Action{Do: do, Path: n.path}) }
 
 // doUntil is do with the time at which a node starts again by itself.
@@ -117,9 +156,20 @@ func (t *Tree) doUntil(do Do, n *node) {
 	t.did = append(t.did, a)
 }
 
+// move tells a node's process what happened, and returns what there would be to do.
+func (t *Tree) move(n *node, e lifecycle.Event) []lifecycle.Action {
+	from := n.proc.State
+	actions := n.proc.Step(e, t.now)
+	if t.trace != nil {
+		t.trace(n, e, from)
+	}
+
+	return actions
+}
+
 // step tells a node's process what happened. What there is to do for a group is for its starter.
 func (t *Tree) step(n *node, e lifecycle.Event) {
-	for _, a := range n.proc.Step(e, t.now) {
+	for _, a := range t.move(n, e) {
 		switch a {
 		case lifecycle.Spawn:
 			t.do(Run, n)

@@ -27,7 +27,6 @@ type player struct {
 	tree *Tree
 	now  time.Time
 	out  strings.Builder
-	seen func(before, after lifecycle.State, kind Kind, group bool)
 	did  map[Do]bool
 }
 
@@ -85,7 +84,8 @@ func (p *player) command(line, verb string, words []string) {
 		if path == "" && verb != string(Tick) || path == "/" {
 			path, spec.Group = "/", true
 		}
-		for _, a := range p.step(Event{Kind: Kind(verb), Path: path, Spec: spec}) {
+		for _, a := range p.tree.Step(Event{Kind: Kind(verb), Path: path, Spec: spec}, p.now) {
+			p.did[a.Do] = true
 			fmt.Fprintf(&p.out, "  %s %s", a.Do, a.Path)
 			if !a.Until.IsZero() {
 				fmt.Fprintf(&p.out, " until @%v", a.Until.Sub(begin))
@@ -93,32 +93,6 @@ func (p *player) command(line, verb string, words []string) {
 			fmt.Fprintln(&p.out)
 		}
 	}
-}
-
-// step has the tree take an event, and notes what it shows.
-func (p *player) step(e Event) []Action {
-	before := map[string]lifecycle.State{}
-	for _, m := range p.tree.Members() {
-		before[m.Path] = m.State
-	}
-
-	did := p.tree.Step(e, p.now)
-	for _, a := range did {
-		p.did[a.Do] = true
-	}
-
-	for _, m := range p.tree.Members() {
-		was, there := before[m.Path]
-		if !there {
-			was = lifecycle.Stopped
-		}
-		kind := e.Kind
-		if m.Path != e.Path && kind != Tick {
-			kind = "" // because of another member
-		}
-		p.seen(was, m.State, kind, m.Spec.Group)
-	}
-	return did
 }
 
 func (p *player) option(spec *Spec, key, value string) {
@@ -167,7 +141,7 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 
-	drawn := newDiagram()
+	drawn := diagram{}
 	did := map[Do]bool{}
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
@@ -175,7 +149,7 @@ func TestScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, section := range archive.Files {
-			p := &player{t: t, tree: &Tree{}, now: begin, seen: drawn.add, did: did}
+			p := &player{t: t, tree: &Tree{trace: drawn.add}, now: begin, did: did}
 			p.play(string(section.Data))
 			if got := p.out.String(); got != string(section.Data) && !*update {
 				t.Errorf("%s, %s:\ngot\n%s\nwant\n%s", file, section.Name, got, section.Data)

@@ -18,6 +18,8 @@
 // each member, so that no one uses up what the others may; and a member that ends before it was ever ready
 // is forgotten, for whoever starts it has the error.
 //
+// STATES.md draws the states of members, and testdata plays every rule.
+//
 // Whoever acts for the tree owes it one [Exit] or [Finish] for each [Run], however that came to its end:
 //
 //	Start "/db"  -> Run "/db"      run its start function
@@ -123,6 +125,8 @@ type Tree struct {
 	away  map[string]bool // hosts
 	now   time.Time       // of the step
 	did   []Action        // in the step
+
+	trace func(n *node, e lifecycle.Event, from lifecycle.State) // for tests; nil for none
 }
 
 // Step is the only way a tree changes.
@@ -180,11 +184,8 @@ func (t *Tree) happened(n *node, kind Kind) {
 func (t *Tree) Wake() time.Time {
 	var first time.Time
 	for _, n := range t.nodes {
-		wake := n.proc.Wake
-		if wake.IsZero() || !t.here(n) || t.asks(n) {
-			continue
-		}
-		if first.IsZero() || wake.Before(first) {
+		wake := t.wake(n)
+		if !wake.IsZero() && (first.IsZero() || wake.Before(first)) {
 			first = wake
 		}
 	}
