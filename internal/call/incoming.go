@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call/admission"
 	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/wire"
@@ -26,6 +27,8 @@ type Incoming struct {
 	tx      link.Outflow   // the writer's
 	out     *link.Outgoing // being sent; the session's mutex
 	gone    bool           // the caller takes no answer; the session's mutex
+
+	place *admission.Call // at the entrance; nil if it runs on the goroutine that reads
 
 	here  bool // runs on the goroutine that reads
 	more  bool // requests are here that will be answered soon
@@ -74,6 +77,7 @@ func (in *Incoming) end(reply Reply) {
 	in.life.end()
 	in.Args, in.Meta = nil, nil // whatever keeps the context does not keep these
 	s.running.Add(-1)
+	s.entrance.leave(in)
 	if size, most := uint64(len(reply.Body)), ss.link.Peer.MaxMessage; size > most {
 		reply = textReply(codegen.StatusBadArgs, "a result of %d bytes exceeds the caller's limit of %d", size, most)
 	}

@@ -47,9 +47,12 @@ type ServerOptions struct {
 	// Default: every peer is welcome, and nothing limits what it may call.
 	Authorize func(*tls.ConnectionState) (*identity.Rights, error)
 
-	// MaxInFlight is how many handlers run at a time, on all connections; calls beyond are
+	// MaxInFlight is how many calls run or wait at a time, on all connections; calls beyond are
 	// answered OVERLOADED. Default 8192.
 	MaxInFlight int
+	// Spare returns how many goroutines more could run at once; it is negative if more are ready
+	// to run than there are processors. Default: it asks the Go scheduler.
+	Spare func() int
 	// MaxHandshakes is how many connections may be at the point of saying who they are. One more
 	// takes the place of the oldest one that has said nothing, or else of the oldest. Default 1024.
 	MaxHandshakes int
@@ -64,6 +67,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	o.Conn = o.Conn.WithDefaults()
 	o.MaxInFlight = cmp.Or(o.MaxInFlight, 8192)
 	o.MaxHandshakes = cmp.Or(o.MaxHandshakes, 1024)
+	if o.Spare == nil {
+		o.Spare = spareProcessors
+	}
 	o.Linger = cmp.Or(o.Linger, time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return o
@@ -73,7 +79,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 type Server struct {
 	o        ServerOptions
 	refused  refusals
-	running  atomic.Int64 // handlers
+	running  atomic.Int64  // handlers, and calls that wait for theirs
+	shed     atomic.Uint64 // calls refused because of too much to do
+	entrance entrance
 	arrivals arrivals
 	calls    atomic.Uint64
 	errors   atomic.Uint64
@@ -90,6 +98,7 @@ func NewServer(o ServerOptions) *Server {
 	s := &Server{o: o.withDefaults(), sessions: map[*session]struct{}{}, changed: make(chan struct{})}
 	s.refused.log = s.o.Logger
 	s.arrivals.most = s.o.MaxHandshakes
+	s.entrance.open(max(1, s.o.MaxInFlight/2), s.o.Spare)
 	return s
 }
 
@@ -279,7 +288,7 @@ func (s *Server) Stats() Stats {
 	defer s.mu.Unlock()
 	st := Stats{
 		Connections: len(s.sessions), InFlight: int(s.running.Load()), Calls: s.calls.Load(),
-		Errors: s.errors.Load(), Refused: s.refused.total(), BytesIn: s.in, BytesOut: s.out,
+		Errors: s.errors.Load(), Shed: s.shed.Load(), Refused: s.refused.total(), BytesIn: s.in, BytesOut: s.out,
 	}
 	for ss := range s.sessions {
 		in, out := ss.link.Bytes()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call/admission"
 	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/wire"
 )
@@ -35,6 +36,7 @@ type session struct {
 	last   atomic.Uint32 // the call accepted last
 	ended  func(error)   // told why the connection has ended, when it has
 	turn   reading
+	line   admission.Line // the entrance's
 
 	mu     sync.Mutex
 	calls  map[uint32]*Incoming // that wait for their answer
@@ -79,6 +81,7 @@ func (ss *session) serve() {
 	if err == link.ErrLeft {
 		return
 	}
+	ss.s.entrance.clear(ss)
 	ss.cancel()
 	ss.s.remove(ss)
 	ss.ended(err)
@@ -157,7 +160,7 @@ func (ss *session) begin(f wire.Frame) error {
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
-		ss.refuse(f.Call, Reply{Status: codegen.StatusOverloaded})
+		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
 	case !f.First():
 		return ss.start(f.Header, f.Body, now, ss.link.Keep)
 	default:
@@ -235,16 +238,20 @@ func (ss *session) cancelled(id uint32) {
 	out := c.out
 	ss.mu.Unlock()
 	c.life.end()
+	ss.s.entrance.withdraw(c)
 	if out != nil {
 		ss.link.Out.Drop(out)
 	}
 	ss.s.note()
 }
 
-// refuse answers a call that is not executed, from the reading goroutine.
+// refuse answers a call that is not executed.
 func (ss *session) refuse(id uint32, r Reply) {
 	ss.s.calls.Add(1)
 	ss.s.errors.Add(1)
+	if r.Status == codegen.StatusOverloaded {
+		ss.s.shed.Add(1)
+	}
 	ss.link.Out.SendControl(append(ss.header(id, r).Append(nil), r.Body...))
 }
 
@@ -277,7 +284,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep fun
 		return nil
 	case ss.s.running.Add(1) > int64(ss.s.o.MaxInFlight):
 		ss.s.running.Add(-1)
-		ss.refuse(h.Call, Reply{Status: codegen.StatusOverloaded})
+		ss.refuse(h.Call, textReply(codegen.StatusOverloaded, tooMuch))
 		return nil
 	}
 
@@ -297,7 +304,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep fun
 		return ss.executeHere(in)
 	}
 	in.timed = true
-	go in.execute()
+	ss.s.entrance.enter(in, arrived)
 	return nil
 }
 

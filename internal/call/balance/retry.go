@@ -187,14 +187,21 @@ func (a *attempts) again(rep *replica, reply call.Reply, err error) error {
 		p.budget--
 	}
 	p.mu.Unlock()
+	pause := jitter(min(retryCap, retryBase<<min(a.retries-1, 10)))
 	switch {
 	case budgeted && !paid:
-		return a.wait(nil, retryCap/2+jitter(retryCap/2))
+		pause = retryCap/2 + jitter(retryCap/2)
 	case fresh:
 		return nil
 	}
-	a.tried = a.tried[:0]
-	return a.wait(nil, jitter(min(retryCap, retryBase<<min(a.retries-1, 10))))
+	// Nothing is gained by waiting for the end of the call's own time.
+	if deadline, ok := a.ctx.Deadline(); ok && budgeted && time.Until(deadline) <= pause {
+		return errGaveUp
+	}
+	if !fresh {
+		a.tried = a.tried[:0]
+	}
+	return a.wait(nil, pause)
 }
 
 // othersLocked reports whether a replica can be called that has not been tried. It is called with mu

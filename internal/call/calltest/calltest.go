@@ -72,9 +72,13 @@ type Host struct {
 	Stop     func() // ends Serve and waits for it
 }
 
-// Serve starts a server on l, which ends with the test.
+// Serve starts a server on l, which ends with the test. Unless the options say otherwise, it has
+// processors to spare, whatever else the machine does.
 func Serve(t testing.TB, l net.Listener, o call.ServerOptions) *Host {
 	t.Helper()
+	if o.Spare == nil {
+		o.Spare = func() int { return 1 }
+	}
 	s := call.NewServer(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
