@@ -26,7 +26,7 @@ var floors = [][]string{
 	{"internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door"},
-	{"internal/process", "internal/survey", "internal/replica"},
+	{"internal/process", "internal/survey", "internal/replica", "internal/operator"},
 	{".", "internal/deployer"},
 	{"internal/launch"},
 	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch"},

@@ -53,6 +53,34 @@ func (example) Profile(context.Context, string, string, time.Duration) ([]Replic
 		errors.New("main-0@/shop: no answer")
 }
 
+// desk is one with a value in every member of every answer.
+type desk struct{}
+
+func (desk) Questions() []Question {
+	return []Question{{
+		App: "shop", Key: "/shop/port", Text: "which port?", Type: "a whole number", Default: "80", Refused: "80 is taken",
+		Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Given: &Answer{Key: "/shop/port", Kind: Value, Value: "8080"},
+	}}
+}
+
+func (desk) Answer(a Answer) error {
+	if a.Kind == Retry {
+		return &Error{Text: "it wants a value", Code: Invalid, Way: "give one"}
+	}
+	return nil
+}
+
+func (desk) Verbs() []Verb {
+	return []Verb{{Name: "eu/add", Args: []string{"int", "int..."}, Answer: "int", Help: "Adds.", Who: "ann"}}
+}
+
+func (desk) Do(_ context.Context, verb string, args []string) (any, error) {
+	if verb != "add" {
+		return nil, errors.New("there is no " + verb)
+	}
+	return args, nil
+}
+
 // TestAnswers keeps what every path answers, which programs rely on.
 func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +101,15 @@ func TestAnswers(t *testing.T) {
 			"POST /v1/apps/shop/profile?kind=heap", "POST /v1/apps/shop/profile?kind=block",
 			"POST /v1/apps/shop/stop", "GET /v1/apps/shop/logs", "GET /v1/apps/shop/events",
 			"GET /v1/apps/store/status", "GET /v1/status",
+			"GET /v1/apps/shop/verbs", "desk", "GET /v1/apps/shop/questions", "GET /v1/apps/shop/verbs",
+			"POST /v1/apps/shop/answer?key=port&kind=value&value=8080", "POST /v1/apps/shop/answer?key=port&kind=no",
+			"POST /v1/apps/shop/answer?key=port&kind=retry", "POST /v1/apps/shop/do?verb=add&arg=1&arg=2",
+			"POST /v1/apps/shop/do?verb=sub",
 		} {
+			if ask == "desk" {
+				s.Desk = desk{}
+				continue
+			}
 			var method, path string
 			if _, err := fmt.Sscan(ask, &method, &path); err != nil {
 				t.Fatal(err)

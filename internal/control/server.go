@@ -13,6 +13,13 @@
 //	GET  /v1/apps/{app}/logs      entries, one on a line; parameters are those of divisi logs
 //	GET  /v1/apps/{app}/events    what happened lately, and what happens, one on a line
 //
+// and of programs of package system
+//
+//	GET  /v1/apps/{app}/questions what the program wants to know
+//	POST /v1/apps/{app}/answer    answers one; parameters key, kind (value, retry, give-up), value
+//	GET  /v1/apps/{app}/verbs     what it can be told to do
+//	POST /v1/apps/{app}/do        tells it; parameters verb, and arg for each argument
+//
 // A refusal is an [Error]. Members are added to answers, never renamed, and readers skip what they
 // do not know.
 package control
@@ -51,6 +58,7 @@ type Server struct {
 	Controller Controller
 	Logs       Stream
 	Events     *event.Log
+	Desk       Desk // nil if it has none
 
 	listener net.Listener
 	file     os.FileInfo // of the socket
@@ -146,6 +154,10 @@ func (s *Server) Handler() http.Handler {
 	ofApp("GET", "metrics", s.metrics)
 	ofApp("POST", "profile", s.profile)
 	ofApp("POST", "stop", s.stop)
+	ofApp("GET", "questions", s.desk(questions))
+	ofApp("POST", "answer", s.desk(answer))
+	ofApp("GET", "verbs", s.desk(verbs))
+	ofApp("POST", "do", s.desk(do))
 	ofApp("GET", "logs", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.Logs) })
 	ofApp("GET", "events", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.events) })
 

@@ -29,6 +29,19 @@ type Status struct {
 	Groups     []GroupStatus    `json:"groups"`
 	Replicas   []ReplicaStatus  `json:"replicas"`
 	Edges      []Edge           `json:"edges"`
+	Members    []Member         `json:"members,omitempty"` // of a program of package system
+}
+
+// Member is something in a nursery of a program: a server, a task or a scope, whose members follow it.
+type Member struct {
+	Path     string     `json:"path"` // such as "/orderd/eu/positiond"
+	Kind     string     `json:"kind"` // server, task or scope
+	State    string     `json:"state"`
+	Since    time.Time  `json:"since"`
+	Restarts int        `json:"restarts"`
+	Next     *time.Time `json:"next_start,omitempty"`
+	Failure  string     `json:"failure,omitempty"` // the last one
+	Site     string     `json:"site,omitempty"`    // of the call that has asked for it
 }
 
 // Controller is the process that decides about an application. Of one that is unattended only the folder of

@@ -26,6 +26,7 @@ type Domain struct {
 	Deployer string // socket in that folder which replicas dial
 	Failures string // file of the versions that have failed lately
 	Boot     string // folder of what replicas start from without a deployer
+	Desk     string // folder of what an operator was asked and has said, see package operator
 
 	home Home
 }
@@ -47,21 +48,31 @@ func (h Home) Domain(path string) Domain {
 		Deployer: filepath.Join(stem+callsSuffix, "deployer"),
 		Failures: filepath.Join(state, "failures.json"),
 		Boot:     filepath.Join(state, "boot"),
+		Desk:     filepath.Join(state, desk),
 		home:     h,
 	}
 }
 
-const versions = "versions"
+const (
+	versions = "versions"
+	desk     = "desk"
+)
 
 func (h Home) domains() string { return filepath.Join(h.Dir, "domains") }
 
 // Domains returns the paths of the domains that may have records of versions.
-func (h Home) Domains() (paths []string, err error) {
+func (h Home) Domains() ([]string, error) { return h.domainsWith(versions) }
+
+// Desks returns the paths of the domains whose operators were asked something.
+func (h Home) Desks() ([]string, error) { return h.domainsWith(desk) }
+
+// domainsWith returns the paths of the domains that have a folder.
+func (h Home) domainsWith(folder string) (paths []string, err error) {
 	err = filepath.WalkDir(h.domains(), func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was removed meanwhile
 		}
-		if err == nil && e.IsDir() && e.Name() == versions {
+		if err == nil && e.IsDir() && e.Name() == folder {
 			domain := strings.TrimPrefix(filepath.Dir(path), h.domains())
 			paths = append(paths, cmp.Or(filepath.ToSlash(domain), "/"))
 		}

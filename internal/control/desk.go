@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Desk is where an operator is asked by an application, and tells it what to do. Programs of package system
+// have one.
+type Desk interface {
+	Questions() []Question
+	Answer(Answer) error
+	Verbs() []Verb
+	Do(ctx context.Context, verb string, args []string) (any, error)
+}
+
+// Question is what an application wants to know.
+type Question struct {
+	App     string    `json:"app"`
+	Key     string    `json:"key"` // such as "/orderd/eu/port"
+	Text    string    `json:"text"`
+	Type    string    `json:"type,omitempty"`    // of the value, "" if only retry and give-up are answers
+	Default string    `json:"default,omitempty"` // what retry means
+	Refused string    `json:"refused,omitempty"` // why the last answer was not taken
+	Since   time.Time `json:"since"`
+	Given   *Answer   `json:"given,omitempty"` // while nobody was there to take it
+}
+
+// Answer is an answer to a question.
+type Answer struct {
+	Key   string `json:"key"`
+	Kind  Reply  `json:"kind"`
+	Value string `json:"value,omitempty"`
+}
+
+// Reply says what an answer means.
+type Reply string
+
+// The replies.
+const (
+	Value  Reply = "value"
+	Retry  Reply = "retry"   // once more, with the default if there is one
+	GiveUp Reply = "give-up" // go on without it
+)
+
+// Verb is something that an application can be told to do.
+type Verb struct {
+	Name   string   `json:"name"` // such as "eu/rebalance"
+	Args   []string `json:"args"` // such as "SHARD int"
+	Answer string   `json:"answer,omitempty"`
+	Help   string   `json:"help,omitempty"`
+	Who    string   `json:"who"` // may do it
+}
+
+// desk answers the paths of a desk, if the application has one.
+func (s *Server) desk(handle func(Desk, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.Desk == nil {
+			refuse(w, &Error{
+				Code: NotFound, Text: s.Name + " has no questions and no verbs",
+				Way: "programs of package system have: " + s.Name + " is an application of components",
+			})
+			return
+		}
+		handle(s.Desk, w, r)
+	}
+}
+
+func questions(d Desk, w http.ResponseWriter, _ *http.Request) { reply(w, d.Questions()) }
+
+func verbs(d Desk, w http.ResponseWriter, _ *http.Request) { reply(w, d.Verbs()) }
+
+func answer(d Desk, w http.ResponseWriter, r *http.Request) {
+	a := Answer{Key: r.FormValue("key"), Kind: Reply(r.FormValue("kind")), Value: r.FormValue("value")}
+	switch a.Kind {
+	case Value, Retry, GiveUp:
+	default:
+		refuse(w, &Error{Code: Invalid, Text: fmt.Sprintf("kind %q is none of value, retry and give-up", a.Kind)})
+		return
+	}
+
+	if err := d.Answer(a); err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, a)
+}
+
+func do(d Desk, w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		refuse(w, &Error{Code: Invalid, Text: err.Error()})
+		return
+	}
+	result, err := d.Do(r.Context(), r.Form.Get("verb"), r.Form["arg"])
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, result)
+}
+
+// Questions returns what the application wants to know.
+func (c *Client) Questions(ctx context.Context) (q []Question, err error) {
+	return q, c.do(ctx, "GET", c.of("questions"), nil, &q)
+}
+
+// Answer answers a question.
+func (c *Client) Answer(ctx context.Context, a Answer) error {
+	form := url.Values{"key": {a.Key}, "kind": {string(a.Kind)}, "value": {a.Value}}
+	return c.do(ctx, "POST", c.of("answer"), form, &a)
+}
+
+// Verbs returns what the application can be told to do.
+func (c *Client) Verbs(ctx context.Context) (v []Verb, err error) {
+	return v, c.do(ctx, "GET", c.of("verbs"), nil, &v)
+}
+
+// Do tells the application to do something, and returns its answer.
+func (c *Client) Do(ctx context.Context, verb string, args []string) (answer json.RawMessage, err error) {
+	return answer, c.do(ctx, "POST", c.of("do"), url.Values{"verb": {verb}, "arg": args}, &answer)
+}

@@ -1,0 +1,187 @@
+package operator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/divisi-go/divisi/internal/control"
+)
+
+// Shelf is where a desk keeps what outlives the program: a folder, with a file for each question and each
+// value that was set. A file is replaced as a whole, so that whoever reads it while it is written reads what
+// was there before or what is there then.
+type Shelf struct {
+	dir string // "" for none: then it is kept in this process
+
+	mu   sync.Mutex        // guards kept
+	kept map[string][]byte // by file name
+}
+
+// NewShelf returns the shelf in a folder, which is made when something is put there. Without a folder it is
+// empty, and ends with the process.
+func NewShelf(dir string) *Shelf { return &Shelf{dir: dir, kept: map[string][]byte{}} }
+
+// Note is a question on a shelf.
+type Note struct {
+	control.Question
+	Taken bool `json:"taken,omitempty"` // the program has taken the answer
+}
+
+// setting is a value on a shelf.
+type setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+const (
+	questionFile = "question-"
+	valueFile    = "value-"
+	fileSuffix   = ".json"
+
+	maxFile = 1 << 20 // bytes that are read
+)
+
+// file returns the name of the file of a key, which may have any bytes.
+func file(prefix, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return prefix + hex.EncodeToString(sum[:8]) + fileSuffix
+}
+
+func (s *Shelf) question(key string) (Note, bool) {
+	var n Note
+	err := s.get(file(questionFile, key), &n)
+	return n, err == nil && n.Key == key
+}
+
+func (s *Shelf) putQuestion(n Note) error { return s.put(file(questionFile, n.Key), n) }
+
+func (s *Shelf) value(name string) (string, bool) {
+	var v setting
+	err := s.get(file(valueFile, name), &v)
+	return v.Value, err == nil && v.Name == name
+}
+
+func (s *Shelf) putValue(name, text string) error {
+	return s.put(file(valueFile, name), setting{name, text})
+}
+
+// remove forgets a question, if it can.
+func (s *Shelf) remove(key string) {
+	at := file(questionFile, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.kept, at)
+	if s.dir != "" {
+		os.Remove(filepath.Join(s.dir, at))
+	}
+}
+
+func (s *Shelf) get(at string, v any) error {
+	if s.dir == "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return json.Unmarshal(s.kept[at], v)
+	}
+	return read(filepath.Join(s.dir, at), v)
+}
+
+// read reads a file of a shelf.
+func read(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}
+
+func (s *Shelf) put(at string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxFile {
+		return fmt.Errorf("it has %d bytes, and at most %d are kept", len(text), maxFile)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dir == "" {
+		s.kept[at] = text
+		return nil
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	return replace(filepath.Join(s.dir, at), string(text))
+}
+
+// replace writes a file by renaming one.
+func replace(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// Open returns the questions that are on the shelf and have no answer that was taken, the oldest first:
+// those of a program that does not run. A file that cannot be read is no question.
+func (s *Shelf) Open() ([]control.Question, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+
+	list := []control.Question{}
+	for _, e := range entries {
+		var n Note
+		name := e.Name()
+		mine := strings.HasPrefix(name, questionFile) && strings.HasSuffix(name, fileSuffix)
+		if mine && read(filepath.Join(s.dir, name), &n) == nil && !n.Taken && n.Key != "" {
+			list = append(list, n.Question)
+		}
+	}
+	sortQuestions(list)
+	return list, nil
+}
+
+// Answer leaves an answer for the next run of the program, which takes or refuses it.
+func (s *Shelf) Answer(a control.Answer) (control.Question, error) {
+	open, err := s.Open()
+	if err != nil {
+		return control.Question{}, err
+	}
+	key, err := Pick(a.Key, open)
+	if err != nil {
+		return control.Question{}, err
+	}
+
+	n, ok := s.question(key)
+	if !ok {
+		return control.Question{}, fmt.Errorf("the question %s is there no longer", key)
+	}
+	a.Key = key
+	n.Given, n.Refused = &a, ""
+	return n.Question, s.putQuestion(n)
+}

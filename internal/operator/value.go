@@ -1,0 +1,118 @@
+package operator
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	durationType    = reflect.TypeFor[time.Duration]()
+	unmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// TypeName says to people what is wanted.
+func TypeName(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return "a duration, such as 1m30s"
+	case reflect.PointerTo(t).Implements(unmarshalerType):
+		return "a " + t.String()
+	}
+
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number, not below 0"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "JSON of a " + t.String()
+}
+
+// Parse reads a value of a type as an operator writes it: text of the type itself if it reads that, else
+// that of a basic type, else JSON.
+func Parse(t reflect.Type, text string) (reflect.Value, error) {
+	v := reflect.New(t)
+	err := parse(v, strings.TrimSpace(text), text)
+	if err != nil {
+		return v.Elem(), fmt.Errorf("it is not %s: %w", TypeName(t), err)
+	}
+	return v.Elem(), nil
+}
+
+func parse(v reflect.Value, trimmed, text string) (err error) {
+	if u, ok := v.Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(trimmed))
+	}
+
+	to := v.Elem()
+	bits := 0
+	if k := to.Kind(); k >= reflect.Int && k <= reflect.Float64 {
+		bits = to.Type().Bits()
+	}
+	switch {
+	case to.Type() == durationType:
+		var d time.Duration
+		d, err = time.ParseDuration(trimmed)
+		to.SetInt(int64(d))
+	case to.Kind() == reflect.String:
+		to.SetString(text)
+	case to.Kind() == reflect.Bool:
+		var b bool
+		b, err = strconv.ParseBool(trimmed)
+		to.SetBool(b)
+	case to.CanInt():
+		var n int64
+		n, err = strconv.ParseInt(trimmed, 0, bits)
+		to.SetInt(n)
+	case to.CanUint():
+		var n uint64
+		n, err = strconv.ParseUint(trimmed, 0, bits)
+		to.SetUint(n)
+	case to.CanFloat():
+		var f float64
+		f, err = strconv.ParseFloat(trimmed, bits)
+		to.SetFloat(f)
+	default:
+		return json.Unmarshal([]byte(trimmed), v.Interface())
+	}
+
+	return reason(err)
+}
+
+// reason returns why a number cannot be read, without the name of the function that has tried.
+func reason(err error) error {
+	if number, ok := err.(*strconv.NumError); ok {
+		return number.Err
+	}
+	return err
+}
+
+// Show writes a value as Parse reads it.
+func Show(v reflect.Value) string {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if text, err := m.MarshalText(); err == nil {
+			return string(text)
+		}
+	}
+	switch {
+	case v.Type() == durationType, v.Kind() == reflect.String, v.Kind() == reflect.Bool,
+		v.CanInt(), v.CanUint(), v.CanFloat():
+		return fmt.Sprint(v.Interface())
+	}
+	text, err := json.Marshal(v.Interface())
+	if err != nil {
+		return fmt.Sprint(v.Interface())
+	}
+	return string(text)
+}
