@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unsafe"
 )
 
 var (
@@ -23,17 +24,19 @@ const maxEmpty = 1 << 20
 // more than a small multiple of the bytes that are really there: its first error sticks, and
 // all later reads return zero values.
 type Decoder struct {
-	buf    []byte
-	whole  int // length of the message
-	errors *Errors
-	depth  int // of values in each other
-	nested int // of errors in each other
-	err    error
-	kept   *[]error // where errors come from that were not encoded, see CopyCoded
+	buf     []byte
+	whole   int    // length of the message
+	block   string // of a long message: a copy of what began where blockAt bytes were left
+	blockAt int
+	errors  *Errors
+	depth   int // of values in each other
+	nested  int // of errors in each other
+	err     error
+	kept    *[]error // where errors come from that were not encoded, see CopyCoded
 }
 
-// NewDecoder returns a decoder of data, which belongs to the decoded values from now on: a slice of
-// bytes that makes up most of a long message is a part of it.
+// NewDecoder returns a decoder of data, which belongs to the decoded values from now on: strings and slices
+// of bytes may be parts of it, and nobody else may write to it.
 func NewDecoder(data []byte, errors *Errors) Decoder {
 	return Decoder{buf: data, whole: len(data), errors: errors}
 }
@@ -76,13 +79,18 @@ func (d *Decoder) Leave() { d.depth-- }
 // take returns the next n bytes, or nil when they are not there.
 func (d *Decoder) take(n int) []byte {
 	if n > len(d.buf) {
-		d.Fail(errShort)
+		d.short()
 		return nil
 	}
 	b := d.buf[:n:n]
 	d.buf = d.buf[n:]
 	return b
 }
+
+// short is kept out of line, so that its callers, which read most of what there is, are inlined.
+//
+//go:noinline
+func (d *Decoder) short() { d.Fail(errShort) }
 
 // Bool reads one byte.
 func (d *Decoder) Bool() bool {
@@ -124,35 +132,47 @@ func (d *Decoder) Uint() uint {
 }
 
 // Uint8 reads one byte.
-func (d *Decoder) Uint8() uint8 {
-	if b := d.take(1); b != nil {
-		return b[0]
+func (d *Decoder) Uint8() (v uint8) {
+	if len(d.buf) >= 1 {
+		v = d.buf[0]
+		d.buf = d.buf[1:]
+	} else {
+		d.short()
 	}
-	return 0
+	return v
 }
 
 // Uint16 reads two bytes.
-func (d *Decoder) Uint16() uint16 {
-	if b := d.take(2); b != nil {
-		return binary.LittleEndian.Uint16(b)
+func (d *Decoder) Uint16() (v uint16) {
+	if len(d.buf) >= 2 {
+		v = binary.LittleEndian.Uint16(d.buf)
+		d.buf = d.buf[2:]
+	} else {
+		d.short()
 	}
-	return 0
+	return v
 }
 
 // Uint32 reads four bytes.
-func (d *Decoder) Uint32() uint32 {
-	if b := d.take(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
+func (d *Decoder) Uint32() (v uint32) {
+	if len(d.buf) >= 4 {
+		v = binary.LittleEndian.Uint32(d.buf)
+		d.buf = d.buf[4:]
+	} else {
+		d.short()
 	}
-	return 0
+	return v
 }
 
 // Uint64 reads eight bytes.
-func (d *Decoder) Uint64() uint64 {
-	if b := d.take(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
+func (d *Decoder) Uint64() (v uint64) {
+	if len(d.buf) >= 8 {
+		v = binary.LittleEndian.Uint64(d.buf)
+		d.buf = d.buf[8:]
+	} else {
+		d.short()
 	}
-	return 0
+	return v
 }
 
 // Float32 reads four bytes.
@@ -173,27 +193,52 @@ func (d *Decoder) Complex128() complex128 {
 	return complex(re, d.Float64())
 }
 
+const (
+	// shortMessage is the longest message that strings and slices of bytes stay parts of: whoever keeps one
+	// of them keeps all of it from being collected.
+	shortMessage = 4 << 10
+	// textBlock is how much text of a longer message is copied at a time.
+	textBlock = 1 << 10
+)
+
+// stays reports whether the next n bytes, once decoded, are a part of the message. What is kept besides
+// them is little, or less than they are.
+func (d *Decoder) stays(n int) bool { return d.whole <= shortMessage || 2*n > d.whole }
+
 // String reads a length and as many bytes.
 func (d *Decoder) String() string {
 	n, _ := d.Count(1)
-	return string(d.take(n))
-}
+	switch {
+	case n == 0:
+		return ""
+	case d.stays(n):
+		return unsafe.String(unsafe.SliceData(d.take(n)), n) // to which nobody writes
+	case n > textBlock/4:
+		return string(d.take(n))
+	}
 
-// longBytes is from how many bytes on a slice is not copied if it is most of its message. Fresh memory
-// of that size costs more than all else in a call, and what is kept besides the slice is less than it.
-const longBytes = 16 << 10
+	at := d.blockAt - len(d.buf)
+	if d.block == "" || at+n > len(d.block) {
+		d.block = string(d.buf[:min(textBlock, len(d.buf))])
+		d.blockAt = len(d.buf)
+		at = 0
+	}
+	d.take(n)
+	return d.block[at : at+n]
+}
 
 // Bytes reads a length and as many bytes. Nobody else writes to them.
 func (d *Decoder) Bytes() []byte {
 	n, ok := d.Count(1)
-	if !ok {
+	switch {
+	case !ok:
 		return nil
+	case n == 0:
+		return []byte{}
+	case d.stays(n):
+		return d.take(n)
 	}
-	b := d.take(n)
-	if n >= longBytes && 2*n > d.whole {
-		return b
-	}
-	return append(make([]byte, 0, n), b...)
+	return append(make([]byte, 0, n), d.take(n)...)
 }
 
 // Time reads what Encoder.Time wrote.
@@ -233,7 +278,12 @@ func DecSlice[T any](d *Decoder, minSize int, dec func(*Decoder) T) []T {
 	if !ok {
 		return nil
 	}
+
 	s := make([]T, 0, n)
+	if memory, ok := flat(s[:n]); ok {
+		copy(memory, d.take(len(memory)))
+		return s[:n]
+	}
 	for range n {
 		s = append(s, dec(d))
 		if d.err != nil {
@@ -245,6 +295,10 @@ func DecSlice[T any](d *Decoder, minSize int, dec func(*Decoder) T) []T {
 
 // DecArray reads the elements of an array into a slice of it.
 func DecArray[T any](d *Decoder, s []T, dec func(*Decoder) T) {
+	if memory, ok := flat(s); ok {
+		copy(memory, d.take(len(memory)))
+		return
+	}
 	for i := range s {
 		s[i] = dec(d)
 	}

@@ -23,6 +23,8 @@ type everything struct {
 	text    string
 	bytes   []byte
 	ints    []int
+	weights []float64
+	hash    [4]uint8
 	table   map[string][]int
 	pointer *int
 	array   [2]string
@@ -45,6 +47,8 @@ func encEverything(e *Encoder, v everything) {
 	e.String(v.text)
 	e.Bytes(v.bytes)
 	encInts(e, v.ints)
+	EncSlice(e, v.weights, (*Encoder).Float64)
+	EncArray(e, v.hash[:], (*Encoder).Uint8)
 	EncMap(e, v.table, encWord, encInts)
 	EncPtr(e, v.pointer, (*Encoder).Int)
 	EncArray(e, v.array[:], encWord)
@@ -73,6 +77,8 @@ func decEverything(d *Decoder) (v everything) {
 	v.text = d.String()
 	v.bytes = d.Bytes()
 	v.ints = decInts(d)
+	v.weights = DecSlice(d, 8, (*Decoder).Float64)
+	DecArray(d, v.hash[:], (*Decoder).Uint8)
 	v.table = DecMap(d, 8, (*Decoder).String, decInts)
 	v.pointer = DecPtr(d, (*Decoder).Int)
 	DecArray(d, v.array[:], (*Decoder).String)
@@ -91,7 +97,7 @@ func sampleEverything() everything {
 	return everything{
 		flag: true, small: -3, wide: 700, float: 1.5, pair: complex(1, -1),
 		when: time.Date(2024, 2, 29, 1, 2, 3, 4, time.UTC), text: "text", bytes: []byte{1, 2},
-		ints: []int{1, 2}, table: map[string][]int{"k": {1}}, pointer: &n,
+		ints: []int{1, 2}, weights: []float64{0.5, math.Inf(-1)}, hash: [4]uint8{1, 2, 3, 4}, table: map[string][]int{"k": {1}}, pointer: &n,
 		array: [2]string{"x", "y"}, addr: netip.MustParseAddr("10.0.0.1"),
 		number: *big.NewInt(12345), place: new(netip.Addr), total: big.NewInt(-1), message: &message{"m"},
 		node: node{name: "n", next: &node{}, kids: []node{{}}, errs: []error{errKnown}},
@@ -171,17 +177,61 @@ func TestDecoderSurvivesEveryCut(t *testing.T) {
 	}
 }
 
-func TestDecodedValuesDoNotReferToMessage(t *testing.T) {
-	data := encoded(sampleEverything(), nil)
-	d := NewDecoder(data, nil)
-	v := decEverything(&d)
-	if err := d.Done(); err != nil {
-		t.Fatal(err)
-	}
-	before := encoded(v, nil)
-	clear(data)
-	if !bytes.Equal(encoded(v, nil), before) {
-		t.Error("a decoded value has changed with its message")
+// TestParts: strings and slices of bytes are parts of a short message, and of a longer one if they are most
+// of it. Nobody who appends to one writes to what follows.
+func TestParts(t *testing.T) {
+	for _, test := range []struct {
+		sizes []int
+		parts int // how many share memory with the message
+	}{
+		{[]int{shortMessage - 4}, 1},
+		{[]int{0, 10, 200, 2000}, 3},
+		{[]int{shortMessage, 10}, 1},
+		{[]int{shortMessage, 2 * shortMessage}, 1},
+		{[]int{shortMessage, shortMessage, shortMessage}, 0},
+		{[]int{textBlock / 4, textBlock/4 + 1, 20, 0, textBlock / 4, textBlock / 4, textBlock / 4, shortMessage / 2, 7, shortMessage / 2}, 0},
+	} {
+		var e Encoder
+		for i, size := range test.sizes {
+			e.Bytes(bytes.Repeat([]byte{byte(i)}, size))
+		}
+		for name, next := range map[string]func(*Decoder) ([]byte, func() string){
+			"bytes": func(d *Decoder) ([]byte, func() string) {
+				b := d.Bytes()
+				_ = append(b, 0xff)
+				return b, func() string { return string(b) }
+			},
+			"string": func(d *Decoder) ([]byte, func() string) {
+				s := d.String()
+				return []byte(s), func() string { return strings.Clone(s) }
+			},
+		} {
+			message := bytes.Clone(e.Data())
+			d := NewDecoder(message, nil)
+			parts := 0
+			for i, size := range test.sizes {
+				b, now := next(&d)
+				if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, size)) || b == nil {
+					t.Fatalf("%s of %v: number %d has %d bytes, or others", name, test.sizes, i, len(b))
+				}
+				if size == 0 {
+					continue
+				}
+
+				first := &message[len(message)-len(d.buf)-size]
+				*first++
+				if now()[0] != byte(i) {
+					parts++
+				}
+				*first--
+			}
+			if parts != test.parts {
+				t.Errorf("%s of %v: %d are parts of the message, not %d", name, test.sizes, parts, test.parts)
+			}
+			if err := d.Done(); err != nil {
+				t.Errorf("%s of %v: %v", name, test.sizes, err)
+			}
+		}
 	}
 }
 
@@ -204,45 +254,6 @@ func TestDecoderAllocatesLittle(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 		t.Errorf("hostile counts made the decoder allocate %d bytes", n)
-	}
-}
-
-// TestLongBytes: a long slice of bytes is a part of its message if it is most of it, and nobody who
-// appends to it writes to what follows.
-func TestLongBytes(t *testing.T) {
-	for _, test := range []struct {
-		sizes []int
-		parts int // of these slices, how many share memory with the message
-	}{
-		{[]int{longBytes - 1}, 0},
-		{[]int{longBytes, 10}, 1},
-		{[]int{longBytes, 2 * longBytes}, 1},
-		{[]int{longBytes, longBytes, longBytes}, 0},
-	} {
-		var e Encoder
-		for i, size := range test.sizes {
-			e.Bytes(bytes.Repeat([]byte{byte(i)}, size))
-		}
-		message := e.Data()
-		d := NewDecoder(message, nil)
-		parts := 0
-		for i, size := range test.sizes {
-			b := d.Bytes()
-			if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, size)) {
-				t.Fatalf("%v: slice %d has %d bytes, or others", test.sizes, i, len(b))
-			}
-			message[len(message)-len(d.buf)-size]++
-			if b[0] != byte(i) {
-				parts++
-			}
-			_ = append(b, 0xff)
-		}
-		if parts != test.parts {
-			t.Errorf("%v: %d slices are parts of the message, not %d", test.sizes, parts, test.parts)
-		}
-		if err := d.Done(); err != nil {
-			t.Errorf("%v: %v", test.sizes, err)
-		}
 	}
 }
 

@@ -169,13 +169,15 @@ func (e *Encoder) count(n int) {
 // EncSlice appends the elements of a slice.
 func EncSlice[S ~[]T, T any](e *Encoder, s S, enc func(*Encoder, T)) {
 	e.Count(len(s), s == nil)
-	for _, v := range s {
-		enc(e, v)
-	}
+	EncArray(e, s, enc)
 }
 
 // EncArray appends the elements of an array, given as a slice of it.
 func EncArray[T any](e *Encoder, s []T, enc func(*Encoder, T)) {
+	if memory, ok := flat(s); ok {
+		e.buf = append(e.buf, memory...)
+		return
+	}
 	for _, v := range s {
 		enc(e, v)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime/debug"
+	"sync"
 )
 
 // Served is one call that a component answers.
@@ -16,6 +17,8 @@ type Served struct {
 	ended   bool
 	hooks   Hooks
 }
+
+var servings = sync.Pool{New: func() any { return new(Served) }}
 
 // Hooks are what a transport offers to a call that it has served.
 type Hooks struct {
@@ -64,12 +67,14 @@ func (s *Served) end(status Status, body []byte) {
 // becomes a status.
 func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Errors, args []byte,
 	hooks Hooks) (Status, []byte) {
-	s := &Served{
+	s := servings.Get().(*Served)
+	*s = Served{
 		ctx:     ctx,
 		Args:    NewDecoder(args, table),
 		Results: Encoder{buf: takeBuffer(), errors: table},
 		hooks:   hooks,
 	}
+	returned := false
 	func() {
 		defer func() {
 			if thrown := recover(); thrown != nil {
@@ -78,11 +83,18 @@ func Serve(ctx context.Context, c *Component, m *MethodInfo, impl any, table *Er
 			}
 		}()
 		m.Serve(ctx, impl, s)
+		returned = true
 	}()
 	if !s.ended { // the method ended its goroutine by runtime.Goexit
 		s.end(StatusPanic, []byte(panicText(c.Info.Name+"."+m.Name, "runtime.Goexit")))
 	}
-	return s.status, s.body
+
+	status, body := s.status, s.body
+	if returned { // nobody has it any more
+		*s = Served{}
+		servings.Put(s)
+	}
+	return status, body
 }
 
 // ServeStream sends the elements of a stream, each with its error if it has one, until the

@@ -53,7 +53,7 @@ func connectGRPC(socket string) (func() (caller, error), error) {
 		return nil, err
 	}
 	return func() (caller, error) {
-		m := protoMessage()
+		m := echo.NewMessage().Proto()
 		blobs := map[payload]*pb.Blob{large: {Data: make([]byte, large.size())}, huge: {Data: make([]byte, huge.size())}}
 		return func(ctx context.Context, p payload) error {
 			switch p {
@@ -65,21 +65,4 @@ func connectGRPC(socket string) (func() (caller, error), error) {
 			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", blobs[p], new(pb.Blob))
 		}, nil
 	}, nil
-}
-
-// protoMessage is echo.NewMessage for protocol buffers.
-func protoMessage() *pb.Message {
-	m := echo.NewMessage()
-	p := &pb.Message{
-		Id: m.ID, Created: m.Created, Changed: m.Changed, Kind: m.Kind, State: m.State,
-		Weight: m.Weight, Volume: m.Volume, Paid: m.Paid, Sent: m.Sent,
-		Name: m.Name, Email: m.Email, Phone: m.Phone, Remark: m.Remark,
-		Tags: m.Tags, Counts: m.Counts, Prices: m.Prices, Labels: m.Labels,
-		Address: &pb.Address{Street: m.Address.Street, City: m.Address.City, Number: m.Address.Number},
-		Picture: m.Picture,
-	}
-	for _, item := range m.Items {
-		p.Items = append(p.Items, &pb.Item{Name: item.Name, Price: item.Price})
-	}
-	return p
 }
