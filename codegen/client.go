@@ -2,11 +2,10 @@ package codegen
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"reflect"
 	"sync"
+
+	"github.com/divisi-go/divisi/internal/shard"
 )
 
 // Request is one call on its way to another process.
@@ -83,7 +82,7 @@ func (c *Client) Call(ctx context.Context, method int) *Call {
 
 // Route makes the call go to the replica that a key belongs to.
 func (c *Call) Route(key any) {
-	c.request.Routed, c.request.Shard = true, shard(key)
+	c.request.Routed, c.request.Shard = true, shard.Of(key)
 }
 
 // Do sends the arguments and waits for the results. It reports whether there are any.
@@ -147,30 +146,5 @@ func statusError(c *Component, m *MethodInfo, status Status, text string) error 
 			text = ": " + text
 		}
 		return fmt.Errorf("%s.%s ended with %v%s: %w", c.Info.Name, m.Name, status, text, ErrRemoteCall)
-	}
-}
-
-// shard hashes a routing key: a string, a number, or a struct of those.
-func shard(key any) uint64 {
-	var e Encoder
-	encodeKey(&e, reflect.ValueOf(key))
-	sum := sha256.Sum256(e.buf)
-	return binary.BigEndian.Uint64(sum[:8])
-}
-
-func encodeKey(e *Encoder, v reflect.Value) {
-	switch {
-	case v.Kind() == reflect.String:
-		e.String(v.String())
-	case v.CanInt():
-		e.Int64(v.Int())
-	case v.CanUint():
-		e.Uint64(v.Uint())
-	case v.CanFloat():
-		e.Float64(v.Float())
-	case v.Kind() == reflect.Struct:
-		for _, field := range v.Fields() {
-			encodeKey(e, field)
-		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"math"
 	"time"
 	"unsafe"
+
+	"github.com/divisi-go/divisi/internal/flat"
 )
 
 var (
@@ -280,7 +282,7 @@ func DecSlice[T any](d *Decoder, minSize int, dec func(*Decoder) T) []T {
 	}
 
 	s := make([]T, 0, n)
-	if memory, ok := flat(s[:n]); ok {
+	if memory, ok := flat.Memory(s[:n]); ok {
 		copy(memory, d.take(len(memory)))
 		return s[:n]
 	}
@@ -295,7 +297,7 @@ func DecSlice[T any](d *Decoder, minSize int, dec func(*Decoder) T) []T {
 
 // DecArray reads the elements of an array into a slice of it.
 func DecArray[T any](d *Decoder, s []T, dec func(*Decoder) T) {
-	if memory, ok := flat(s); ok {
+	if memory, ok := flat.Memory(s); ok {
 		copy(memory, d.take(len(memory)))
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/flat"
 )
 
 // maxDepth bounds how deep values of recursive types nest, so that a cyclic value ends in an
@@ -174,7 +176,7 @@ func EncSlice[S ~[]T, T any](e *Encoder, s S, enc func(*Encoder, T)) {
 
 // EncArray appends the elements of an array, given as a slice of it.
 func EncArray[T any](e *Encoder, s []T, enc func(*Encoder, T)) {
-	if memory, ok := flat(s); ok {
+	if memory, ok := flat.Memory(s); ok {
 		e.buf = append(e.buf, memory...)
 		return
 	}

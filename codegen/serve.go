@@ -5,6 +5,8 @@ import (
 	"iter"
 	"runtime/debug"
 	"sync"
+
+	"github.com/divisi-go/divisi/internal/shard"
 )
 
 // Served is one call that a component answers.
@@ -30,7 +32,7 @@ type Hooks struct {
 // Route tells which key the call was routed by.
 func (s *Served) Route(key any) {
 	if s.hooks.Routed != nil {
-		s.hooks.Routed(shard(key))
+		s.hooks.Routed(shard.Of(key))
 	}
 }
 
