@@ -162,7 +162,7 @@ func (ss *session) begin(f wire.Frame) error {
 	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
 		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
 	case !f.First():
-		return ss.start(f.Header, f.Body, now, ss.link.Keep)
+		return ss.start(f.Header, f.Body, now, false)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
@@ -211,7 +211,7 @@ func (ss *session) proceed(f wire.Frame) error {
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	default:
-		return ss.start(p.message.First, p.message.Body(), p.arrived, itself)
+		return ss.start(p.message.First, p.message.Body(), p.arrived, true)
 	}
 	return nil
 }
@@ -263,8 +263,8 @@ func (ss *session) header(id uint32, r Reply) wire.Header {
 }
 
 // start executes a request that has arrived completely: here if its method has proved fast, or else on
-// a goroutine of its own. keep makes of the arguments what may stay.
-func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep func([]byte) []byte) error {
+// a goroutine of its own. The body may stay where it is, or must be copied.
+func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bool) error {
 	m, bound := ss.methods[h.Code]
 	trace, meta, args, err := wire.ParseSections(h.Flags, body)
 	left, bounded := wire.TimeLeft(h.Aux)
@@ -288,8 +288,11 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep fun
 		return nil
 	}
 
+	if !stays {
+		args = ss.link.Keep(args)
+	}
 	in := ss.incoming()
-	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, keep(args), trace, meta, ss.who
+	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, args, trace, meta, ss.who
 	in.session, in.id, in.method = ss, h.Call, m
 	in.life.parent, in.life.deadline = ss.ctx, deadline
 	in.tx.Credit = int64(ss.link.Peer.CallWindow)
@@ -307,9 +310,6 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, keep fun
 	ss.s.entrance.enter(in, arrived)
 	return nil
 }
-
-// itself keeps what need not be copied.
-func itself(args []byte) []byte { return args }
 
 // incoming returns a new call. A handler may keep its context, so none is used twice; but to make several
 // at once costs less.

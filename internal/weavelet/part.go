@@ -53,9 +53,14 @@ func (p *part) name() string { return name.Short(p.component.Info.Name) }
 // called.
 func (p *part) waitFor(component string) (done func()) {
 	if p.started() {
-		return func() {}
+		return nothing
 	}
+	return p.noteWait(component)
+}
 
+func nothing() {}
+
+func (p *part) noteWait(component string) (done func()) {
 	p.waits.Store(&component)
 	return func() { p.waits.Store(nil) }
 }

@@ -22,6 +22,7 @@ type Reader struct {
 	large *[largeBuffer]byte
 	buf   []byte // small, or large in full
 	r, w  int    // buf[r:w] has been read from src and not yet returned
+	much  bool   // the last read from src brought as much as a small buffer holds: more may be there
 }
 
 // NewReader returns a Reader of the frames in src.
@@ -59,10 +60,10 @@ func (r *Reader) Whole() bool {
 	return n >= HeaderSize && n >= HeaderSize+int(le.Uint32(r.buf[r.r:]))
 }
 
-// rewind makes an empty buffer a small one.
+// rewind makes an empty buffer a small one, unless much is there.
 func (r *Reader) rewind() {
 	r.r, r.w = 0, 0
-	if r.large != nil {
+	if r.large != nil && !r.much {
 		largeBuffers.Put(r.large)
 		r.large, r.buf = nil, r.small
 	}
@@ -71,11 +72,12 @@ func (r *Reader) rewind() {
 // fill makes sure that n bytes are buffered.
 func (r *Reader) fill(n int) error {
 	for empty := 0; r.w-r.r < n; {
-		if r.w == len(r.buf) {
+		if r.w == len(r.buf) || r.much && r.large == nil {
 			r.makeRoom()
 		}
 		m, err := r.src.Read(r.buf[r.w:])
 		r.w += m
+		r.much = m >= smallBuffer || r.w == len(r.buf)
 		switch {
 		case r.w-r.r >= n:
 		case err == io.EOF && r.w > r.r:
@@ -91,10 +93,11 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// makeRoom moves what is buffered to the start, of a large buffer if the small one is full.
+// makeRoom moves what is buffered to the start, of a large buffer if the small one is full or much is
+// there.
 func (r *Reader) makeRoom() {
 	old := r.buf[r.r:r.w]
-	if r.r == 0 && r.large == nil {
+	if r.large == nil && (r.r == 0 || r.much) {
 		r.large = largeBuffers.Get().(*[largeBuffer]byte)
 		r.buf = r.large[:]
 	}

@@ -163,7 +163,7 @@ func (p *Pool) SetAssignment(parts []Slice) {
 // pause (full jitter, at most 1 s), until ctx ends or, if it has no deadline, GiveUp has passed.
 // While no replica can be reached it waits for one. The error is ctx's, or a *call.Error.
 func (p *Pool) Call(ctx context.Context, r *call.Request) (call.Reply, error) {
-	a := attempts{pool: p, ctx: ctx, req: r}
+	a := attempts{pool: p, ctx: ctx, req: *r}
 	a.begin()
 	reply, err := a.call()
 	a.end(reply, err)

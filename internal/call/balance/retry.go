@@ -33,7 +33,7 @@ var errGaveUp = errors.New("gave up")
 type attempts struct {
 	pool *Pool
 	ctx  context.Context
-	req  *call.Request
+	req  call.Request
 
 	tried   []*replica
 	retries int
@@ -70,7 +70,7 @@ func (a *attempts) call() (call.Reply, error) {
 		if err != nil {
 			return call.Reply{}, err
 		}
-		reply, err := c.Call(a.ctx, a.req)
+		reply, err := c.Call(a.ctx, &a.req)
 		a.pool.release(rep, c, reply, err)
 		if !a.retriable(reply, err) {
 			return reply, err
@@ -97,7 +97,7 @@ func (a *attempts) acquire() (*replica, *call.Client, error) {
 			p.mu.Unlock()
 			return nil, nil, &call.Error{Executed: a.broken > 0, Err: call.ErrClosed}
 		}
-		rep, wait := p.chooseLocked(time.Now(), a.req, a.tried)
+		rep, wait := p.chooseLocked(time.Now(), &a.req, a.tried)
 		if rep != nil {
 			c := rep.conn
 			rep.inFlight++

@@ -14,7 +14,6 @@ import (
 // it, and must call Close unless Recv has returned an error.
 type Stream struct {
 	try   attempts
-	req   call.Request
 	feed  *call.Feed   // on the replica that is being tried
 	rep   *replica     // that replica
 	conn  *call.Client // the connection to it
@@ -27,9 +26,8 @@ type Stream struct {
 // on its way; a refusal by that replica shows at the first Recv, which tries others. ctx
 // bounds the whole stream.
 func (p *Pool) Stream(ctx context.Context, r *call.Request) (*Stream, error) {
-	s := &Stream{req: *r}
-	s.req.Args = bytes.Clone(r.Args)
-	s.try = attempts{pool: p, ctx: ctx, req: &s.req}
+	s := &Stream{try: attempts{pool: p, ctx: ctx, req: *r}}
+	s.try.req.Args = bytes.Clone(r.Args)
 	s.try.begin()
 	if err := s.open(); err != nil {
 		s.try.end(call.Reply{}, err)
@@ -45,7 +43,7 @@ func (s *Stream) open() error {
 		if err != nil {
 			return err
 		}
-		feed, err := c.Stream(s.try.ctx, &s.req)
+		feed, err := c.Stream(s.try.ctx, &s.try.req)
 		if err == nil {
 			s.feed, s.rep, s.conn = feed, rep, c
 			s.stop = context.AfterFunc(s.try.ctx, feed.Abandon)

@@ -14,7 +14,7 @@ import (
 
 const (
 	blockSize  = 128 << 10 // most bytes of queued frames in one write
-	smallBlock = 16 << 10  // a buffer up to this size stays with an idle connection
+	smallBlock = 16 << 10  // what a buffer begins with
 	blockCap   = blockSize + wire.HeaderSize + wire.MaxBody
 
 	writePiece = 32 << 10 // most bytes in one call of Write
@@ -23,6 +23,8 @@ const (
 )
 
 var (
+	// Buffers are lent to a connection for as long as something is in them: an idle one has none.
+	smallBlocks = sync.Pool{New: func() any { return new([smallBlock]byte) }}
 	largeBlocks = sync.Pool{New: func() any { return new([blockCap]byte) }}
 
 	// ErrSlowPeer is why a link ends that has far too much to say to its peer.
@@ -129,12 +131,11 @@ type Writer struct {
 	failed func(error) // told of an error of the connection, without mu
 
 	mu      sync.Mutex
-	room    Line     // senders that wait for the queue to become shorter
-	urgent  []byte   // goes before anything queued: PONG, CREDIT
-	blocks  [][]byte // the queue, cut between frames
-	queued  int      // bytes in blocks and urgent
-	taken   uint64   // blocks that have left the queue
-	spare   []byte
+	room    Line        // senders that wait for the queue to become shorter
+	urgent  []byte      // goes before anything queued: PONG, CREDIT
+	blocks  [][]byte    // the queue, cut between frames
+	queued  int         // bytes in blocks and urgent
+	taken   uint64      // blocks that have left the queue
 	turns   []*Outgoing // have credit of their own
 	stalled map[*Outgoing]struct{}
 	credit  int64 // of the connection
@@ -232,33 +233,37 @@ func (w *Writer) enqueueLocked(head, body []byte) {
 	n := len(head) + len(body)
 	i := len(w.blocks) - 1
 	if i < 0 || len(w.blocks[i])+n > blockSize {
-		w.blocks = append(w.blocks, w.spare[:0])
-		w.spare = nil
+		w.blocks = append(w.blocks, nil)
 		i++
 	}
-	b := w.growLocked(w.blocks[i], n)
+	b := grow(w.blocks[i], n)
 	w.blocks[i] = append(append(b, head...), body...)
 	w.queued += n
 }
 
-// growLocked makes room for n more bytes: in a buffer that append grows while it is small, in a
-// pooled one otherwise.
-func (w *Writer) growLocked(b []byte, n int) []byte {
-	if len(b)+n <= max(cap(b), smallBlock) {
+// grow makes room for n more bytes in a buffer, or in a larger one that takes its place.
+func grow(b []byte, n int) []byte {
+	var larger []byte
+	switch {
+	case len(b)+n <= cap(b):
 		return b
+	case len(b)+n <= smallBlock:
+		larger = smallBlocks.Get().(*[smallBlock]byte)[:0]
+	default:
+		larger = largeBlocks.Get().(*[blockCap]byte)[:0]
 	}
-	larger := append(largeBlocks.Get().(*[blockCap]byte)[:0], b...)
-	w.recycleLocked(b)
+	larger = append(larger, b...)
+	recycle(b)
 	return larger
 }
 
-// recycleLocked takes back a buffer that has been written.
-func (w *Writer) recycleLocked(b []byte) {
-	switch {
-	case cap(b) == blockCap:
+// recycle takes back a buffer that has been written.
+func recycle(b []byte) {
+	switch cap(b) {
+	case smallBlock:
+		smallBlocks.Put((*[smallBlock]byte)(b[:smallBlock]))
+	case blockCap:
 		largeBlocks.Put((*[blockCap]byte)(b[:blockCap]))
-	case cap(b) <= 2*smallBlock && w.spare == nil:
-		w.spare = b
 	}
 }
 
@@ -396,8 +401,8 @@ func (w *Writer) write(how Flush) {
 			}
 		}
 		w.writeOut(b[n:])
+		recycle(b)
 		w.mu.Lock()
-		w.recycleLocked(b)
 		w.room.NextLocked()
 	}
 	w.doneLocked()
@@ -406,8 +411,8 @@ func (w *Writer) write(how Flush) {
 // finish writes the rest of a block of which n bytes have been written, and what is queued after it.
 func (w *Writer) finish(b []byte, n int) {
 	w.writeOut(b[n:])
+	recycle(b)
 	w.mu.Lock()
-	w.recycleLocked(b)
 	w.room.NextLocked()
 	w.doneLocked()
 }
@@ -458,8 +463,7 @@ func (w *Writer) writeOut(b []byte) {
 func (w *Writer) takeLocked() []byte {
 	var b []byte
 	if len(w.urgent) > 0 || len(w.blocks) == 0 {
-		b, w.spare = w.spare[:0], nil
-		b = append(w.growLocked(b, len(w.urgent)), w.urgent...)
+		b = append(grow(nil, len(w.urgent)), w.urgent...)
 		w.queued -= len(w.urgent)
 		if w.urgent = w.urgent[:0]; cap(w.urgent) > smallBlock {
 			w.urgent = nil
@@ -473,8 +477,8 @@ func (w *Writer) takeLocked() []byte {
 		if len(b) == 0 {
 			b = first
 		} else {
-			b = append(w.growLocked(b, len(first)), first...)
-			w.recycleLocked(first)
+			b = append(grow(b, len(first)), first...)
+			recycle(first)
 		}
 	}
 	if len(w.turns) > 0 && len(b) <= blockSize {
@@ -495,7 +499,7 @@ func (w *Writer) takeChunkLocked(b []byte) []byte {
 	}
 	w.turns = slices.Delete(w.turns, i, i+1)
 	w.spendLocked(o, h.Cost())
-	b = o.append(w.growLocked(b, int(wire.HeaderSize+h.Length)))
+	b = o.append(grow(b, int(wire.HeaderSize+h.Length)))
 	if o.off == o.size() {
 		o.finishLocked(nil)
 		return b
