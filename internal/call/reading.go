@@ -14,8 +14,8 @@ const (
 	// unknown is what a method is taken to need that has not proved fast.
 	unknown = 10 * fast
 	// patience is how long a method may take that was thought to be fast, until another goroutine goes
-	// on reading.
-	patience = 200 * time.Microsecond
+	// on reading: at most twice as long.
+	patience = 500 * time.Microsecond
 
 	// shortBody bounds requests that run on the goroutine that reads, and answers that it sends.
 	shortBody = 16 << 10
@@ -25,29 +25,31 @@ const (
 	sampled = 16
 )
 
-// reading says whose turn it is to read a connection. Its reader may lend its turn to a handler that it
-// runs itself. If that takes long, another goroutine reads on, and the one with the handler leaves when it
+// reading says whose turn it is to read a connection. Its reader may lend its turn to a call that it
+// executes itself. If that takes long, another goroutine reads on, and the one with the call leaves when it
 // has sent the answer.
 //
+// To set a timer costs as much as a short call, as it may wake a thread. So one look is for all calls
+// until then: it takes the turn away from a call that had it at the look before.
+//
 // Invariants:
-//   - the turn is odd while a handler has it, and never goes back;
-//   - one goroutine reads, or runs the handler that has the turn; nobody else touches what is the reader's;
-//   - the timer is armed only while a handler has the turn.
+//   - the turn is odd while a call has it, and never goes back;
+//   - one goroutine reads, or executes the call that has the turn; nobody else touches what is the reader's;
+//   - while a call has the turn, a look is to come: seen is not zero, or about to be set by lend or look.
 type reading struct {
 	turn  atomic.Uint64
-	timer *time.Timer // of the reader, made when it is first needed
-	next  func()      // reads on
+	seen  atomic.Uint64 // the turn at the last look, or when the next one was arranged; 0 if none is to come
+	timer *time.Timer   // of the next look; made by the first reader
+	next  func()        // reads on
 }
 
 // lend executes a call, and reports whether this goroutine reads on.
 func (r *reading) lend(in *Incoming) (back bool) {
-	turn := r.turn.Add(1)
 	if r.timer == nil {
-		r.timer = time.AfterFunc(patience, r.pass)
-	} else {
-		r.timer.Reset(patience)
+		r.timer = time.AfterFunc(time.Hour, r.look)
 	}
-	timer := r.timer // the reader's, from now on
+	turn := r.turn.Add(1)
+	r.lookAfter(turn)
 
 	returned := false
 	defer func() {
@@ -58,17 +60,27 @@ func (r *reading) lend(in *Incoming) (back bool) {
 	}()
 	in.execute()
 	returned = true
-	back = r.turn.CompareAndSwap(turn, turn+1)
-	if back {
-		timer.Stop()
-	}
-	return back
+	return r.turn.CompareAndSwap(turn, turn+1)
 }
 
-// pass gives the turn of a handler to another goroutine.
-func (r *reading) pass() {
-	if turn := r.turn.Load(); turn%2 == 1 && r.turn.CompareAndSwap(turn, turn+1) {
+// lookAfter arranges a look, if none is to come.
+func (r *reading) lookAfter(turn uint64) {
+	if r.seen.Load() == 0 && r.seen.CompareAndSwap(0, turn) {
+		r.timer.Reset(patience)
+	}
+}
+
+// look gives the turn of a call that has had it for long to another goroutine.
+func (r *reading) look() {
+	seen := r.seen.Load()
+	taken := seen%2 == 1 && r.turn.CompareAndSwap(seen, seen+1)
+	r.seen.Store(0)
+	if taken {
 		go r.next()
+		return
+	}
+	if turn := r.turn.Load(); turn%2 == 1 {
+		r.lookAfter(turn)
 	}
 }
 

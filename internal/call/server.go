@@ -35,10 +35,11 @@ type Peer struct {
 // has gone, and when the server stops. A panic becomes a reply with codegen.StatusPanic.
 type Handler func(ctx context.Context, in *Incoming) Reply
 
-// ServerOptions configure a Server. The zero value is the default, apart from Lookup.
+// ServerOptions configure a Server. The zero value is the default.
 type ServerOptions struct {
 	// Lookup returns the handler of a method for a peer, nil if it has none or may not call
 	// it. It is called once for each method that is used on a connection, by the goroutine that reads.
+	// Default: there is none.
 	Lookup func(peer Peer, k codegen.Key) Handler
 	Conn   link.Options // of each connection
 
@@ -72,6 +73,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	}
 	o.Linger = cmp.Or(o.Linger, time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.Lookup == nil {
+		o.Lookup = func(Peer, codegen.Key) Handler { return nil }
+	}
 	return o
 }
 
