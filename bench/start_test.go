@@ -27,8 +27,10 @@ func TestMain(m *testing.M) {
 // the caller's own process, by a keeper in that process, and by a keeper in a process of its own. All of
 // them pass the same environment, and what the process prints goes through two pipes, which os/exec has
 // made before. They take turns, so that whatever else the machine does is the same for all; and the
-// process has ended before the next one starts.
+// process has ended before the next one starts. What a process of its own costs by itself is what it takes
+// to ask it for nothing.
 func BenchmarkStart(b *testing.B) {
+	other := outside(b)
 	ways := []struct {
 		name  string
 		start func() (time.Duration, func()) // how long it took, and what waits for the end
@@ -36,7 +38,8 @@ func BenchmarkStart(b *testing.B) {
 	}{
 		{name: "exec", start: startByExec(b)},
 		{name: "inside", start: startBy(b, inside(b))},
-		{name: "keeper", start: startBy(b, outside(b))},
+		{name: "keeper", start: startBy(b, other)},
+		{name: "nothing", start: ask(b, other)},
 	}
 	for b.Loop() {
 		for i := range ways {
@@ -97,6 +100,7 @@ func startByExec(b *testing.B) func() (time.Duration, func()) {
 type session interface {
 	Start(context.Context, keeper.Spec) (keeper.Proc, error)
 	Wait(context.Context, keeper.ID) (keeper.Exit, error)
+	List(ctx context.Context, domain string) ([]keeper.Proc, error)
 }
 
 // startBy returns how the program is started by a keeper.
@@ -114,6 +118,19 @@ func startBy(b *testing.B, k session) func() (time.Duration, func()) {
 				b.Fatal(exit, err)
 			}
 		}
+	}
+}
+
+// ask returns how a keeper is asked for what it has in a domain, which is nothing.
+func ask(b *testing.B, k session) func() (time.Duration, func()) {
+	return func() (time.Duration, func()) {
+		begin := time.Now()
+		list, err := k.List(b.Context(), "/nothing")
+		took := time.Since(begin)
+		if err != nil || len(list) > 0 {
+			b.Fatal(list, err)
+		}
+		return took, func() {}
 	}
 }
 

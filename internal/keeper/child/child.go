@@ -37,9 +37,9 @@ type Child struct {
 // groupOf is the name of the control group of a process.
 func groupOf(mark string) string { return "divisi-" + mark }
 
-// Start starts a program. The mark tells it, and whatever it starts, from all other processes. If it is
+// Start has a starter start a program. The mark tells it, and whatever it starts, from all other processes. If it is
 // grouped, it is in a control group of its own, where the system lets this program make one.
-func Start(p fork.Program, mark string, grouped bool) (*Child, error) {
+func Start(starter *fork.Starter, p fork.Program, mark string, grouped bool) (*Child, error) {
 	p.More = append(p.More, family.Variable+"="+mark)
 	var group *family.Group
 	var refused error
@@ -49,12 +49,12 @@ func Start(p fork.Program, mark string, grouped bool) (*Child, error) {
 		}
 	}
 	begin := proc.NowTicks()
-	forked, err := fork.Start(p)
+	forked, err := starter.Start(p)
 	if err != nil && group != nil { // perhaps since processes may not be started in a group
 		_ = group.Remove(context.Background()) // nobody is there
 		group, refused, p.Join = nil, err, nil
 		begin = proc.NowTicks()
-		forked, err = fork.Start(p)
+		forked, err = starter.Start(p)
 	}
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func run(t *testing.T, p Program, limits ...string) ([]string, error) {
 		}
 		p.Limits = append(p.Limits, l)
 	}
-	child, err := Start(p)
+	child, err := new(Starter).Start(p)
 	if err != nil {
 		return nil, err
 	}

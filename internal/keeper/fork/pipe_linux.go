@@ -25,11 +25,11 @@ func newPipe() (pipe, error) {
 	both, err := syscall.Open("/proc/self/fd/"+strconv.Itoa(ends[1]), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil { // without /proc it is an ordinary pipe
 		_ = syscall.SetNonblock(ends[1], false) // which a pipe does not refuse
-		return pipe{ends[0], ends[1]}, nil
+		return pipeOf(ends[0], ends[1]), nil
 	}
 	// A user has a bounded number of large pipes; this one then has the usual size.
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(both), setPipeSize, pipeSize)
 	syscall.Close(ends[1])
 
-	return pipe{ends[0], both}, nil
+	return pipeOf(ends[0], both), nil
 }

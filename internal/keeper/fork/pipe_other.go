@@ -20,5 +20,5 @@ func newPipe() (pipe, error) {
 	syscall.CloseOnExec(ends[1])
 	_ = syscall.SetNonblock(ends[0], true) // which a pipe does not refuse
 
-	return pipe{ends[0], ends[1]}, nil
+	return pipeOf(ends[0], ends[1]), nil
 }

@@ -41,6 +41,7 @@ type Keeper struct {
 	ear     *ear.Ear // for what servers say of themselves; nil without one
 	journal *journal.Journal
 	output  output.Logs
+	starter fork.Starter
 	store   *store.Store // of the supervisor; nil without one
 
 	// whole is read for what is done as a whole or not at all: a process is started, a socket opened, the
@@ -161,6 +162,7 @@ func (k *Keeper) Close() error {
 	k.whole.Unlock()
 
 	k.wait.Wait()
+	k.starter.Close()
 	k.store.Settle()
 	return errors.Join(err, k.journal.Close())
 }

@@ -38,7 +38,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
 	k.written(false)
-	p.Child, err = child.Start(program, k.markOf(p.id.Run), s.spec.Grouped)
+	p.Child, err = child.Start(&k.starter, program, k.markOf(p.id.Run), s.spec.Grouped)
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -273,9 +274,7 @@ type Logs struct {
 }
 
 // Open returns the log in a file. Whoever opens it closes it; several who have it open write to one log.
-// The folder may have been removed; without one the log is lost, and counted.
 func (l *Logs) Open(path string) *Log {
-	_ = os.MkdirAll(filepath.Dir(path), 0o700)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -386,7 +385,12 @@ func (l *Log) append(lines []byte) error {
 
 // open opens the file, which an earlier keeper may have left in the middle of a line.
 func (l *Log) open() error {
-	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	const how = os.O_RDWR | os.O_APPEND | os.O_CREATE
+	file, err := os.OpenFile(l.path, how, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // it is the first of the folder, or that has been removed
+		_ = os.MkdirAll(filepath.Dir(l.path), 0o700)
+		file, err = os.OpenFile(l.path, how, 0o600)
+	}
 	if err != nil {
 		return err
 	}
