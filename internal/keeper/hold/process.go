@@ -23,6 +23,7 @@ type process struct {
 	server *server
 	logged chan struct{} // closed when all of its log is written
 	exit   keeper.Exit   // set before logged is closed
+	synced chan struct{} // closed when it survives the end of the machine that the process is wanted; nil if that is not for sure
 }
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
@@ -38,6 +39,13 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
 	k.written(false)
+	if s.spec.Policy != nil { // it is started again after that, whatever became of this process
+		p.synced = make(chan struct{})
+		k.wait.Go(func() {
+			k.written(true)
+			close(p.synced)
+		})
+	}
 	p.Child, err = child.Start(&k.starter, program, k.markOf(p.id.Run), s.spec.Grouped)
 	if err != nil {
 		k.mu.Lock()

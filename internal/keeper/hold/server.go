@@ -62,8 +62,10 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 		return keeper.Proc{}, err
 	}
 
-	// One that the keeper itself starts again is there after the end of the machine as well.
-	k.written(spec.Policy != nil)
+	k.written(false)
+	if begun.synced != nil {
+		<-begun.synced
+	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
