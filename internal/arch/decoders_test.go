@@ -83,6 +83,7 @@ var decoders = map[string]string{
 	"internal/keeper/frame.parsePassed":        "FuzzServe",
 	"internal/keeper/limit.Parse":              "FuzzParse",
 	"internal/keeper/limit.kind.parse":         "FuzzParse",
+	"internal/keeper/limit.parseCPUs":          "FuzzParse",
 	"internal/probe.Parse":                     "FuzzParse",
 	"internal/probe.(*Probe).parsePort":        "FuzzParse",
 	"internal/probe.(*Probe).parsePath":        "FuzzParse",

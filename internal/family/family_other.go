@@ -41,6 +41,12 @@ func (*Group) Join(attr *syscall.SysProcAttr) {}
 // Close closes the group.
 func (*Group) Close() error { return errUnsupported }
 
+// Control limits nothing on this system.
+func (*Group) Control(file, value string) error { return errUnsupported }
+
+// OutOfMemory knows nothing on this system.
+func (*Group) OutOfMemory() bool { return false }
+
 // Remove removes the group.
 func (*Group) Remove(ctx context.Context) error { return errUnsupported }
 

@@ -26,8 +26,12 @@ type Group struct {
 	folder int // its descriptor
 }
 
-// MakeGroup makes a group in that of this process, which it must be allowed to: root is, and others are
-// where systemd delegates groups to them.
+// leaf is the group in which systemd runs a program that has groups beside its own: limits work only in a
+// group that has no processes itself.
+const leaf = "keeper"
+
+// MakeGroup makes a group in that of this process, or beside it if systemd has given that a place of its own,
+// which it must be allowed to: root is, and others are where systemd delegates groups to them.
 func MakeGroup(name string) (*Group, error) {
 	parent, err := ownGroup()
 	if err != nil {
@@ -70,7 +74,7 @@ func OpenGroup(path string) (*Group, error) {
 	return &Group{path, folder}, nil
 }
 
-// ownGroup returns the folder of the group of this process.
+// ownGroup returns the folder of the group of this process, or the one in which it has a place of its own.
 func ownGroup() (string, error) {
 	at := slices.IndexFunc(mounts, isGroup)
 	if at < 0 {
@@ -80,7 +84,11 @@ func ownGroup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(mounts[at], path), nil
+	path = filepath.Join(mounts[at], path)
+	if filepath.Base(path) == leaf {
+		path = filepath.Dir(path)
+	}
+	return path, nil
 }
 
 // groupPath returns the path of a group of version 2 that the kernel says in a file.

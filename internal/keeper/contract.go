@@ -52,7 +52,9 @@ type Spec struct {
 	// keeper may make one.
 	Grouped bool `json:"grouped,omitempty"`
 
-	Limits []limit.Limit `json:"limits,omitempty"` // of its process, in place of those of the keeper
+	// Limits are those of its process, in place of those of the keeper, and of its control group, without which
+	// it is not started then.
+	Limits []limit.Limit `json:"limits,omitempty"`
 
 	Sockets []Inherit `json:"sockets,omitempty"` // inherited from descriptor 3 on, named by LISTEN_FDNAMES
 	Secrets []Inherit `json:"secrets,omitempty"` // slots; the variable As has the descriptor's number
@@ -219,18 +221,25 @@ type Exit struct {
 	Signal string    `json:"signal,omitempty"`
 	How    How       `json:"how"`
 	Time   time.Time `json:"time"`
+
+	// OutOfMemory is that the kernel has killed a process of its control group, whose memory was used up.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
 }
 
 // String returns "exited with code 1", "was ended by the signal killed" or "ended in an unknown
-// way".
+// way", and that its memory was used up if it was.
 func (e Exit) String() string {
+	text := fmt.Sprintf("exited with code %d", e.Code)
 	switch {
 	case e.How == Unknown || e.How == Reboot:
-		return "ended in an unknown way"
+		text = "ended in an unknown way"
 	case e.Signal != "":
-		return "was ended by the signal " + e.Signal
+		text = "was ended by the signal " + e.Signal
 	}
-	return fmt.Sprintf("exited with code %d", e.Code)
+	if e.OutOfMemory {
+		text += ": its memory was used up"
+	}
+	return text
 }
 
 // Event returns what the end is in the life of a server.

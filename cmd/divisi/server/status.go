@@ -18,11 +18,12 @@ import (
 // Exit is how a process has ended, as it is shown.
 type Exit struct {
 	control.ExitStatus
-	How keeper.How `json:"how"` // it is known
+	How         keeper.How `json:"how"`                     // it is known
+	OutOfMemory bool       `json:"out_of_memory,omitempty"` // the memory of its control group was used up
 }
 
 func exitOf(e keeper.Exit) Exit {
-	return Exit{launch.ExitStatus(e), e.How}
+	return Exit{launch.ExitStatus(e), e.How, e.OutOfMemory}
 }
 
 // Record is the end of a process, as it is shown.

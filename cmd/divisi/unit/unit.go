@@ -104,6 +104,7 @@ func (u *Unit) Text() string {
 		"OOMPolicy=continue",
 		"TasksMax=infinity",
 		"Delegate=yes",
+		"DelegateSubgroup=keeper", // of systemd 254: limits work beside a group, and not in it
 		fmt.Sprint("FileDescriptorStoreMax=", maxStored),
 	)
 	section("Install", "WantedBy="+target)

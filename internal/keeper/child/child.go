@@ -7,6 +7,7 @@ package child
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/family"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/proc"
 )
 
@@ -28,6 +30,7 @@ type Child struct {
 	NoGroup string // why it has no control group of its own; "" if it has, or was to have none
 
 	prints  prints
+	hungry  bool          // the memory of its group was used up, and somebody was killed for it
 	foreign *proc.Foreign // if an earlier keeper has started it; nil if this program has
 	end     keeper.Exit   // of a foreign one, after Wait
 	ended   bool          // it has ended, and until it is reaped its number is its own
@@ -37,26 +40,34 @@ type Child struct {
 // groupOf is the name of the control group of a process.
 func groupOf(mark string) string { return "divisi-" + mark }
 
-// Start has a starter start a program. The mark tells it, and whatever it starts, from all other processes. If it is
-// grouped, it is in a control group of its own, where the system lets this program make one.
+// Start has a starter start a program. The mark tells it, and whatever it starts, from all other processes. If
+// it is grouped, it is in a control group of its own, where the system lets this program make one; with
+// limits of a control group it is in one, or not started.
 func Start(starter *fork.Starter, p fork.Program, mark string, grouped bool) (*Child, error) {
 	p.More = append(p.More, family.Variable+"="+mark)
+	var limits []limit.Limit
+	p.Limits, limits = limit.Divide(p.Limits)
 	var group *family.Group
 	var refused error
-	if grouped {
-		if group, refused = family.MakeGroup(groupOf(mark)); refused == nil {
-			p.Join = group.Join
-		}
+	if grouped || len(limits) > 0 {
+		group, refused = makeGroup(mark, limits)
+	}
+	switch {
+	case refused != nil && len(limits) > 0:
+		return nil, refused
+	case group != nil:
+		p.Join = group.Join
 	}
 	begin := proc.NowTicks()
 	forked, err := starter.Start(p)
-	if err != nil && group != nil { // perhaps since processes may not be started in a group
-		_ = group.Remove(context.Background()) // nobody is there
+	if err != nil && group != nil && len(limits) == 0 { // perhaps since processes may not be started in a group
+		remove(group)
 		group, refused, p.Join = nil, err, nil
 		begin = proc.NowTicks()
 		forked, err = starter.Start(p)
 	}
 	if err != nil {
+		remove(group)
 		return nil, err
 	}
 
@@ -68,6 +79,35 @@ func Start(starter *fork.Starter, p fork.Program, mark string, grouped bool) (*C
 	}
 
 	return c, nil
+}
+
+// makeGroup makes a control group with limits.
+func makeGroup(mark string, limits []limit.Limit) (*family.Group, error) {
+	group, err := family.MakeGroup(groupOf(mark))
+	if err != nil {
+		if len(limits) > 0 {
+			err = fmt.Errorf("the limit %v: %w: %s", limits[0], err, delegate)
+		}
+		return nil, err
+	}
+
+	for _, l := range limits {
+		if err := group.Control(l.Control()); err != nil {
+			remove(group)
+			return nil, fmt.Errorf("the limit %v: %w: %s", l, err, delegate)
+		}
+	}
+	return group, nil
+}
+
+// delegate is the way to limits of control groups.
+const delegate = "have systemd 254 or newer run the keeper (divisi keeper install), or set the limit by systemd-run --scope"
+
+// remove removes a control group that nobody is in, if there is one.
+func remove(group *family.Group) {
+	if group != nil {
+		_ = group.Remove(context.Background())
+	}
 }
 
 // Group returns the control group of the process, "" if it has none of its own.
@@ -178,11 +218,16 @@ func (c *Child) Wait() bool {
 	if c.foreign != nil {
 		c.end = c.wait()
 		c.ended = c.end.How == keeper.Stat
+		c.end.OutOfMemory = c.outOfMemory()
 		return true
 	}
 	c.ended = proc.WaitExited(c.Pid) == nil
+	c.hungry = c.outOfMemory()
 	return c.ended
 }
+
+// outOfMemory reports whether the kernel has killed a process of the server because its memory was used up.
+func (c *Child) outOfMemory() bool { return c.Family.Group != nil && c.Family.Group.OutOfMemory() }
 
 // wait waits for the end of a process of an earlier keeper.
 func (c *Child) wait() keeper.Exit {
@@ -218,7 +263,7 @@ func (c *Child) Reap() (keeper.Exit, bool) {
 
 	var status syscall.WaitStatus
 	pid, err := syscall.Wait4(c.Pid, &status, syscall.WNOHANG, nil)
-	exit := keeper.Exit{Code: status.ExitStatus(), How: keeper.Waited, Time: time.Now()}
+	exit := keeper.Exit{Code: status.ExitStatus(), How: keeper.Waited, Time: time.Now(), OutOfMemory: c.hungry}
 	switch {
 	case err == syscall.EINTR || err == nil && pid == 0:
 		return keeper.Exit{}, false

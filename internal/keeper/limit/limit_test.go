@@ -16,6 +16,10 @@ func TestParse(t *testing.T) {
 		"memlock=unlimited":     {"memlock", Unlimited, Unlimited},
 		"nproc=64:unlimited":    {"nproc", 64, Unlimited},
 		"rttime=100000:1000000": {"rttime", 100000, 1000000},
+		"memory=64M":            {"memory", 64 << 20, 64 << 20},
+		"cpus=1.5":              {"cpus", 1500, 1500},
+		"cpus=unlimited":        {"cpus", Unlimited, Unlimited},
+		"pids=10":               {"pids", 10, 10},
 	} {
 		got, err := Parse(text)
 		if err != nil || got != want {
@@ -37,6 +41,12 @@ func TestParse(t *testing.T) {
 		"as=9000000000T":         "is no value",
 		"nofile=2048:1024":       "nofile=2048:1024: the first value is more than the second one",
 		"core=unlimited:0":       "the first value is more than the second one",
+		"memory":                 "memory has no value: write memory=VALUE or memory=unlimited",
+		"memory=1M:2M":           "memory=1M:2M: what limits a control group has one value",
+		"pids=0":                 "pids=0: with nothing no process runs",
+		"cpus=0.001":             `"0.001" is no value: write a number of processors of 0.01 at least, such as 0.5 or 2, or unlimited`,
+		"cpus=NaN":               `"NaN" is no value`,
+		"cpus=1e300":             `"1e300" is no value`,
 		strings.Repeat("x", 200): "has 200 bytes, and may have 100",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -45,8 +55,34 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestControl: limits of a control group are apart from those of the process, and written as the kernel reads
+// them.
+func TestControl(t *testing.T) {
+	var list []Limit
+	for _, text := range []string{"nofile=9", "memory=1G", "cpus=0.25", "core=0", "pids=unlimited"} {
+		l, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, l)
+	}
+
+	process, group := Divide(list)
+	if len(process) != 2 || process[0].Name != "nofile" || process[1].Name != "core" {
+		t.Errorf("of the process are %v", process)
+	}
+	var files []string
+	for _, l := range group {
+		file, value := l.Control()
+		files = append(files, file+" has "+value)
+	}
+	if got := strings.Join(files, ", "); got != "memory.max has 1073741824, cpu.max has 25000 100000, pids.max has max" {
+		t.Errorf("the group's %s", got)
+	}
+}
+
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"nofile=1024:4096", "stack=8M", "core=unlimited", "as=:", "=", "x"} {
+	for _, seed := range []string{"nofile=1024:4096", "stack=8M", "cpus=0.5", "memory=1G", "core=unlimited", "as=:", "=", "x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
