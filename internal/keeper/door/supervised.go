@@ -73,12 +73,8 @@ func dismiss(h home.Home) (gone bool, err error) {
 
 // status says what the keeper holds, for its supervisor.
 func (s *server) status() string {
-	servers, err := s.look.List(context.Background(), "")
-	sockets, socketsErr := s.look.Sockets(context.Background(), "")
-	if err := errors.Join(err, socketsErr); err != nil {
-		return "STATUS=" + err.Error()
-	}
-	return fmt.Sprintf("STATUS=servers: %d, sockets: %d", len(servers), len(sockets))
+	servers, sockets := s.keeper.Count()
+	return fmt.Sprintf("STATUS=servers: %d, sockets: %d", servers, sockets)
 }
 
 // report tells the supervisor what the keeper holds, if that has changed.

@@ -174,6 +174,13 @@ func (k *Keeper) Idle() bool {
 	return k.servers.Empty() && len(k.processes) == 0 && k.stock.Empty()
 }
 
+// Count returns how many servers and sockets the keeper holds. It waits for no disk.
+func (k *Keeper) Count() (servers, sockets int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.servers.Within("/")), len(k.stock.Sockets("/"))
+}
+
 // LogDir returns the folder of the logs of a domain: NAME.log of a server, and NAME.log.1 and
 // NAME.log.2 of what was before.
 func (k *Keeper) LogDir(domain string) string {

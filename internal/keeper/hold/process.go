@@ -89,8 +89,7 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 		k.note(record.Want(s.born, 0, &s.spec))
 	}
 	s.next = p.id.Run
-	// Recorded before the process is there: a keeper that comes later can find it by its mark.
-	k.note(record.Entry{Event: record.Starts, Born: s.born, ID: p.id})
+	k.note(s.starts())
 
 	program.More = s.variables()
 	return p, program, nil

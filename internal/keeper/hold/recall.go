@@ -43,8 +43,11 @@ func (k *Keeper) entries() []any {
 			continue // it is about to be noted
 		}
 		list = append(list, record.Want(s.born, s.run, &s.spec))
-		if p := s.process; p != nil {
-			list = append(list, p.entry())
+		switch {
+		case s.process != nil:
+			list = append(list, s.process.entry())
+		case s.next != 0:
+			list = append(list, s.starts())
 		}
 	}
 
@@ -54,6 +57,14 @@ func (k *Keeper) entries() []any {
 // entry returns what the journal has of a process that runs.
 func (p *process) entry() record.Entry {
 	return record.Entry{Event: record.Started, Born: p.server.born, ID: p.id, Pid: p.Pid, Ticks: p.Ticks, Time: p.Started}
+}
+
+// starts returns what the journal has of a process that is being started: by its mark, a keeper that comes
+// later finds it.
+func (s *server) starts() record.Entry {
+	id := s.spec.ID()
+	id.Run = s.next
+	return record.Entry{Event: record.Starts, Born: s.born, ID: id}
 }
 
 // recall takes over the numbers, the epochs and the ends that an earlier keeper has known.

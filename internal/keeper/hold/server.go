@@ -340,7 +340,7 @@ func (s *server) respawn() {
 func (s *server) refused(err error) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.signals = nil
+	s.signals, s.next = nil, 0
 	if s.lastExit == nil {
 		s.leave()
 		return

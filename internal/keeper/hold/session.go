@@ -19,7 +19,8 @@ import (
 )
 
 // Session is how one client uses a keeper. It may look at everything, and change what belongs to the
-// domain that it has claimed, or to one below. It is safe for concurrent use.
+// domain that it has claimed, or to one below. What it is told is in the journal: a keeper that comes later
+// says nothing else. It is safe for concurrent use.
 type Session struct {
 	k     *Keeper
 	claim *claim.Claim // guarded by the keeper's mutex
@@ -202,6 +203,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 
 // Sockets returns the sockets of a domain and of those below it.
 func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, error) {
+	defer s.k.written(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -346,6 +348,7 @@ func (s *Session) Wait(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 
 // List returns the servers of a domain and of those below it, by name.
 func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) {
+	defer s.k.written(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -373,6 +376,7 @@ func (s *Session) Spec(_ context.Context, id keeper.ID) (keeper.Spec, error) {
 // Exits returns the ends of the processes of a domain and of those below it, behind a number, the
 // oldest first. A bounded number is remembered.
 func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keeper.ExitRecord, error) {
+	defer s.k.written(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -388,6 +392,7 @@ func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]keep
 		list, more := s.k.events.After(domain, after)
 		s.k.mu.Unlock()
 		if len(list) > 0 {
+			s.k.written(false)
 			return list, nil
 		}
 
