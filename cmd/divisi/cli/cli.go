@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/operate"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/name"
@@ -118,6 +119,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(c.run(), c.attach(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version())
 	root.AddCommand(server.Commands(c.Console)...)
+	root.AddCommand(operate.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultVersionFlag()

@@ -1,0 +1,172 @@
+package operate
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *command) verbs() *cobra.Command {
+	return one(&cobra.Command{
+		Use:     "verbs [PROGRAM]",
+		Short:   "List what a program can be told to do",
+		Long:    "List the verbs of a program of package system: those that every one has, and its own.",
+		Example: "  divisi verbs orderd\n  divisi do orderd tree",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := pick(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			verbs, err := client.Verbs(cmd.Context())
+			if err != nil {
+				return err
+			}
+
+			if done, err := c.JSON(verbs); done {
+				return err
+			}
+			rows := [][]string{{"VERB", "ANSWER", "WHO", "WHAT"}}
+			for _, v := range verbs {
+				rows = append(rows, []string{strings.Join(append([]string{v.Name}, v.Args...), " "), v.Answer, v.Who, v.Help})
+			}
+			c.Columns(rows)
+			return nil
+		},
+	})
+}
+
+func (c *command) do() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "do [-o json] PROGRAM VERB [ARGUMENT...]",
+		Short: "Have a program do something",
+		Long: "Have a program of package system do something: what every one can, or what it has said that it can.\n" +
+			"Flags come before PROGRAM. The arguments are checked before anything is done.",
+		Example: "  divisi do orderd list\n  divisi do orderd restart positiond\n  divisi do orderd set max-orders 20000",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("give a program and a verb")
+			}
+			return nil
+		},
+		ValidArgsFunction: completeVerbs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := pick(cmd.Context(), args[:1])
+			if err != nil {
+				return err
+			}
+			answer, err := client.Do(cmd.Context(), args[1], args[2:])
+			if err != nil {
+				return err
+			}
+			if done, err := c.JSON(answer); done {
+				return err
+			}
+			return c.showResult(answer)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func completeVerbs(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return completePrograms(cmd, args, begin)
+	case 1:
+		client, err := pick(cmd.Context(), args)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		verbs, err := client.Verbs(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for _, v := range verbs {
+			names = append(names, v.Name+"\t"+v.Help)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// showResult shows what a verb has answered: a text as it is, a list of objects as a table, else JSON.
+func (c *command) showResult(answer json.RawMessage) error {
+	var text string
+	var list []json.RawMessage
+	switch {
+	case string(answer) == "null":
+		return nil
+	case json.Unmarshal(answer, &text) == nil:
+		fmt.Fprintln(c.Out, strings.TrimSuffix(text, "\n"))
+		return nil
+	case json.Unmarshal(answer, &list) == nil:
+		if rows := table(list); rows != nil {
+			c.Columns(rows)
+			return nil
+		}
+	}
+
+	var out bytes.Buffer
+	if err := json.Indent(&out, answer, "", "  "); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.Out, out.String())
+	return nil
+}
+
+// table returns objects as rows, the columns being the members of the first one that is there; nil if they
+// are none.
+func table(list []json.RawMessage) [][]string {
+	var head []string
+	var rows [][]string
+	for _, item := range list {
+		var object map[string]any
+		if json.Unmarshal(item, &object) != nil {
+			return nil
+		}
+		for _, name := range members(item) {
+			if !slices.Contains(head, name) {
+				head = append(head, name)
+			}
+		}
+	}
+
+	for _, item := range list {
+		var object map[string]any
+		_ = json.Unmarshal(item, &object)
+		row := make([]string, len(head))
+		for i, name := range head {
+			if v, ok := object[name]; ok {
+				row[i] = fmt.Sprint(v)
+			}
+		}
+		rows = append(rows, row)
+	}
+
+	names := make([]string, len(head))
+	for i, name := range head {
+		names[i] = strings.ToUpper(name)
+	}
+	return append([][]string{names}, rows...)
+}
+
+// members returns the names of an object's members in their order.
+func members(object json.RawMessage) (names []string) {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, _ = decoder.Token() // the brace
+	for decoder.More() {
+		name, err := decoder.Token()
+		var value json.RawMessage
+		if err != nil || decoder.Decode(&value) != nil {
+			return names
+		}
+		names = append(names, fmt.Sprint(name))
+	}
+	return names
+}
