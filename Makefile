@@ -47,11 +47,11 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
 	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
-# The race detector needs cgo; what the tests build themselves does not, and is built already. Vet
+# The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
 # has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
 unit: test-tools ## the tests of all modules, with the race detector
 	@echo "test, with what takes minutes first"
-	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec 'env CGO_ENABLED=0' $(PACKAGES)
+	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" $(PACKAGES)
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.

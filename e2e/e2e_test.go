@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(withPrograms{m}, map[string]func(){
 		"divisi": func() {
 			code, first := pid1.Supervise(os.Stderr)
 			if !first {
@@ -63,7 +63,7 @@ func params(t *testing.T, dir string) testscript.Params {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello := buildHello(t)
+	hello, web, plain, divisi := buildHello(t), buildWeb(t), buildDivisi(t), command(t)
 	var goEnv struct{ GOCACHE, GOMODCACHE, GOPROXY, GOFLAGS string }
 	printed, err := exec.Command("go", "env", "-json").Output()
 	if err == nil {
@@ -83,9 +83,11 @@ func params(t *testing.T, dir string) testscript.Params {
 				return err
 			}
 			env.Defer(func() { os.RemoveAll(sockets) })
-			env.Defer(func() { endKeeper(t, env) }) // before its sockets go
+			env.Defer(func() { endKeeper(t, plain, env) }) // before its sockets go
+			env.Setenv("PATH", filepath.Dir(divisi)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Values["divisi"] = divisi
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
-			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello,
+			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello, "WEB="+web,
 				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+sockets,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
 				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local",
@@ -113,18 +115,6 @@ func params(t *testing.T, dir string) testscript.Params {
 			"member": member,
 		},
 	}
-}
-
-// buildHello builds the example hello, and returns its path.
-func buildHello(t *testing.T) string {
-	t.Helper()
-	hello := filepath.Join(t.TempDir(), "hello")
-	build := exec.Command("go", "build", "-o", hello, "./examples/hello")
-	build.Dir = ".."
-	if printed, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the example hello: %v\n%s", err, printed)
-	}
-	return hello
 }
 
 // poll repeats a question until the answer is yes.
@@ -157,8 +147,7 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 
 // ask returns the output of divisi, without a line in the log of the script each time.
 func ask(ts *testscript.TestScript, args ...string) []byte {
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Args[0] = "divisi"
+	cmd := exec.Command(ts.Value("divisi").(string), args...)
 	cmd.Env = ts.Value("vars").([]string)
 	cmd.Dir = ts.MkAbs(".")
 	printed, _ := cmd.Output() // its exit code is not the question
@@ -462,9 +451,8 @@ func member(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // endKeeper ends what a script has left: a keeper and its servers outlive whoever has started them.
-func endKeeper(t *testing.T, env *testscript.Env) {
-	cmd := exec.Command(os.Args[0], "keeper", "stop", "--yes")
-	cmd.Args[0] = "divisi"
+func endKeeper(t *testing.T, divisi string, env *testscript.Env) {
+	cmd := exec.Command(divisi, "keeper", "stop", "--yes")
 	cmd.Env = env.Vars
 	if printed, err := cmd.CombinedOutput(); err != nil && !strings.Contains(string(printed), "no keeper runs") {
 		t.Errorf("cannot end the keeper: %v\n%s", err, printed)

@@ -50,7 +50,7 @@ func testFamily(t *testing.T, nobody, grouped bool) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "bin", "divisi")
-	copyProgram(t, program, os.Args[0])
+	copyProgram(t, program, buildDivisi(t))
 	if err := os.Chown(dir, nobodysID, nobodysID); err != nil && nobody {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -69,11 +68,7 @@ func activatesSocket(t *testing.T, files string) string {
 	for _, unit := range units {
 		write(t, filepath.Join(files, "etc/systemd/system", string(unit[1])), unit[2], 0o644)
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(files, "usr/local/bin/web"), "../examples/web")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	copyProgram(t, filepath.Join(files, "usr/local/bin/web"), buildWeb(t))
 
 	return visiting + `
 port=8080

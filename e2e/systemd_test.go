@@ -155,7 +155,7 @@ func TestSystemd(t *testing.T) {
 	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
 		t.Fatal(err)
 	}
-	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), os.Args[0])
+	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), buildDivisi(t))
 	underSystemd(t, files, map[string]string{
 		"hello":  runsUnit(t, files),
 		"web":    activatesSocket(t, files),

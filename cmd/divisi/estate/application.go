@@ -23,45 +23,59 @@ type Application struct {
 
 // Find returns the applications that run, by name. The error names each application that does not answer.
 func Find(ctx context.Context, h home.Home) ([]Application, error) {
-	doors, err := h.Doors()
-	if err != nil {
-		return nil, err
-	}
-
-	var apps []Application
-	attended, silent := control.Find(ctx, doors)
-	for _, r := range attended {
-		apps = append(apps, Application{r.Client, r.Status, r.Client, h})
-	}
-	unattended, err := findUnattended(ctx, h)
-	for _, u := range unattended {
-		same := func(a Application) bool { return a.Status.App == u.status.App }
-		if !slices.ContainsFunc(apps, same) { // else a deployer has come meanwhile
-			apps = append(apps, Application{u, u.status, nil, h})
-		}
-	}
-	slices.SortStableFunc(apps, func(a, b Application) int { return strings.Compare(a.Status.App, b.Status.App) })
-	return apps, errors.Join(silent, err)
+	return look(ctx, h, func(a Application) string { return a.Status.App },
+		func(doors []string) (apps []Application, err error) {
+			attended, err := control.Find(ctx, doors)
+			for _, r := range attended {
+				apps = append(apps, Application{r.Client, r.Status, r.Client, h})
+			}
+			return apps, err
+		},
+		func(u *unattended) []Application { return []Application{{u, u.status, nil, h}} })
 }
 
 // Replicas returns those of all applications, by application. The error is about those that do not answer.
 func Replicas(ctx context.Context, h home.Home) ([]control.ReplicaStatus, error) {
-	doors, err := h.Doors()
-	if err != nil {
-		return nil, err
-	}
+	return look(ctx, h, func(r control.ReplicaStatus) string { return r.App },
+		func(doors []string) ([]control.ReplicaStatus, error) { return control.Servers(ctx, doors) },
+		func(u *unattended) []control.ReplicaStatus { return u.status.Replicas })
+}
 
-	all, silent := control.Servers(ctx, doors)
-	attended := all
-	unattended, err := findUnattended(ctx, h)
-	for _, u := range unattended {
-		own := func(r control.ReplicaStatus) bool { return r.App == u.status.App }
-		if !slices.ContainsFunc(attended, own) { // else a deployer has come meanwhile
-			all = append(all, u.status.Replicas...)
+// mostLooks bounds how often one looks again because a deployer has come meanwhile.
+const mostLooks = 5
+
+// look returns what is known of all applications, by their names: what the deployers say whose doors there
+// are, and what the keeper knows of applications about which nobody decides.
+//
+// A deployer that comes between the two questions has no door yet at the first, and decides already at the
+// second. Then both are asked again: its application would be missing.
+func look[T any](ctx context.Context, h home.Home, app func(T) string,
+	say func(doors []string) ([]T, error), of func(*unattended) []T,
+) (all []T, err error) {
+	for range mostLooks {
+		doors, err := h.Doors()
+		if err != nil {
+			return nil, err
+		}
+		said, silent := say(doors)
+		unattended, decided, err := findUnattended(ctx, h)
+
+		all = said
+		known := func(name string) bool {
+			return slices.ContainsFunc(said, func(t T) bool { return app(t) == name })
+		}
+		for _, u := range unattended {
+			if !known(u.status.App) { // else a deployer has gone meanwhile
+				all = append(all, of(u)...)
+			}
+		}
+		slices.SortStableFunc(all, func(a, b T) int { return strings.Compare(app(a), app(b)) })
+		came := func(name string) bool { return !known(name) }
+		if err := errors.Join(silent, err); err != nil || !slices.ContainsFunc(decided, came) {
+			return all, err
 		}
 	}
-	slices.SortStableFunc(all, func(a, b control.ReplicaStatus) int { return strings.Compare(a.App, b.App) })
-	return all, errors.Join(silent, err)
+	return all, nil
 }
 
 // Owns reports whether a server ends with the application: a replica, or whatever is in the domain of one

@@ -28,21 +28,21 @@ type unattended struct {
 	domain home.Domain
 }
 
-// findUnattended returns the applications that run while nobody decides about them, by name. A deployer that does not
-// answer decides nevertheless.
-func findUnattended(ctx context.Context, h home.Home) ([]*unattended, error) {
+// findUnattended returns the applications that run while nobody decides about them, by name, and the names of
+// the others that the keeper knows. A deployer that does not answer decides nevertheless.
+func findUnattended(ctx context.Context, h home.Home) (found []*unattended, decided []string, err error) {
 	k, err := door.Find(ctx, h)
 	if errors.Is(err, door.ErrNone) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer k.Release()
 
 	list, err := k.List(ctx, "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	replicas := map[string][]keeper.Proc{} // by domain
 	for _, p := range list {
@@ -51,22 +51,22 @@ func findUnattended(ctx context.Context, h home.Home) ([]*unattended, error) {
 		}
 	}
 
-	var found []*unattended
 	for path, processes := range replicas {
 		d := h.Domain(path)
 		if answers(d.Door) {
+			decided = append(decided, strings.TrimPrefix(path, "/"))
 			continue
 		}
 		sockets, err := k.Sockets(ctx, path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		status := statusOf(path, processes, sockets, specs(d.Versions))
 		status.Controller.LogDir = d.Logs
 		found = append(found, &unattended{status: status, home: h, domain: d})
 	}
 	slices.SortFunc(found, func(a, b *unattended) int { return strings.Compare(a.status.App, b.status.App) })
-	return found, nil
+	return found, decided, nil
 }
 
 // isReplica reports whether a server is a replica that outlives its deployer.
