@@ -168,6 +168,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
+	"system.Dir.ReadFile":                     "takes the file as it is",
 
 	"internal/deployer/mtls.(*Authority).Client": "passes the certificates on to identity.Authority.Verify",
 	"internal/deployer/mtls.(*Authority).Server": "passes the certificates on to identity.Authority.Verify",

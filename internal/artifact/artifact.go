@@ -60,9 +60,12 @@ type Program struct {
 func (p *Program) Release() { p.lock.Close() }
 
 // Copy keeps the program that is in a file now.
-func (s *Store) Copy(file string) (*Program, error) {
+func (s *Store) Copy(file string) (*Program, error) { return s.CopyAs(filepath.Base(file), file) }
+
+// CopyAs keeps the program that is in a file now under another name than that of the file.
+func (s *Store) CopyAs(base, file string) (*Program, error) {
 	p, err := s.Make(func(dir string) (string, error) {
-		target := filepath.Join(dir, filepath.Base(file))
+		target := filepath.Join(dir, base)
 		return target, copyProgram(target, file, io.Copy)
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type Domain struct {
 	Failures string // file of the versions that have failed lately
 	Boot     string // folder of what replicas start from without a deployer
 	Desk     string // folder of what an operator was asked and has said, see package operator
+	Data     string // folder of the data of programs
 
 	home Home
 }
@@ -49,6 +50,7 @@ func (h Home) Domain(path string) Domain {
 		Failures: filepath.Join(state, "failures.json"),
 		Boot:     filepath.Join(state, "boot"),
 		Desk:     filepath.Join(state, desk),
+		Data:     filepath.Join(state, "data"),
 		home:     h,
 	}
 }

@@ -9,6 +9,7 @@
 //	  domains/shop/failures.json    versions that have failed to replace another one
 //	  domains/shop/boot/            what its replicas start from without a deployer
 //	  domains/shop/desk/            what its operator was asked, and has said
+//	  domains/shop/data/            what its programs keep there themselves
 //	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  cas/                          programs, by their content

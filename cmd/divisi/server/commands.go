@@ -14,6 +14,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // command is what the commands of this package share.
@@ -37,10 +38,10 @@ func (c command) start() *cobra.Command {
 			"--listen opens sockets before the program starts, which it inherits as systemd passes them: by\n" +
 			"LISTEN_FDS and LISTEN_FDNAMES, from descriptor 3 on. They stay open when the program ends, so that\n" +
 			"nobody is refused while the next one starts. A program that opens its own sockets needs no flag.\n\n" +
-			"The environment is what --env says and the caller's " + strings.Join(passed, ", ") + ";\n" +
+			"The environment is what --env says and the caller's " + strings.Join(server.Passed, ", ") + ";\n" +
 			"nothing else is passed on. A secret is read from a file now, and kept in memory only: the variable\n" +
 			"NAME has the number of a descriptor from which the program reads it.\n\n" +
-			"Unless --ready says how one sees it, a server is ready when it has run for " + settleTime.String() + ". One that ends\n" +
+			"Unless --ready says how one sees it, a server is ready when it has run for " + server.SettleTime.String() + ". One that ends\n" +
 			"before it is ready, or is not in time, has failed: its last lines are shown, and it is stopped.\n" +
 			"Later on it starts again whenever it ends (--restart permanent), unless it ends with the exit code\n" +
 			"0 (transient), or not at all (temporary). With --health the keeper asks it again and again whether it\n" +
@@ -118,9 +119,9 @@ func (c command) runStart(ctx context.Context, p *plan, limit time.Duration) err
 	progress := c.Progress("starting " + p.spec.ID().String())
 	proc, err := d.start(ctx, p, limit)
 	progress.End()
-	var ended *endedError
-	if errors.As(err, &ended) && ended.finished {
-		return c.showExit(Record{Name: proc.ID.String(), Run: proc.Run, Pid: proc.Pid, Exit: exitOf(ended.exit)})
+	var ended *server.EndedError
+	if errors.As(err, &ended) && ended.Finished {
+		return c.showExit(Record{Name: proc.ID.String(), Run: proc.Run, Pid: proc.Pid, Exit: exitOf(ended.Exit)})
 	}
 	if err != nil {
 		return err

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // options is what a command line says of a server.
@@ -49,14 +48,7 @@ type plan struct {
 	ready   probe.Probe
 }
 
-// The labels of a server that was started by hand.
 const (
-	readyLabel   = "ready"   // how one sees that it is ready
-	programLabel = "program" // for people
-)
-
-const (
-	maxLabel  = 200     // bytes of a label for people
 	maxSecret = 1 << 20 // bytes
 	maxPath   = 107     // bytes of the path of a socket
 )
@@ -82,19 +74,10 @@ func (o *options) plan() (*plan, error) {
 		}
 	}
 	p.spec.Labels = map[string]string{
-		readyLabel: o.ready, programLabel: short(filepath.Base(p.spec.Path) + " " + strings.Join(p.spec.Args, " ")),
+		server.LabelReady: o.ready, server.LabelProgram: server.Shown(&p.spec),
 	}
 
 	return p, nil
-}
-
-// short cuts what is for people only.
-func short(text string) string {
-	text = strings.TrimSpace(strings.ToValidUTF8(text, "?"))
-	if len(text) > maxLabel {
-		text = strings.ToValidUTF8(text[:maxLabel], "") + "..."
-	}
-	return text
 }
 
 // idOf reads NAME or NAME@/DOMAIN.
@@ -154,57 +137,28 @@ func (o *options) setProgram(p *plan) error {
 	return nil
 }
 
-// passed are the variables of the caller that a server gets.
-var passed = []string{"PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"}
-
 // setEnv makes the environment: what is declared, and little of the caller's.
-func (o *options) setEnv(p *plan) error {
-	env := map[string]string{}
-	for _, key := range passed {
-		if value, ok := os.LookupEnv(key); ok {
-			env[key] = value
-		}
-	}
-	if o.user != "" {
-		u, err := lookUp(o.user)
-		if err != nil {
-			return err
-		}
-		env["HOME"], env["USER"], env["LOGNAME"] = u.HomeDir, u.Username, u.Username
-		delete(env, "SHELL")
-	}
-
+func (o *options) setEnv(p *plan) (err error) {
+	var own []string
 	for _, variable := range o.env {
-		key, value, given := strings.Cut(variable, "=")
+		key, _, given := strings.Cut(variable, "=")
 		if key == "" || strings.ContainsRune(variable, 0) {
 			return console.UsageError("--env %q: write NAME=VALUE, or NAME for the value that it has here", variable)
 		}
 		if !given {
-			if value, given = os.LookupEnv(key); !given {
+			value, known := os.LookupEnv(key)
+			if !known {
 				return console.UsageError("--env %s: there is no such variable here: write %s=VALUE", key, key)
 			}
+			variable += "=" + value
 		}
-		env[key] = value
+		own = append(own, variable)
 	}
-	for _, key := range slices.Sorted(maps.Keys(env)) {
-		p.spec.Env = append(p.spec.Env, key+"="+env[key])
+	if p.spec.Env, err = server.Environment(own, o.user); err != nil {
+		return console.UsageError("--user %s: %w", o.user, err)
 	}
 
 	return nil
-}
-
-// lookUp returns a user by name or number, whom this process may become.
-func lookUp(who string) (*user.User, error) {
-	u, err := user.Lookup(who)
-	if err != nil {
-		if u, err = user.LookupId(who); err != nil {
-			return nil, console.UsageError("--user %s: there is no such user on this machine", who)
-		}
-	}
-	if uid := os.Getuid(); uid != 0 && u.Uid != strconv.Itoa(uid) {
-		return nil, console.UsageError("--user %s: only root can start servers of other users", who)
-	}
-	return u, nil
 }
 
 // setLimits reads what is limited of the process.
@@ -372,7 +326,7 @@ func (o *options) setSecrets(p *plan) error {
 
 // probeOf returns how one sees that a server is ready that was started earlier.
 func probeOf(labels map[string]string) (probe.Probe, error) {
-	text := cmp.Or(labels[readyLabel], "")
+	text := cmp.Or(labels[server.LabelReady], "")
 	if text == "" {
 		return probe.Probe{}, nil
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"time"
@@ -10,21 +9,17 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // Restarted says what a restart has done.
 type Restarted struct {
-	Name   string `json:"name"`
-	Order  string `json:"order"` // start first, or stop first
-	Before int    `json:"before"`
-	Pid    int    `json:"pid"`
-	Ended  string `json:"ended,omitempty"` // how the former process has ended
+	Name   string       `json:"name"`
+	Order  server.Order `json:"order"`
+	Before int          `json:"before"`
+	Pid    int          `json:"pid"`
+	Ended  string       `json:"ended,omitempty"` // how the former process has ended
 }
-
-const (
-	startFirst = "start first"
-	stopFirst  = "stop first"
-)
 
 // restart replaces the process of a server. All that it listens on is inherited, as far as the keeper
 // knows, if it inherits something: then the next process starts first, and the one before ends when the
@@ -41,50 +36,20 @@ func (d *Desk) restart(ctx context.Context, old keeper.Proc, exclusive bool, lim
 	if err != nil {
 		return Restarted{}, console.Failure("process "+fmt.Sprint(old.Pid)+" runs on", "cannot restart %v: %w", old.ID, err)
 	}
-	done := Restarted{Name: old.ID.String(), Order: stopFirst, Before: old.Pid}
+	next := server.Succession{Order: server.StopFirst, Before: old}
 	if len(spec.Sockets) > 0 && !exclusive {
-		done.Order = startFirst
+		next.Order = server.StartFirst
 	}
-	spec.Beside = done.Order == startFirst
-
-	var next keeper.Proc
-	err = d.change(ctx, old.Domain, func(c *door.Client) error {
-		if done.Order == stopFirst {
-			// What it inherits stays while this client has the domain.
-			exit, err := c.Stop(ctx, keeper.ID{Domain: old.Domain, Name: old.Name})
-			if err != nil && !errors.Is(err, keeper.ErrUnknown) {
-				return err
-			}
-			done.Ended = exit.String()
-		}
-		if next, err = c.Start(ctx, spec); err != nil && done.Order == stopFirst {
-			err = fmt.Errorf("process %d was stopped, and no other one runs: %w", old.Pid, err)
-		}
-		return err
-	})
-	if err != nil {
-		return done, err
-	}
-	done.Pid = next.Pid
-
-	if err := d.becomesReady(ctx, next, &spec, ready, limit); err != nil {
-		if done.Order == stopFirst {
-			return done, err // the keeper goes on as its policy says
-		}
-		return done, errors.Join(err, d.undo(next.ID, next.ID),
-			fmt.Errorf("the one before, process %d, runs on", old.Pid))
-	}
-	if done.Order == startFirst {
-		err = d.change(ctx, old.Domain, func(c *door.Client) error {
-			exit, err := c.Stop(ctx, old.ID)
-			done.Ended = exit.String()
-			if errors.Is(err, keeper.ErrUnknown) {
-				return nil // it has ended by itself
-			}
-			return err
-		})
+	err = d.change(ctx, old.Domain, func(c *door.Client) error { return next.Begin(ctx, c, spec) })
+	if err == nil {
+		beside := next.Order == server.StartFirst
+		err = next.End(ctx, moments{d}, d.becomesReady(ctx, next.Next, &spec, ready, beside, limit))
 	}
 
+	done := Restarted{Name: old.ID.String(), Order: next.Order, Before: old.Pid, Pid: next.Next.Pid}
+	if next.Ended != (keeper.Exit{}) {
+		done.Ended = next.Ended.String()
+	}
 	return done, err
 }
 

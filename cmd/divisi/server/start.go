@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
-	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/memfd"
 	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // start starts a server and waits until it is ready. One that does not become ready is stopped again. One
-// that has finished already is an [endedError] that says so.
+// that has finished already is a [server.EndedError] that says so.
 func (d *Desk) start(ctx context.Context, p *plan, limit time.Duration) (keeper.Proc, error) {
 	var proc keeper.Proc
 	err := d.change(ctx, p.spec.Domain, func(c *door.Client) error {
@@ -28,10 +29,10 @@ func (d *Desk) start(ctx context.Context, p *plan, limit time.Duration) (keeper.
 		return proc, err
 	}
 
-	err = d.becomesReady(ctx, proc, &p.spec, p.ready, limit)
-	var ended *endedError
-	if err != nil && !(errors.As(err, &ended) && ended.finished) {
-		err = errors.Join(err, d.undo(proc.ID, keeper.ID{Domain: proc.Domain, Name: proc.Name}))
+	err = d.becomesReady(ctx, proc, &p.spec, p.ready, false, limit)
+	var ended *server.EndedError
+	if err != nil && !(errors.As(err, &ended) && ended.Finished) {
+		err = errors.Join(err, server.Undo(moments{d}, keeper.ID{Domain: proc.Domain, Name: proc.Name}))
 	}
 	return proc, err
 }
@@ -100,68 +101,53 @@ func whyNoSocket(id keeper.ID, s keeper.Socket, err error) error {
 	return &console.Error{Code: console.Failed, Err: fmt.Errorf("cannot start %v: cannot listen at %s: %w", id, s.Address, err), Way: way}
 }
 
-// becomesReady waits until a start of a server is ready.
-func (d *Desk) becomesReady(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by probe.Probe, limit time.Duration) error {
+// becomesReady waits until a start of a server is ready, perhaps beside the one whose place it takes.
+func (d *Desk) becomesReady(ctx context.Context, p keeper.Proc, spec *keeper.Spec, by probe.Probe, beside bool, limit time.Duration) error {
 	listeners, err := d.listeners(ctx, spec)
 	if err != nil {
 		return err
 	}
-	target := probe.Target{Dir: spec.Dir, Env: spec.Env, Since: p.Started}
+	log := filepath.Join(d.home.Domain(p.Domain).Logs, p.Name+".log")
+	start := &server.Start{Keeper: d.Client, Proc: p, Spec: spec, Ready: by, Log: log, Beside: beside}
 	for _, l := range listeners {
-		target.Listeners = append(target.Listeners, probe.Address{Network: l.Network, Address: l.Address})
+		start.Listeners = append(start.Listeners, probe.Address{Network: l.Network, Address: l.Address})
 	}
 
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err = d.await(limited, p, spec, by, target)
+	err = start.Await(limited)
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case limited.Err() != nil:
-		return &console.Error{Code: console.Timeout, Err: fmt.Errorf("%v is not ready after %v: %w%s", p.ID, limit, err, d.lastWords(p)),
+		return &console.Error{Code: console.Timeout, Err: fmt.Errorf("%v is not ready after %v: %w%s", p.ID, limit, err, start.LastWords()),
 			Way: "give it more time with --timeout, or see divisi logs " + p.ID.String()}
 	}
-	var ended *endedError
-	if errors.As(err, &ended) && !ended.finished {
-		return console.Failure("its whole log: divisi logs "+p.ID.String(), "%w%s", err, d.lastWords(p))
+	var ended *server.EndedError
+	if errors.As(err, &ended) && !ended.Finished {
+		return console.Failure("its whole log: divisi logs "+p.ID.String(), "%w%s", err, start.LastWords())
 	}
 
 	return err
 }
 
-// undo stops what a command has started that was not to be.
-func (d *Desk) undo(shown, id keeper.ID) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also after Ctrl-C
-	defer cancel()
-	return d.change(ctx, id.Domain, func(c *door.Client) error {
-		_, err := c.Stop(ctx, id)
-		if errors.Is(err, keeper.ErrUnknown) {
-			return nil // it has ended by itself
-		}
-		if err != nil {
-			err = fmt.Errorf("cannot stop %v again: %w", shown, err)
-		}
+// moments is a keeper of which a command has a domain only for the moment of a change.
+type moments struct{ *Desk }
+
+var _ server.Keeper = moments{}
+
+func (m moments) Start(ctx context.Context, spec keeper.Spec) (p keeper.Proc, err error) {
+	err = m.change(ctx, spec.Domain, func(c *door.Client) error {
+		p, err = c.Start(ctx, spec)
 		return err
 	})
+	return p, err
 }
 
-// lastLines is how many lines of its log are shown of a server that could not be started.
-const lastLines = 10
-
-// lastWords returns the end of what a start of a server has said, a line each.
-func (d *Desk) lastWords(p keeper.Proc) string {
-	f := &telemetry.Filter{Replica: p.ID.String(), Since: p.Started}
-	if err := f.Compile(); err != nil {
-		return ""
-	}
-	entries, err := telemetry.Recent(d.home.Domain(p.Domain).Logs, f, lastLines)
-	if err != nil {
-		return "" // there is no log
-	}
-
-	text := ""
-	for _, e := range entries {
-		text += "\n  " + e.Format(false)
-	}
-	return text
+func (m moments) Stop(ctx context.Context, id keeper.ID) (exit keeper.Exit, err error) {
+	err = m.change(ctx, id.Domain, func(c *door.Client) error {
+		exit, err = c.Stop(ctx, id)
+		return err
+	})
+	return exit, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // Exit is how a process has ended, as it is shown.
@@ -72,7 +73,7 @@ func Row(p keeper.Proc) control.ReplicaStatus {
 		Name: p.ID.String(), Pid: p.Pid, State: string(p.State), Failing: p.Failing, Group: cmp.Or(p.Labels["group"], p.Name),
 		Restarts: p.Restarts, Started: p.Started, Version: p.Labels["version"], Components: []string{},
 	}
-	if text := p.Labels[programLabel]; text != "" {
+	if text := p.Labels[server.LabelProgram]; text != "" {
 		r.Components = []string{text}
 	}
 	if e := p.LastExit; e != nil {
@@ -88,13 +89,13 @@ func (d *Desk) listeners(ctx context.Context, spec *keeper.Spec) ([]Listener, er
 	if len(spec.Sockets) == 0 {
 		return list, nil
 	}
-	sockets, err := d.Sockets(ctx, spec.Domain)
+	sockets, err := d.Sockets(ctx, "/")
 	if err != nil {
 		return nil, err
 	}
 	for _, inherit := range spec.Sockets {
 		for _, s := range sockets {
-			if s.Domain == spec.Domain && s.Key == inherit.Key {
+			if domain, key := inherit.Of(spec.Domain); s.Domain == domain && s.Key == key {
 				list = append(list, Listener{cmp.Or(inherit.As, s.Key), s.Network, s.Actual, s.Held})
 			}
 		}
@@ -159,7 +160,7 @@ func (d *Desk) status(ctx context.Context, p keeper.Proc) (Status, error) {
 	}
 	s := Status{
 		ReplicaStatus: Row(p), Since: p.Since, Says: p.Status, Program: spec.Path, Args: append([]string{}, spec.Args...),
-		Dir: spec.Dir, User: spec.User, Ready: p.Labels[readyLabel], Restart: lifecycle.Temporary, StopTime: spec.Grace.String(),
+		Dir: spec.Dir, User: spec.User, Ready: p.Labels[server.LabelReady], Restart: lifecycle.Temporary, StopTime: spec.Grace.String(),
 		Log: filepath.Join(d.home.Domain(p.Domain).Logs, p.Name+".log"), LogLost: p.LogLost, Labels: p.Labels,
 	}
 	if spec.Policy != nil {

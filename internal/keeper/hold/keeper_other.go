@@ -71,3 +71,17 @@ func (*Session) Put(context.Context, string, string, *os.File) error { return er
 
 // Get fails on this system.
 func (*Session) Get(context.Context, string, string) (*os.File, error) { return nil, errUnsupported }
+
+// Unlisten fails on this system.
+func (*Session) Unlisten(context.Context, string, string) error { return errUnsupported }
+
+// Sockets fails on this system.
+func (*Session) Sockets(context.Context, string) ([]keeper.Socket, error) { return nil, errUnsupported }
+
+// List fails on this system.
+func (*Session) List(context.Context, string) ([]keeper.Proc, error) { return nil, errUnsupported }
+
+// Spec fails on this system.
+func (*Session) Spec(context.Context, keeper.ID) (keeper.Spec, error) {
+	return keeper.Spec{}, errUnsupported
+}

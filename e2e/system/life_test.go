@@ -1,0 +1,167 @@
+//go:build linux
+
+package system
+
+import (
+	"flag"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	kills    = flag.Int("kills", 5, "of the program")
+	upgrades = flag.Int("upgrades", 3, "of the program")
+	rounds   = flag.Int("rounds", 3, "of what happens to two programs at random")
+)
+
+// TestKilled: a program is killed under load, at any time, and run again. Nothing is lost, and nothing is
+// started again.
+func TestKilled(t *testing.T) {
+	s := newSite(t)
+	r := s.run("subject", "1").runs()
+	before := s.servers("subject")
+	visits := visit(t, s.address("subject"))
+	for i := range *kills {
+		if i%2 == 1 { // while it starts
+			s.run("subject", "1").after(rand.N(100 * time.Millisecond)).kill()
+		}
+		r.kill()
+		r = s.run("subject", "1").runs()
+		if now := s.servers("subject"); !maps.Equal(now, before) {
+			t.Fatalf("after kill %d there are %v, and there were %v", i, now, before)
+		}
+	}
+	visits.leave(t)
+}
+
+// after waits for a time, or until the run can be used.
+func (r *run) after(d time.Duration) *run {
+	select {
+	case <-time.After(d):
+	case <-r.settled:
+	case <-r.over:
+	}
+	return r
+}
+
+// TestUpgraded: the next version of a program takes its place under load, also where it is killed half-way.
+func TestUpgraded(t *testing.T) {
+	s := newSite(t)
+	r := s.run("subject", "1").runs()
+	before := s.servers("subject")
+	visits := visit(t, s.address("subject"))
+	for i := range *upgrades {
+		edition := []string{"2", "1"}[i%2]
+		r.kill()
+		if i%2 == 1 {
+			s.run("subject", edition).after(rand.N(500 * time.Millisecond)).kill()
+		}
+		r = s.run("subject", edition).runs()
+		now := s.servers("subject")
+		if len(now) != 2 || now["steady@/subject"] != before["steady@/subject"] || now["web@/subject/front"] == before["web@/subject/front"] {
+			t.Fatalf("after upgrade %d there are %v, and there were %v", i, now, before)
+		}
+		before = now
+		s.until("the next version answers", func() bool {
+			visits.mu.Lock()
+			defer visits.mu.Unlock()
+			return visits.last == edition
+		})
+	}
+	visits.leave(t)
+}
+
+// until waits for a condition.
+func (s *site) until(what string, met func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(patience); !met(); {
+		if time.Now().After(end) {
+			s.t.Fatalf("it did not happen that %s", what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// TestTaken: of two runs of one program the later one decides, and the earlier one says so.
+func TestTaken(t *testing.T) {
+	s := newSite(t)
+	first := s.run("subject", "1").runs()
+	before := s.servers("subject")
+	s.run("subject", "1").runs()
+	if code := first.ends(); code != 1 || !strings.Contains(first.words(), "another run of the program decides by now") {
+		t.Errorf("the first one ends with %d:\n%s", code, first.words())
+	}
+	if now := s.servers("subject"); !maps.Equal(now, before) {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+}
+
+// TestUnclaimed: what the next version calls otherwise is reported by the name that it had, and stopped. A
+// version that fails stops nothing of what was there, and leaves nothing.
+func TestUnclaimed(t *testing.T) {
+	s := newSite(t)
+	s.run("subject", "1").runs().kill()
+	before := s.servers("subject")
+
+	failing := s.run("subject", "1", "SUBJECT_WEB=other", "SUBJECT_FAILS=1")
+	if code := failing.ends(); code != 1 || !strings.Contains(failing.words(), "this version fails") {
+		t.Errorf("it ends with %d:\n%s", code, failing.words())
+	}
+	if now := s.servers("subject"); !maps.Equal(now, before) {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+
+	r := s.run("subject", "1", "SUBJECT_WEB=other").runs()
+	s.until("what is unclaimed is stopped", func() bool {
+		now := s.servers("subject")
+		return len(now) == 2 && now["other@/subject/front"] != 0 && now["steady@/subject"] == before["steady@/subject"]
+	})
+	if !strings.Contains(r.words(), "server=web@/subject/front") {
+		t.Errorf("it is not reported:\n%s", r.words())
+	}
+
+	if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ends(); code != 0 {
+		t.Errorf("it ends with %d:\n%s", code, r.words())
+	}
+	if now := s.servers("subject"); len(now) != 0 {
+		t.Errorf("%v is left", now)
+	}
+}
+
+// TestTwoPrograms: whatever happens to one program, the other one has the same processes.
+func TestTwoPrograms(t *testing.T) {
+	s := newSite(t)
+	names := []string{"a", "b"}
+	runs := map[string]*run{}
+	for _, name := range names {
+		runs[name] = s.run(name, "1").runs()
+	}
+	for range *rounds {
+		i := rand.IntN(2)
+		name, other := names[i], names[1-i]
+		before := s.servers(other)
+		switch rand.IntN(3) {
+		case 0:
+			runs[name].kill()
+			runs[name] = s.run(name, "1").runs()
+		case 1:
+			runs[name] = s.run(name, "2").runs()
+		case 2:
+			s.run(name, "2").after(rand.N(300 * time.Millisecond)).kill()
+			runs[name] = s.run(name, "1").runs()
+		}
+		if now := s.servers(other); !maps.Equal(now, before) {
+			t.Fatalf("%s has %v, and had %v", other, now, before)
+		}
+		if _, err := once(httpClient(), s.address(other)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

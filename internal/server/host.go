@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+)
+
+// Session is all that a program needs of a keeper.
+type Session interface {
+	Keeper
+	Holder() keeper.Holder
+	Fenced(context.Context) error
+	Release() error
+	Signal(context.Context, keeper.ID, syscall.Signal) error
+	Listen(context.Context, keeper.Socket) (keeper.Socket, error)
+	Unlisten(ctx context.Context, domain, key string) error
+	Sockets(ctx context.Context, domain string) ([]keeper.Socket, error)
+	Spec(context.Context, keeper.ID) (keeper.Spec, error)
+}
+
+// Host is what a host is to whoever decides what runs on it.
+type Host struct {
+	Keeper Session
+	Logs   func(domain string) string // folder
+	Data   string                     // folder of the data of its servers
+	Self   func() (string, error)     // a copy of the program that decides, which stays as it is
+}
+
+// Log returns the file with what a server has said.
+func (h *Host) Log(id keeper.ID) string { return filepath.Join(h.Logs(id.Domain), id.Name+".log") }
+
+// The labels of servers that are programs of any kind.
+const (
+	LabelReady   = "ready"   // how one sees that it is ready
+	LabelProgram = "program" // for people
+	LabelKept    = "kept"    // the path of a program that is kept by its content as long as it is needed
+)
+
+const maxShown = 200 // bytes
+
+// Shown returns the program with its arguments, for people.
+func Shown(s *keeper.Spec) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(filepath.Base(s.Path)+" "+strings.Join(s.Args, " "), "?"))
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "..."
+	}
+	return text
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/divisi-go/divisi/internal/logline"
+)
+
+const (
+	lastLines = 10       // of a log are shown of a server that could not be started
+	lastBytes = 64 << 10 // of a log are looked at for them
+)
+
+// line reads a line of the log, and reports whether this start has written it.
+func (s *Start) line(text []byte) (logline.Entry, bool) {
+	e, ok := logline.Parse(bytes.TrimSpace(text))
+	return e, ok && e.Node == s.Proc.ID.String() && !e.Time.Before(s.Proc.Started)
+}
+
+// LastWords returns the end of what the start has said: a line each, indented, with a line feed before
+// it.
+func (s *Start) LastWords() string {
+	f, err := os.Open(s.Log)
+	if err != nil {
+		return "" // there is no log
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	begin := max(0, info.Size()-lastBytes)
+	text, _ := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin)) // as much as can be read
+
+	var last []string
+	for line := range bytes.Lines(text) {
+		if e, ok := s.line(line); ok {
+			last = append(last, fmt.Sprintf("\n  %s %-6s %s %s", e.Time.Local().Format("15:04:05.000"), e.Level, e.Node, logline.Visible(e.Msg)))
+		}
+	}
+	words := ""
+	for _, line := range last[max(0, len(last)-lastLines):] {
+		words += line
+	}
+	return words
+}
+
+// maxOutput bounds what is returned of what a program has printed, in bytes.
+const maxOutput = 1 << 20
+
+// Output returns what the start has printed, its last part if that is long.
+func (s *Start) Output() string {
+	f := follower{path: s.Log}
+	defer f.close()
+	var text []byte
+	for line := range f.more() {
+		e, ok := s.line(line)
+		if !ok {
+			continue
+		}
+		text = append(append(text, e.Msg...), '\n')
+		if len(text) > 2*maxOutput {
+			text = append([]byte(nil), text[len(text)-maxOutput:]...)
+		}
+	}
+	return string(text[max(0, len(text)-maxOutput):])
+}
+
+// follower reads the lines of a file that another process writes, and puts another file in the place of
+// now and then.
+type follower struct {
+	path    string
+	file    *os.File // nil before there is one
+	reader  *bufio.Reader
+	partial []byte // the beginning of a line whose end is not written yet
+}
+
+// more returns the lines that were written meanwhile.
+func (f *follower) more() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for f.open() {
+			for line := range f.lines() {
+				if !yield(line) {
+					return
+				}
+			}
+			if !f.replaced() {
+				return
+			}
+			f.close()
+		}
+	}
+}
+
+// open opens the file, unless it is open.
+func (f *follower) open() bool {
+	if f.file != nil {
+		return true
+	}
+	file, err := os.Open(f.path)
+	if err != nil {
+		return false // the first line is yet to come
+	}
+	f.file, f.reader, f.partial = file, bufio.NewReader(file), nil
+	return true
+}
+
+// lines returns the rest of the open file.
+func (f *follower) lines() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for {
+			piece, err := f.reader.ReadSlice('\n')
+			f.partial = append(f.partial, piece...)
+			switch {
+			case err == nil:
+				line := f.partial
+				f.partial = nil
+				if !yield(line) {
+					return
+				}
+			case err != bufio.ErrBufferFull:
+				return
+			}
+		}
+	}
+}
+
+// replaced reports whether another file is at the path, so that nothing more comes to the open one.
+func (f *follower) replaced() bool {
+	now, err := os.Stat(f.path)
+	if err != nil {
+		return false
+	}
+	mine, err := f.file.Stat()
+	return err == nil && !os.SameFile(mine, now)
+}
+
+func (f *follower) close() {
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
+	}
+}

@@ -1,0 +1,115 @@
+package system
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Dir is a folder of one host. The zero value is none.
+type Dir struct {
+	host *Host
+	path string
+}
+
+// File is a name in a folder of one host, such as that of shared memory or of a socket, whether there is
+// such a file or not.
+type File struct {
+	dir  Dir
+	path string
+}
+
+// Dir returns a folder of the host, and makes it if it is not there. A path that is not absolute is below
+// the folder in which the program keeps its data, which is never removed.
+func (h *Host) Dir(path string) (Dir, error) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(h.below.Data, path)
+	}
+	return h.makeDir(path)
+}
+
+func (h *Host) makeDir(path string) (Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return Dir{}, fmt.Errorf("cannot make the folder %s on %s: %w", path, h.name, err)
+	}
+	return Dir{h, path}, nil
+}
+
+// Dir returns a folder in the folder, and makes it if it is not there.
+func (d Dir) Dir(name string) (Dir, error) {
+	if d.host == nil {
+		return Dir{}, errNoDir
+	}
+	return d.host.makeDir(filepath.Join(d.path, name))
+}
+
+// File returns a name in the folder.
+func (d Dir) File(name string) File { return File{d, filepath.Join(d.path, name)} }
+
+var errNoDir = errors.New("the zero Dir is no folder: take one from a Host")
+
+// On returns the path of the folder for who is on a host. The error names both hosts if that is another
+// one.
+func (d Dir) On(h *Host) (string, error) { return on(h, d.host, "the folder", d.path) }
+
+// On returns the path of the file for who is on a host. The error names both hosts if that is another one.
+func (f File) On(h *Host) (string, error) { return on(h, f.dir.host, "the file", f.path) }
+
+func on(h, place *Host, what, path string) (string, error) {
+	switch {
+	case place == nil:
+		return "", errNoDir
+	case place != h:
+		return "", fmt.Errorf("%s %s is on %s, and cannot be used on %s", what, path, place.name, h.name)
+	}
+	return path, nil
+}
+
+// String returns the path with its host, as in "local:/var/lib/orderd".
+func (d Dir) String() string {
+	if d.host == nil {
+		return "no folder"
+	}
+	return d.host.name + ":" + d.path
+}
+
+// String returns the path with its host.
+func (f File) String() string { return f.dir.host.name + ":" + f.path }
+
+// ReadFile returns what is in a file of the folder.
+func (d Dir) ReadFile(name string) ([]byte, error) {
+	if d.host == nil {
+		return nil, errNoDir
+	}
+	return os.ReadFile(d.File(name).path)
+}
+
+// WriteFile replaces a file of the folder as a whole: whoever reads it sees all of the one or all of the
+// other content, also after the end of the machine.
+func (d Dir) WriteFile(name string, content []byte) error {
+	if d.host == nil {
+		return errNoDir
+	}
+	path := d.File(name).path
+	if err := write(path, content); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+// write writes a file by renaming one.
+func write(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

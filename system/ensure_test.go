@@ -1,0 +1,190 @@
+package system_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/divisi-go/divisi/system"
+	"github.com/divisi-go/divisi/system/systemtest"
+)
+
+// get asks a web server.
+func get(t *testing.T, l *system.Listener) string {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get("http://" + l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func listen(t *testing.T, ctx context.Context, n *system.Nursery, h *system.Host) *system.Listener {
+	t.Helper()
+	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// has fails the test unless an error has all the words.
+func has(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("there is no error; it should have %q", words)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error lacks %q:\n%v", word, err)
+		}
+	}
+}
+
+// TestContextIsForTheStart: what was started goes on when the context of its start has ended, which is what
+// most would get wrong.
+func TestContextIsForTheStart(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	l := listen(t, ctx, n, h)
+	short, cancel := context.WithCancel(ctx)
+	lives := make(chan context.Context, 1)
+	_, err := system.Start(short, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
+		_, err := h.Ensure(ctx, n, system.Spec{Name: "web", Args: []string{"web", "hello"}, Listeners: []*system.Listener{l}, Ready: "notify"})
+		return 0, errors.Join(err, n.Go("watch", func(ctx context.Context) error {
+			lives <- ctx
+			<-ctx.Done()
+			return nil
+		}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if got := get(t, l); !strings.HasPrefix(got, "hello ") {
+		t.Errorf("the answer is %q", got)
+	}
+	if err := (<-lives).Err(); err != nil {
+		t.Errorf("the task has ended with the start: %v", err)
+	}
+}
+
+// TestNotReady: what does not become ready in time is stopped, and the error says what it has said.
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	_, err := h.Ensure(ctx, n, system.Spec{Name: "slow", Args: []string{"sleep"}, Ready: "file:never", Within: 300 * time.Millisecond})
+	has(t, err, "slow@/test", "system/ensure_test.go:", "not ready after 300ms", "never: no such file")
+
+	_, err = h.Ensure(ctx, n, system.Spec{Name: "fails", Args: []string{"fail"}, Ready: "notify"})
+	has(t, err, "fails@/test", "exited with code 7 before it was ready", "word 11", "word 2")
+	if strings.Contains(err.Error(), "word 1\n") {
+		t.Errorf("more than ten lines: %v", err)
+	}
+
+	// Neither is left, and the names are free.
+	for _, name := range []string{"slow", "fails"} {
+		if _, err := h.Ensure(ctx, n, system.Spec{Name: name, Args: []string{"sleep"}, Ready: "log:sleeps"}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTwice: a key is there once in a nursery, and any number of times in nurseries of their own.
+func TestTwice(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	start := func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
+		return h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}, Ready: "log:sleeps"})
+	}
+	for _, name := range []string{"eu", "us"} {
+		p, err := system.Start(ctx, n, system.Scope{Name: name}, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "a@/test/" + name; p.ID() != want {
+			t.Errorf("the server is %s, not %s", p.ID(), want)
+		}
+	}
+	if _, err := start(ctx, n); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}})
+	has(t, err, "the server a is in the nursery /test twice: at system/ensure_test.go:", " and at system/ensure_test.go:")
+}
+
+// TestScopeEnds: when a start fails, what it had started is stopped, and the nursery takes no more.
+func TestScopeEnds(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	broken := errors.New("it is broken")
+	var inside *system.Nursery
+	_, err := system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
+		inside = n
+		_, err := h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}, Ready: "log:sleeps"})
+		return 0, errors.Join(err, broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	_, err = h.Ensure(ctx, inside, system.Spec{Name: "b", Args: []string{"sleep"}})
+	has(t, err, "the nursery /test/eu has ended", "it is broken", "the server b", "ensure_test.go:")
+
+	_, err = system.Start(ctx, n, system.Scope{Name: "eu"}, func(context.Context, *system.Nursery) (int, error) { panic("oh") })
+	has(t, err, "panic: oh", "ensure_test.go")
+	_, err = system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
+		asked := make(chan bool)
+		go h.Ensure(ctx, n, system.Spec{Name: "late", Args: []string{"sleep"}, Check: func(ctx context.Context) error {
+			close(asked)
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		<-asked
+		return 0, nil
+	})
+	has(t, err, "the start of /test/eu has returned before the server late", "was ready")
+}
+
+// TestOtherHost: what is on one host is not given to another one.
+func TestOtherHost(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	l := listen(t, ctx, n, h)
+	_, n2, other := systemtest.New(t)
+	_, err := other.Ensure(ctx, n2, system.Spec{Name: "a", Args: []string{"sleep"}, Dir: systemtest.Dir(t, h, "a")})
+	has(t, err, "/data/a is on local, and cannot be used on")
+	_, err = other.Ensure(ctx, n2, system.Spec{Name: "a", Args: []string{"sleep"}, Listeners: []*system.Listener{l}})
+	has(t, err, "the listener web is on local")
+	_, err = systemtest.Dir(t, h, "a").File("shared").On(other)
+	has(t, err, "/data/a/shared is on local")
+}
+
+func TestRunOnce(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	exit, err := h.Run(ctx, n, system.Spec{Name: "say", Program: "sh", Args: []string{"-c", "echo one; echo two"}})
+	if err != nil || exit.Output != "one\ntwo\n" {
+		t.Errorf("it has printed %q: %v", exit.Output, err)
+	}
+	exit, err = h.Run(ctx, n, system.Spec{Name: "say", Args: []string{"fail"}})
+	has(t, err, "say", "exited with code 7", "word 11")
+	if exit.Code != 7 {
+		t.Errorf("the code is %d", exit.Code)
+	}
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = h.Run(short, n, system.Spec{Name: "say", Args: []string{"sleep"}})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}

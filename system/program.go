@@ -1,0 +1,75 @@
+package system
+
+import (
+	"debug/buildinfo"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/divisi-go/divisi/internal/artifact"
+)
+
+// explain says of a program that cannot be executed for which system it was built.
+func explain(path string, err error) error {
+	if !errors.Is(err, syscall.ENOEXEC) {
+		return err
+	}
+	here := runtime.GOOS + "/" + runtime.GOARCH
+	what := "no program of any system; the first line of a script says what runs it, as #!/bin/sh does"
+	if built := system(path); built != "" {
+		what = "built for " + built
+	}
+	return fmt.Errorf("%w: this host is %s, and %s is %s", err, here, path, what)
+}
+
+// system returns the system that a program was built for, "" if nobody can tell.
+func system(path string) string {
+	if info, err := buildinfo.ReadFile(path); err == nil {
+		settings := map[string]string{}
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+		if settings["GOOS"] != "" {
+			return settings["GOOS"] + "/" + settings["GOARCH"]
+		}
+	}
+	if f, err := elf.Open(path); err == nil {
+		defer f.Close()
+		return strings.ToLower(strings.TrimPrefix(f.Machine.String(), "EM_"))
+	}
+	return ""
+}
+
+func (p *Proc) explain(err error) error { return explain(p.plan.spec.Path, err) }
+
+// keeps returns what keeps a copy of this program by its content, once: what runs it stays the same, whatever
+// becomes of its file.
+func keeps(programs *artifact.Store) func() (string, error) {
+	keep := sync.OnceValues(func() (*artifact.Program, error) {
+		file, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		base := strings.TrimSuffix(filepath.Base(file), " (deleted)")
+		if _, err := os.Stat(running); err == nil {
+			file = running
+		}
+		return programs.CopyAs(base, file)
+	})
+	return func() (string, error) {
+		p, err := keep()
+		if err != nil {
+			return "", err
+		}
+		return p.Path, nil // it is locked until this process ends
+	}
+}
+
+// running is the program of this process, also when its file was replaced or removed.
+const running = "/proc/self/exe"

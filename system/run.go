@@ -1,0 +1,305 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/name"
+	stored "github.com/divisi-go/divisi/internal/program"
+	"github.com/divisi-go/divisi/internal/server"
+	"github.com/divisi-go/divisi/internal/tree"
+)
+
+// Body is a program: it starts what the system consists of, on a host, in a nursery, and returns when all
+// of it can be used. Its context is for that alone, and ends when it returns.
+type Body func(ctx context.Context, n *Nursery, h *Host) error
+
+// Program is a system as a program.
+type Program struct {
+	Name     string        // such as orderd; its servers are in the domain /orderd
+	Strategy Strategy      // of the outermost nursery; default OneForOne
+	Grace    time.Duration // before what no function has asked for is stopped, once the program has settled; default 30 s
+	Log      *slog.Logger  // of what happens; default slog.Default
+}
+
+// graceDefault is the default of Program.Grace.
+const graceDefault = 30 * time.Second
+
+// Exit codes besides 0.
+const (
+	exitFailed = 1
+	exitTaken  = 3 // somebody else decides about the program by now
+)
+
+// ErrTaken is the error of a program whose next run decides by now.
+var ErrTaken = errors.New("another run of the program decides by now")
+
+// Run is all of main. It does not return: see [Program.Run] for when it ends. The exit code is 1 after an
+// error, and 3 after [ErrTaken].
+func Run(name string, body Body) {
+	err := Program{Name: name}.Run(context.Background(), body)
+	switch {
+	case err == nil:
+		os.Exit(0)
+	case errors.Is(err, ErrTaken):
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(exitTaken)
+	}
+	fmt.Fprintln(os.Stderr, name+":", err)
+	os.Exit(exitFailed)
+}
+
+// Run runs the program. What it starts outlives it: whoever runs it again, in this version or in the next
+// one, finds it. Only one run of a program decides; an earlier one ends with [ErrTaken].
+//
+// It comes first in main, for the program is its own keeper: the process that holds what runs is this
+// program, started once more, which goes no further than to here.
+//
+// Run returns with an error when the body returns one; what this run itself has started is stopped then, and
+// nothing else is. Else it supervises until ctx ends, or somebody interrupts it (SIGINT, Ctrl-C), which stops
+// everything in order, or it is asked to end by SIGTERM, which leaves everything as it is. It needs Linux.
+func (p Program) Run(ctx context.Context, body Body) error {
+	door.Enter()
+	domain := domainOf(p.Name)
+	if err := errors.Join(name.CheckDomain(domain), checkName(p.Name)); err != nil {
+		return err
+	}
+	h, err := home.Find()
+	if err != nil {
+		return err
+	}
+	claim := keeper.Claim{Domain: domain, Who: fmt.Sprintf("%s (process %d)", p.Name, os.Getpid()), Take: true}
+	client, err := attach(ctx, h, claim)
+	if err != nil {
+		return err
+	}
+
+	programs := stored.Store(h)
+	if err := programs.Clean(); err != nil {
+		p.logger().Warn("old programs are not removed", "why", err)
+	}
+	err = p.RunOn(ctx, &server.Host{
+		Keeper: client, Self: keeps(programs), Data: h.Domain(domain).Data,
+		Logs: func(domain string) string { return h.Domain(domain).Logs },
+	}, body)
+	_ = client.Release() // what it holds stays
+	return err
+}
+
+// checkName says why a program cannot have a name.
+func checkName(name string) error {
+	if name == "" {
+		return errors.New("the program has no name: give it one, such as orderd")
+	}
+	return nil
+}
+
+// attachTime bounds how long it takes to have the keeper, and the domain.
+const attachTime = 30 * time.Second
+
+func attach(ctx context.Context, h home.Home, c keeper.Claim) (*door.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, attachTime)
+	defer cancel()
+	return door.Attach(ctx, h, c)
+}
+
+// program is a run of a program.
+type program struct {
+	Program
+	domain     string
+	log        *slog.Logger
+	supervisor *supervisor
+	life       context.Context // ends with the run; what runs may go on
+	settled    atomic.Bool     // the body has returned
+	upgrades   chan struct{}   // has room for the upgrade that goes on
+
+	mu      sync.Mutex // guards claimed
+	claimed map[claimed]bool
+}
+
+// claimed is a server or a socket that a start function has asked for.
+type claimed struct {
+	host *Host
+	id   keeper.ID
+}
+
+func (p *program) claim(h *Host, id keeper.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.claimed[claimed{h, id}] = true
+}
+
+func (p *program) claims(h *Host, id keeper.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.claimed[claimed{h, keeper.ID{Domain: id.Domain, Name: id.Name}}]
+}
+
+// RunOn is [Program.Run] with a keeper that somebody else has opened, as package systemtest does.
+func (p Program) RunOn(ctx context.Context, below *server.Host, body Body) error {
+	run := &program{
+		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), claimed: map[claimed]bool{},
+	}
+	if run.Strategy == "" {
+		run.Strategy = OneForOne
+	}
+	if run.Grace == 0 {
+		run.Grace = graceDefault
+	}
+	return run.serve(ctx, &Host{name: "local", below: below}, body)
+}
+
+func (p Program) logger() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }
+
+// domainOf returns the domain of a program.
+func domainOf(name string) string { return path.Join("/", name) }
+
+// serve is the run of a program.
+func (p *program) serve(ctx context.Context, h *Host, body Body) error {
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	p.life = life
+	p.supervisor = newSupervisor(life, p.log)
+	var lost error
+	p.supervisor.failed = func(m *member, err error) {
+		if m.path == "/" {
+			lost = err
+			return
+		}
+		p.log.Error("failed too often", "what", m.key, "in", m.nursery.Path(), "at", m.site, "why", err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(p.supervisor.serve)
+
+	serving.Go(func() { p.guard(h, end) })
+	root := &member{key: "the program " + p.Name, path: "/", spec: tree.Spec{Group: true, Strategy: p.Strategy}}
+	root.run = func(ctx context.Context) (func() (bool, error), error) {
+		n := newNursery(p, nil, "/", "its main function")
+		n.scopeStrategy = p.Strategy
+		root.within(n)
+		return nil, n.run(ctx, func(ctx context.Context, n *Nursery) error { return body(ctx, n, h) })
+	}
+	started := make(chan error, 1)
+	serving.Go(func() { started <- p.supervisor.start(context.WithoutCancel(ctx), root) })
+
+	err := p.wait(ctx, h, started)
+	end(errLeft)
+	p.supervisor.live.Wait()
+	serving.Wait()
+	if taken := context.Cause(life); errors.Is(taken, ErrTaken) {
+		return taken
+	}
+	return errors.Join(err, lost)
+}
+
+// errLeft is the end of a run whose servers go on.
+var errLeft = errors.New("the program ends, and what it has started goes on")
+
+// guard ends the run when somebody else has taken the program.
+func (p *program) guard(h *Host, end context.CancelCauseFunc) {
+	err := h.below.Keeper.Fenced(p.life)
+	if p.life.Err() == nil {
+		end(fmt.Errorf("%w: %w", ErrTaken, err))
+	}
+}
+
+// wait returns when the run is over. A signal that interrupts stops everything first.
+func (p *program) wait(ctx context.Context, h *Host, started <-chan error) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	stops, over := false, ctx.Done()
+	var grace <-chan time.Time
+	var unclaimed []keeper.Proc
+	for {
+		select {
+		case err := <-started:
+			if err != nil && stops {
+				return nil // before it had settled
+			}
+			if err != nil {
+				return err
+			}
+			started = nil
+			p.settled.Store(true)
+			unclaimed = p.unclaimed(h)
+			p.log.Info("runs", "program", p.Name)
+			grace = time.After(p.Grace)
+		case <-grace:
+			p.clear(h, unclaimed)
+		case s := <-signals:
+			if s != os.Interrupt || stops {
+				return nil
+			}
+			stops = true
+			p.log.Info("stops everything; once more, and what runs goes on without the program")
+			p.stop()
+		case <-over:
+			over, stops = nil, true
+			p.stop()
+		case <-p.supervisor.over:
+			return nil
+		case <-p.life.Done():
+			return nil
+		}
+	}
+}
+
+// stop has everything stop in order.
+func (p *program) stop() {
+	p.settled.Store(true) // what was there before is to go as well
+	p.supervisor.tell(tree.Stop, "/")
+}
+
+// unclaimed says what runs that no start function has asked for, and returns it.
+func (p *program) unclaimed(h *Host) []keeper.Proc {
+	list, err := h.below.Keeper.List(p.life, p.domain)
+	if err != nil {
+		p.log.Error("nobody knows what runs that was not asked for", "why", err)
+	}
+	var left []keeper.Proc
+	for _, s := range list {
+		if !p.claims(h, s.ID) {
+			left = append(left, s)
+			p.log.Warn("unclaimed: it runs, and the program has not asked for it", "server", s.ID.String(), "pid", s.Pid,
+				"is", s.Labels[server.LabelProgram], "stops in", p.Grace)
+		}
+	}
+	return left
+}
+
+// clear stops what nobody has asked for, and closes the sockets that nobody has asked for.
+func (p *program) clear(h *Host, left []keeper.Proc) {
+	for _, s := range left {
+		if p.claims(h, s.ID) {
+			continue
+		}
+		p.log.Info("unclaimed: stopped", "server", s.ID.String(), "pid", s.Pid)
+		if err := server.Undo(h.below.Keeper, s.ID); err != nil {
+			p.log.Error("unclaimed: cannot be stopped", "server", s.ID.String(), "why", err)
+		}
+	}
+	sockets, err := h.below.Keeper.Sockets(p.life, p.domain)
+	for _, s := range sockets {
+		if !p.claims(h, keeper.ID{Domain: s.Domain, Name: s.Key}) {
+			err = errors.Join(err, h.below.Keeper.Unlisten(p.life, s.Domain, s.Key))
+		}
+	}
+	if err != nil {
+		p.log.Error("unclaimed: sockets cannot be closed", "why", err)
+	}
+}

@@ -1,0 +1,184 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/artifact"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/server"
+)
+
+// Spec is a program that a host is to run. All but the name may be left out.
+type Spec struct {
+	Name string // in its nursery
+
+	// Program is a path, or a name that is looked for as a shell does. Without one it is this program
+	// itself, as it is now: whatever becomes of its file, the process starts again from what it was.
+	Program string
+	Args    []string
+	Env     []string // besides PATH, HOME, LANG, TZ, USER, LOGNAME, SHELL and TMPDIR, which are passed on
+	Dir     Dir      // where it runs; default the folder of the program's data
+	User    string   // default that of this program
+
+	// Listeners are inherited in order, from descriptor 3 on, in the way of systemd, each by its name.
+	// Package serve takes them by that.
+	Listeners []*Listener
+
+	// Ready says how one sees that it can be used: notify, port, port:PORT, port:HOST:PORT, http:/PATH,
+	// http://HOST:PORT/PATH, file:PATH, exec:COMMAND or log:REGEXP. By default it has run for 300 ms.
+	Ready string
+
+	// Check is asked in place of Ready, again and again, until it returns nil.
+	Check func(context.Context) error
+
+	Within time.Duration // it has to become ready, or is stopped; default 30 s
+
+	// Health is asked all the time, as long as it runs: http, port, file or exec, as in Ready. It is killed,
+	// and has failed, when the answer is no three times in a row.
+	Health string
+
+	Grace time.Duration // from SIGTERM to SIGKILL when it stops; default 10 s
+
+	// Alone has no two of it run at the same time: an upgrade stops the one before first. So does every
+	// upgrade of a program without listeners, for nobody knows what it opens by itself.
+	Alone bool
+
+	Policy Policy // what follows when it fails; it is restarted after every end by default
+}
+
+// withinDefault is the default of Spec.Within.
+const withinDefault = 30 * time.Second
+
+// plan is what a host is to do for a specification.
+type plan struct {
+	spec  keeper.Spec
+	ready probe.Probe
+	check func(context.Context) error
+	time  time.Duration
+	alone bool
+	at    []probe.Address
+}
+
+// plan checks a specification for a server of a domain.
+func (h *Host) plan(domain string, s Spec) (*plan, error) {
+	p := &plan{check: s.Check, time: cmp.Or(s.Within, withinDefault), alone: s.Alone || len(s.Listeners) == 0}
+	p.spec = keeper.Spec{
+		Domain: domain, Name: s.Name, Args: slices.Clone(s.Args), Env: slices.Clone(s.Env), User: s.User,
+		Grouped: true, Grace: s.Grace,
+	}
+	sum, err := h.program(&p.spec, s.Program)
+	if err != nil {
+		return nil, err
+	}
+	if p.spec.Dir, err = h.folder(s.Dir); err != nil {
+		return nil, err
+	}
+	for _, l := range s.Listeners {
+		if l.host != h {
+			return nil, fmt.Errorf("the listener %s is on %s, and cannot be used on %s", l.name, l.host.name, h.name)
+		}
+		p.spec.Sockets = append(p.spec.Sockets, keeper.Inherit{Domain: l.domain, Key: l.key, As: l.name})
+		p.at = append(p.at, probe.Address{Network: l.network, Address: l.address})
+	}
+	if err := p.probes(s); err != nil {
+		return nil, err
+	}
+
+	if p.spec.Digest, err = digest(p.spec, sum); err != nil {
+		return nil, err
+	}
+	if p.spec.Env, err = environment(s); err != nil {
+		return nil, err
+	}
+	p.spec.Labels[server.LabelReady] = s.Ready
+	p.spec.Labels[server.LabelProgram] = server.Shown(&p.spec)
+	return p, nil
+}
+
+// probes reads how one sees that the program is ready and well.
+func (p *plan) probes(s Spec) (err error) {
+	if s.Ready != "" {
+		p.ready, err = probe.Parse(s.Ready)
+	}
+	p.spec.Notify = p.ready.Kind == probe.Notify
+	if s.Health != "" && err == nil {
+		p.spec.Probe = &keeper.Probe{Ask: s.Health}
+		_, err = p.spec.Probe.Question()
+	}
+	return err
+}
+
+// folder returns where a program runs.
+func (h *Host) folder(d Dir) (string, error) {
+	if d.host != nil {
+		return d.On(h)
+	}
+	data, err := h.Dir("")
+	return data.path, err
+}
+
+// program finds a program, and returns the sum of its content.
+func (h *Host) program(spec *keeper.Spec, word string) (sum string, err error) {
+	spec.Labels = map[string]string{}
+	if word == "" {
+		if spec.Path, err = h.below.Self(); err != nil {
+			return "", err
+		}
+		spec.Labels[server.LabelKept] = spec.Path
+		return artifact.Sum(spec.Path)
+	}
+
+	path, err := exec.LookPath(word)
+	if err == nil || errors.Is(err, exec.ErrDot) {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("there is no program %s on %s: %w", word, h.name, errors.Unwrap(err))
+	}
+	spec.Path = path
+	return artifact.Sum(path)
+}
+
+// digest returns what tells a specification from others: two of the same digest are served by the same
+// process.
+func digest(spec keeper.Spec, program string) (string, error) {
+	spec.Path, spec.Labels = "", nil // where a program is means nothing, what it is does
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(append(text, program...))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// environment returns all variables of a program. GORACE is that of the race detector, if there is one.
+func environment(s Spec) ([]string, error) {
+	own := s.Env
+	if value, ok := os.LookupEnv("GORACE"); ok {
+		own = append([]string{"GORACE=" + value}, own...)
+	}
+	env, err := server.Environment(own, s.User)
+	if err != nil {
+		return nil, fmt.Errorf("the user %s: %w", s.User, err)
+	}
+	return env, nil
+}
+
+// policies of the keeper, which has a server start again while no program decides.
+func (p Policy) keeper() *lifecycle.Policy {
+	policy := p.lifecycle(lifecycle.Permanent)
+	return &policy
+}
