@@ -123,7 +123,7 @@ func (c *Client) pendingCalls() int {
 func (c *Client) Usable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.draining && !c.closed && c.link.Cause() == nil
+	return !c.draining && !c.closed && !c.link.Ended()
 }
 
 // Retire lets the calls in flight finish, makes no new ones, and then closes.
@@ -180,13 +180,17 @@ func (c *Client) enter(ctx context.Context, p *pending, method codegen.Key) (ind
 }
 
 // leave gives p's slot back, and reports whether it still had it.
-func (c *Client) leave(p *pending) bool {
+func (c *Client) leave(p *pending) bool { return c.take(p.id) != nil }
+
+// take gives the slot of the call with the id back, and returns the call; nil if it has ended.
+func (c *Client) take(id uint32) *pending {
 	c.mu.Lock()
-	i := p.id & (maxSlots - 1)
-	if int(i) >= len(c.slots) || c.slots[i].p != p {
+	p := c.findLocked(id)
+	if p == nil {
 		c.mu.Unlock()
-		return false
+		return nil
 	}
+	i := id & (maxSlots - 1)
 	c.slots[i].p = nil
 	c.slots[i].generation++
 	c.free = append(c.free, i)
@@ -198,13 +202,17 @@ func (c *Client) leave(p *pending) bool {
 		// The frames of the last call may still be on their way; none of them matters.
 		c.Close()
 	}
-	return true
+	return p
 }
 
 // find returns the call with the id; nil if it has ended.
 func (c *Client) find(id uint32) *pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.findLocked(id)
+}
+
+func (c *Client) findLocked(id uint32) *pending {
 	i := id & (maxSlots - 1)
 	if int(i) < len(c.slots) && c.slots[i].p != nil && c.slots[i].p.id == id {
 		return c.slots[i].p
@@ -313,11 +321,11 @@ func (c *Client) unsent(ctx context.Context, err error) error {
 // abandon ends a call that nobody waits for any more, and reports false if it had ended
 // already. The server is told.
 func (c *Client) abandon(p *pending) bool {
-	if p.out != nil {
-		c.link.Out.Drop(p.out)
-	}
 	if !c.leave(p) {
 		return false
+	}
+	if p.out != nil {
+		c.link.Out.Drop(p.out)
 	}
 	c.cancel(p.id)
 	return true
@@ -339,15 +347,15 @@ func (p *pending) finish(reply Reply, err error) {
 	p.answered <- struct{}{}
 }
 
-// settle ends a call on the reading goroutine. If its request has not left completely, the
-// server must be told that the rest is not coming.
-func (c *Client) settle(p *pending, reply Reply, err error) {
-	unsent := p.out != nil && c.link.Out.Drop(p.out)
-	if !c.leave(p) {
+// settle ends the call with an id on the reading goroutine, unless it has ended. If its request has not
+// left completely, the server must be told that the rest is not coming.
+func (c *Client) settle(id uint32, reply Reply, err error) {
+	p := c.take(id)
+	if p == nil {
 		return
 	}
-	if unsent {
-		c.cancel(p.id)
+	if p.out != nil && c.link.Out.Drop(p.out) {
+		c.cancel(id)
 	}
 	p.finish(reply, err)
 }
@@ -356,6 +364,10 @@ func (c *Client) settle(p *pending, reply Reply, err error) {
 func (c *Client) handle(f wire.Frame) error {
 	switch f.Type {
 	case wire.TypeResponse, wire.TypeData:
+		if f.Cost() == 0 {
+			c.settle(f.Call, Reply{Status: codegen.Status(f.Code), Body: c.link.Keep(f.Body)}, nil)
+			return nil
+		}
 		if p := c.find(f.Call); p != nil {
 			return c.receive(p, f)
 		}
@@ -376,17 +388,17 @@ func (c *Client) handle(f wire.Frame) error {
 	return wire.Violation(fmt.Sprintf("%s from a server", f.Type))
 }
 
-// receive handles a RESPONSE or DATA of a call that waits for it.
+// receive handles DATA, or a chunk of a RESPONSE, of a call that waits for it.
 func (c *Client) receive(p *pending, f wire.Frame) error {
 	cost := f.Cost()
-	if cost > 0 && !p.takeCredit(cost) {
+	if !p.takeCredit(cost) {
 		return wire.Violation("more data than the call has credit for")
 	}
 	body := f.Body
 	first := f.Header
 	switch {
 	case f.Type == wire.TypeData && p.feed == nil:
-		c.settle(p, textReply(codegen.StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
+		c.settle(f.Call, textReply(codegen.StatusBadArgs, "the replica sends a stream to a call that expects one answer"), nil)
 		c.cancel(f.Call)
 		return nil
 	case f.Type == wire.TypeResponse && f.Flags&wire.FlagCont == 0:
@@ -395,7 +407,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	switch {
 	case f.First() && p.message == nil:
 		if total := wire.Total(f); total > uint64(c.link.Options.MaxMessage) {
-			c.settle(p, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.link.Options.MaxMessage), nil)
+			c.settle(f.Call, textReply(codegen.StatusBadArgs, "an answer of %d bytes exceeds the caller's limit of %d", total, c.link.Options.MaxMessage), nil)
 			c.cancel(f.Call)
 			return nil
 		}
@@ -427,7 +439,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 		p.feed.push(body, cost)
 		return nil
 	}
-	c.settle(p, Reply{Status: codegen.Status(first.Code), Body: body}, nil)
+	c.settle(f.Call, Reply{Status: codegen.Status(first.Code), Body: body}, nil)
 	return nil
 }
 

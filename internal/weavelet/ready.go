@@ -49,9 +49,9 @@ func (o *word) ask(ready func(context.Context) error, changed func()) (answered 
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTime)
 		defer cancel()
-		o.asking.begin(ctx)
+		place := o.asking.begin(ctx)
 		err := protect(func() error { return ready(ctx) })
-		o.asking.end(ctx)
+		o.asking.end(place)
 		news := o.answer(err)
 		close(done)
 		if news {

@@ -3,6 +3,7 @@ package weavelet
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call"
@@ -16,7 +17,8 @@ type served struct {
 	method    *codegen.MethodInfo
 	span      string // the name of its spans
 	handler   call.Handler
-	hooks     codegen.Hooks // of all its calls; those of a stream can send
+	hooks     codegen.Hooks        // of all its calls; those of a stream can send
+	part      atomic.Pointer[part] // what it is a method of, once that is here; it stays
 }
 
 // served returns the methods of all components in the binary by their keys.
@@ -56,14 +58,17 @@ func (w *Weavelet) Lookup() func(call.Peer, codegen.Key) call.Handler {
 
 // serveCall executes one call.
 func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) call.Reply {
-	p, ok := w.lookup(s.component.Info.Name)
-	if !ok || !p.started() || p.init.err != nil {
+	p := s.part.Load()
+	if p == nil {
+		p, _ = w.lookup(s.component.Info.Name)
+		s.part.Store(p)
+	}
+	if p == nil || !p.started() || p.init.err != nil {
 		// Somebody has been told of this replica too early. The caller goes elsewhere, or comes again.
 		text := fmt.Sprintf("%s does not run here yet", s.component.Info.Name)
 		return call.Reply{Status: codegen.StatusDraining, Body: []byte(text)}
 	}
-	p.calls.begin(ctx)
-	defer p.calls.end(ctx)
+	defer p.calls.end(p.calls.begin(ctx))
 	if len(in.Meta) > 0 {
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}

@@ -14,24 +14,39 @@ const stuckTime = 30 * time.Second
 // inFlight are the calls of one component that are served for others.
 type inFlight struct {
 	mu      sync.Mutex
-	running map[context.Context]time.Time // when it was first seen that nobody waits, if it was
-	ended   bool                          // one has, since the last look
-	still   time.Time                     // since when none has
+	running []running
+	free    []int     // places in running
+	ended   bool      // a call has, since the last look
+	still   time.Time // since when none has
 }
 
-func (c *inFlight) begin(ctx context.Context) {
+// running is a call that runs, or the place for one.
+type running struct {
+	ctx   context.Context // nil: there is none
+	since time.Time       // when it was first seen that nobody waits, if it was
+}
+
+// begin notes a call, and returns the place that it has until its end.
+func (c *inFlight) begin(ctx context.Context) (place int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running == nil {
-		c.running = map[context.Context]time.Time{}
+	last := len(c.free) - 1
+	if last < 0 {
+		c.running = append(c.running, running{ctx: ctx})
+		return len(c.running) - 1
 	}
-	c.running[ctx] = time.Time{}
+
+	place, c.free = c.free[last], c.free[:last]
+	c.running[place].ctx = ctx
+	return place
 }
 
-func (c *inFlight) end(ctx context.Context) {
+// end forgets the call that has a place.
+func (c *inFlight) end(place int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.running, ctx)
+	c.running[place] = running{}
+	c.free = append(c.free, place)
 	c.ended = true
 }
 
@@ -43,13 +58,14 @@ func (c *inFlight) stuck(now time.Time) (stuck bool) {
 	if c.ended || c.still.IsZero() {
 		c.ended, c.still = false, now
 	}
-	for ctx, since := range c.running {
+	for i := range c.running {
+		r := &c.running[i]
 		switch {
-		case ctx.Err() == nil:
-		case since.IsZero():
-			c.running[ctx] = now
+		case r.ctx == nil || r.ctx.Err() == nil:
+		case r.since.IsZero():
+			r.since = now
 		default:
-			stuck = stuck || now.Sub(since) >= stuckTime && now.Sub(c.still) >= stuckTime
+			stuck = stuck || now.Sub(r.since) >= stuckTime && now.Sub(c.still) >= stuckTime
 		}
 	}
 	return stuck

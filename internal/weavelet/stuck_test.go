@@ -37,13 +37,13 @@ func TestStuck(t *testing.T) {
 	var locked inFlight
 	look(&locked, 0, false)
 	one, other := given(), given()
-	locked.begin(one)
+	place := locked.begin(one)
 	look(&locked, 100, false)
 	look(&locked, 129, false)
 	look(&locked, 130, true)
 	locked.begin(waited)
 	look(&locked, 131, true)
-	locked.end(one)
+	locked.end(place)
 	look(&locked, 132, false)
 
 	// While others end, a call is only slow.
@@ -51,8 +51,7 @@ func TestStuck(t *testing.T) {
 	busy.begin(one)
 	for s := range 100 {
 		look(&busy, float64(s), false)
-		busy.begin(other)
-		busy.end(other)
+		busy.end(busy.begin(other))
 	}
 	look(&busy, 100, false)
 	look(&busy, 129, false)

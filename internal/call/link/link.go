@@ -229,6 +229,16 @@ func (l *Link) Cause() error {
 	return l.err
 }
 
+// Ended reports whether the link has ended.
+func (l *Link) Ended() bool {
+	select {
+	case <-l.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // Bytes returns how much has been read and written, above TLS.
 func (l *Link) Bytes() (in, out uint64) {
 	l.Out.mu.Lock()
