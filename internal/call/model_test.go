@@ -86,24 +86,25 @@ func (s *scenario) fill(size, salt int) []byte {
 	return b
 }
 
-// ends returns how the call ends and when, unless it is answered before, and when it would be answered.
-func (s *scenario) ends() (how error, at, answered time.Duration) {
-	how, at = context.DeadlineExceeded, s.deadline
+// ends returns when the call ends unless it is answered before, when it would be answered, and how it ends
+// otherwise.
+func (s *scenario) ends() (at, answered time.Duration, how error) {
+	at, how = s.deadline, context.DeadlineExceeded
 	if s.cancelled < at {
-		how, at = context.Canceled, s.cancelled
+		at, how = s.cancelled, context.Canceled
 	}
 	if s.cut < at {
-		how, at = call.ErrTransport, max(s.cut, 0)
+		at, how = max(s.cut, 0), call.ErrTransport
 	}
 	if s.elements == 0 {
-		return how, at, s.takes
+		return at, s.takes, how
 	}
-	return how, at, s.takes * time.Duration(min(s.elements, s.stops))
+	return at, s.takes * time.Duration(min(s.elements, s.stops)), how
 }
 
 // check compares how a call has ended with how it has to.
 func (s *scenario) check(err error, took time.Duration) error {
-	how, ends, answered := s.ends()
+	ends, answered, how := s.ends()
 	at := ends
 	if err == nil {
 		at = answered
@@ -135,7 +136,7 @@ func (s *scenario) handle(t *testing.T, ctx context.Context, in *call.Incoming) 
 		case <-time.After(s.takes):
 			return true
 		case <-ctx.Done():
-			_, at, _ := s.ends()
+			at, _, _ := s.ends()
 			if took := time.Since(began); s.stops > s.elements && (took < at-slack || took > at+slack) {
 				t.Errorf("%+v: its context ends after %v", *s, took)
 			}
