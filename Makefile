@@ -75,7 +75,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestRace|TestStoppedClient' -v ./internal/keeper/door
 	@$(GO) test -count=1 -timeout 0 -run TestRandom -v ./internal/tree -args -long
 	@$(GO) test -count=1 -timeout 0 -run 'TestUpgrades$$' -v ./internal/keeper/door -args -upgrades 50 -children 1000
-	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFaults -v .
+	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestFaults|TestSystemd' -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
 

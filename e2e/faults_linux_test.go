@@ -44,7 +44,7 @@ func web() {
 // killed, it is restarted, and killed itself. No request fails but those inside a killed server.
 //
 // With DIVISI_SOAK in the environment each is done as often as is said here, for 100,000 requests at
-// least.
+// least, while 1,000 other children end.
 func TestFaults(t *testing.T) {
 	for _, f := range []struct {
 		name   string
@@ -58,12 +58,12 @@ func TestFaults(t *testing.T) {
 		{"kill -9", 20, workers, (*faults).kill},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			often, requests := 2, int64(0)
+			often, children, requests := 2, 40, int64(0)
 			if os.Getenv("DIVISI_SOAK") != "" {
-				often, requests = f.often, 100_000
+				often, children, requests = f.often, 1000, 100_000
 			}
 			s := begin(t)
-			codes := s.children(t, 20*often)
+			codes := s.children(t, children)
 			n := 0
 			for ; n < often || s.sent.Load() < requests; n++ {
 				s.sees(t, max(50, requests/int64(often)))

@@ -1,5 +1,11 @@
 package e2e
 
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
 // keepsKeeper is a script: while clients visit a server, systemd comes to run its keeper, and starts it again
 // when it is killed; the sockets come back from systemd, and no client sees anything of it.
 const keepsKeeper = visiting + `
@@ -115,3 +121,73 @@ curl --fail --silent --output /dev/null http://localhost:8183/
 ann divisi stop web
 ann divisi keeper uninstall
 `
+
+// watchesKeeper is a script: systemd starts a keeper again that hangs, and nothing that it holds is lost.
+const watchesKeeper = `
+export PATH=/usr/local/bin:$PATH DIVISI_HOME=/var/lib/watched
+mkdir $DIVISI_HOME
+cat >/run/systemd/system/watched.service <<END
+[Service]
+Type=notify
+NotifyAccess=main
+Environment=DIVISI_KEEPER=$DIVISI_HOME XDG_RUNTIME_DIR=/run/watched
+RuntimeDirectory=watched
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/local/bin/divisi keeper $DIVISI_HOME
+$(divisi keeper install --dry-run | grep -E '^(Restart|RestartSec|WatchdogSec|KillMode|FileDescriptorStoreMax)=')
+END
+systemctl daemon-reload
+systemctl start watched
+export XDG_RUNTIME_DIR=/run/watched
+divisi start web --listen web=:8184 --ready notify -- /usr/local/bin/web
+server=$(divisi status web -o json | grep -m 1 '"pid":')
+hung=$(systemctl show watched -p MainPID --value)
+kill -STOP $hung
+for i in $(seq 600); do systemctl show watched | grep -x NRestarts=1 && break; sleep 0.1; done
+journalctl -u watched --no-pager | grep "Watchdog timeout (limit 30s)"
+[ "$(systemctl show watched -p MainPID --value)" != $hung ]
+[ "$(divisi status web -o json | grep -m 1 '"pid":')" = "$server" ]
+divisi keeper status -o json | grep '"held": "store"'
+curl --fail --silent --output /dev/null http://localhost:8184/
+`
+
+// leavesServers and findsServers are scripts, of two starts of one machine, which loses its power between
+// them: what has a policy runs again at its address, and how all of it has ended is known to be that.
+const (
+	leavesServers = `
+export PATH=/usr/local/bin:$PATH DIVISI_HOME=/mnt/divisi
+divisi keeper install
+divisi start web --listen web=:8185 --ready notify -- /usr/local/bin/web
+divisi start once --restart temporary -- sleep 1000
+curl --fail --silent --output /dev/null http://localhost:8185/
+cp /etc/systemd/system/divisi-keeper.service /mnt
+`
+	findsServers = `
+export PATH=/usr/local/bin:$PATH DIVISI_HOME=/mnt/divisi
+cp /mnt/divisi-keeper.service /etc/systemd/system
+systemctl daemon-reload
+systemctl start divisi-keeper
+for i in $(seq 300); do curl --fail --silent --output /dev/null http://localhost:8185/ && break; sleep 0.1; done
+divisi status web -o json | grep '"state": "ready"'
+divisi keeper status -o json | grep '"held": "relisten"'
+if divisi status once; then exit 1; fi
+divisi exits -o json | tee /tmp/exits
+[ "$(grep -c '"how": "reboot"' /tmp/exits)" = 2 ]
+`
+)
+
+// TestReboot: after a restart of the machine the keeper starts again what is to run.
+func TestReboot(t *testing.T) {
+	needSystemd(t)
+	t.Parallel()
+	left := t.TempDir()
+	files := t.TempDir()
+	if err := os.Chmod(files, 0o755); err != nil { // it becomes the root of a file system
+		t.Fatal(err)
+	}
+	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), buildDivisi(t))
+	copyProgram(t, filepath.Join(files, "usr/local/bin/web"), os.Args[0])
+	underSystemd(t, files, left, map[string]string{"leaves": leavesServers})
+	underSystemd(t, files, left, map[string]string{"finds": findsServers})
+}

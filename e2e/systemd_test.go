@@ -32,7 +32,8 @@ trap 'find "$group" -depth -type d -exec rmdir {} ";"' EXIT
 
 // boot makes a machine of its own, as far as processes, mounts, network and control groups go, and has
 // systemd be its first process. Its files are those of this machine under those of the folder $FILES;
-// what it writes is in memory, except for $SAID.
+// what it writes is in memory, except for $SAID. It is another start of a machine than all others, by its
+// boot id.
 const boot = `
 mount -t overlay none -o "lowerdir=/,upperdir=$DIR/up,workdir=$DIR/work" "$DIR/root"
 cp -a "$FILES/." "$DIR/root/"
@@ -40,6 +41,8 @@ mount --bind "$SAID" "$DIR/root/mnt"
 cd "$DIR/root"
 rm -f etc/systemd/system/*.wants/*
 mount -t proc proc proc
+cat /proc/sys/kernel/random/uuid >"$DIR/boot"
+mount --bind "$DIR/boot" proc/sys/kernel/random/boot_id
 mount -t tmpfs tmpfs run
 mount -t tmpfs tmpfs tmp
 mount -t sysfs sysfs sys
@@ -73,11 +76,11 @@ ExecStart=/bin/true
 )
 
 // underSystemd runs shell scripts, by their names, on a machine whose first process is a systemd, as root.
-// The machine has the files of this one, and over them the tree in a folder, and ends with the scripts. The
-// test fails if a command of one of them does.
-func underSystemd(t *testing.T, files string, scripts map[string]string) {
+// The machine has the files of this one, and over them the tree in a folder; /mnt is another folder, which
+// has what it leaves. It ends with the scripts, as by the loss of its power. The test fails if a command of
+// one of them does.
+func underSystemd(t *testing.T, files, said string, scripts map[string]string) {
 	t.Helper()
-	said := t.TempDir()
 	var units []string
 	for name, script := range scripts {
 		unit := "script-" + name + ".service"
@@ -147,7 +150,7 @@ func copyProgram(t *testing.T, path, from string) {
 	write(t, path, content, 0o755)
 }
 
-// TestSystemd has one systemd do all that the documents say of it.
+// TestSystemd has one systemd do all that the documents say of it. With DIVISI_SOAK a keeper hangs there, too.
 func TestSystemd(t *testing.T) {
 	needSystemd(t)
 	t.Parallel()
@@ -156,12 +159,16 @@ func TestSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyProgram(t, filepath.Join(files, "usr/local/bin/divisi"), buildDivisi(t))
-	underSystemd(t, files, map[string]string{
+	scripts := map[string]string{
 		"hello":  runsUnit(t, files),
 		"web":    activatesSocket(t, files),
 		"keeper": keepsKeeper,
 		"user":   keepsKeeperOfUser,
-	})
+	}
+	if os.Getenv("DIVISI_SOAK") != "" { // it takes half a minute
+		scripts["watchdog"] = watchesKeeper
+	}
+	underSystemd(t, files, t.TempDir(), scripts)
 }
 
 // runsUnit has the unit in docs/howto.md run: start, restart and stop mean what the document says.
