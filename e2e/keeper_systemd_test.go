@@ -162,6 +162,12 @@ divisi start web --listen web=:8185 --ready notify -- /usr/local/bin/web
 divisi start once --restart temporary -- sleep 1000
 curl --fail --silent --output /dev/null http://localhost:8185/
 cp /etc/systemd/system/divisi-keeper.service /mnt
+
+# The keeper sees nothing of the end.
+mkdir /run/systemd/system/divisi-keeper.service.d
+printf '[Service]\nRestart=no\n' >/run/systemd/system/divisi-keeper.service.d/once.conf
+systemctl daemon-reload
+kill -KILL $(systemctl show divisi-keeper -p MainPID --value)
 `
 	findsServers = `
 export PATH=/usr/local/bin:$PATH DIVISI_HOME=/mnt/divisi
