@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/artifact"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // explain says of a program that cannot be executed for which system it was built.
@@ -48,10 +49,10 @@ func system(path string) string {
 
 func (p *Proc) explain(err error) error { return explain(p.plan.spec.Path, err) }
 
-// keeps returns what keeps a copy of this program by its content, once: what runs it stays the same, whatever
-// becomes of its file.
-func keeps(programs *artifact.Store) func() (string, error) {
-	keep := sync.OnceValues(func() (*artifact.Program, error) {
+// finds returns how programs are found: by path, or as a shell finds them. This program is kept by its content,
+// once: what runs it stays the same, whatever becomes of its file.
+func finds(programs *artifact.Store) func(word string) (server.Program, error) {
+	self := sync.OnceValues(func() (*artifact.Program, error) {
 		file, err := os.Executable()
 		if err != nil {
 			return nil, err
@@ -62,12 +63,16 @@ func keeps(programs *artifact.Store) func() (string, error) {
 		}
 		return programs.CopyAs(base, file)
 	})
-	return func() (string, error) {
-		p, err := keep()
-		if err != nil {
-			return "", err
+	return func(word string) (server.Program, error) {
+		if word != "" {
+			return server.Find(word)
 		}
-		return p.Path, nil // it is locked until this process ends
+		p, err := self() // which is locked until this process ends
+		if err != nil {
+			return server.Program{}, err
+		}
+		sum, err := artifact.Sum(p.Path)
+		return server.Program{Path: p.Path, Sum: sum, Kept: true}, err
 	}
 }
 

@@ -91,10 +91,13 @@ func (p Program) Run(ctx context.Context, body Body) error {
 	if err := programs.Clean(); err != nil {
 		p.logger().Warn("old programs are not removed", "why", err)
 	}
-	err = p.RunOn(ctx, &server.Host{
-		Keeper: client, Self: keeps(programs), Data: h.Domain(domain).Data,
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	err = p.runOn(ctx, &server.Host{
+		Keeper: client, Find: finds(programs), Data: h.Domain(domain).Data,
 		Logs: func(domain string) string { return h.Domain(domain).Logs },
-	}, body)
+	}, signals, body)
 	_ = client.Release() // what it holds stays
 	return err
 }
@@ -150,6 +153,10 @@ func (p *program) claims(h *Host, id keeper.ID) bool {
 
 // RunOn is [Program.Run] with a keeper that somebody else has opened, as package systemtest does.
 func (p Program) RunOn(ctx context.Context, below *server.Host, body Body) error {
+	return p.runOn(ctx, below, nil, body)
+}
+
+func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
 	run := &program{
 		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), claimed: map[claimed]bool{},
 	}
@@ -159,7 +166,7 @@ func (p Program) RunOn(ctx context.Context, below *server.Host, body Body) error
 	if run.Grace == 0 {
 		run.Grace = graceDefault
 	}
-	return run.serve(ctx, &Host{name: "local", below: below}, body)
+	return run.serve(ctx, &Host{name: "local", below: below}, signals, body)
 }
 
 func (p Program) logger() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }
@@ -168,7 +175,7 @@ func (p Program) logger() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }
 func domainOf(name string) string { return path.Join("/", name) }
 
 // serve is the run of a program.
-func (p *program) serve(ctx context.Context, h *Host, body Body) error {
+func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, body Body) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	p.life = life
@@ -179,13 +186,13 @@ func (p *program) serve(ctx context.Context, h *Host, body Body) error {
 			lost = err
 			return
 		}
-		p.log.Error("failed too often", "what", m.key, "in", m.nursery.Path(), "at", m.site, "why", err)
+		p.log.Error("failed too often", "what", m.key, "in", m.in(), "at", m.site, "why", err)
 	}
 	var serving sync.WaitGroup
 	serving.Go(p.supervisor.serve)
 
 	serving.Go(func() { p.guard(h, end) })
-	root := &member{key: "the program " + p.Name, path: "/", spec: tree.Spec{Group: true, Strategy: p.Strategy}}
+	root := &member{key: "the program " + p.Name, site: "its main function", path: "/", spec: tree.Spec{Group: true, Strategy: p.Strategy}}
 	root.run = func(ctx context.Context) (func() (bool, error), error) {
 		n := newNursery(p, nil, "/", "its main function")
 		n.scopeStrategy = p.Strategy
@@ -195,7 +202,7 @@ func (p *program) serve(ctx context.Context, h *Host, body Body) error {
 	started := make(chan error, 1)
 	serving.Go(func() { started <- p.supervisor.start(context.WithoutCancel(ctx), root) })
 
-	err := p.wait(ctx, h, started)
+	err := p.wait(ctx, h, signals, started)
 	end(errLeft)
 	p.supervisor.live.Wait()
 	serving.Wait()
@@ -217,11 +224,7 @@ func (p *program) guard(h *Host, end context.CancelCauseFunc) {
 }
 
 // wait returns when the run is over. A signal that interrupts stops everything first.
-func (p *program) wait(ctx context.Context, h *Host, started <-chan error) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-
+func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, started <-chan error) error {
 	stops, over := false, ctx.Done()
 	var grace <-chan time.Time
 	var unclaimed []keeper.Proc

@@ -6,15 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/probe"
@@ -79,10 +75,11 @@ func (h *Host) plan(domain string, s Spec) (*plan, error) {
 		Domain: domain, Name: s.Name, Args: slices.Clone(s.Args), Env: slices.Clone(s.Env), User: s.User,
 		Grouped: true, Grace: s.Grace,
 	}
-	sum, err := h.program(&p.spec, s.Program)
+	program, err := h.below.Find(s.Program)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("on %s: %w", h.name, err)
 	}
+	p.spec.Path = program.Path
 	if p.spec.Dir, err = h.folder(s.Dir); err != nil {
 		return nil, err
 	}
@@ -97,14 +94,16 @@ func (h *Host) plan(domain string, s Spec) (*plan, error) {
 		return nil, err
 	}
 
-	if p.spec.Digest, err = digest(p.spec, sum); err != nil {
+	if p.spec.Digest, err = digest(p.spec, program.Sum); err != nil {
 		return nil, err
 	}
 	if p.spec.Env, err = environment(s); err != nil {
 		return nil, err
 	}
-	p.spec.Labels[server.LabelReady] = s.Ready
-	p.spec.Labels[server.LabelProgram] = server.Shown(&p.spec)
+	p.spec.Labels = map[string]string{server.LabelReady: s.Ready, server.LabelProgram: server.Shown(&p.spec)}
+	if program.Kept {
+		p.spec.Labels[server.LabelKept] = program.Path
+	}
 	return p, nil
 }
 
@@ -128,28 +127,6 @@ func (h *Host) folder(d Dir) (string, error) {
 	}
 	data, err := h.Dir("")
 	return data.path, err
-}
-
-// program finds a program, and returns the sum of its content.
-func (h *Host) program(spec *keeper.Spec, word string) (sum string, err error) {
-	spec.Labels = map[string]string{}
-	if word == "" {
-		if spec.Path, err = h.below.Self(); err != nil {
-			return "", err
-		}
-		spec.Labels[server.LabelKept] = spec.Path
-		return artifact.Sum(spec.Path)
-	}
-
-	path, err := exec.LookPath(word)
-	if err == nil || errors.Is(err, exec.ErrDot) {
-		path, err = filepath.Abs(path)
-	}
-	if err != nil {
-		return "", fmt.Errorf("there is no program %s on %s: %w", word, h.name, errors.Unwrap(err))
-	}
-	spec.Path = path
-	return artifact.Sum(path)
 }
 
 // digest returns what tells a specification from others: two of the same digest are served by the same

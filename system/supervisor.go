@@ -34,6 +34,14 @@ type member struct {
 	failure error // how it has ended last
 }
 
+// in returns the path of the nursery that it is in.
+func (m *member) in() string {
+	if m.nursery == nil {
+		return "/"
+	}
+	return m.nursery.Path()
+}
+
 func (m *member) answer(err error) { m.once.Do(func() { m.first <- err }) }
 
 func (m *member) within(n *Nursery) {
@@ -178,9 +186,9 @@ func (s *supervisor) act(actions []tree.Action) {
 		case tree.Kill:
 			s.live.Go(func() { m.stop(true) })
 		case tree.Complain:
-			s.log.Warn("still not ready", "what", m.key, "in", m.nursery.Path(), "at", m.site)
+			s.log.Warn("still not ready", "what", m.key, "in", m.in(), "at", m.site)
 		case tree.Wait:
-			s.log.Warn("failed, and starts again", "what", m.key, "in", m.nursery.Path(), "at", a.Until, "why", m.why())
+			s.log.Warn("failed, and starts again", "what", m.key, "in", m.in(), "at", a.Until, "why", m.why())
 		case tree.Fail:
 			s.failed(m, m.why())
 		case tree.Ended:

@@ -52,6 +52,7 @@ func builder(edition string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		binary := filepath.Join(buildDir, "subject-"+edition)
 		cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, "./subject")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs where there are no libraries
 		if printed, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("cannot build edition %s: %w\n%s", edition, err, printed)
 		}

@@ -135,6 +135,42 @@ func TestUnclaimed(t *testing.T) {
 	}
 }
 
+// TestWithdrawn: a next version that does not get ready is stopped, and what was there before has not left, or
+// is there again.
+func TestWithdrawn(t *testing.T) {
+	s := newSite(t)
+	s.run("subject", "1").runs().kill()
+	before := s.servers("subject")
+	visits := visit(t, s.address("subject"))
+
+	r := s.run("subject", "1", "SUBJECT_ROLE=broken")
+	if code := r.ends(); code != 1 {
+		t.Errorf("it ends with %d", code)
+	}
+	for _, words := range []string{"web@/subject/front", "subject/main.go:", "not ready after 1s", "this is broken", "runs on"} {
+		if !strings.Contains(r.words(), words) {
+			t.Errorf("it does not say %q:\n%s", words, r.words())
+		}
+	}
+	if now := s.servers("subject"); !maps.Equal(now, before) {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+	visits.leave(t)
+
+	r = s.run("subject", "1", "SUBJECT_STEADY=false") // one that cannot run beside another
+	if code := r.ends(); code != 1 || !strings.Contains(r.words(), "the one before runs again") {
+		t.Errorf("it ends with %d:\n%s", code, r.words())
+	}
+	now := s.servers("subject")
+	if len(now) != 2 || now["steady@/subject"] == 0 || now["web@/subject/front"] != before["web@/subject/front"] {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+	s.run("subject", "1").runs()
+	if later := s.servers("subject"); !maps.Equal(later, now) {
+		t.Errorf("there are %v, and there were %v", later, now)
+	}
+}
+
 // TestTwoPrograms: whatever happens to one program, the other one has the same processes.
 func TestTwoPrograms(t *testing.T) {
 	s := newSite(t)

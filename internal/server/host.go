@@ -12,7 +12,6 @@ import (
 // Session is all that a program needs of a keeper.
 type Session interface {
 	Keeper
-	Holder() keeper.Holder
 	Fenced(context.Context) error
 	Release() error
 	Signal(context.Context, keeper.ID, syscall.Signal) error
@@ -27,7 +26,16 @@ type Host struct {
 	Keeper Session
 	Logs   func(domain string) string // folder
 	Data   string                     // folder of the data of its servers
-	Self   func() (string, error)     // a copy of the program that decides, which stays as it is
+
+	// Find finds a program by its path or its name; "" is the one that decides.
+	Find func(word string) (Program, error)
+}
+
+// Program is a program that a host can run.
+type Program struct {
+	Path string
+	Sum  string // of its content
+	Kept bool   // it stays as it is as long as a server says that it needs it
 }
 
 // Log returns the file with what a server has said.

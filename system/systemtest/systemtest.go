@@ -39,7 +39,11 @@ func New(t testing.TB) (context.Context, *system.Nursery, *system.Host) {
 // failure of one ends all.
 func NewWith(t testing.TB, p system.Program) (context.Context, *system.Nursery, *system.Host) {
 	t.Helper()
-	below := open(t)
+	return begin(t, p, open(t))
+}
+
+// begin runs a program whose body is the test.
+func begin(t testing.TB, p system.Program, below *server.Host) (context.Context, *system.Nursery, *system.Host) {
 	p.Name = name
 	if p.Log == nil {
 		p.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -95,7 +99,19 @@ func open(t testing.TB) *server.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &server.Host{Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Self: os.Executable}
+	return &server.Host{Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Find: find}
+}
+
+// find finds programs. That of the test is the test's own.
+func find(word string) (server.Program, error) {
+	if word != "" {
+		return server.Find(word)
+	}
+	own, err := os.Executable()
+	if err != nil {
+		return server.Program{}, err
+	}
+	return server.Find(own)
 }
 
 // Dir returns a folder of the test on a host, or ends the test.

@@ -17,11 +17,27 @@ import (
 // edition is that of the build.
 var edition = "1"
 
+// within is long for a busy machine, and short for who waits for what is broken.
+var within = 20 * time.Second
+
 func main() {
+	if os.Getenv("SUBJECT_ROLE") != "" {
+		within = time.Second
+	}
+	role := ""
+	if len(os.Args) > 1 {
+		role = os.Args[1]
+	}
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == "web" {
+	switch role {
+	case "web":
 		err = web()
-	} else {
+	case "sleep":
+		select {}
+	case "broken":
+		fmt.Println("this is broken")
+		select {}
+	default: // the system, or its keeper
 		name := cmp.Or(os.Getenv("SUBJECT"), "subject")
 		err = system.Program{Name: name, Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
 	}
@@ -31,19 +47,25 @@ func main() {
 	}
 }
 
-// deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes.
+// deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
+// SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. SUBJECT_ROLE is
+// another role of the web server.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	_, err = h.Ensure(ctx, n, system.Spec{Name: "steady", Program: "sleep", Args: []string{"1000000"}})
-	if err != nil {
+	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []string{"1000000"}}
+	if os.Getenv("SUBJECT_ALONE") != "" {
+		steady.Program, steady.Args = "", []string{"sleep"}
+	}
+	if _, err := h.Ensure(ctx, n, steady); err != nil {
 		return err
 	}
 	_, err = system.Start(ctx, n, system.Scope{Name: "front"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
 		return h.Ensure(ctx, n, system.Spec{
-			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Args: []string{"web"}, Listeners: []*system.Listener{l}, Ready: "notify",
+			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Args: []string{cmp.Or(os.Getenv("SUBJECT_ROLE"), "web")},
+			Listeners: []*system.Listener{l}, Ready: "notify", Within: within,
 		})
 	})
 	if err != nil {
