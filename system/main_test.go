@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		web(os.Args[2])
 	case "sleep":
 		fmt.Println("sleeps")
-		select {}
+		<-time.After(time.Hour)
 	case "fail":
 		for i := range 12 {
 			fmt.Println("word", i)

@@ -33,10 +33,10 @@ func main() {
 	case "web":
 		err = web()
 	case "sleep":
-		select {}
+		time.Sleep(time.Hour)
 	case "broken":
 		fmt.Println("this is broken")
-		select {}
+		time.Sleep(time.Hour)
 	default: // the system, or its keeper
 		name := cmp.Or(os.Getenv("SUBJECT"), "subject")
 		err = system.Program{Name: name, Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
