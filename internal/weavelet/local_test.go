@@ -25,31 +25,33 @@ import (
 
 // TestOrder: what is used starts first, and ends last; what nobody needs does not start.
 func TestOrder(t *testing.T) {
-	w := newWorld(t, map[string]*behaviour{
-		"A": {Refs: []string{"B", "C"}}, "B": {Refs: []string{"C"}}, "C": {}, "D": {},
+	synctest.Test(t, func(t *testing.T) { // methods Ready have the time that they are given
+		w := newWorld(t, map[string]*behaviour{
+			"A": {Refs: []string{"B", "C"}}, "B": {Refs: []string{"C"}}, "C": {}, "D": {},
+		})
+		app := w.local(LocalOptions{})
+		if err := app.Start(t.Context(), "t/p/A"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Done(); got != "init C, init B, init A" {
+			t.Errorf("start: %s", got)
+		}
+		if _, ok := app.Implementation("t/p/D"); ok {
+			t.Error("D runs")
+		}
+		if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
+			t.Errorf("health: %+v", h)
+		}
+		if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
+			t.Fatal(err)
+		}
+		app.End(t.Context(), StopTime, nil)
+		app.End(t.Context(), StopTime, nil)
+		want := "init D, drain D, drain A, drain B, drain C, shutdown D, shutdown A, shutdown B, shutdown C"
+		if got := w.Done(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	})
-	app := w.local(LocalOptions{})
-	if err := app.Start(t.Context(), "t/p/A"); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.Done(); got != "init C, init B, init A" {
-		t.Errorf("start: %s", got)
-	}
-	if _, ok := app.Implementation("t/p/D"); ok {
-		t.Error("D runs")
-	}
-	if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
-		t.Errorf("health: %+v", h)
-	}
-	if err := app.Start(t.Context(), "t/p/A", "t/p/D"); err != nil {
-		t.Fatal(err)
-	}
-	app.End(t.Context(), StopTime, nil)
-	app.End(t.Context(), StopTime, nil)
-	want := "init D, drain D, drain A, drain B, drain C, shutdown D, shutdown A, shutdown B, shutdown C"
-	if got := w.Done(); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
 }
 
 func TestAlways(t *testing.T) {
@@ -603,26 +605,28 @@ func TestReadyWhileAsked(t *testing.T) {
 
 // TestReady: calls may come when every component that has a say says so.
 func TestReady(t *testing.T) {
-	var no error
-	w := newWorld(t, map[string]*behaviour{"A": {Ready: func() error { return no }}, "B": {}, "C": {Ready: func() error {
-		if no != nil {
-			panic(no)
+	synctest.Test(t, func(t *testing.T) { // methods Ready have the time that they are given
+		var no error
+		w := newWorld(t, map[string]*behaviour{"A": {Ready: func() error { return no }}, "B": {}, "C": {Ready: func() error {
+			if no != nil {
+				panic(no)
+			}
+			return nil
+		}}})
+		app := w.local(LocalOptions{})
+		if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	}}})
-	app := w.local(LocalOptions{})
-	if err := app.Start(t.Context(), "t/p/A", "t/p/B", "t/p/C"); err != nil {
-		t.Fatal(err)
-	}
-	if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
-		t.Errorf("health: %+v", h)
-	}
-	no = errWrong
-	h := app.Examine()
-	if !h.Denied || !slices.Equal(h.Ready, []string{"t/p/B"}) || len(h.Reasons) != 2 ||
-		h.Reasons[0] != "p.A is not ready: wrong" || !strings.HasPrefix(h.Reasons[1], "p.C is not ready: component panicked: wrong (") {
-		t.Errorf("health: %+v", h)
-	}
+		if h := app.Examine(); len(h.Reasons) > 0 || len(h.Ready) != 3 {
+			t.Errorf("health: %+v", h)
+		}
+		no = errWrong
+		h := app.Examine()
+		if !h.Denied || !slices.Equal(h.Ready, []string{"t/p/B"}) || len(h.Reasons) != 2 ||
+			h.Reasons[0] != "p.A is not ready: wrong" || !strings.HasPrefix(h.Reasons[1], "p.C is not ready: component panicked: wrong (") {
+			t.Errorf("health: %+v", h)
+		}
+	})
 }
 
 // TestReadyNews: whoever looks at the components when there are news of them does not look without end.
