@@ -27,6 +27,8 @@ func (c *control) transport() []metrics.Metric {
 		counter("divisi_connection_bytes_sent", "Bytes written to connections, above TLS", s.BytesOut)
 		counter("divisi_connection_bytes_received", "Bytes read from connections, above TLS", s.BytesIn)
 		counter("divisi_call_retries", "Calls that were sent once more", s.Retries)
+		counter("divisi_calls_shed", "Calls that were refused because of too much to do", s.Shed)
+		counter("divisi_replica_ejections", "Times that a replica was left out for a while because it did far worse than others", s.Ejections)
 		counter("divisi_connections_refused", "Connections that were turned away", s.Refused)
 	}
 

@@ -33,6 +33,10 @@ const (
 	// A replica that refuses calls has none in flight, and would draw more for it.
 	avoidFor  = 250 * time.Millisecond
 	avoidLoad = 1 << 20
+
+	// overflow is how many calls more than a quarter above the mean a replica has in flight, at most,
+	// of shards that are not assigned.
+	overflow = 8
 )
 
 // PoolOptions configure a Pool. The zero value is the default.
@@ -84,6 +88,7 @@ type Pool struct {
 	budget      float64       // retries that may be made
 	lastFailure error         // of a connection
 	stats       call.Stats
+	usual       map[codegen.Key]time.Duration // what calls take, on average
 	closed      bool
 	picks       [3][]*replica // scratch of choose
 }
@@ -102,17 +107,24 @@ type replica struct {
 	redialAt  time.Time // when to connect again, after a failure
 	ejections int
 	ejected   time.Time // not used until then
+	record
+}
+
+// leftOut reports whether calls go there only if there is nothing else.
+func (r *replica) leftOut(now time.Time) bool {
+	return now.Before(r.ejected) || r.trial && r.inFlight > 0
 }
 
 // healthy reports whether calls may go there: it is connected or has never failed to be.
 func (r *replica) healthy(now time.Time) bool {
-	return (r.conn != nil || r.failures == 0) && !now.Before(r.ejected)
+	return (r.conn != nil || r.failures == 0) && !r.leftOut(now)
 }
 
 // NewPool returns a Pool without replicas. It starts nothing until it is called.
 func NewPool(o PoolOptions) *Pool {
 	p := &Pool{
 		o: o.withDefaults(), conns: map[*call.Client]struct{}{}, changed: make(chan struct{}), budget: budgetCap,
+		usual: map[codegen.Key]time.Duration{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -218,8 +230,10 @@ func (p *Pool) chooseLocked(now time.Time, req *call.Request, tried []*replica) 
 			} else {
 				p.dialLocked(r)
 			}
-		case now.Before(r.ejected):
-			wait = min(wait, r.ejected.Sub(now))
+		case r.leftOut(now):
+			if now.Before(r.ejected) {
+				wait = min(wait, r.ejected.Sub(now))
+			}
 			ejected = append(ejected, r)
 		case slices.Contains(tried, r):
 			stale = append(stale, r)
@@ -282,7 +296,17 @@ func (p *Pool) ownerLocked(now time.Time, candidates []*replica, shard uint64) *
 			return lightest(now, assigned)
 		}
 	}
+
+	// A shard that is asked for far more than others overflows to the next replica.
+	total := 0
+	for _, r := range candidates {
+		total += r.inFlight
+	}
+	most := total*5/(4*len(candidates)) + overflow
 	return slices.MaxFunc(candidates, func(a, b *replica) int {
+		if full, other := a.inFlight > most, b.inFlight > most; full != other {
+			return cmp.Compare(b.inFlight, a.inFlight)
+		}
 		return cmp.Compare(score(shard, a.hash), score(shard, b.hash))
 	})
 }
@@ -363,34 +387,35 @@ func (p *Pool) lostLocked(r *replica, now time.Time, err error) {
 		return
 	}
 	p.lastFailure = err
-	ejected := 0
-	for _, other := range p.replicas {
-		if now.Before(other.ejected) {
-			ejected++
-		}
-	}
-	if r.failures >= ejectAfter && !now.Before(r.ejected) && ejected+1 <= len(p.replicas)/3 {
-		r.ejected = now.Add(min(ejectCap, ejectBase<<min(r.ejections, 10)))
-		r.ejections++
+	if r.failures >= ejectAfter && !now.Before(r.ejected) {
+		p.ejectLocked(r, now)
 	}
 }
 
 // release gives a replica back with the outcome of an attempt. It is called without mu.
-func (p *Pool) release(r *replica, c *call.Client, reply call.Reply, err error) {
-	draining := err == nil && reply.Status == codegen.StatusDraining
+func (p *Pool) release(r *replica, c *call.Client, o outcome) {
+	draining := o.err == nil && o.reply.Status == codegen.StatusDraining
 	if draining {
 		c.Retire() // its GOAWAY is under way
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	now := time.Now()
 	r.inFlight--
 	switch {
 	case draining && r.conn == c:
-		p.lostLocked(r, time.Now(), nil)
-	case err == nil && r.conn == c:
-		r.failures, r.ejections = 0, 0
+		p.lostLocked(r, now, nil)
+	case o.err == nil && r.conn == c:
+		r.failures = 0
+		if r.answers >= answersMin {
+			r.ejections = 0
+		}
 	}
-	if err == nil && reply.Status == codegen.StatusOverloaded {
-		r.avoid = time.Now().Add(avoidFor)
+	if o.err == nil && o.reply.Status == codegen.StatusOverloaded {
+		r.avoid = now.Add(avoidFor)
+	}
+	ejected, until := p.judgeLocked(r, now, &o), r.ejected
+	p.mu.Unlock()
+	if ejected {
+		p.o.Logger.Warn("a replica does far worse than others, and is left out for a while", "addr", r.addr, "for", until.Sub(now))
 	}
 }

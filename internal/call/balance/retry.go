@@ -70,8 +70,11 @@ func (a *attempts) call() (call.Reply, error) {
 		if err != nil {
 			return call.Reply{}, err
 		}
+		began := time.Now()
 		reply, err := c.Call(a.ctx, &a.req)
-		a.pool.release(rep, c, reply, err)
+		a.pool.release(rep, c, outcome{
+			method: a.req.Method, routed: a.req.Routed, took: time.Since(began), reply: reply, err: err,
+		})
 		if !a.retriable(reply, err) {
 			return reply, err
 		}

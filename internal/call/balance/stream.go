@@ -49,7 +49,7 @@ func (s *Stream) open() error {
 			s.stop = context.AfterFunc(s.try.ctx, feed.Abandon)
 			return nil
 		}
-		s.try.pool.release(rep, c, call.Reply{}, err)
+		s.try.pool.release(rep, c, outcome{stream: true, err: err})
 		if !s.try.retriable(call.Reply{}, err) {
 			return err
 		}
@@ -102,7 +102,7 @@ func (s *Stream) settle(ended error) (reply call.Reply, err error, again bool) {
 		s.feed.Abandon()
 		err = ended
 	}
-	s.try.pool.release(s.rep, s.conn, reply, err)
+	s.try.pool.release(s.rep, s.conn, outcome{stream: true, reply: reply, err: err})
 	if s.begun || !s.try.retriable(reply, err) {
 		return reply, err, false
 	}
@@ -121,7 +121,7 @@ func (s *Stream) Close() error {
 		s.err = call.ErrClosed
 		s.stop()
 		s.feed.Abandon()
-		s.try.pool.release(s.rep, s.conn, call.Reply{}, call.ErrClosed)
+		s.try.pool.release(s.rep, s.conn, outcome{stream: true, err: call.ErrClosed})
 		s.try.end(call.Reply{}, nil)
 	}
 	return nil

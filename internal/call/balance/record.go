@@ -1,0 +1,139 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/divisi-go/divisi/codegen"
+	"github.com/divisi-go/divisi/internal/call"
+)
+
+const (
+	missesMost = 5  // calls in a row without an answer, until a replica is half dead
+	answersMin = 20 // until it is known how fast a replica is
+	slower     = 3  // times the time of the others, and it is half dead
+
+	// slack is what an answer may take longer than usual without being called slow: what is near
+	// takes less time than what is far away.
+	slack = 5 * time.Millisecond
+	// weight is that of one more call in a moving average.
+	weight = 1.0 / 16
+	// extreme bounds what one answer can tell: some calls of a method take much longer than others.
+	extreme = 8
+)
+
+// record is what calls have told of a replica since it was ejected.
+type record struct {
+	misses  int     // calls in a row that got no answer in time, or whose handlers panicked
+	answers int     // others
+	pace    float64 // how long these took, compared with all replicas' calls of the same methods
+	trial   bool    // it was ejected, and gets one call at a time until one is answered well
+}
+
+// outcome is how a call has ended at a replica.
+type outcome struct {
+	method codegen.Key
+	routed bool
+	stream bool          // which may take as long as it likes
+	took   time.Duration // unless it is a stream
+	reply  call.Reply
+	err    error
+}
+
+// missed reports whether the replica did not do what it was asked.
+func (o *outcome) missed() bool {
+	return errors.Is(o.err, context.DeadlineExceeded) && !o.stream || o.err == nil && o.reply.Status == codegen.StatusPanic
+}
+
+// answered reports whether the method has returned.
+func (o *outcome) answered() bool { return o.err == nil && o.reply.Status <= codegen.StatusAppError }
+
+// judgeLocked takes the outcome of a call into a replica's record, and reports whether the replica is
+// ejected therefore: it does far worse than others do.
+func (p *Pool) judgeLocked(r *replica, now time.Time, o *outcome) (ejected bool) {
+	bad := false
+	switch {
+	case o.missed():
+		r.misses++
+		bad = r.trial || r.misses >= missesMost && p.othersAnswerLocked(r)
+	case o.answered():
+		r.misses = 0
+		pace := p.measureLocked(r, o)
+		if r.trial {
+			bad = pace >= slower*p.paceOfOthersLocked(r)
+			r.trial = false
+		} else {
+			bad = r.answers >= answersMin && r.pace >= slower*p.paceOfOthersLocked(r)
+		}
+	}
+	return bad && p.ejectLocked(r, now)
+}
+
+// measureLocked compares how long an answer took with what is usual for its method, and returns that. Which
+// replica has a routed call is not by chance, so that it says nothing about the replica.
+func (p *Pool) measureLocked(r *replica, o *outcome) (pace float64) {
+	if r.answers++; r.answers == 1 {
+		r.pace = 1
+	}
+	if o.took <= 0 || o.routed {
+		return 0
+	}
+	usual, known := p.usual[o.method]
+	if !known {
+		usual = o.took
+	}
+	p.usual[o.method] = usual + time.Duration(float64(o.took-usual)*weight)
+
+	pace = min(float64(o.took)/float64(usual), extreme)
+	if o.took < usual+slack {
+		pace = min(pace, 1)
+	}
+	r.pace += (pace - r.pace) * weight
+	return pace
+}
+
+// paceOfOthersLocked is what the half of the other replicas that are faster are at most; 1 if nothing is known.
+func (p *Pool) paceOfOthersLocked(r *replica) float64 {
+	var paces []float64
+	for _, other := range p.replicas {
+		if other != r && other.answers > 0 {
+			paces = append(paces, other.pace)
+		}
+	}
+	if len(paces) == 0 {
+		return 1
+	}
+	slices.Sort(paces)
+	return paces[len(paces)/2]
+}
+
+// othersAnswerLocked reports whether most of the other replicas answer.
+func (p *Pool) othersAnswerLocked(r *replica) bool {
+	answer := 0
+	for _, other := range p.replicas {
+		if other != r && other.misses <= 1 {
+			answer++
+		}
+	}
+	return 2*answer >= len(p.replicas)-1
+}
+
+// ejectLocked leaves a replica out for a while, and reports false if too many are left out already.
+func (p *Pool) ejectLocked(r *replica, now time.Time) bool {
+	ejected := 1
+	for _, other := range p.replicas {
+		if other != r && other.leftOut(now) {
+			ejected++
+		}
+	}
+	if ejected > max(1, len(p.replicas)/3) || len(p.replicas) == 1 {
+		return false
+	}
+	r.ejected = now.Add(min(ejectCap, ejectBase<<min(r.ejections, 10)))
+	r.ejections++
+	r.record = record{trial: true}
+	p.stats.Ejections++
+	return true
+}
