@@ -82,6 +82,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 bench: test-tools ## compare with what one would use instead; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
 	@cd bench && $(GO) run ./compare -write README.md
+	@cd bench && $(GO) run ./overload -write README.md
 
 bench-quick: ## compare calls with what one would use instead, in less than two minutes
 	@cd bench && $(GO) run ./compare -rounds 3 -time 300ms

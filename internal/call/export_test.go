@@ -95,3 +95,6 @@ func (s *Server) RefusedPeers() int {
 	defer s.refused.mu.Unlock()
 	return len(s.refused.peers)
 }
+
+// Unfinished returns how much memory messages take of which chunks are missing.
+func (s *Server) Unfinished() int64 { return s.unfinished.Load() }

@@ -81,15 +81,16 @@ func (o ServerOptions) withDefaults() ServerOptions {
 
 // Server executes calls that arrive on any number of listeners.
 type Server struct {
-	o        ServerOptions
-	refused  refusals
-	running  atomic.Int64  // handlers, and calls that wait for theirs
-	shed     atomic.Uint64 // calls refused because of too much to do
-	entrance entrance
-	arrivals arrivals
-	calls    atomic.Uint64
-	errors   atomic.Uint64
-	draining atomic.Bool
+	o          ServerOptions
+	refused    refusals
+	running    atomic.Int64  // handlers, and calls that wait for theirs
+	shed       atomic.Uint64 // calls refused because of too much to do
+	unfinished atomic.Int64  // memory of messages of which chunks are missing
+	entrance   entrance
+	arrivals   arrivals
+	calls      atomic.Uint64
+	errors     atomic.Uint64
+	draining   atomic.Bool
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

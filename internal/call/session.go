@@ -20,6 +20,9 @@ const (
 	// connection at a time; requests beyond that are answered OVERLOADED.
 	assemblies = 4
 	overhead   = 4 << 10 // what even a short one counts
+	// unfinished is how much memory all messages may take together of which chunks are missing; requests
+	// that begin beyond that are answered OVERLOADED.
+	unfinished = 512 << 20
 
 	// madeAtOnce is how many calls are made at a time: a handler that keeps the context of one keeps
 	// those of so many from being collected.
@@ -55,6 +58,7 @@ type part struct {
 	rx      link.Inflow
 	arrived time.Time
 	budget  uint64
+	memory  int64 // that the message takes
 }
 
 func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
@@ -80,6 +84,9 @@ func (ss *session) serve() {
 	err := ss.link.Serve(ss.handle)
 	if err == link.ErrLeft {
 		return
+	}
+	for id, p := range ss.parts {
+		ss.forget(id, p)
 	}
 	ss.s.entrance.clear(ss)
 	ss.cancel()
@@ -159,7 +166,8 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.refuse(f.Call, textReply(codegen.StatusBadArgs, "a request of %d bytes exceeds the replica's limit of %d", cost, most))
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
-	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead:
+	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead,
+		f.First() && ss.s.unfinished.Load() > unfinished:
 		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
 	case !f.First():
 		return ss.start(f.Header, f.Body, now, false)
@@ -167,6 +175,9 @@ func (ss *session) begin(f wire.Frame) error {
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
 		memory, credit := p.rx.Expect(cost, window)
+		if len(f.Body) < wire.MaxChunk/2 { // not what a caller sends who means it
+			memory = len(f.Body)
+		}
 		var err error
 		if p.message, err = wire.NewMessage(f, memory); err != nil {
 			return err
@@ -174,6 +185,7 @@ func (ss *session) begin(f wire.Frame) error {
 		ss.link.SendCredit(f.Call, credit)
 		p.budget = cost
 		ss.assembling += cost
+		ss.hold(p)
 	}
 
 	if p != nil {
@@ -198,6 +210,7 @@ func (ss *session) proceed(f wire.Frame) error {
 		if err := p.message.Add(f); err != nil {
 			return err
 		}
+		ss.hold(p)
 	}
 	if f.Flags&wire.FlagMore != 0 {
 		if p.message != nil {
@@ -216,9 +229,17 @@ func (ss *session) proceed(f wire.Frame) error {
 	return nil
 }
 
+// hold accounts for the memory of a message of which chunks are missing.
+func (ss *session) hold(p *part) {
+	memory := int64(cap(p.message.Body()))
+	ss.s.unfinished.Add(memory - p.memory)
+	p.memory = memory
+}
+
 func (ss *session) forget(id uint32, p *part) {
 	delete(ss.parts, id)
 	ss.assembling -= p.budget
+	ss.s.unfinished.Add(-p.memory)
 }
 
 // cancelled ends what the caller does not want any more.

@@ -51,10 +51,11 @@ func (o *outcome) missed() bool {
 func (o *outcome) answered() bool { return o.err == nil && o.reply.Status <= codegen.StatusAppError }
 
 // judgeLocked takes the outcome of a call into a replica's record, and reports whether the replica is
-// ejected therefore: it does far worse than others do.
+// ejected therefore: it does far worse than others do. What began before it was tried again says nothing new.
 func (p *Pool) judgeLocked(r *replica, now time.Time, o *outcome) (ejected bool) {
 	bad := false
 	switch {
+	case now.Add(-o.took).Before(r.ejected):
 	case o.missed():
 		r.misses++
 		bad = r.trial || r.misses >= missesMost && p.othersAnswerLocked(r)
