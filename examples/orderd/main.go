@@ -1,0 +1,64 @@
+// Orderd is the system of an order desk, which is one program. Running it starts what there is to start:
+//
+//	go run . -listen localhost:7000
+//
+// Running it again, in whatever version, finds what runs, and replaces what has changed. The packages
+// beside it are the component libraries, and its test is a test of the system.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/divisi-go/divisi/examples/orderd/orderd"
+	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/system"
+)
+
+var (
+	listen = flag.String("listen", "localhost:7000", "where to take orders")
+	data   = flag.String("data", "", "the folder to keep data in, if not that of the program")
+)
+
+func main() {
+	positiond.Enter()
+	orderd.Enter()
+	flag.Parse()
+	system.Run("orderd", deploy)
+}
+
+// deploy starts positiond, and orderd, which needs it.
+func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
+	dir, err := h.Dir(filepath.Join(*data, "positiond"))
+	if err != nil {
+		return err
+	}
+	positions, err := positiond.Start(ctx, n, h, dir)
+	if err != nil {
+		return err
+	}
+
+	if dir, err = h.Dir(filepath.Join(*data, "orders")); err != nil {
+		return err
+	}
+	db, err := orderd.RecoverDatabase(ctx, n, h, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		db, err = orderd.MakeDatabase(ctx, n, h, dir)
+	}
+	if err != nil {
+		return err
+	}
+	l, err := h.Listen(ctx, n, "orders", *listen)
+	if err != nil {
+		return err
+	}
+	o, err := orderd.Start(ctx, n, h, positions, l, db)
+	if err == nil {
+		fmt.Println("Orders are taken at", o.Addr)
+	}
+	return err
+}

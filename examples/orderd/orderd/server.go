@@ -1,0 +1,179 @@
+package orderd
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/serve"
+)
+
+// exitMissing is the exit code when there is no database.
+const exitMissing = 66
+
+// programs are what a process may have been started as.
+var programs = map[string]func(args []string) error{
+	"orderd":           func(args []string) error { return run(args[0], args[1], args[2]) },
+	"make-database":    func(args []string) error { return makeDatabase(args[0]) },
+	"recover-database": func(args []string) error { return recoverDatabase(args[0]) },
+}
+
+// Enter makes this process an orderd, or what it needs, if it was started as that, and does not return
+// then.
+func Enter() {
+	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
+		return
+	}
+	err := programs[os.Args[1]](os.Args[2:])
+	if errors.Is(err, fs.ErrNotExist) {
+		os.Exit(exitMissing)
+	}
+	if err != nil {
+		log.Fatal("orderd: ", err)
+	}
+	os.Exit(0)
+}
+
+// run serves until it is asked to end. Orders are decided from the moment on when positiond knows all
+// that the database has.
+func run(listener, dir, file string) error {
+	positions, err := positiond.Map(dir)
+	if err != nil {
+		return err
+	}
+	db, err := connect(file)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	d := &desk{db: db, dir: dir, positions: positions}
+	if err := d.settle(); err != nil {
+		return err
+	}
+	l, err := serve.Listener(listener, "localhost:0")
+	if err != nil {
+		return err
+	}
+	return serve.Run(context.Background(), serve.Server(l, d))
+}
+
+// Limit is how much of an instrument may be held, or owed.
+const Limit = 1000
+
+// desk decides about orders, one at a time. The database says which there are; the order n is the move n
+// of positiond, which is told of an order after the database has it, and before the client has an answer.
+type desk struct {
+	dir       string // of positiond
+	positions *positiond.Positions
+
+	mu        sync.Mutex // guards what follows
+	db        *sql.DB
+	positiond *positiond.Client // nil before the first connection, and after it has failed
+}
+
+// Serve serves whoever comes.
+func (d *desk) Serve(l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go d.talk(conn)
+	}
+}
+
+// talk answers orders.
+func (d *desk) talk(conn net.Conn) {
+	defer conn.Close()
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		id, move, _ := strings.Cut(lines.Text(), " ")
+		rejected, err := d.decide(id, move)
+		if err != nil {
+			log.Fatal("orderd: ", err) // the next process looks at what the database has
+		}
+		if rejected != nil {
+			fmt.Fprintf(conn, "%s rejected: %v\n", id, rejected)
+		} else {
+			fmt.Fprintf(conn, "%s accepted\n", id)
+		}
+	}
+}
+
+// decide decides about an order, which may have been sent before.
+func (d *desk) decide(id, text string) (rejected, err error) {
+	move, err := positiond.ParseMove(text)
+	if err != nil {
+		return err, nil
+	}
+	if id == "" || len(id) > 64 {
+		return errors.New("an id has 1 to 64 bytes"), nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	before, err := find(d.db, id)
+	if err == nil {
+		if before != move {
+			return fmt.Errorf("the id is that of the order \"%v\"", before), nil
+		}
+		return nil, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	if position := d.positions[move.Instrument].Load() + move.Quantity; position < -Limit || position > Limit {
+		return fmt.Errorf("the position would be %d, and the limit is %d", position, Limit), nil
+	}
+	if err := insert(d.db, id, move); err != nil {
+		return nil, err
+	}
+	return nil, d.settle()
+}
+
+// settle tells positiond of the orders that it does not know, and does not give up before it knows them.
+func (d *desk) settle() error {
+	for {
+		if d.positiond == nil {
+			d.positiond = d.dial()
+		}
+		moves, err := after(d.db, d.positiond.Known())
+		if err != nil {
+			return err
+		}
+		if len(moves) == 0 {
+			return nil
+		}
+		for _, move := range moves {
+			if err := d.positiond.Tell(move); err != nil {
+				log.Print("orderd: ", err)
+				d.positiond = nil
+				break
+			}
+		}
+	}
+}
+
+// dial connects to positiond, as soon as that can be.
+func (d *desk) dial() *positiond.Client {
+	for {
+		c, err := positiond.Dial(d.dir)
+		if err == nil {
+			return c
+		}
+		log.Print("orderd: ", err)
+		time.Sleep(retry)
+	}
+}
+
+const retry = 50 * time.Millisecond

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/divisi-go/divisi/examples/orderd/orderd"
+	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/system/systemtest"
+)
+
+// TestMain makes the program of the test the system, and its servers.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// must ends the test if something has failed.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOrderd starts orderd and what it needs, and sends orders.
+func TestOrderd(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	positions, err := positiond.Start(ctx, n, h, systemtest.Dir(t, h, "positiond"))
+	must(t, err)
+	db, err := orderd.MakeDatabase(ctx, n, h, systemtest.Dir(t, h, "db"))
+	must(t, err)
+	l, err := h.Listen(ctx, n, "orders", "127.0.0.1:0")
+	must(t, err)
+	o, err := orderd.Start(ctx, n, h, positions, l, db)
+	must(t, err)
+
+	conn, err := net.Dial("tcp", o.Addr)
+	must(t, err)
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for _, c := range []struct{ order, answer string }{
+		{"anne-1 17 600", "anne-1 accepted"},
+		{"anne-2 17 600", "anne-2 rejected: the position would be 1200, and the limit is 1000"},
+		{"anne-1 17 600", "anne-1 accepted"}, // sent again
+		{"anne-2 17 400", "anne-2 accepted"},
+		{"anne-3 17 -2000", "anne-3 accepted"},
+		{"anne-3 17 2", "anne-3 rejected: the id is that of the order \"17 -2000\""},
+		{"anne-4 512 1", "anne-4 rejected: the instrument 512 is none of 0 to 511"},
+		{"anne-4 1 1000001", "anne-4 rejected: the quantity 1000001 is none of 1 to 1000000, bought or sold"},
+		{"anne-4 1", `anne-4 rejected: "1" is no instrument and quantity, such as "17 -250"`},
+		{"", " rejected: \"\" is no instrument and quantity, such as \"17 -250\""},
+	} {
+		fmt.Fprintln(conn, c.order)
+		if answer, err := answers.ReadString('\n'); answer != c.answer+"\n" {
+			t.Errorf("%q is answered by %q, not by %q: %v", c.order, answer, c.answer, err)
+		}
+	}
+	check(t, path(t, h, positions.Dir), path(t, h, db.File), []string{"anne-1", "anne-2", "anne-3"})
+}
+
+// TestDatabase: a database is made once, and recovered where there is one.
+func TestDatabase(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	dir := systemtest.Dir(t, h, "db")
+	if _, err := orderd.RecoverDatabase(ctx, n, h, dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none is recovered: %v", err)
+	}
+	_, err := orderd.MakeDatabase(ctx, n, h, dir)
+	must(t, err)
+	_, err = orderd.RecoverDatabase(ctx, n, h, dir)
+	must(t, err)
+	if _, err := orderd.MakeDatabase(ctx, n, h, dir); err == nil || !strings.Contains(err.Error(), "file already exists") {
+		t.Errorf("it is made twice: %v", err)
+	}
+}
