@@ -53,8 +53,11 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// session is a terminal and the first program in it.
-type session struct {
+// session is the terminal that was opened last.
+type session struct{ *screen }
+
+// screen is a terminal and the first program in it.
+type screen struct {
 	master *os.File
 	ended  chan struct{}
 	err    error // of the program, after ended
@@ -76,7 +79,8 @@ func (s *session) start(ts *testscript.TestScript, file string, command []string
 	ts.Check(cmd.Start())
 	slave.Close()
 
-	s.master, s.ended = master, make(chan struct{})
+	now := &screen{master: master, ended: make(chan struct{})}
+	s.screen = now
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -84,12 +88,12 @@ func (s *session) start(ts *testscript.TestScript, file string, command []string
 		shown.Close()
 	}()
 	go func() {
-		s.err = cmd.Wait()
-		close(s.ended)
+		now.err = cmd.Wait()
+		close(now.ended)
 	}()
 	ts.Defer(func() {
 		master.Close() // hangs up
-		<-s.ended
+		<-now.ended
 		<-read
 	})
 }

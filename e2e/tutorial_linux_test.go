@@ -15,6 +15,9 @@ import (
 // TestTutorial does what docs/tutorial.md says, from top to bottom.
 func TestTutorial(t *testing.T) { follow(t, "tutorial") }
 
+// TestSystemTutorial does what docs/tutorial/system.md says.
+func TestSystemTutorial(t *testing.T) { follow(t, "tutorial/system") }
+
 // TestAnyProgram does what docs/start.md says.
 func TestAnyProgram(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -31,7 +34,7 @@ func follow(t *testing.T, document string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, document+".txtar"), []byte(script(t, string(text))), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, filepath.Base(document)+".txtar"), []byte(script(t, string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, withTerminal(params(t, dir)))

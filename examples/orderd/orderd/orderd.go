@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
 	"github.com/divisi-go/divisi/system"
@@ -34,7 +35,7 @@ func Start(ctx context.Context, n *system.Nursery, h *system.Host, positiond *po
 
 	proc, err := h.Ensure(ctx, n, system.Spec{
 		Name: "orderd", Args: []string{"orderd", l.Name(), positions, file}, Listeners: []*system.Listener{l},
-		Ready: "notify", Alone: true, Policy: system.Policy{Intensity: 100},
+		Ready: "notify", Alone: true, Policy: system.Policy{Intensity: 100, MaxBackoff: time.Second},
 	})
 	return &Orderd{l.Addr(), proc}, err
 }

@@ -61,7 +61,7 @@ func run(listener, dir, file string) error {
 	if err := d.settle(); err != nil {
 		return err
 	}
-	l, err := serve.Listener(listener, "localhost:0")
+	l, err := serve.Listener(listener, "")
 	if err != nil {
 		return err
 	}
@@ -123,15 +123,15 @@ func (d *desk) decide(id, text string) (rejected, err error) {
 	defer d.mu.Unlock()
 
 	before, err := find(d.db, id)
-	if err == nil {
-		if before != move {
-			return fmt.Errorf("the id is that of the order \"%v\"", before), nil
-		}
+	switch {
+	case err == nil && before == move:
 		return nil, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
+	case err == nil:
+		return fmt.Errorf("the id is that of the order \"%v\"", before), nil
+	case !errors.Is(err, sql.ErrNoRows):
 		return nil, err
 	}
+
 	if position := d.positions[move.Instrument].Load() + move.Quantity; position < -Limit || position > Limit {
 		return fmt.Errorf("the position would be %d, and the limit is %d", position, Limit), nil
 	}

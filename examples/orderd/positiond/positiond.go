@@ -6,6 +6,7 @@ package positiond
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"github.com/divisi-go/divisi/system"
 )
@@ -29,7 +30,7 @@ func Start(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Di
 
 	proc, err := h.Ensure(ctx, n, system.Spec{
 		Name: "positiond", Args: []string{"positiond"}, Dir: dir, Listeners: []*system.Listener{l},
-		Ready: "notify", Alone: true, Policy: system.Policy{Intensity: 100},
+		Ready: "notify", Alone: true, Policy: system.Policy{Intensity: 100, MaxBackoff: time.Second},
 	})
 	return &Positiond{dir, proc}, err
 }

@@ -32,7 +32,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	l, err := serve.Listener("moves", "unix:///"+socketName)
+	l, err := serve.Listener("moves", "")
 	if err != nil {
 		return err
 	}
@@ -47,8 +47,7 @@ type book struct {
 	known     int // moves in the journal
 }
 
-// open opens the book that is in a folder. A process may have been killed between the journal and the
-// positions, or in the middle of a line, which then is none.
+// open opens the book that is in a folder.
 func open(dir string) (*book, error) {
 	positions, err := create(dir)
 	if err != nil {
@@ -58,29 +57,35 @@ func open(dir string) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(journal)
+	b := &book{journal: journal, positions: positions}
+	return b, b.restore()
+}
+
+// restore makes the positions what the journal says. The process before may have been killed between the
+// two, or in the middle of a line, which then is none.
+func (b *book) restore() error {
+	text, err := io.ReadAll(b.journal)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	text = text[:bytes.LastIndexByte(text, '\n')+1]
-	if err := journal.Truncate(int64(len(text))); err != nil {
-		return nil, err
+	if err := b.journal.Truncate(int64(len(text))); err != nil {
+		return err
 	}
 
-	b := &book{journal: journal, positions: positions}
 	var sums [len(Positions{})]int64
 	for line := range strings.Lines(string(text)) {
+		b.known++
 		m, err := ParseMove(strings.TrimSuffix(line, "\n"))
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", journal.Name(), b.known+1, err)
+			return fmt.Errorf("%s:%d: %w", b.journal.Name(), b.known, err)
 		}
 		sums[m.Instrument] += m.Quantity
-		b.known++
 	}
 	for i, sum := range sums {
-		positions[i].Store(sum)
+		b.positions[i].Store(sum)
 	}
-	return b, nil
+	return nil
 }
 
 // Serve serves whoever comes.
