@@ -4,6 +4,8 @@ GO         ?= go
 # What takes longest comes first.
 MODULES    := e2e . cmd/divisi opentelemetry conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
+# Examples with libraries of their own, which would take minutes to compile for the race detector.
+EXAMPLES   := examples/orderd examples/postgres
 BUILD      := build
 FUZZTIME   ?= 1m
 STATICCHECK := $(BUILD)/staticcheck
@@ -52,6 +54,7 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 unit: test-tools ## the tests of all modules, with the race detector
 	@echo "test, with what takes minutes first"
 	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" $(PACKAGES)
+	@$(GO) test -timeout 10m $(EXAMPLES:%=./%/...)
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
@@ -78,6 +81,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestFaults|TestSystemd' -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
+	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run Killed -v . -args -kills 20 -orders 50000
 
 bench: test-tools ## compare with what one would use instead; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
@@ -111,7 +115,7 @@ $(DEADCODE): tools/go.mod
 	  GOWORK=off $(GO) build -o "$(CURDIR)/$(DEADCODE)" golang.org/x/tools/cmd/deadcode
 
 tidy: ## tidy the go.mod files; the modules refer to each other by the work space only
-	@for m in $(MODULES); do echo "tidy $$m"; (cd $$m && \
+	@for m in $(MODULES) $(EXAMPLES); do echo "tidy $$m"; (cd $$m && \
 	  $(GO) mod edit -replace "github.com/divisi-go/divisi=$(CURDIR)" \
 	    -replace "github.com/divisi-go/divisi/cmd/divisi=$(CURDIR)/cmd/divisi" \
 	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" && \

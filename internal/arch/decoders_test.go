@@ -37,6 +37,7 @@ var decoders = map[string]string{
 	"internal/message.Unmarshal":               "FuzzWeaveletMsg",
 	"internal/message.unmarshal":               "FuzzWeaveletMsg",
 	"envelope/runtime.ParseConfig":             "FuzzParseConfig",
+	"examples/orderd/positiond.ParseMove":      "FuzzMove",
 	"examples/rawdeployer.fields":              "FuzzFields",
 	"examples/shop/frontend.jar.open":          "FuzzOpen",
 	"examples/shop/frontend.jar.read":          "FuzzOpen",

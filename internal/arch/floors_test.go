@@ -280,7 +280,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "e2e", "conformance", "bench"}
+var modules = []string{"cmd/divisi", "opentelemetry", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {
