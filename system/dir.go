@@ -75,7 +75,12 @@ func (d Dir) String() string {
 }
 
 // String returns the path with its host.
-func (f File) String() string { return f.dir.host.name + ":" + f.path }
+func (f File) String() string {
+	if f.dir.host == nil {
+		return "no file"
+	}
+	return f.dir.host.name + ":" + f.path
+}
 
 // ReadFile returns what is in a file of the folder.
 func (d Dir) ReadFile(name string) ([]byte, error) {

@@ -33,9 +33,6 @@ type Listener struct {
 // Addr returns where it listens, such as 127.0.0.1:43211, or the path of a Unix socket.
 func (l *Listener) Addr() string { return l.address }
 
-// Network returns tcp or unix.
-func (l *Listener) Network() string { return l.network }
-
 // Name returns its name in the nursery, by which programs inherit it.
 func (l *Listener) Name() string { return l.name }
 

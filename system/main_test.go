@@ -63,5 +63,11 @@ func TestEnsure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(p.ID(), p.Outcome(), p.Pid(), time.Since(started), l.Addr())
+	t.Log("it was ready after", time.Since(started))
+	if p.ID() != "web@/test" || p.Outcome() != system.Started || p.Pid() == 0 || l.Name() != "web" {
+		t.Errorf("%s was %s as process %d, with the listener %s", p.ID(), p.Outcome(), p.Pid(), l.Name())
+	}
+	if got, want := get(t, l), fmt.Sprint("hello ", p.Pid()); got != want {
+		t.Errorf("the answer is %q, not %q", got, want)
+	}
 }

@@ -38,7 +38,10 @@ func main() {
 		fmt.Println("this is broken")
 		time.Sleep(time.Hour)
 	default: // the system, or its keeper
-		name := cmp.Or(os.Getenv("SUBJECT"), "subject")
+		name := os.Getenv("SUBJECT")
+		if name == "" {
+			system.Run("subject", deploy)
+		}
 		err = system.Program{Name: name, Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
 	}
 	if err != nil {

@@ -1,0 +1,76 @@
+package system_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/divisi-go/divisi/system"
+	"github.com/divisi-go/divisi/system/systemtest"
+)
+
+func TestDir(t *testing.T) {
+	t.Parallel()
+	_, _, h := systemtest.New(t)
+	dir, err := systemtest.Dir(t, h, "positiond").Dir("shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"first", "second"} {
+		if err := dir.WriteFile("memory", []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := dir.ReadFile("memory")
+		if err != nil || string(got) != content {
+			t.Errorf("the file has %q and not %q: %v", got, content, err)
+		}
+	}
+	if _, err := dir.ReadFile("nothing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+
+	where := filepath.Join("positiond", "shared")
+	if got := dir.String(); !strings.HasPrefix(got, h.Name()+":/") || !strings.HasSuffix(got, where) {
+		t.Errorf("the folder is %s", got)
+	}
+	if got := dir.File("memory").String(); got != dir.String()+"/memory" {
+		t.Errorf("the file is %s", got)
+	}
+	path, err := dir.File("memory").On(h)
+	if err != nil || !strings.HasSuffix(path, filepath.Join(where, "memory")) {
+		t.Errorf("its path is %s: %v", path, err)
+	}
+
+	var none system.Dir
+	has(t, none.WriteFile("a", nil), "the zero Dir is no folder")
+	_, err = none.File("a").On(h)
+	has(t, err, "the zero Dir is no folder")
+	if got := none.String() + ", " + none.File("a").String(); got != "no folder, no file" {
+		t.Errorf("the zero values are %s", got)
+	}
+}
+
+// TestTogether: functions run at the same time, and the failure of one ends the others.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	first, second := make(chan bool), make(chan bool)
+	meet := func(mine, other chan bool) func(context.Context) error {
+		return func(context.Context) error {
+			close(mine)
+			<-other
+			return nil
+		}
+	}
+	if err := system.Together(t.Context(), meet(first, second), meet(second, first)); err != nil {
+		t.Error(err)
+	}
+
+	err := system.Together(t.Context(), func(context.Context) error { panic("oh") }, func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	})
+	has(t, err, "panic: oh")
+}
