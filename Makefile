@@ -83,13 +83,14 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
 	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run Killed -v . -args -kills 20 -orders 50000
 
-bench: test-tools ## compare with what one would use instead; the tables are in bench/README.md
+bench: test-tools ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
+	@cd bench && $(GO) test -run '^$$' -bench . ./echo
 	@cd bench && $(GO) run ./compare -write README.md
 	@cd bench && $(GO) run ./overload -write README.md
 
-bench-quick: ## compare calls with what one would use instead, in less than two minutes
-	@cd bench && $(GO) run ./compare -rounds 3 -time 300ms
+bench-quick: ## compare a few calls with what one would use instead, in less than two minutes
+	@cd bench && $(GO) run ./compare -quick -rounds 3 -time 150ms
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s

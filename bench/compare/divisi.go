@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/bench/echo"
+	"github.com/divisi-go/divisi/bench/load"
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/envelope/runtime"
@@ -21,62 +21,92 @@ type app struct {
 	echo divisi.Ref[echo.Echo]
 }
 
-// playDivisi is a process of Divisi: the weavelet of either component.
-func playDivisi(side string) error {
-	role := "Divisi " + side
+// divisiRival is Divisi. A deployer in this process starts the weavelets of both components.
+type divisiRival struct{}
+
+var _ rival = divisiRival{}
+
+func (divisiRival) play(role, side string, _ endpoint) error {
 	if side == "server" {
-		go func() { exit(obey(role, nil)) }()
+		go func() { load.Exit(load.Obey(role, nil)) }()
 	}
-	return divisi.Run(context.Background(), func(_ context.Context, a *app) error { return obey(role, a.caller) })
+	return divisi.Run(context.Background(), func(_ context.Context, a *app) error { return load.Obey(role, a.caller) })
 }
 
-func (a *app) caller() (caller, error) {
-	m := echo.NewMessage()
-	blob := make([]byte, huge.size())
-	return func(ctx context.Context, p payload) (err error) {
+func (a *app) caller() (load.Caller, error) {
+	m := load.NewMessage()
+	blob := make([]byte, load.Huge.Size())
+	return func(ctx context.Context, p load.Payload) (err error) {
 		switch p {
-		case null:
+		case load.Nothing:
 			return a.echo.Get().Null(ctx)
-		case message:
+		case load.Struct:
 			_, err = a.echo.Get().Message(ctx, m)
 		default:
-			_, err = a.echo.Get().Bytes(ctx, blob[:p.size()])
+			_, err = a.echo.Get().Bytes(ctx, blob[:p.Size()])
 		}
 		return err
 	}, nil
 }
 
-// deployer runs the two weavelets. What it embeds are the methods for certificates and listeners, of
-// which there are none.
+func (divisiRival) lacks(measurement) string { return "" }
+
+const calledComponent = "github.com/divisi-go/divisi/bench/echo/Echo"
+
+// deployer runs the two weavelets. What it embeds are the methods for listeners, of which there are none.
 type deployer struct {
 	envelope.EnvelopeHandler
 	client, server *envelope.Envelope
+	identity       []byte // certificate and key
 }
 
-// deployDivisi starts the main component and the other one, in a process each.
-func deployDivisi(ctx context.Context, dir string, env func(side string) string) error {
-	self, err := os.Executable()
-	if err != nil {
+func (divisiRival) start(ctx context.Context, name string, e endpoint) (err error) {
+	d := new(deployer)
+	if e.network == "tls" {
+		if d.identity, err = os.ReadFile(e.identity()); err != nil {
+			return err
+		}
+	}
+	if d.server, err = newWeavelet(ctx, name, "server", e); err != nil {
 		return err
 	}
-	start := func(side string) (*envelope.Envelope, error) {
-		return envelope.NewEnvelope(ctx, &protos.EnvelopeInfo{
-			App: "bench", DeploymentId: "bench", Id: side, RunMain: side == "client",
-			InternalAddress: "unix://" + filepath.Join(dir, side),
-		}, &protos.AppConfig{Name: "bench", Binary: self, Env: strings.Split(env(side), "\n")})
-	}
-
-	d := &deployer{}
-	if d.server, err = start("server"); err != nil {
-		return err
-	}
-	if d.client, err = start("client"); err != nil {
+	if d.client, err = newWeavelet(ctx, name, "client", e); err != nil {
 		return err
 	}
 	go d.server.Serve(d)
 	go d.client.Serve(d)
-	return errors.Join(d.server.UpdateComponents([]string{"github.com/divisi-go/divisi/bench/echo/Echo"}),
+	return errors.Join(d.server.UpdateComponents([]string{calledComponent}),
 		d.client.UpdateComponents([]string{runtime.Main}))
+}
+
+func newWeavelet(ctx context.Context, name, side string, e endpoint) (*envelope.Envelope, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	listen := "127.0.0.1:0"
+	if e.network == "unix" {
+		listen = "unix://" + filepath.Join(e.dir, side)
+	}
+	return envelope.NewEnvelope(ctx, &protos.EnvelopeInfo{
+		App: "bench", DeploymentId: "bench", Id: side, RunMain: side == "client",
+		InternalAddress: listen, Mtls: e.network == "tls",
+	}, &protos.AppConfig{Name: "bench", Binary: self, Env: e.environment(name + "/" + side)})
+}
+
+// GetSelfCertificate returns what both sides have.
+func (d *deployer) GetSelfCertificate(context.Context, *protos.GetSelfCertificateRequest) (*protos.GetSelfCertificateReply, error) {
+	return &protos.GetSelfCertificateReply{Cert: d.identity, Key: d.identity}, nil
+}
+
+// VerifyClientCertificate lets the caller call the other one.
+func (d *deployer) VerifyClientCertificate(context.Context, *protos.VerifyClientCertificateRequest) (*protos.VerifyClientCertificateReply, error) {
+	return &protos.VerifyClientCertificateReply{Components: []string{calledComponent}}, nil
+}
+
+// VerifyServerCertificate believes everybody.
+func (d *deployer) VerifyServerCertificate(context.Context, *protos.VerifyServerCertificateRequest) (*protos.VerifyServerCertificateReply, error) {
+	return &protos.VerifyServerCertificateReply{}, nil
 }
 
 // ActivateComponent says that the component is in the other process.

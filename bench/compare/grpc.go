@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/divisi-go/divisi/bench/echo"
 	"github.com/divisi-go/divisi/bench/echo/pb"
+	"github.com/divisi-go/divisi/bench/load"
 )
 
 // echoService is what protoc-gen-go-grpc would make of a service with three methods.
@@ -31,38 +31,39 @@ func giveBack[T any](_ any, _ context.Context, decode func(any) error, _ grpc.Un
 
 const most = 8 << 20 // of a message
 
-// stallsGRPC: with thousands of callers whose calls are not short, now and then both ends wait for the
+// lackOfGRPC: with thousands of callers whose calls are not short, now and then both ends wait for the
 // other one to read.
-func stallsGRPC(m measurement) bool { return m.callers >= 2000 && m.payload != null }
-
-func serveGRPC(socket string, ready func()) error {
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return err
+func lackOfGRPC(m measurement) string {
+	if m.callers >= 2000 && m.payload != load.Nothing {
+		return "now and then both of its ends wait there for the other one to read, for good"
 	}
+	return ""
+}
+
+func serveGRPC(l net.Listener) error {
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most))
 	s.RegisterService(&echoService, nil)
-	ready()
 	return s.Serve(l)
 }
 
-func connectGRPC(socket string) (func() (caller, error), error) {
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+func connectGRPC(e endpoint) (func() (load.Caller, error), error) {
+	conn, err := grpc.NewClient("passthrough:///bench", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return e.dial(ctx) }),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
 	if err != nil {
 		return nil, err
 	}
-	return func() (caller, error) {
-		m := echo.NewMessage().Proto()
-		blobs := map[payload]*pb.Blob{large: {Data: make([]byte, large.size())}, huge: {Data: make([]byte, huge.size())}}
-		return func(ctx context.Context, p payload) error {
+	return func() (load.Caller, error) {
+		m := pb.Of(load.NewMessage())
+		blob := make([]byte, load.Huge.Size())
+		return func(ctx context.Context, p load.Payload) error {
 			switch p {
-			case null:
+			case load.Nothing:
 				return conn.Invoke(ctx, "/divisi.bench.Echo/Null", &pb.Empty{}, new(pb.Empty))
-			case message:
+			case load.Struct:
 				return conn.Invoke(ctx, "/divisi.bench.Echo/Message", m, new(pb.Message))
 			}
-			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", blobs[p], new(pb.Blob))
+			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", &pb.Blob{Data: blob[:p.Size()]}, new(pb.Blob))
 		}, nil
 	}, nil
 }

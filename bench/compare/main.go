@@ -1,7 +1,7 @@
-// Compare measures calls between two processes, side by side: over a raw socket, with gRPC, and with
-// Divisi. All systems run at the same time and take turns, case by case and round by round, so that
-// whatever else the machine does is the same for all. Each has a process that calls and one that answers,
-// which live for the whole run.
+// Compare measures calls between two processes, side by side: over a raw socket, with Divisi, and with what
+// one would use instead. All rivals run at the same time and take turns, case by case and round by round,
+// so that whatever else the machine does is the same for all. Each has a process that calls and one that
+// answers, which live for the whole run.
 //
 // What counts is ratios within a round, and the processor time of both processes for a call.
 package main
@@ -14,54 +14,46 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/load"
 )
 
 func main() {
-	if role := os.Getenv(roleVariable); role != "" {
-		exit(play(role))
+	if role := os.Getenv(load.RoleVariable); role != "" {
+		load.Exit(play(role))
 	}
 	var o options
 	var only, write string
 	flag.IntVar(&o.rounds, "rounds", 7, "how often each case is measured")
-	flag.DurationVar(&o.took, "time", time.Second, "how long each measurement takes")
-	flag.StringVar(&only, "systems", "", "measure only these, with commas between them")
-	flag.StringVar(&o.cases, "cases", "", "measure only cases whose names contain this")
-	flag.StringVar(&write, "write", "", "put the tables into this Markdown file, between its marks")
+	flag.DurationVar(&o.took, "time", 600*time.Millisecond, "how long each measurement takes")
+	flag.StringVar(&only, "rivals", "", "measure only these, with commas between them")
+	flag.StringVar(&o.cases, "cases", "", "measure only cases whose names contain this, such as \"tcp: nothing\"")
+	flag.BoolVar(&o.quick, "quick", false, "measure only a few cases")
+	flag.StringVar(&weaverProgram, "serviceweaver", "", "the program of Service Weaver; without it that is left out")
+	flag.StringVar(&write, "write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "compare takes no arguments, and got %q\n", flag.Args())
 		os.Exit(2)
 	}
-	o.systems = systems
 	if only != "" {
-		o.systems = nil
-		for name := range strings.SplitSeq(only, ",") {
-			s, err := findSystem(name)
-			if err != nil {
-				exit(err)
-			}
-			o.systems = append(o.systems, s)
+		o.only = strings.Split(only, ",")
+	}
+	for _, name := range o.only {
+		if !isRival(name) {
+			fmt.Fprintf(os.Stderr, "-rivals has %q; there are %s\n", name, strings.Join(names(), ", "))
+			os.Exit(2)
 		}
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	results, err := o.measure(ctx)
+	all, err := o.measure(ctx)
 	if err != nil {
-		exit(err)
+		load.Exit(err)
 	}
-	text := o.report(results)
 	if write != "" {
-		exit(replace(write, text))
+		load.Exit(o.write(write, all))
 	}
-	fmt.Print(text)
-}
-
-// exit ends the process.
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	fmt.Print(o.report(all))
 }

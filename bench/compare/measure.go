@@ -4,22 +4,86 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/load"
 )
+
+// measurement is a case: what is called by how many, over what.
+type measurement struct {
+	network  string // unix, tcp or tls
+	payload  load.Payload
+	callers  int
+	oneCPU   bool          // both processes share one processor
+	deadline time.Duration // of each call; 0 is none
+	quick    bool          // also measured when there is little time
+}
+
+// who names the case within its payload.
+func (m measurement) who() string {
+	text := fmt.Sprint(m.callers)
+	if m.oneCPU {
+		text += ", one CPU"
+	}
+	if m.deadline > 0 {
+		text += ", deadline"
+	}
+	return text
+}
+
+func (m measurement) String() string {
+	return fmt.Sprintf("%s: %s x %s", m.network, m.payload, m.who())
+}
+
+var measurements = []measurement{
+	{network: "unix", payload: load.Nothing, callers: 1, oneCPU: true, quick: true},
+	{network: "unix", payload: load.Nothing, callers: 1},
+	{network: "unix", payload: load.Nothing, callers: 16, quick: true},
+	{network: "unix", payload: load.Nothing, callers: 16, deadline: time.Second},
+	{network: "unix", payload: load.Nothing, callers: 256, quick: true},
+	{network: "unix", payload: load.Nothing, callers: 2000},
+	{network: "unix", payload: load.Struct, callers: 1, oneCPU: true},
+	{network: "unix", payload: load.Struct, callers: 16, quick: true},
+	{network: "unix", payload: load.Struct, callers: 256},
+	{network: "unix", payload: load.Struct, callers: 2000},
+	{network: "unix", payload: load.Large, callers: 1, oneCPU: true},
+	{network: "unix", payload: load.Large, callers: 16, quick: true},
+	{network: "unix", payload: load.Large, callers: 256},
+	{network: "unix", payload: load.Huge, callers: 1},
+	{network: "unix", payload: load.Huge, callers: 16},
+
+	{network: "tcp", payload: load.Nothing, callers: 1, oneCPU: true},
+	{network: "tcp", payload: load.Nothing, callers: 16, quick: true},
+	{network: "tcp", payload: load.Nothing, callers: 16, deadline: time.Second},
+	{network: "tcp", payload: load.Nothing, callers: 256, quick: true},
+	{network: "tcp", payload: load.Nothing, callers: 2000},
+	{network: "tcp", payload: load.Struct, callers: 16, quick: true},
+	{network: "tcp", payload: load.Struct, callers: 256},
+	{network: "tcp", payload: load.Large, callers: 16, quick: true},
+	{network: "tcp", payload: load.Huge, callers: 1},
+
+	{network: "tls", payload: load.Nothing, callers: 1, oneCPU: true},
+	{network: "tls", payload: load.Nothing, callers: 16},
+	{network: "tls", payload: load.Struct, callers: 16},
+	{network: "tls", payload: load.Large, callers: 16},
+	{network: "tls", payload: load.Huge, callers: 1},
+}
 
 // options say what is measured.
 type options struct {
-	rounds  int
-	took    time.Duration
-	systems []system
-	cases   string
+	rounds int
+	took   time.Duration
+	only   []string // rivals; all if there are none
+	cases  string
+	quick  bool
 }
 
-// result is one measurement of one system.
+// result is one measurement of one rival.
 type result struct {
-	load
-	server usage // of the process that answers
+	load.Load
+	server load.Usage // of the process that answers
 }
 
 // cpu is the processor time of both processes for a call, in microseconds.
@@ -27,47 +91,49 @@ func (r result) cpu() float64 {
 	return float64((r.Used.CPU + r.server.CPU).Nanoseconds()) / float64(r.Calls) / 1e3
 }
 
-// results are by case, system and round.
+// results are by case, rival and round.
 type results map[measurement]map[string][]result
 
-// measure measures all cases of all systems.
+// selected returns the cases that are measured.
+func (o options) selected() (list []measurement) {
+	for _, m := range measurements {
+		if strings.Contains(m.String(), o.cases) && (m.quick || !o.quick) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// measure measures the selected cases of all rivals. All of them run at the same time and take turns.
 func (o options) measure(ctx context.Context) (results, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var pairs []*pair
-	for _, s := range o.systems {
-		dir, err := os.MkdirTemp("/tmp", "bench") // paths of sockets are short
-		if err != nil {
-			return nil, err
+	cases := o.selected()
+	pairs := map[string][]*pair{} // by network
+	for _, network := range []string{"unix", "tcp", "tls"} {
+		if !slices.ContainsFunc(cases, func(m measurement) bool { return m.network == network }) {
+			continue
 		}
-		defer os.RemoveAll(dir)
-		p, err := s.start(ctx, dir)
-		if err != nil {
-			return nil, err
+		for _, r := range rivals {
+			if len(o.only) > 0 && !slices.Contains(o.only, r.name) || r.lacks(measurement{network: network}) != "" {
+				continue
+			}
+			p, err := newPair(ctx, r.name, r.rival, network)
+			if p != nil {
+				defer p.end()
+			}
+			if err != nil {
+				return nil, err
+			}
+			pairs[network] = append(pairs[network], p)
 		}
-		defer p.end()
-		pairs = append(pairs, p)
 	}
 
 	all := results{}
 	for round := range o.rounds {
-		for _, m := range measurements {
-			if !strings.Contains(m.String(), o.cases) {
-				continue
-			}
-			if all[m] == nil {
-				all[m] = map[string][]result{}
-			}
-			for i := range pairs {
-				p := pairs[(i+round)%len(pairs)] // nobody is always the first
-				if p.stalls != nil && p.stalls(m) {
-					continue
-				}
-				r, err := p.measure(ctx, m, o.took)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %v: %w", p.name, m, err)
-				}
-				all[m][p.name] = append(all[m][p.name], r)
+		for _, m := range cases {
+			if err := o.round(ctx, all, m, pairs[m.network], round); err != nil {
+				return nil, err
 			}
 		}
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.rounds)
@@ -75,29 +141,24 @@ func (o options) measure(ctx context.Context) (results, error) {
 	return all, nil
 }
 
-// measure measures one case, after calls that are not counted.
-func (p *pair) measure(ctx context.Context, m measurement, took time.Duration) (result, error) {
-	if ctx.Err() != nil {
-		return result{}, ctx.Err()
+// round measures one case of all rivals once.
+func (o options) round(ctx context.Context, all results, m measurement, pairs []*pair, round int) error {
+	if all[m] == nil {
+		all[m] = map[string][]result{}
 	}
-	for _, one := range []*process{p.client, p.server} {
-		if err := pin(one.pid, m.oneCPU); err != nil {
-			return result{}, err
+	for i := range pairs {
+		p := pairs[(i+round)%len(pairs)] // nobody is always the first
+		if p.rival.lacks(m) != "" {
+			continue
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r, err := p.measure(m, o.took)
+		if err != nil {
+			return fmt.Errorf("%s, %v: %w", p.name, m, err)
+		}
+		all[m][p.name] = append(all[m][p.name], r)
 	}
-	o := order{Run: true, Payload: m.payload, Callers: m.callers, Time: took / 5, Deadline: m.deadline}
-	if _, err := p.client.ask(o); err != nil {
-		return result{}, err
-	}
-	before, err := p.server.ask(order{})
-	if err != nil {
-		return result{}, err
-	}
-	o.Time = took
-	ran, err := p.client.ask(o)
-	if err != nil {
-		return result{}, err
-	}
-	after, err := p.server.ask(order{})
-	return result{load: ran.Load, server: after.Usage.since(before.Usage)}, err
+	return nil
 }

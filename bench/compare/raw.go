@@ -5,15 +5,12 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+
+	"github.com/divisi-go/divisi/bench/load"
 )
 
 // serveRaw sends back what comes: four bytes of length, and as many bytes.
-func serveRaw(socket string, ready func()) error {
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return err
-	}
-	ready()
+func serveRaw(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -36,24 +33,24 @@ func serveRaw(socket string, ready func()) error {
 }
 
 // connectRaw returns callers with a connection each.
-func connectRaw(socket string) (func() (caller, error), error) {
-	return func() (caller, error) {
-		conn, err := net.Dial("unix", socket)
+func connectRaw(e endpoint) (func() (load.Caller, error), error) {
+	return func() (load.Caller, error) {
+		conn, err := e.dial(context.Background())
 		if err != nil {
 			return nil, err
 		}
-		request := make([]byte, 4+huge.size())
+		request := make([]byte, 4+load.Huge.Size())
 		var buf []byte
 		bounded := false // the connection has a deadline
-		return func(ctx context.Context, p payload) error {
+		return func(ctx context.Context, p load.Payload) error {
 			if deadline, ok := ctx.Deadline(); ok || bounded {
 				bounded = ok
 				if err := conn.SetDeadline(deadline); err != nil {
 					return err
 				}
 			}
-			binary.LittleEndian.PutUint32(request, uint32(p.size()))
-			if _, err := conn.Write(request[:4+p.size()]); err != nil {
+			binary.LittleEndian.PutUint32(request, uint32(p.Size()))
+			if _, err := conn.Write(request[:4+p.Size()]); err != nil {
 				return err
 			}
 			buf, err = readRaw(conn, buf)

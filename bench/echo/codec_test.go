@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/divisi-go/divisi/bench/echo/pb"
+	"github.com/divisi-go/divisi/bench/load"
 	"github.com/divisi-go/divisi/codegen"
 )
 
@@ -23,8 +24,8 @@ type codec struct {
 
 // BenchmarkCodec compares what messages cost apart from the way that they take.
 func BenchmarkCodec(b *testing.B) {
-	for _, new := range []func(testing.TB, Message) codec{own, protobuf, streamOfGob, jsonText} {
-		c := new(b, NewMessage())
+	for _, new := range []func(testing.TB, load.Message) codec{own, protobuf, streamOfGob, jsonText} {
+		c := new(b, load.NewMessage())
 		b.Run(c.name+"/encode", func(b *testing.B) { repeat(b, c.encode) })
 		b.Run(c.name+"/decode", func(b *testing.B) { repeat(b, c.decode) })
 	}
@@ -53,7 +54,7 @@ func (n *nowhere) Call(_ context.Context, r *codegen.Request) (codegen.Status, [
 }
 
 // own encodes as a stub does, which uses its buffers again.
-func own(t testing.TB, m Message) codec {
+func own(t testing.TB, m load.Message) codec {
 	registry, err := codegen.Snapshot()
 	if err != nil {
 		t.Fatal(err)
@@ -65,12 +66,12 @@ func own(t testing.TB, m Message) codec {
 	encode()
 	return codec{"Divisi", encode, func() {
 		d := codegen.NewDecoder(n.args, registry.Errors)
-		decMessage(&d)
+		decLoadMessage(&d)
 	}}
 }
 
-func protobuf(_ testing.TB, m Message) codec {
-	p := m.Proto()
+func protobuf(_ testing.TB, m load.Message) codec {
+	p := pb.Of(m)
 	buf, _ := proto.Marshal(p)
 	return codec{"protobuf",
 		func() { buf, _ = proto.MarshalOptions{}.MarshalAppend(buf[:0], p) },
@@ -79,25 +80,25 @@ func protobuf(_ testing.TB, m Message) codec {
 }
 
 // streamOfGob sends the types once.
-func streamOfGob(_ testing.TB, m Message) codec {
+func streamOfGob(_ testing.TB, m load.Message) codec {
 	var buf bytes.Buffer
 	encoder, decoder := gob.NewEncoder(&buf), gob.NewDecoder(&buf)
 	encoder.Encode(m)
-	decoder.Decode(new(Message))
+	decoder.Decode(new(load.Message))
 	encoder.Encode(m)
 	again := bytes.Clone(buf.Bytes())
 	return codec{"gob",
 		func() { buf.Reset(); encoder.Encode(m) },
-		func() { buf.Reset(); buf.Write(again); decoder.Decode(new(Message)) },
+		func() { buf.Reset(); buf.Write(again); decoder.Decode(new(load.Message)) },
 	}
 }
 
-func jsonText(_ testing.TB, m Message) codec {
+func jsonText(_ testing.TB, m load.Message) codec {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
 	text, _ := json.Marshal(m)
 	return codec{"JSON",
 		func() { buf.Reset(); encoder.Encode(m) },
-		func() { json.Unmarshal(text, new(Message)) },
+		func() { json.Unmarshal(text, new(load.Message)) },
 	}
 }

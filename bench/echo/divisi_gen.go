@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/bench/load"
 	"github.com/divisi-go/divisi/codegen"
 )
 
@@ -18,30 +19,30 @@ var (
 	_ = codegen.Stale_run_divisi_generate[Echo](echoStub{})
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Bytes(context.Context, []byte) ([]byte, error)
-		Items(context.Context, []Item) ([]Item, error)
-		Message(context.Context, Message) (Message, error)
+		Items(context.Context, []load.Item) ([]load.Item, error)
+		Message(context.Context, load.Message) (load.Message, error)
 		Null(context.Context) error
 		Number(context.Context, int, int) (int, error)
 		Numbers(context.Context, []int) ([]int, error)
 		SharedBytes(context.Context, []byte) ([]byte, error)
-		SharedMessage(context.Context, Message) (Message, error)
+		SharedMessage(context.Context, load.Message) (load.Message, error)
 		Text(context.Context, string) (string, error)
 	}](Echo(nil))
 	_ = codegen.Stale_run_divisi_generate[neighbour](neighbourStub{})
 	_ = codegen.Stale_run_divisi_generate[interface {
 		Live(context.Context) error
 	}](neighbour(nil))
-	_ = (*stale_run_divisi_generate_Item)((*Item)(nil))
-	_ = (*stale_run_divisi_generate_Message)((*Message)(nil))
-	_ = (*stale_run_divisi_generate_Address)((*Address)(nil))
+	_ = (*stale_run_divisi_generate_LoadItem)((*load.Item)(nil))
+	_ = (*stale_run_divisi_generate_LoadMessage)((*load.Message)(nil))
+	_ = (*stale_run_divisi_generate_LoadAddress)((*load.Address)(nil))
 )
 
 type (
-	stale_run_divisi_generate_Item struct {
+	stale_run_divisi_generate_LoadItem struct {
 		Name  string
 		Price int64
 	}
-	stale_run_divisi_generate_Message struct {
+	stale_run_divisi_generate_LoadMessage struct {
 		ID      int64
 		Created int64
 		Changed int64
@@ -59,11 +60,11 @@ type (
 		Counts  []int64
 		Prices  []float64
 		Labels  map[string]string
-		Address Address
-		Items   []Item
+		Address load.Address
+		Items   []load.Item
 		Picture []byte
 	}
-	stale_run_divisi_generate_Address struct {
+	stale_run_divisi_generate_LoadAddress struct {
 		Street string
 		City   string
 		Number int32
@@ -78,8 +79,8 @@ func init() {
 			"method SharedMessage\nmethod Text\nsum 375cda69\n⟧",
 		func(c *codegen.Client) Echo { return echoStub{c} },
 		codegen.Method[Echo]{Name: "Bytes", Layout: 0xe794106dd8eeb486, Serve: serveEchoBytes},
-		codegen.Method[Echo]{Name: "Items", Layout: 0xa9927a124f13abe1, Serve: serveEchoItems},
-		codegen.Method[Echo]{Name: "Message", Layout: 0x886b58129a4bc07d, Serve: serveEchoMessage},
+		codegen.Method[Echo]{Name: "Items", Layout: 0xd430dcc8c90026e3, Serve: serveEchoItems},
+		codegen.Method[Echo]{Name: "Message", Layout: 0x9a64668bb9a1980d, Serve: serveEchoMessage},
 		codegen.Method[Echo]{Name: "Null", Layout: 0xac20b9bd43444bb6, Serve: serveEchoNull},
 		codegen.Method[Echo]{Name: "Number", Layout: 0x5ae904487e8b9dd8, Serve: serveEchoNumber},
 		codegen.Method[Echo]{Name: "Numbers", Layout: 0x3b9757746c5a22be, Serve: serveEchoNumbers},
@@ -87,7 +88,7 @@ func init() {
 			Name: "SharedBytes", Layout: 0xe794106dd8eeb486, Serve: serveEchoSharedBytes,
 		},
 		codegen.Method[Echo]{
-			Name: "SharedMessage", Layout: 0x886b58129a4bc07d, Serve: serveEchoSharedMessage,
+			Name: "SharedMessage", Layout: 0x9a64668bb9a1980d, Serve: serveEchoSharedMessage,
 		},
 		codegen.Method[Echo]{Name: "Text", Layout: 0x66bdec580a249f32, Serve: serveEchoText},
 	)
@@ -131,7 +132,7 @@ func serveEchoBytes(ctx context.Context, impl Echo, s *codegen.Served) {
 	}
 }
 
-func (s echoStub) Items(ctx context.Context, a0 []Item) (r0 []Item, err error) {
+func (s echoStub) Items(ctx context.Context, a0 []load.Item) (r0 []load.Item, err error) {
 	impl, err := s.c.Local(ctx)
 	if err != nil {
 		return r0, err
@@ -142,45 +143,45 @@ func (s echoStub) Items(ctx context.Context, a0 []Item) (r0 []Item, err error) {
 		return codegen.CopySlice(r0, nil), err
 	}
 	call := s.c.Call(ctx, 1)
-	codegen.EncSlice(&call.Args, a0, encItem)
+	codegen.EncSlice(&call.Args, a0, encLoadItem)
 	if call.Do() {
-		r0 = codegen.DecSlice(&call.Results, 12, decItem)
+		r0 = codegen.DecSlice(&call.Results, 12, decLoadItem)
 	}
 	return r0, call.End()
 }
 
 func serveEchoItems(ctx context.Context, impl Echo, s *codegen.Served) {
-	a0 := codegen.DecSlice(&s.Args, 12, decItem)
+	a0 := codegen.DecSlice(&s.Args, 12, decLoadItem)
 	if s.Ready() {
 		r0, err := impl.Items(ctx, a0)
-		codegen.EncSlice(&s.Results, r0, encItem)
+		codegen.EncSlice(&s.Results, r0, encLoadItem)
 		s.End(err)
 	}
 }
 
-func (s echoStub) Message(ctx context.Context, a0 Message) (r0 Message, err error) {
+func (s echoStub) Message(ctx context.Context, a0 load.Message) (r0 load.Message, err error) {
 	impl, err := s.c.Local(ctx)
 	if err != nil {
 		return r0, err
 	}
 	if impl, ok := impl.(Echo); ok {
 		defer s.c.Enter(2).Leave(&err)
-		r0, err = impl.Message(ctx, copyMessage(a0))
-		return copyMessage(r0), err
+		r0, err = impl.Message(ctx, copyLoadMessage(a0))
+		return copyLoadMessage(r0), err
 	}
 	call := s.c.Call(ctx, 2)
-	encMessage(&call.Args, a0)
+	encLoadMessage(&call.Args, a0)
 	if call.Do() {
-		r0 = decMessage(&call.Results)
+		r0 = decLoadMessage(&call.Results)
 	}
 	return r0, call.End()
 }
 
 func serveEchoMessage(ctx context.Context, impl Echo, s *codegen.Served) {
-	a0 := decMessage(&s.Args)
+	a0 := decLoadMessage(&s.Args)
 	if s.Ready() {
 		r0, err := impl.Message(ctx, a0)
-		encMessage(&s.Results, r0)
+		encLoadMessage(&s.Results, r0)
 		s.End(err)
 	}
 }
@@ -299,7 +300,7 @@ func serveEchoSharedBytes(ctx context.Context, impl Echo, s *codegen.Served) {
 	}
 }
 
-func (s echoStub) SharedMessage(ctx context.Context, a0 Message) (r0 Message, err error) {
+func (s echoStub) SharedMessage(ctx context.Context, a0 load.Message) (r0 load.Message, err error) {
 	impl, err := s.c.Local(ctx)
 	if err != nil {
 		return r0, err
@@ -309,31 +310,31 @@ func (s echoStub) SharedMessage(ctx context.Context, a0 Message) (r0 Message, er
 		if s.c.Sharing() {
 			a0 := a0
 			s.c.Share(7, func() []any {
-				return []any{copyMessage(a0)}
+				return []any{copyLoadMessage(a0)}
 			})
 		}
 		r0, err = impl.SharedMessage(ctx, a0)
 		if s.c.Sharing() {
 			r0 := r0
 			s.c.Share(7, func() []any {
-				return []any{copyMessage(r0)}
+				return []any{copyLoadMessage(r0)}
 			})
 		}
 		return r0, err
 	}
 	call := s.c.Call(ctx, 7)
-	encMessage(&call.Args, a0)
+	encLoadMessage(&call.Args, a0)
 	if call.Do() {
-		r0 = decMessage(&call.Results)
+		r0 = decLoadMessage(&call.Results)
 	}
 	return r0, call.End()
 }
 
 func serveEchoSharedMessage(ctx context.Context, impl Echo, s *codegen.Served) {
-	a0 := decMessage(&s.Args)
+	a0 := decLoadMessage(&s.Args)
 	if s.Ready() {
 		r0, err := impl.SharedMessage(ctx, a0)
-		encMessage(&s.Results, r0)
+		encLoadMessage(&s.Results, r0)
 		s.End(err)
 	}
 }
@@ -386,18 +387,18 @@ func serveNeighbourLive(ctx context.Context, impl neighbour, s *codegen.Served) 
 	}
 }
 
-func encItem(e *codegen.Encoder, v Item) {
+func encLoadItem(e *codegen.Encoder, v load.Item) {
 	e.String(v.Name)
 	e.Int64(v.Price)
 }
 
-func decItem(d *codegen.Decoder) (v Item) {
+func decLoadItem(d *codegen.Decoder) (v load.Item) {
 	v.Name = d.String()
 	v.Price = d.Int64()
 	return
 }
 
-func encMessage(e *codegen.Encoder, v Message) {
+func encLoadMessage(e *codegen.Encoder, v load.Message) {
 	e.Int64(v.ID)
 	e.Int64(v.Created)
 	e.Int64(v.Changed)
@@ -415,12 +416,12 @@ func encMessage(e *codegen.Encoder, v Message) {
 	codegen.EncSlice(e, v.Counts, (*codegen.Encoder).Int64)
 	codegen.EncSlice(e, v.Prices, (*codegen.Encoder).Float64)
 	codegen.EncMap(e, v.Labels, (*codegen.Encoder).String, (*codegen.Encoder).String)
-	encAddress(e, v.Address)
-	codegen.EncSlice(e, v.Items, encItem)
+	encLoadAddress(e, v.Address)
+	codegen.EncSlice(e, v.Items, encLoadItem)
 	e.Bytes(v.Picture)
 }
 
-func decMessage(d *codegen.Decoder) (v Message) {
+func decLoadMessage(d *codegen.Decoder) (v load.Message) {
 	v.ID = d.Int64()
 	v.Created = d.Int64()
 	v.Changed = d.Int64()
@@ -438,13 +439,13 @@ func decMessage(d *codegen.Decoder) (v Message) {
 	v.Counts = codegen.DecSlice(d, 8, (*codegen.Decoder).Int64)
 	v.Prices = codegen.DecSlice(d, 8, (*codegen.Decoder).Float64)
 	v.Labels = codegen.DecMap(d, 8, (*codegen.Decoder).String, (*codegen.Decoder).String)
-	v.Address = decAddress(d)
-	v.Items = codegen.DecSlice(d, 12, decItem)
+	v.Address = decLoadAddress(d)
+	v.Items = codegen.DecSlice(d, 12, decLoadItem)
 	v.Picture = d.Bytes()
 	return
 }
 
-func copyMessage(v Message) Message {
+func copyLoadMessage(v load.Message) load.Message {
 	v.Tags = codegen.CopySlice(v.Tags, nil)
 	v.Counts = codegen.CopySlice(v.Counts, nil)
 	v.Prices = codegen.CopySlice(v.Prices, nil)
@@ -454,13 +455,13 @@ func copyMessage(v Message) Message {
 	return v
 }
 
-func encAddress(e *codegen.Encoder, v Address) {
+func encLoadAddress(e *codegen.Encoder, v load.Address) {
 	e.String(v.Street)
 	e.String(v.City)
 	e.Int32(v.Number)
 }
 
-func decAddress(d *codegen.Decoder) (v Address) {
+func decLoadAddress(d *codegen.Decoder) (v load.Address) {
 	v.Street = d.String()
 	v.City = d.String()
 	v.Number = d.Int32()

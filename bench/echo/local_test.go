@@ -7,15 +7,16 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/bench/echo"
+	"github.com/divisi-go/divisi/bench/load"
 	"github.com/divisi-go/divisi/divisitest"
 )
 
 // BenchmarkLocal compares calls that stay in a process with plain calls of an interface, and with plain
 // calls whose arguments and results are copied by hand.
 func BenchmarkLocal(b *testing.B) {
-	m := echo.NewMessage()
+	m := load.NewMessage()
 	short, long := make([]byte, 1<<10), make([]byte, 64<<10)
-	numbers, items := make([]int, 100), make([]echo.Item, 100)
+	numbers, items := make([]int, 100), make([]load.Item, 100)
 	ctx := b.Context()
 	calls := []struct {
 		name string
@@ -70,17 +71,17 @@ func (e byHand) Numbers(ctx context.Context, n []int) ([]int, error) {
 	return slices.Clone(n), err
 }
 
-func (e byHand) Items(ctx context.Context, items []echo.Item) ([]echo.Item, error) {
+func (e byHand) Items(ctx context.Context, items []load.Item) ([]load.Item, error) {
 	items, err := e.Echo.Items(ctx, slices.Clone(items))
 	return slices.Clone(items), err
 }
 
-func (e byHand) Message(ctx context.Context, m echo.Message) (echo.Message, error) {
+func (e byHand) Message(ctx context.Context, m load.Message) (load.Message, error) {
 	m, err := e.Echo.Message(ctx, clone(m))
 	return clone(m), err
 }
 
-func clone(m echo.Message) echo.Message {
+func clone(m load.Message) load.Message {
 	m.Tags, m.Labels, m.Items = slices.Clone(m.Tags), maps.Clone(m.Labels), slices.Clone(m.Items)
 	m.Counts, m.Prices, m.Picture = slices.Clone(m.Counts), slices.Clone(m.Prices), slices.Clone(m.Picture)
 	return m

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"context"
@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// load is what callers have seen.
-type load struct {
+// Load is what callers have seen.
+type Load struct {
 	Calls          uint64
 	Took           time.Duration
 	P50, P99, P999 time.Duration
-	Used           usage // by the process that calls
+	Used           Usage // by the process that calls
 }
 
 // crew is callers that stay: each has its connection, if its system needs one.
 type crew struct {
-	hire    func() (caller, error)
-	callers []caller
+	hire    func() (Caller, error)
+	callers []Caller
 }
 
 // run has a number of callers call for some time.
-func (c *crew) run(o order) (load, error) {
+func (c *crew) run(o Order) (Load, error) {
 	for len(c.callers) < o.Callers {
 		one, err := c.hire()
 		if err != nil {
-			return load{}, err
+			return Load{}, err
 		}
 		c.callers = append(c.callers, one)
 	}
@@ -38,7 +38,10 @@ func (c *crew) run(o order) (load, error) {
 	seen := make([]latencies, o.Callers)
 	errs := make([]error, o.Callers)
 	var wg sync.WaitGroup
-	before := used()
+	before, err := used()
+	if err != nil {
+		return Load{}, err
+	}
 	begin := time.Now()
 	end := begin.Add(o.Time)
 	for i, call := range c.callers[:o.Callers] {
@@ -46,11 +49,16 @@ func (c *crew) run(o order) (load, error) {
 	}
 	wg.Wait()
 
-	l := load{Took: time.Since(begin), Used: used().since(before)}
+	l := Load{Took: time.Since(begin)}
+	after, err := used()
+	if err != nil {
+		return Load{}, err
+	}
+	l.Used = after.Since(before)
 	all := latencies{}
 	for i := range seen {
 		if errs[i] != nil {
-			return load{}, fmt.Errorf("caller %d of %d, %s: %w", i, o.Callers, o.Payload, errs[i])
+			return Load{}, fmt.Errorf("caller %d of %d, %s: %w", i, o.Callers, o.Payload, errs[i])
 		}
 		for at, n := range seen[i] {
 			all[at] += n
@@ -67,7 +75,7 @@ type latencies [steps * 32]uint32
 const steps = 16
 
 // repeat makes calls, one after the other.
-func (l *latencies) repeat(ctx context.Context, call caller, o order, end time.Time) error {
+func (l *latencies) repeat(ctx context.Context, call Caller, o Order, end time.Time) error {
 	for begin := time.Now(); begin.Before(end); {
 		if err := once(ctx, call, o); err != nil {
 			return err
@@ -81,7 +89,7 @@ func (l *latencies) repeat(ctx context.Context, call caller, o order, end time.T
 	return nil
 }
 
-func once(ctx context.Context, call caller, o order) error {
+func once(ctx context.Context, call Caller, o Order) error {
 	if o.Deadline > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.Deadline)

@@ -1,6 +1,4 @@
-package echo
-
-import "github.com/divisi-go/divisi/bench/echo/pb"
+package load
 
 // Message is a message of an ordinary application: twenty fields, about 1 KB.
 type Message struct {
@@ -53,19 +51,3 @@ func NewMessage() Message {
 
 // MessageSize is about what a message takes on the wire.
 const MessageSize = 1070
-
-// Proto returns the message for protocol buffers.
-func (m Message) Proto() *pb.Message {
-	p := &pb.Message{
-		Id: m.ID, Created: m.Created, Changed: m.Changed, Kind: m.Kind, State: m.State,
-		Weight: m.Weight, Volume: m.Volume, Paid: m.Paid, Sent: m.Sent,
-		Name: m.Name, Email: m.Email, Phone: m.Phone, Remark: m.Remark,
-		Tags: m.Tags, Counts: m.Counts, Prices: m.Prices, Labels: m.Labels,
-		Address: &pb.Address{Street: m.Address.Street, City: m.Address.City, Number: m.Address.Number},
-		Picture: m.Picture,
-	}
-	for _, item := range m.Items {
-		p.Items = append(p.Items, &pb.Item{Name: item.Name, Price: item.Price})
-	}
-	return p
-}
