@@ -24,16 +24,9 @@ type Exampled struct {
 	Dir system.Dir
 }
 
-// StartExampled starts an exampled, a program in C, in a folder in which it is compiled first.
+// StartExampled starts an exampled, a program in C, in a folder.
 func StartExampled(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir) (*Exampled, error) {
-	if err := dir.WriteFile("exampled.c", exampledSource); err != nil {
-		return nil, err
-	}
-	_, err := h.Run(ctx, n, system.Spec{Name: "compile", Program: "cc", Args: []string{"-o", "exampled", "exampled.c"}, Dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	program, err := dir.File("exampled").On(h)
+	program, err := compile(ctx, n, h, dir, exampledSource)
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +34,18 @@ func StartExampled(ctx context.Context, n *system.Nursery, h *system.Host, dir s
 		Name: "exampled", Program: program, Args: []string{"--verbose", "--do-stuff-fast"}, Dir: dir, Ready: "file:stuff",
 	})
 	return &Exampled{dir}, err
+}
+
+// compile makes a program of a source in C, and returns where it is.
+func compile(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir, source []byte) (string, error) {
+	if err := dir.WriteFile("source.c", source); err != nil {
+		return "", err
+	}
+	_, err := h.Run(ctx, n, system.Spec{Name: "compile", Program: "cc", Args: []string{"-o", "program", "source.c"}, Dir: dir})
+	if err != nil {
+		return "", err
+	}
+	return dir.File("program").On(h)
 }
 
 // Shout is a shout that runs. Whoever dials its socket is shouted at.

@@ -84,3 +84,23 @@ func TestDatabase(t *testing.T) {
 		t.Errorf("it is made twice: %v", err)
 	}
 }
+
+// TestArticle: docs/system-article.md shows the code that is here.
+func TestArticle(t *testing.T) {
+	var source string
+	for _, file := range []string{"orderd_test.go", "../languages/languages.go"} {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		source += string(text)
+	}
+	document, err := os.ReadFile("../../docs/system-article.md")
+	must(t, err)
+	for _, block := range strings.Split(string(document), "```go\n")[1:] {
+		code, _, _ := strings.Cut(block, "```")
+		for line := range strings.Lines(code) {
+			if !strings.Contains(source, line) {
+				t.Errorf("the document shows %q, which is not there", line)
+			}
+		}
+	}
+}
