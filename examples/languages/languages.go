@@ -12,7 +12,7 @@ import (
 // The programs are parts of this one, so there is one file to bring to a machine.
 var (
 	//go:embed programs/exampled.c
-	exampledSource []byte
+	exampledSource string
 	//go:embed programs/Shout.java
 	shoutSource []byte
 	//go:embed programs/page.py
@@ -37,8 +37,8 @@ func StartExampled(ctx context.Context, n *system.Nursery, h *system.Host, dir s
 }
 
 // compile makes a program of a source in C, and returns where it is.
-func compile(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir, source []byte) (string, error) {
-	if err := dir.WriteFile("source.c", source); err != nil {
+func compile(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir, source string) (string, error) {
+	if err := dir.WriteFile("source.c", []byte(source)); err != nil {
 		return "", err
 	}
 	_, err := h.Run(ctx, n, system.Spec{Name: "compile", Program: "cc", Args: []string{"-o", "program", "source.c"}, Dir: dir})
