@@ -35,7 +35,7 @@ type Succession interface {
 	Epoch() uint64
 
 	// Succeeded returns once another deployer decides about the application, with an error that says who
-	// does, or once the context has ended.
+	// does, once everything has been killed with whatever held it, or once the context has ended.
 	Succeeded(context.Context) error
 
 	// Save keeps a version for the deployers that come later, which Load returns until Forget.

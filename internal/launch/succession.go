@@ -86,7 +86,7 @@ func (s *Succession) Close() error {
 	defer cancel()
 	left, failed := s.keeper.List(ctx, s.domain)
 	switch {
-	case errors.Is(failed, keeper.ErrFenced) || failed == nil && len(left) > 0:
+	case errors.Is(failed, keeper.ErrFenced), errors.Is(failed, keeper.ErrClosed), failed == nil && len(left) > 0:
 		return err
 	case failed == nil:
 		failed = s.closeSockets(ctx)
@@ -121,8 +121,11 @@ func (s *Succession) Epoch() uint64 { return s.keeper.Holder().Epoch }
 // Succeeded implements [deployer.Succession].
 func (s *Succession) Succeeded(ctx context.Context) error {
 	err := s.keeper.Fenced(ctx)
-	if errors.Is(err, keeper.ErrFenced) {
+	switch {
+	case errors.Is(err, keeper.ErrFenced):
 		return err
+	case errors.Is(err, keeper.ErrClosed) && ctx.Err() == nil:
+		return fmt.Errorf("what it had started has been killed: %w", err)
 	}
 	// A keeper that does not know this question refuses changes instead.
 	<-ctx.Done()
