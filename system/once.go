@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -49,7 +50,7 @@ func (h *Host) once(ctx context.Context, n *Nursery, s Spec, site string) (Exit,
 	}
 	now, err := session.Start(ctx, plan.spec)
 	if err != nil {
-		return Exit{}, explain(plan.spec.Path, err)
+		return Exit{}, stored.Explain(plan.spec.Path, err)
 	}
 	run := &server.Start{Keeper: session, Proc: now, Spec: &plan.spec, Log: h.below.Log(now.ID)}
 	end, err := session.Wait(ctx, now.ID)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -176,7 +177,7 @@ func (p *Proc) ensure(ctx context.Context) (keeper.Proc, Outcome, error) {
 	if same >= 0 && list[same].Pid != 0 {
 		now, outcome = list[same], Adopted
 	} else if now, err = session.Start(ctx, p.plan.spec); err != nil {
-		return now, "", p.explain(err)
+		return now, "", stored.Explain(p.plan.spec.Path, err)
 	}
 	err = p.ready(ctx, now, false)
 	switch {
@@ -218,10 +219,10 @@ func (p *Proc) upgrade(ctx context.Context, list []keeper.Proc) (keeper.Proc, er
 		err = next.End(ctx, session, p.ready(ctx, next.Next, next.Order == server.StartFirst))
 	}
 	if err != nil && next.Order == server.StopFirst {
-		err = errors.Join(p.explain(err), p.restore(former))
+		err = errors.Join(stored.Explain(p.plan.spec.Path, err), p.restore(former))
 	}
 	if err != nil {
-		return next.Next, p.explain(err)
+		return next.Next, stored.Explain(p.plan.spec.Path, err)
 	}
 	for _, other := range list[:len(list)-1] {
 		err = errors.Join(err, server.Undo(session, other.ID))

@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/operator"
 	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/tree"
@@ -33,6 +34,10 @@ type Program struct {
 	Strategy Strategy      // of the outermost nursery; default OneForOne
 	Grace    time.Duration // before what no function has asked for is stopped, once the program has settled; default 30 s
 	Log      *slog.Logger  // of what happens; default slog.Default
+
+	// Operator answers what [Ask] asks, in place of whoever operates the program, as in a test. An empty
+	// answer is to retry, and [ErrGivenUp] to give up.
+	Operator func(Asked) (answer string, err error)
 }
 
 // graceDefault is the default of Program.Grace.
@@ -94,11 +99,15 @@ func (p Program) Run(ctx context.Context, body Body) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	d := h.Domain(domain)
 	err = p.runOn(ctx, &server.Host{
-		Keeper: client, Find: finds(programs), Data: h.Domain(domain).Data,
+		Keeper: client, Find: stored.Finds(programs), Data: d.Data, Desk: d.Desk, Door: d.Door,
 		Logs: func(domain string) string { return h.Domain(domain).Logs },
 	}, signals, body)
 	_ = client.Release() // what it holds stays
+	if next := (*replacement)(nil); errors.As(err, &next) {
+		return operator.Become(next.binary)
+	}
 	return err
 }
 
@@ -128,6 +137,8 @@ type program struct {
 	life       context.Context // ends with the run; what runs may go on
 	settled    atomic.Bool     // the body has returned
 	upgrades   chan struct{}   // has room for the upgrade that goes on
+	desk       *operator.Desk
+	replaced   chan *replacement // has room for one
 
 	mu      sync.Mutex // guards claimed
 	claimed map[claimed]bool
@@ -159,6 +170,7 @@ func (p Program) RunOn(ctx context.Context, below *server.Host, body Body) error
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
 	run := &program{
 		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), claimed: map[claimed]bool{},
+		replaced: make(chan *replacement, 1),
 	}
 	if run.Strategy == "" {
 		run.Strategy = OneForOne
@@ -187,11 +199,23 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 			return
 		}
 		p.log.Error("failed too often", "what", m.key, "in", m.in(), "at", m.site, "why", err)
+		p.askAbout(m, err)
+	}
+	front, err := p.front(h)
+	if err != nil {
+		return err
 	}
 	var serving sync.WaitGroup
 	serving.Go(p.supervisor.serve)
 
 	serving.Go(func() { p.guard(h, end) })
+	if h.below.Door != "" {
+		serving.Go(func() {
+			if err := front.Serve(life, h.below.Door); err != nil {
+				p.log.Error("nobody can operate the program", "why", err)
+			}
+		})
+	}
 	root := &member{key: "the program " + p.Name, site: "its main function", path: "/", spec: tree.Spec{Group: true, Strategy: p.Strategy}}
 	root.run = func(ctx context.Context) (func() (bool, error), error) {
 		n := newNursery(p, nil, "/", "its main function")
@@ -202,7 +226,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	started := make(chan error, 1)
 	serving.Go(func() { started <- p.supervisor.start(context.WithoutCancel(ctx), root) })
 
-	err := p.wait(ctx, h, signals, started)
+	err = p.wait(ctx, h, signals, started)
 	end(errLeft)
 	p.supervisor.live.Wait()
 	serving.Wait()
@@ -254,6 +278,9 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 		case <-over:
 			over, stops = nil, true
 			p.stop()
+		case next := <-p.replaced:
+			p.log.Info("another binary goes on", "binary", next.binary)
+			return next
 		case <-p.supervisor.over:
 			return nil
 		case <-p.life.Done():

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -31,7 +34,8 @@ type member struct {
 	mu      sync.Mutex // guards what follows
 	inside  *Nursery   // of a group that runs
 	halt    func(kill bool)
-	failure error // how it has ended last
+	failure error  // how it has ended last
+	asking  func() // withdraws the question what is to become of it; nil while nobody is asked
 }
 
 // in returns the path of the nursery that it is in.
@@ -78,6 +82,27 @@ func (m *member) why() error {
 	return m.failure
 }
 
+// ask takes note of how the question what is to become of it is withdrawn, unless it is being asked.
+func (m *member) ask(withdraw func()) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asking != nil {
+		return false
+	}
+	m.asking = withdraw
+	return true
+}
+
+// withdraw has nobody be asked any more.
+func (m *member) withdraw() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asking != nil {
+		m.asking()
+		m.asking = nil
+	}
+}
+
 // supervisor does what package tree decides. One goroutine owns the tree; everything that may wait is done
 // on others.
 type supervisor struct {
@@ -97,6 +122,7 @@ type supervisor struct {
 type asked struct {
 	event  tree.Event
 	member *member
+	see    func() // is called in place of an event
 }
 
 func newSupervisor(life context.Context, log *slog.Logger) *supervisor {
@@ -132,6 +158,40 @@ func (s *supervisor) start(ctx context.Context, m *member) error {
 	}
 }
 
+// look returns what there is in a program of a domain, the outermost nursery first.
+func (s *supervisor) look(domain string) []control.Member {
+	seen := make(chan []control.Member, 1)
+	s.ask(asked{see: func() { seen <- s.view(domain) }})
+	select {
+	case list := <-seen:
+		return list
+	case <-s.life.Done():
+		return nil
+	}
+}
+
+func (s *supervisor) view(domain string) []control.Member {
+	var list []control.Member
+	for _, at := range s.tree.Members() {
+		shown := control.Member{
+			Path: path.Join(domain, at.Path), State: string(at.State), Since: at.Since, Restarts: at.Restarts,
+		}
+		if m := s.members[at.Path]; m != nil {
+			_, shown.Kind, _ = strings.Cut(m.key, " ")
+			shown.Kind, _, _ = strings.Cut(shown.Kind, " ")
+			shown.Site = m.site
+			if err := m.why(); err != nil {
+				shown.Failure = err.Error()
+			}
+		}
+		if down := at.State == lifecycle.Backoff || at.State == lifecycle.Failed; down {
+			shown.Next = &at.Wake
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
 // serve decides until life ends.
 func (s *supervisor) serve() {
 	wake := time.NewTimer(time.Hour)
@@ -145,9 +205,12 @@ func (s *supervisor) serve() {
 		case <-s.life.Done():
 			return
 		}
-		if a.member != nil {
+		switch {
+		case a.see != nil:
+			a.see()
+		case a.member != nil:
 			s.enter(a)
-		} else {
+		default:
 			s.act(s.tree.Step(a.event, time.Now()))
 		}
 
@@ -270,6 +333,7 @@ func (s *supervisor) accompany(ctx context.Context, m *member) {
 	}
 	s.tell(tree.Ready, m.path)
 	m.answer(nil)
+	m.withdraw()
 	if m.spec.Group {
 		return
 	}

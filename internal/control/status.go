@@ -32,10 +32,10 @@ type Status struct {
 	Members    []Member         `json:"members,omitempty"` // of a program of package system
 }
 
-// Member is something in a nursery of a program: a server, a task or a scope, whose members follow it.
+// Member is something in a program: a server, a task or a scope, or all of it. Those in a scope follow it.
 type Member struct {
 	Path     string     `json:"path"` // such as "/orderd/eu/positiond"
-	Kind     string     `json:"kind"` // server, task or scope
+	Kind     string     `json:"kind"` // server, task, scope or program
 	State    string     `json:"state"`
 	Since    time.Time  `json:"since"`
 	Restarts int        `json:"restarts"`

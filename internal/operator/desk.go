@@ -26,6 +26,8 @@ import (
 //   - What was asked in this run is in asked: an answer that is on the shelf from an earlier run is taken the
 //     first time only, for whoever asks again was not helped by it.
 type Desk struct {
+	Say func(control.Question) // is called with each question that is to be answered; nil for nobody
+
 	app   string
 	who   string // may give orders
 	shelf *Shelf
@@ -104,19 +106,29 @@ func (d *Desk) put(q control.Question, take func(text string) error) (*waiting, 
 	d.mu.Unlock()
 
 	before, ok := d.shelf.question(q.Key)
-	if ok && !again && before.Given != nil {
-		_ = d.try(w, *before.Given) // what is refused is on the shelf
+	stands := ok && before.Given != nil && (!before.Taken || before.Given.Kind == control.Value)
+	if stands && !again {
+		if d.try(w, *before.Given) != nil { // which is on the shelf
+			d.say(w)
+		}
 		return w, nil
 	}
 	if ok && !again {
 		w.question.Since = before.Since
 	}
+	d.say(w)
 
 	if err := d.shelf.putQuestion(Note{Question: w.question}); err != nil {
 		d.withdraw(w)
 		return nil, fmt.Errorf("the question %s cannot be kept: %w", q.Key, err)
 	}
 	return w, nil
+}
+
+func (d *Desk) say(w *waiting) {
+	if d.Say != nil {
+		d.Say(w.question)
+	}
 }
 
 // withdraw has a question be asked no longer.

@@ -116,3 +116,31 @@ func Show(v reflect.Value) string {
 	}
 	return string(text)
 }
+
+// Take returns what reads a value of a type and hands it to set, unless it cannot be meant.
+func Take[T any](check func(T) error, set func(T)) func(text string) error {
+	return func(text string) (err error) {
+		v, err := Parse(reflect.TypeFor[T](), text)
+		if err != nil {
+			return err
+		}
+		value := v.Interface().(T)
+		if check != nil {
+			if err := guarded(func() error { return check(value) }); err != nil {
+				return err
+			}
+		}
+		set(value)
+		return nil
+	}
+}
+
+// guarded makes an error of a panic.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f()
+}

@@ -168,8 +168,12 @@ func (v *verb) parse(name string, args []string) ([]reflect.Value, error) {
 		least--
 	}
 	if len(args) < least || len(args) > least && !variadic {
+		number := fmt.Sprint(least)
+		if variadic {
+			number += " or more"
+		}
 		return nil, &control.Error{
-			Code: control.Invalid, Text: fmt.Sprintf("%s takes %d arguments, and there are %d", name, least, len(args)),
+			Code: control.Invalid, Text: fmt.Sprintf("%s takes %s arguments, and there are %d", name, number, len(args)),
 			Way: "usage: " + strings.Join(append([]string{name}, v.usage()...), " "),
 		}
 	}

@@ -1,5 +1,5 @@
 // Package program has the programs of a state folder that are kept by their content, and knows which of them
-// are needed.
+// are needed, and what a file with a program is.
 package program
 
 import (

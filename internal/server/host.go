@@ -26,6 +26,8 @@ type Host struct {
 	Keeper Session
 	Logs   func(domain string) string // folder
 	Data   string                     // folder of the data of its servers
+	Desk   string                     // folder of what the operator of the program that decides has said; "" for none
+	Door   string                     // socket at which that is operated; "" for none
 
 	// Find finds a program by its path or its name; "" is the one that decides.
 	Find func(word string) (Program, error)

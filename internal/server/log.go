@@ -25,29 +25,40 @@ func (s *Start) line(text []byte) (logline.Entry, bool) {
 // LastWords returns the end of what the start has said: a line each, indented, with a line feed before
 // it.
 func (s *Start) LastWords() string {
-	f, err := os.Open(s.Log)
+	own := func(e logline.Entry) bool { return e.Node == s.Proc.ID.String() && !e.Time.Before(s.Proc.Started) }
+	words := ""
+	for _, line := range tail(s.Log, lastLines, own) {
+		words += "\n  " + line
+	}
+	return words
+}
+
+// Tail returns the last lines of a log, at most so many, as people read them. Of a log that is not there, or
+// cannot be read, there are none.
+func Tail(file string, most int) []string {
+	return tail(file, most, func(logline.Entry) bool { return true })
+}
+
+func tail(file string, most int, keep func(logline.Entry) bool) []string {
+	f, err := os.Open(file)
 	if err != nil {
-		return "" // there is no log
+		return nil // there is no log
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return ""
+		return nil
 	}
 	begin := max(0, info.Size()-lastBytes)
 	text, _ := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin)) // as much as can be read
 
 	var last []string
 	for line := range bytes.Lines(text) {
-		if e, ok := s.line(line); ok {
-			last = append(last, fmt.Sprintf("\n  %s %-6s %s %s", e.Time.Local().Format("15:04:05.000"), e.Level, e.Node, logline.Visible(e.Msg)))
+		if e, ok := logline.Parse(bytes.TrimSpace(line)); ok && keep(e) {
+			last = append(last, fmt.Sprintf("%s %-6s %s %s", e.Time.Local().Format("15:04:05.000"), e.Level, e.Node, logline.Visible(e.Msg)))
 		}
 	}
-	words := ""
-	for _, line := range last[max(0, len(last)-lastLines):] {
-		words += line
-	}
-	return words
+	return last[max(0, len(last)-max(0, most)):]
 }
 
 // maxOutput bounds what is returned of what a program has printed, in bytes.

@@ -1,4 +1,4 @@
-package system
+package program
 
 import (
 	"debug/buildinfo"
@@ -16,21 +16,23 @@ import (
 	"github.com/divisi-go/divisi/internal/server"
 )
 
-// explain says of a program that cannot be executed for which system it was built.
-func explain(path string, err error) error {
+// Explain says of a program that cannot be executed for which system it was built.
+func Explain(path string, err error) error {
 	if !errors.Is(err, syscall.ENOEXEC) {
 		return err
 	}
-	here := runtime.GOOS + "/" + runtime.GOARCH
 	what := "no program of any system; the first line of a script says what runs it, as #!/bin/sh does"
-	if built := system(path); built != "" {
+	if built := Built(path); built != "" {
 		what = "built for " + built
 	}
-	return fmt.Errorf("%w: this host is %s, and %s is %s", err, here, path, what)
+	return fmt.Errorf("%w: this host is %s, and %s is %s", err, Here, path, what)
 }
 
-// system returns the system that a program was built for, "" if nobody can tell.
-func system(path string) string {
+// Here is this system.
+const Here = runtime.GOOS + "/" + runtime.GOARCH
+
+// Built returns the system that a program was built for, "" if nobody can tell.
+func Built(path string) string {
 	if info, err := buildinfo.ReadFile(path); err == nil {
 		settings := map[string]string{}
 		for _, s := range info.Settings {
@@ -47,19 +49,17 @@ func system(path string) string {
 	return ""
 }
 
-func (p *Proc) explain(err error) error { return explain(p.plan.spec.Path, err) }
-
-// finds returns how programs are found: by path, or as a shell finds them. This program is kept by its content,
+// Finds returns how programs are found: by path, or as a shell finds them. This program is kept by its content,
 // once: what runs it stays the same, whatever becomes of its file.
-func finds(programs *artifact.Store) func(word string) (server.Program, error) {
+func Finds(programs *artifact.Store) func(word string) (server.Program, error) {
 	self := sync.OnceValues(func() (*artifact.Program, error) {
 		file, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
 		base := strings.TrimSuffix(filepath.Base(file), " (deleted)")
-		if _, err := os.Stat(running); err == nil {
-			file = running
+		if _, err := os.Stat(Running); err == nil {
+			file = Running
 		}
 		return programs.CopyAs(base, file)
 	})
@@ -76,5 +76,5 @@ func finds(programs *artifact.Store) func(word string) (server.Program, error) {
 	}
 }
 
-// running is the program of this process, also when its file was replaced or removed.
-const running = "/proc/self/exe"
+// Running is the program of this process, also when its file was replaced or removed.
+const Running = "/proc/self/exe"
