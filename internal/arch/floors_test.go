@@ -153,7 +153,8 @@ func sources(t *testing.T) []source {
 func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
 
 func isGenerated(file string) bool {
-	return strings.HasPrefix(path.Base(file), "divisi_gen") || strings.HasSuffix(file, ".pb.go")
+	name := path.Base(file)
+	return strings.HasPrefix(name, "divisi_gen") || name == "weaver_gen.go" || strings.HasSuffix(file, ".pb.go")
 }
 
 // floor returns the floor and the entry of floors that a folder belongs to.
