@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"github.com/divisi-go/divisi/examples/orderd/orderd"
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
@@ -52,7 +53,7 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if err != nil {
 		return err
 	}
-	l, err := h.Listen(ctx, n, "orders", *listen)
+	l, err := listener(ctx, n, h)
 	if err != nil {
 		return err
 	}
@@ -61,4 +62,21 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		fmt.Println("Orders are taken at", o.Addr)
 	}
 	return err
+}
+
+// listener opens the listener for orders. If its port is taken, the operator may say another one.
+func listener(ctx context.Context, n *system.Nursery, h *system.Host) (*system.Listener, error) {
+	address := *listen
+	for {
+		l, err := h.Listen(ctx, n, "orders", address)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+		address, err = system.Ask(ctx, n, system.Question[string]{
+			Key: "listen", Text: fmt.Sprintf("%v; where else are orders to be taken?", err), Default: address,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 }

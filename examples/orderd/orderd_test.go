@@ -12,6 +12,7 @@ import (
 
 	"github.com/divisi-go/divisi/examples/orderd/orderd"
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/system"
 	"github.com/divisi-go/divisi/system/systemtest"
 )
 
@@ -66,6 +67,25 @@ func TestOrderd(t *testing.T) {
 		}
 	}
 	check(t, path(t, h, positions.Dir), path(t, h, db.File), []string{"anne-1", "anne-2", "anne-3"})
+}
+
+// TestPortTaken: if somebody else has the port, the operator is asked for another one.
+func TestPortTaken(t *testing.T) {
+	t.Parallel()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer other.Close()
+	*listen = other.Addr().String()
+
+	var asked []system.Asked
+	ctx, n, h := systemtest.NewWith(t, system.Program{Name: "orderd", Operator: func(q system.Asked) (string, error) {
+		asked = append(asked, q)
+		return "127.0.0.1:0", nil
+	}})
+	must(t, deploy(ctx, n, h))
+	if len(asked) != 1 || asked[0].Default != *listen || !strings.Contains(asked[0].Text, "address already in use") {
+		t.Errorf("the operator was asked %+v", asked)
+	}
 }
 
 // TestDatabase: a database is made once, and recovered where there is one.
