@@ -89,7 +89,12 @@ func deployed(t *testing.T, data, listen string) (*exec.Cmd, string) {
 	stdout, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test has failed
+	t.Cleanup(func() { // it has ended, unless the test has failed
+		_ = cmd.Process.Signal(os.Interrupt)
+		late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		defer late.Stop()
+		_ = cmd.Wait()
+	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	must(t, err)
 	return cmd, strings.TrimSpace(strings.TrimPrefix(line, "Orders are taken at "))
