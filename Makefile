@@ -49,11 +49,16 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
 	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
+# Packages that start no goroutine, in which the race detector would watch the type checker.
+ALONE := internal/gen|internal/arch|cmd/divisigen
+
 # The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
 # has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
 unit: test-tools ## the tests of all modules, with the race detector
 	@echo "test, with what takes minutes first"
-	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" $(PACKAGES)
+	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
+	  $$($(GO) list $(PACKAGES) | grep -vE '/($(ALONE))(/|$$)')
+	@$(GO) test -vet=off -timeout 10m $$($(GO) list $(PACKAGES) | grep -E '/($(ALONE))(/|$$)')
 	@$(GO) test -timeout 10m $(EXAMPLES:%=./%/...)
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
@@ -99,7 +104,7 @@ $(BUILD)/serviceweaver: bench/serviceweaver/go.mod $(wildcard bench/serviceweave
 	  cd bench/serviceweaver && GOWORK=off $(GO) build -o "$(CURDIR)/$@" .
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 
 fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
