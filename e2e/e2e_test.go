@@ -87,7 +87,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			env.Setenv("PATH", filepath.Dir(divisi)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Values["divisi"] = divisi
 			env.Values["load"] = &requests{stop: make(chan struct{}), done: make(chan struct{})}
-			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello, "WEB="+web,
+			env.Vars = append(env.Vars, "ROOT="+root, "HELLO="+hello, "WEB="+web, "DIVISI="+plain,
 				"DIVISI_HOME="+filepath.Join(env.WorkDir, "home"), "XDG_RUNTIME_DIR="+sockets,
 				"GOCACHE="+goEnv.GOCACHE, "GOMODCACHE="+goEnv.GOMODCACHE, "GOPROXY="+goEnv.GOPROXY,
 				"GOFLAGS="+goEnv.GOFLAGS, "CGO_ENABLED=0", "GOTOOLCHAIN=local",
