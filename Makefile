@@ -104,7 +104,7 @@ $(BUILD)/serviceweaver: bench/serviceweaver/go.mod $(wildcard bench/serviceweave
 	  cd bench/serviceweaver && GOWORK=off $(GO) build -o "$(CURDIR)/$@" .
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=500x
 
 fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh
