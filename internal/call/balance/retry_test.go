@@ -148,7 +148,7 @@ func TestStoppedReplica(t *testing.T) {
 			wg.Go(func() {
 				idempotent := i%2 == 0
 				reply, err := p.Call(t.Context(), &call.Request{Method: codegen.Key{1}, Idempotent: idempotent})
-				calltest.Within(t, "dropping the replica", time.Since(start), 5*time.Second, 6*time.Second)
+				calltest.Within(t, "dropping the replica", time.Since(start), 10*time.Second, 11*time.Second)
 				var e *call.Error
 				if idempotent && (err != nil || reply.Status != codegen.StatusOK) {
 					t.Errorf("%v, %v", reply.Status, err)

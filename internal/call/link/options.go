@@ -35,7 +35,7 @@ type Options struct {
 	PingAfter, PingIdle time.Duration
 	// PingTimeout is how long the peer may take to show one. A peer with calls in flight
 	// that stops answering is dropped within 1.5 PingAfter + PingTimeout after the last byte
-	// it sent. Default 3 s.
+	// it sent. Default 8 s.
 	PingTimeout time.Duration
 }
 
@@ -51,7 +51,7 @@ func (o Options) WithDefaults() Options {
 	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
 	o.PingAfter = cmp.Or(o.PingAfter, 2*time.Second)
 	o.PingIdle = cmp.Or(o.PingIdle, time.Minute)
-	o.PingTimeout = cmp.Or(o.PingTimeout, 3*time.Second)
+	o.PingTimeout = cmp.Or(o.PingTimeout, 8*time.Second)
 	return o
 }
 

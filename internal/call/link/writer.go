@@ -225,7 +225,7 @@ func (w *Writer) sendUrgent(b []byte) {
 	}
 	w.urgent = append(w.urgent, b...)
 	w.queued += len(b)
-	w.flushLocked(Other)
+	w.flushLocked(Try) // where all processors are busy, another goroutine would come late
 }
 
 // enqueueLocked is called with mu held.
