@@ -90,10 +90,10 @@ func TestSilentCaller(t *testing.T) {
 			}
 			synctest.Wait()
 			if busy {
-				calltest.Within(t, "dropping a silent caller", time.Since(start), 5*time.Second, 6200*time.Millisecond)
+				calltest.Within(t, "dropping a silent caller", time.Since(start), 10*time.Second, 11200*time.Millisecond)
 				<-ended
 			} else {
-				calltest.Within(t, "dropping an idle caller", time.Since(start), 63*time.Second, 65*time.Second)
+				calltest.Within(t, "dropping an idle caller", time.Since(start), 68*time.Second, 70*time.Second)
 			}
 			if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "does not answer") {
 				t.Errorf("log: %s", text)

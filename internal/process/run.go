@@ -108,11 +108,11 @@ func (m Main) body(ctx context.Context, w *weavelet.Weavelet, component string,
 
 	select {
 	case err := <-returned:
-		if !w.Draining() {
+		if !w.Draining() && ctx.Err() == nil {
 			end(ctx, w, drain)
 			return err
 		}
-		// It returned because its listeners are closed. The order to end follows.
+		// It returned because ctx has ended, or because its listeners are closed, and the order to end follows.
 		returned <- nil
 		select {
 		case <-ctx.Done():

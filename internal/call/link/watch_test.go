@@ -38,7 +38,7 @@ func TestWatchAfterAStop(t *testing.T) {
 		if say, err := judge(time.Hour + 2*time.Second); say != wire.TypePing || err != nil {
 			t.Fatalf("%v, %v", say, err)
 		}
-		if _, err := judge(time.Hour + 5*time.Second); !errors.Is(err, ErrSilent) {
+		if _, err := judge(time.Hour + 10*time.Second); !errors.Is(err, ErrSilent) {
 			t.Fatalf("no answer: %v", err)
 		}
 	})
