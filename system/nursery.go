@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/operator"
+	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -44,8 +46,10 @@ func newNursery(p *program, parent *Nursery, group, site string) *Nursery {
 // Path returns the path of the nursery: that of the program, and the names of the scopes that it is in.
 func (n *Nursery) Path() string { return path.Join(n.program.domain, n.group) }
 
-// at returns the path of a member in the tree.
-func (n *Nursery) at(name string) string { return path.Join(n.group, name) }
+// member returns a member of the nursery that a call at site has asked for.
+func (n *Nursery) member(kind, name, site string) *supervision.Member {
+	return &supervision.Member{Kind: kind, Name: name, Site: site, Path: path.Join(n.group, name)}
+}
 
 // reserve gives a name to what is about to be there, or says why it cannot be.
 func (n *Nursery) reserve(key, label, site string) error {
@@ -103,11 +107,11 @@ var errOver = errors.New("it was stopped")
 // panics, it has failed; if it returns nil, it has finished.
 func (n *Nursery) Go(name string, f func(context.Context) error) error {
 	site := caller()
-	key := "the task " + name
-	m := &member{key: key, site: site, path: n.at(name), spec: tree.Spec{Policy: Policy{}.lifecycle(transient)}}
-	m.run = func(context.Context) (func() (bool, error), error) {
+	m := n.member(operator.KindTask, name, site)
+	m.Spec = tree.Spec{Policy: Policy{}.lifecycle(transient)}
+	m.Run = func(context.Context) (func() (bool, error), error) {
 		ctx, cancel := context.WithCancel(n.ctx)
-		m.setHalt(func(bool) { cancel() })
+		m.WhenHalted(func(bool) { cancel() })
 		result := make(chan error, 1)
 		go func() {
 			defer cancel()
@@ -118,18 +122,17 @@ func (n *Nursery) Go(name string, f func(context.Context) error) error {
 			return err == nil, err
 		}, nil
 	}
-	return n.start(n.ctx, m, name)
+	return n.start(n.ctx, m)
 }
 
 // start starts a member, and returns once it can be used, or has failed to.
-func (n *Nursery) start(ctx context.Context, m *member, label string) error {
-	if err := n.reserve(m.key, label, m.site); err != nil {
+func (n *Nursery) start(ctx context.Context, m *supervision.Member) error {
+	if err := n.reserve(m.What(), m.Name, m.Site); err != nil {
 		return err
 	}
-	defer n.begin(m.key, m.site)()
-	m.nursery = n
-	if err := n.program.supervisor.start(ctx, m); err != nil {
-		n.release(m.key)
+	defer n.begin(m.What(), m.Site)()
+	if err := n.program.supervisor.Start(ctx, m); err != nil {
+		n.release(m.What())
 		return err
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/operator"
 	stored "github.com/divisi-go/divisi/internal/program"
+	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -88,28 +89,28 @@ func (p *program) ask(ctx context.Context, q Asked, take func(string) error) (co
 
 // askAbout asks what is to become of something that has failed too often, until it can be used again. It is
 // tried again meanwhile.
-func (p *program) askAbout(m *member, why error) {
+func (p *program) askAbout(m *supervision.Member, why error) {
 	ctx, cancel := context.WithCancel(p.life)
-	if !m.ask(cancel) {
+	if !m.Ask(cancel) {
 		cancel()
 		return // somebody is being asked
 	}
 
-	p.supervisor.live.Go(func() {
-		defer m.withdraw()
+	p.supervisor.Go(func() {
+		defer m.Withdraw()
 		why = cmp.Or(why, errors.New("nobody knows why"))
 		reply, err := p.ask(ctx, Asked{
-			Key:  path.Join(p.domain, m.path),
-			Text: fmt.Sprintf("%s (%s) has failed too often, and is tried again now and then: %v", m.key, m.site, why),
+			Key:  path.Join(p.domain, m.Path),
+			Text: fmt.Sprintf("%s (%s) has failed too often, and is tried again now and then: %v", m.What(), m.Site, why),
 		}, func(string) error { return nil })
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, ErrGivenUp):
-			p.supervisor.tell(tree.Stop, m.path)
+			p.supervisor.Tell(tree.Stop, m.Path)
 		case err != nil:
-			p.log.Error("cannot ask", "about", m.key, "why", err)
+			p.log.Error("cannot ask", "about", m.What(), "why", err)
 		case reply == control.Retry:
-			p.supervisor.tell(tree.Retry, m.path)
+			p.supervisor.Tell(tree.Retry, m.Path)
 		}
 	})
 }
@@ -198,10 +199,10 @@ func (p *program) front(h *Host) (*operator.Front, error) {
 	p.desk = operator.New(p.Name, who, operator.NewShelf(h.below.Desk))
 	p.desk.Say = func(q control.Question) { p.log.Warn("a question: divisi answer "+q.Key, "asks", q.Text) }
 	return operator.NewFront(operator.System{
-		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.over,
-		Members: func() []control.Member { return p.supervisor.look(p.domain) },
+		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
+		Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
-			p.supervisor.tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
+			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
 		},
 		Replace: p.replace,
 	}, p.desk)

@@ -11,8 +11,10 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/operator"
 	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
+	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -21,7 +23,7 @@ type Proc struct {
 	host    *Host
 	nursery *Nursery
 	plan    *plan
-	member  *member
+	member  *supervision.Member
 
 	mu      sync.Mutex // guards what follows
 	now     keeper.Proc
@@ -79,11 +81,12 @@ func (h *Host) Ensure(ctx context.Context, n *Nursery, s Spec) (*Proc, error) {
 		return nil, fmt.Errorf("cannot start %s in %s (%s): %w", s.Name, n.Path(), site, err)
 	}
 	p := &Proc{host: h, nursery: n, plan: plan}
-	p.member = &member{key: "the server " + s.Name, site: site, path: n.at(s.Name), run: p.run}
-	p.member.spec = tree.Spec{Policy: s.Policy.lifecycle(Permanent)}
-	p.member.spec.Policy.StopTime = plan.spec.Grace + stopMargin // the keeper kills after the grace
+	p.member = n.member(operator.KindServer, s.Name, site)
+	p.member.Run = p.run
+	p.member.Spec = tree.Spec{Policy: s.Policy.lifecycle(Permanent)}
+	p.member.Spec.Policy.StopTime = plan.spec.Grace + stopMargin // the keeper kills after the grace
 	plan.spec.Policy, plan.spec.Yields = s.Policy.keeper(), true
-	if err := n.start(ctx, p.member, s.Name); err != nil {
+	if err := n.start(ctx, p.member); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -97,14 +100,14 @@ func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
 	now, outcome, err := p.ensure(ctx)
 	if err != nil {
 		id := p.plan.spec.ID()
-		return nil, fmt.Errorf("cannot start %v (%s): %w", id, p.member.site, err)
+		return nil, fmt.Errorf("cannot start %v (%s): %w", id, p.member.Site, err)
 	}
 	p.is(now, outcome)
 	p.nursery.program.claim(p.host, p.plan.spec.ID())
 	p.nursery.program.log.Info(string(outcome), "server", p.ID(), "pid", now.Pid)
 
 	life, leave := context.WithCancel(p.nursery.program.life)
-	p.member.setHalt(func(kill bool) { p.halt(leave, kill) })
+	p.member.WhenHalted(func(kill bool) { p.halt(leave, kill) })
 	return func() (bool, error) {
 		defer leave()
 		return p.wait(life, now)
@@ -122,7 +125,7 @@ func (p *Proc) halt(leave func(), kill bool) {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), p.member.spec.Policy.StopTime)
+	ctx, cancel := context.WithTimeout(context.Background(), p.member.Spec.Policy.StopTime)
 	defer cancel()
 	session := p.host.below.Keeper
 	var err error
@@ -142,7 +145,7 @@ func (p *Proc) wait(life context.Context, now keeper.Proc) (finished bool, err e
 	exit, err := p.host.below.Keeper.Wait(life, now.ID)
 	switch {
 	case life.Err() != nil:
-		return false, errStopped
+		return false, supervision.ErrStopped
 	case err != nil:
 		return false, err
 	case exit.Event() == lifecycle.Finished:

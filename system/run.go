@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/operator"
 	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
+	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -133,7 +134,7 @@ type program struct {
 	Program
 	domain     string
 	log        *slog.Logger
-	supervisor *supervisor
+	supervisor *supervision.Supervisor
 	life       context.Context // ends with the run; what runs may go on
 	settled    atomic.Bool     // the body has returned
 	upgrades   chan struct{}   // has room for the upgrade that goes on
@@ -191,14 +192,14 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	p.life = life
-	p.supervisor = newSupervisor(life, p.log)
+	p.supervisor = supervision.New(life, p.domain, p.log)
 	var lost error
-	p.supervisor.failed = func(m *member, err error) {
-		if m.path == "/" {
+	p.supervisor.Failed = func(m *supervision.Member, err error) {
+		if m.Path == "/" {
 			lost = err
 			return
 		}
-		p.log.Error("failed too often", "what", m.key, "in", m.in(), "at", m.site, "why", err)
+		p.log.Error("failed too often", "what", m.What(), "in", path.Join(p.domain, path.Dir(m.Path)), "at", m.Site, "why", err)
 		p.askAbout(m, err)
 	}
 	front, err := p.front(h)
@@ -206,7 +207,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 		return err
 	}
 	var serving sync.WaitGroup
-	serving.Go(p.supervisor.serve)
+	serving.Go(p.supervisor.Serve)
 
 	serving.Go(func() { p.guard(h, end) })
 	if h.below.Door != "" {
@@ -216,19 +217,20 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 			}
 		})
 	}
-	root := &member{key: "the program " + p.Name, site: "its main function", path: "/", spec: tree.Spec{Group: true, Strategy: p.Strategy}}
-	root.run = func(ctx context.Context) (func() (bool, error), error) {
-		n := newNursery(p, nil, "/", "its main function")
+	root := &supervision.Member{Kind: "program", Name: p.Name, Site: "its main function", Path: "/"}
+	root.Spec = tree.Spec{Group: true, Strategy: p.Strategy}
+	root.Run = func(ctx context.Context) (func() (bool, error), error) {
+		n := newNursery(p, nil, "/", root.Site)
 		n.scopeStrategy = p.Strategy
-		root.within(n)
+		root.WhenOver(func() { n.end(errOver) })
 		return nil, n.run(ctx, func(ctx context.Context, n *Nursery) error { return body(ctx, n, h) })
 	}
 	started := make(chan error, 1)
-	serving.Go(func() { started <- p.supervisor.start(context.WithoutCancel(ctx), root) })
+	serving.Go(func() { started <- p.supervisor.Start(context.WithoutCancel(ctx), root) })
 
 	err = p.wait(ctx, h, signals, started)
 	end(errLeft)
-	p.supervisor.live.Wait()
+	p.supervisor.Wait()
 	serving.Wait()
 	if taken := context.Cause(life); errors.Is(taken, ErrTaken) {
 		return taken
@@ -281,7 +283,7 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 		case next := <-p.replaced:
 			p.log.Info("another binary goes on", "binary", next.binary)
 			return next
-		case <-p.supervisor.over:
+		case <-p.supervisor.Over():
 			return nil
 		case <-p.life.Done():
 			return nil
@@ -292,7 +294,7 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 // stop has everything stop in order.
 func (p *program) stop() {
 	p.settled.Store(true) // what was there before is to go as well
-	p.supervisor.tell(tree.Stop, "/")
+	p.supervisor.Tell(tree.Stop, "/")
 }
 
 // unclaimed says what runs that no start function has asked for, and returns it.

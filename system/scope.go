@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/operator"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -88,15 +89,15 @@ func (n *Nursery) scope(ctx context.Context, s Scope, site string, body func(con
 			return fmt.Errorf("a cycle: the start of %s, at %s, comes to itself again", around.Path(), site)
 		}
 	}
-	m := &member{key: "the scope " + s.Name, site: site, path: n.at(s.Name)}
-	m.spec = tree.Spec{Group: true, Strategy: cmp.Or(s.Strategy, n.strategy()), Policy: s.Policy.lifecycle(transient)}
-	m.run = func(ctx context.Context) (func() (bool, error), error) {
-		in := newNursery(n.program, n, m.path, site)
-		in.scopeStrategy, in.name = m.spec.Strategy, s.Name
-		m.within(in)
+	m := n.member(operator.KindScope, s.Name, site)
+	m.Spec = tree.Spec{Group: true, Strategy: cmp.Or(s.Strategy, n.strategy()), Policy: s.Policy.lifecycle(transient)}
+	m.Run = func(ctx context.Context) (func() (bool, error), error) {
+		in := newNursery(n.program, n, m.Path, site)
+		in.scopeStrategy, in.name = m.Spec.Strategy, s.Name
+		m.WhenOver(func() { in.end(errOver) })
 		return nil, in.run(ctx, body)
 	}
-	return n.start(ctx, m, s.Name)
+	return n.start(ctx, m)
 }
 
 func (n *Nursery) scopeName() string { return n.name }

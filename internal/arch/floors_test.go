@@ -25,7 +25,7 @@ var floors = [][]string{
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
 	{"internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
-	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server"},
+	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
 	{"internal/process", "internal/survey", "internal/replica", "internal/program"},
 	{".", "internal/deployer", "internal/operator"},
 	{"internal/launch", "system"},
