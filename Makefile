@@ -87,7 +87,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
 	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20
-	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run Killed -v . -args -kills 20 -orders 50000
+	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000
 
 bench: test-tools $(BUILD)/serviceweaver ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
 	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .

@@ -1,8 +1,10 @@
 package system
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -44,6 +46,14 @@ func (d Dir) Dir(name string) (Dir, error) {
 	return d.host.makeDir(filepath.Join(d.path, name))
 }
 
+// Listen is [Host.Listen] for the Unix socket of a name in the folder.
+func (d Dir) Listen(ctx context.Context, n *Nursery, name string) (*Listener, error) {
+	if d.host == nil {
+		return nil, errNoDir
+	}
+	return d.host.listen(ctx, n, name, "unix", d.File(name).path)
+}
+
 // File returns a name in the folder.
 func (d Dir) File(name string) File { return File{d, filepath.Join(d.path, name)} }
 
@@ -80,6 +90,14 @@ func (f File) String() string {
 		return "no file"
 	}
 	return f.dir.host.name + ":" + f.path
+}
+
+// Stat says what a file of the folder is. If there is none, the error is [fs.ErrNotExist].
+func (d Dir) Stat(name string) (fs.FileInfo, error) {
+	if d.host == nil {
+		return nil, errNoDir
+	}
+	return os.Stat(d.File(name).path)
 }
 
 // ReadFile returns what is in a file of the folder.

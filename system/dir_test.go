@@ -15,7 +15,7 @@ import (
 func TestDir(t *testing.T) {
 	t.Parallel()
 	_, _, h := systemtest.New(t)
-	dir, err := systemtest.Dir(t, h, "positiond").Dir("shared")
+	dir, err := systemtest.Must(h.Dir("positiond"))(t).Dir("shared")
 	if err != nil {
 		t.Fatal(err)
 	}

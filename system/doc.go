@@ -35,7 +35,7 @@
 //
 //	func StartPositiond(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir) (*Positiond, error) {
 //		_, err := h.Ensure(ctx, n, system.Spec{
-//			Name: "positiond", Args: []string{"positiond"}, Dir: dir, Ready: "file:socket",
+//			Name: "positiond", Program: "positiond", Args: []any{"--verbose"}, Dir: dir, Ready: "file:socket",
 //		})
 //		return &Positiond{dir.File("socket")}, err
 //	}

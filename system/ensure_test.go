@@ -60,7 +60,7 @@ func TestContextIsForTheStart(t *testing.T) {
 	short, cancel := context.WithCancel(ctx)
 	lives := make(chan context.Context, 1)
 	_, err := system.Start(short, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
-		_, err := h.Ensure(ctx, n, system.Spec{Name: "web", Args: []string{"web", "hello"}, Listeners: []*system.Listener{l}, Ready: "notify"})
+		_, err := h.Ensure(ctx, n, system.Spec{Name: "web", Program: web, Args: []any{"hello"}, Listeners: []*system.Listener{l}, Ready: "notify"})
 		return 0, errors.Join(err, n.Go("watch", func(ctx context.Context) error {
 			lives <- ctx
 			<-ctx.Done()
@@ -83,10 +83,10 @@ func TestContextIsForTheStart(t *testing.T) {
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	ctx, n, h := systemtest.New(t)
-	_, err := h.Ensure(ctx, n, system.Spec{Name: "slow", Args: []string{"sleep"}, Ready: "file:never", Within: 300 * time.Millisecond})
+	_, err := h.Ensure(ctx, n, system.Spec{Name: "slow", Program: sleeper, Ready: "file:never", Within: 300 * time.Millisecond})
 	has(t, err, "slow@/test", "system/ensure_test.go:", "not ready after 300ms", "never: no such file")
 
-	_, err = h.Ensure(ctx, n, system.Spec{Name: "fails", Args: []string{"fail"}, Ready: "notify"})
+	_, err = h.Ensure(ctx, n, system.Spec{Name: "fails", Program: failing, Ready: "notify"})
 	has(t, err, "fails@/test", "exited with code 7 before it was ready", "word 11", "word 2")
 	if strings.Contains(err.Error(), "word 1\n") {
 		t.Errorf("more than ten lines: %v", err)
@@ -94,7 +94,7 @@ func TestNotReady(t *testing.T) {
 
 	// Neither is left, and the names are free.
 	for _, name := range []string{"slow", "fails"} {
-		if _, err := h.Ensure(ctx, n, system.Spec{Name: name, Args: []string{"sleep"}, Ready: "log:sleeps"}); err != nil {
+		if _, err := h.Ensure(ctx, n, system.Spec{Name: name, Program: sleeper, Ready: "log:sleeps"}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -105,7 +105,7 @@ func TestTwice(t *testing.T) {
 	t.Parallel()
 	ctx, n, h := systemtest.New(t)
 	start := func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
-		return h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}, Ready: "log:sleeps"})
+		return h.Ensure(ctx, n, system.Spec{Name: "a", Program: sleeper, Ready: "log:sleeps"})
 	}
 	for _, name := range []string{"eu", "us"} {
 		p, err := system.Start(ctx, n, system.Scope{Name: name}, start)
@@ -119,40 +119,8 @@ func TestTwice(t *testing.T) {
 	if _, err := start(ctx, n); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}})
+	_, err := h.Ensure(ctx, n, system.Spec{Name: "a", Program: sleeper})
 	has(t, err, "the server a is in the nursery /test twice: at system/ensure_test.go:", " and at system/ensure_test.go:")
-}
-
-// TestScopeEnds: when a start fails, what it had started is stopped, and the nursery takes no more.
-func TestScopeEnds(t *testing.T) {
-	t.Parallel()
-	ctx, n, h := systemtest.New(t)
-	broken := errors.New("it is broken")
-	var inside *system.Nursery
-	_, err := system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
-		inside = n
-		_, err := h.Ensure(ctx, n, system.Spec{Name: "a", Args: []string{"sleep"}, Ready: "log:sleeps"})
-		return 0, errors.Join(err, broken)
-	})
-	if !errors.Is(err, broken) {
-		t.Fatal(err)
-	}
-	_, err = h.Ensure(ctx, inside, system.Spec{Name: "b", Args: []string{"sleep"}})
-	has(t, err, "the nursery /test/eu has ended", "it is broken", "the server b", "ensure_test.go:")
-
-	_, err = system.Start(ctx, n, system.Scope{Name: "eu"}, func(context.Context, *system.Nursery) (int, error) { panic("oh") })
-	has(t, err, "panic: oh", "ensure_test.go")
-	_, err = system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
-		asked := make(chan bool)
-		go h.Ensure(ctx, n, system.Spec{Name: "late", Args: []string{"sleep"}, Check: func(ctx context.Context) error {
-			close(asked)
-			<-ctx.Done()
-			return ctx.Err()
-		}})
-		<-asked
-		return 0, nil
-	})
-	has(t, err, "the start of /test/eu has returned before the server late", "was ready")
 }
 
 // TestOtherHost: what is on one host is not given to another one.
@@ -161,29 +129,29 @@ func TestOtherHost(t *testing.T) {
 	ctx, n, h := systemtest.New(t)
 	l := listen(t, ctx, n, h)
 	_, n2, other := systemtest.New(t)
-	_, err := other.Ensure(ctx, n2, system.Spec{Name: "a", Args: []string{"sleep"}, Dir: systemtest.Dir(t, h, "a")})
+	_, err := other.Ensure(ctx, n2, system.Spec{Name: "a", Program: sleeper, Dir: systemtest.Must(h.Dir("a"))(t)})
 	has(t, err, "/data/a is on local, and cannot be used on")
-	_, err = other.Ensure(ctx, n2, system.Spec{Name: "a", Args: []string{"sleep"}, Listeners: []*system.Listener{l}})
+	_, err = other.Ensure(ctx, n2, system.Spec{Name: "a", Program: sleeper, Listeners: []*system.Listener{l}})
 	has(t, err, "the listener web is on local")
-	_, err = systemtest.Dir(t, h, "a").File("shared").On(other)
+	_, err = systemtest.Must(h.Dir("a"))(t).File("shared").On(other)
 	has(t, err, "/data/a/shared is on local")
 }
 
 func TestRunOnce(t *testing.T) {
 	t.Parallel()
 	ctx, n, h := systemtest.New(t)
-	exit, err := h.Run(ctx, n, system.Spec{Name: "say", Program: "sh", Args: []string{"-c", "echo one; echo two"}})
+	exit, err := h.Run(ctx, n, system.Spec{Name: "say", Program: "sh", Args: []any{"-c", "echo one; echo two"}})
 	if err != nil || exit.Output != "one\ntwo\n" {
 		t.Errorf("it has printed %q: %v", exit.Output, err)
 	}
-	exit, err = h.Run(ctx, n, system.Spec{Name: "say", Args: []string{"fail"}})
+	exit, err = h.Run(ctx, n, system.Spec{Name: "say", Program: failing})
 	has(t, err, "say", "exited with code 7", "word 11")
 	if exit.Code != 7 {
 		t.Errorf("the code is %d", exit.Code)
 	}
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	_, err = h.Run(short, n, system.Spec{Name: "say", Args: []string{"sleep"}})
+	_, err = h.Run(short, n, system.Spec{Name: "say", Program: sleeper})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}

@@ -13,40 +13,35 @@ import (
 	"github.com/divisi-go/divisi/system/systemtest"
 )
 
-// TestMain makes the test's program the servers of its systems, by its first argument.
 func TestMain(m *testing.M) {
-	if len(os.Args) < 2 {
-		os.Exit(m.Run())
-	}
-	switch os.Args[1] {
-	case "web":
-		web(os.Args[2])
-	case "sleep":
+	systemtest.Main(m, func() { system.Run("test", nil) })
+}
+
+// The servers of the systems.
+var (
+	web     = system.Server("web", func(args []string) error { return answer(args[0]) })
+	sleeper = system.Server("sleep", func([]string) error {
 		fmt.Println("sleeps")
 		<-time.After(time.Hour)
-	case "fail":
+		return nil
+	})
+	failing = system.Server("fail", func([]string) error {
 		for i := range 12 {
 			fmt.Println("word", i)
 		}
 		os.Exit(7)
-	}
-	os.Exit(m.Run())
-}
+		return nil
+	})
+)
 
-// web answers with a text and its process.
-func web(text string) {
+// answer answers with a text and its process.
+func answer(text string) error {
 	l, err := serve.Listener("web", "")
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
-	answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text, " ", os.Getpid()) }
-	err = serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(answer)}))
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	page := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text, " ", os.Getpid()) }
+	return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(page)}))
 }
 
 func TestEnsure(t *testing.T) {
@@ -58,7 +53,7 @@ func TestEnsure(t *testing.T) {
 	}
 	started := time.Now()
 	p, err := h.Ensure(ctx, n, system.Spec{
-		Name: "web", Args: []string{"web", "hello"}, Listeners: []*system.Listener{l}, Ready: "notify",
+		Name: "web", Program: web, Args: []any{"hello"}, Listeners: []*system.Listener{l}, Ready: "notify",
 	})
 	if err != nil {
 		t.Fatal(err)

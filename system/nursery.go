@@ -144,6 +144,9 @@ func caller() string {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
 	for {
 		f, more := frames.Next()
+		if f.Function == "runtime.goexit" {
+			return "a go statement"
+		}
 		if !strings.HasPrefix(f.Function, "github.com/divisi-go/divisi/system.") || !more {
 			return short(f.File) + ":" + strconv.Itoa(f.Line)
 		}

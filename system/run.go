@@ -78,7 +78,11 @@ func Run(name string, body Body) {
 // nothing else is. Else it supervises until ctx ends, or somebody interrupts it (SIGINT, Ctrl-C), which stops
 // everything in order, or it is asked to end by SIGTERM, which leaves everything as it is. It needs Linux.
 func (p Program) Run(ctx context.Context, body Body) error {
+	if below := server.Opened(ctx); below != nil {
+		return p.runOn(ctx, below, nil, body)
+	}
 	door.Enter()
+	become()
 	domain := domainOf(p.Name)
 	if err := errors.Join(name.CheckDomain(domain), checkName(p.Name)); err != nil {
 		return err
@@ -163,11 +167,6 @@ func (p *program) claims(h *Host, id keeper.ID) bool {
 	return p.claimed[claimed{h, keeper.ID{Domain: id.Domain, Name: id.Name}}]
 }
 
-// RunOn is [Program.Run] with a keeper that somebody else has opened, as package systemtest does.
-func (p Program) RunOn(ctx context.Context, below *server.Host, body Body) error {
-	return p.runOn(ctx, below, nil, body)
-}
-
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
 	run := &program{
 		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), claimed: map[claimed]bool{},
@@ -182,7 +181,9 @@ func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan o
 	return run.serve(ctx, &Host{name: "local", below: below}, signals, body)
 }
 
-func (p Program) logger() *slog.Logger { return cmp.Or(p.Log, slog.Default()) }
+func (p Program) logger() *slog.Logger {
+	return slog.New(lines{cmp.Or(p.Log, slog.Default()).Handler()})
+}
 
 // domainOf returns the domain of a program.
 func domainOf(name string) string { return path.Join("/", name) }
@@ -235,7 +236,13 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	if taken := context.Cause(life); errors.Is(taken, ErrTaken) {
 		return taken
 	}
-	return errors.Join(err, lost)
+
+	select {
+	case <-p.supervisor.Over(): // what this run has started has stopped
+		return errors.Join(err, lost, p.closeSockets(h))
+	default:
+		return errors.Join(err, lost)
+	}
 }
 
 // errLeft is the end of a run whose servers go on.
@@ -334,4 +341,33 @@ func (p *program) clear(h *Host, left []keeper.Proc) {
 	if err != nil {
 		p.log.Error("unclaimed: sockets cannot be closed", "why", err)
 	}
+}
+
+// closeSockets closes the sockets that no server has inherited, on which nobody would answer.
+func (p *program) closeSockets(h *Host) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
+	defer cancel()
+	list, err := h.below.Keeper.List(ctx, p.domain)
+	used := map[keeper.ID]bool{}
+	for _, s := range list {
+		spec, failed := h.below.Keeper.Spec(ctx, s.ID)
+		if !errors.Is(failed, keeper.ErrUnknown) { // it has just ended
+			err = errors.Join(err, failed)
+		}
+		for _, inherited := range spec.Sockets {
+			domain, key := inherited.Of(s.Domain)
+			used[keeper.ID{Domain: domain, Name: key}] = true
+		}
+	}
+	sockets, failed := h.below.Keeper.Sockets(ctx, p.domain)
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("sockets stay open: %w", err)
+	}
+
+	for _, s := range sockets {
+		if !used[keeper.ID{Domain: s.Domain, Name: s.Key}] {
+			err = errors.Join(err, h.below.Keeper.Unlisten(ctx, s.Domain, s.Key))
+		}
+	}
+	return err
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -21,10 +23,10 @@ import (
 type Spec struct {
 	Name string // in its nursery
 
-	// Program is a path, or a name that is looked for as a shell does. Without one it is this program
-	// itself, as it is now: whatever becomes of its file, the process starts again from what it was.
+	// Program is a path, a name that is looked for as a shell does, or a [Server] of this program: whatever
+	// becomes of its file then, the process starts again from what it was.
 	Program string
-	Args    []string
+	Args    []any    // each a string, or a Dir or a File of the host, for its path
 	Env     []string // besides PATH, HOME, LANG, TZ, USER, LOGNAME, SHELL and TMPDIR, which are passed on
 	Dir     Dir      // where it runs; default the folder of the program's data
 	User    string   // default that of this program
@@ -46,7 +48,8 @@ type Spec struct {
 	// and has failed, when the answer is no three times in a row.
 	Health string
 
-	Grace time.Duration // from SIGTERM to SIGKILL when it stops; default 10 s
+	Stop  syscall.Signal // asks it to end; default SIGTERM
+	Grace time.Duration  // from that to SIGKILL; default 10 s
 
 	// Alone has no two of it run at the same time: an upgrade stops the one before first. So does every
 	// upgrade of a program without listeners, for nobody knows what it opens by itself.
@@ -72,14 +75,12 @@ type plan struct {
 func (h *Host) plan(domain string, s Spec) (*plan, error) {
 	p := &plan{check: s.Check, time: cmp.Or(s.Within, withinDefault), alone: s.Alone || len(s.Listeners) == 0}
 	p.spec = keeper.Spec{
-		Domain: domain, Name: s.Name, Args: slices.Clone(s.Args), Env: slices.Clone(s.Env), User: s.User,
-		Grouped: true, Grace: s.Grace,
+		Domain: domain, Name: s.Name, Env: slices.Clone(s.Env), User: s.User, Grouped: true, Stop: s.Stop, Grace: s.Grace,
 	}
-	program, err := h.below.Find(s.Program)
+	program, err := h.program(s, &p.spec)
 	if err != nil {
 		return nil, fmt.Errorf("on %s: %w", h.name, err)
 	}
-	p.spec.Path = program.Path
 	if p.spec.Dir, err = h.folder(s.Dir); err != nil {
 		return nil, err
 	}
@@ -105,6 +106,37 @@ func (h *Host) plan(domain string, s Spec) (*plan, error) {
 		p.spec.Labels[server.LabelKept] = program.Path
 	}
 	return p, nil
+}
+
+// program finds the program of a specification, and says how it is called.
+func (h *Host) program(s Spec, spec *keeper.Spec) (server.Program, error) {
+	word := s.Program
+	if name, own := serverOf(word); own {
+		word, spec.Args = "", append(spec.Args, name)
+	} else if word == "" {
+		return server.Program{}, errors.New("it has no Program")
+	}
+	program, err := h.below.Find(word)
+	spec.Path = program.Path
+	for i, arg := range s.Args {
+		text, wrong := h.argument(arg)
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("its argument %d: %w", i+1, wrong))
+		}
+		spec.Args = append(spec.Args, text)
+	}
+	return program, err
+}
+
+// argument returns an argument as a program on the host has it.
+func (h *Host) argument(arg any) (string, error) {
+	switch arg := arg.(type) {
+	case string:
+		return arg, nil
+	case interface{ On(*Host) (string, error) }: // a Dir or a File
+		return arg.On(h)
+	}
+	return "", fmt.Errorf("%v has the type %T: use a string, a Dir or a File", arg, arg)
 }
 
 // probes reads how one sees that the program is ready and well.

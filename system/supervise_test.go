@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +25,7 @@ type farm struct {
 // add starts a server that sleeps.
 func (f *farm) add(ctx context.Context, n *system.Nursery, name string) error {
 	p, err := f.h.Ensure(ctx, n, system.Spec{
-		Name: name, Args: []string{"sleep"}, Ready: "log:sleeps",
+		Name: name, Program: sleeper, Ready: "log:sleeps",
 		Policy: system.Policy{Intensity: 1, Backoff: time.Millisecond},
 	})
 	if err == nil {
@@ -125,7 +123,7 @@ func TestDeadDependency(t *testing.T) {
 		failed = strings.Contains(text, "db@/test was ended by the signal killed") && strings.Contains(text, "sleeps")
 	}}
 	ctx, n, h := systemtest.New(below)
-	p, err := h.Ensure(ctx, n, system.Spec{Name: "db", Args: []string{"sleep"}, Ready: "log:sleeps"})
+	p, err := h.Ensure(ctx, n, system.Spec{Name: "db", Program: sleeper, Ready: "log:sleeps"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,40 +142,3 @@ type recorder struct {
 }
 
 func (r *recorder) Error(args ...any) { r.failed(args[0].(error).Error()) }
-
-// TestFaults: a start that hangs, one that depends on itself, and a program of another system are errors.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	ctx, n, h := systemtest.New(t)
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	over := make(chan struct{})
-	defer close(over)
-	_, err := system.Start(short, n, system.Scope{Name: "slow"}, func(context.Context, *system.Nursery) (int, error) {
-		<-over
-		return 0, nil
-	})
-	has(t, err, "the start of /test/slow (system/supervise_test.go:", "hangs")
-
-	_, err = startA(ctx, n)
-	has(t, err, "a cycle: the start of /test/a, at system/supervise_test.go:", "comes to itself again")
-
-	goos := "windows"
-	if runtime.GOOS == goos {
-		goos = "linux"
-	}
-	foreign := filepath.Join(t.TempDir(), "foreign")
-	if err := os.WriteFile(foreign, []byte("MZ is how programs of "+goos+" begin"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	_, err = h.Ensure(ctx, n, system.Spec{Name: "foreign", Program: foreign})
-	has(t, err, "foreign@/test", "exec format error", "this host is "+runtime.GOOS, "no program of any system")
-}
-
-func startA(ctx context.Context, n *system.Nursery) (int, error) {
-	return system.Start(ctx, n, system.Scope{Name: "a"}, startB)
-}
-
-func startB(ctx context.Context, n *system.Nursery) (int, error) {
-	return system.Start(ctx, n, system.Scope{Name: "b"}, startA)
-}

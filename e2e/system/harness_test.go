@@ -22,6 +22,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/system/systemtest"
 )
 
 var buildDir string
@@ -63,34 +64,17 @@ func builder(edition string) func() (string, error) {
 // site is a state folder with a keeper.
 type site struct {
 	t    *testing.T
-	dir  string
 	home home.Home
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sys") // paths of sockets are short
+	systemtest.Home(t)
+	state, err := home.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &site{t: t, dir: dir}
-	t.Setenv("XDG_RUNTIME_DIR", dir)
-	if s.home, err = home.At(filepath.Join(dir, "home")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		client, err := door.Find(ctx, s.home)
-		if err != nil {
-			return // it has ended, with all that it had
-		}
-		if err := client.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return &site{t: t, home: state}
 }
 
 // run is one run of a program.
@@ -114,7 +98,7 @@ func (s *site) run(name, edition string, env ...string) *run {
 	}
 	r := &run{s: s, name: name, settled: make(chan struct{}), over: make(chan struct{})}
 	r.cmd = exec.Command(binary)
-	r.cmd.Env = append(append(os.Environ(), "DIVISI_HOME="+s.home.Dir, "SUBJECT="+name), env...)
+	r.cmd.Env = append(append(os.Environ(), "SUBJECT="+name), env...)
 	words, err := r.cmd.StderrPipe()
 	if err == nil {
 		err = r.cmd.Start()

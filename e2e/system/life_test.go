@@ -143,7 +143,7 @@ func TestWithdrawn(t *testing.T) {
 	before := s.servers("subject")
 	visits := visit(t, s.address("subject"))
 
-	r := s.run("subject", "1", "SUBJECT_ROLE=broken")
+	r := s.run("subject", "1", "SUBJECT_BROKEN=1")
 	if code := r.ends(); code != 1 {
 		t.Errorf("it ends with %d", code)
 	}

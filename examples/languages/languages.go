@@ -31,7 +31,7 @@ func StartExampled(ctx context.Context, n *system.Nursery, h *system.Host, dir s
 		return nil, err
 	}
 	_, err = h.Ensure(ctx, n, system.Spec{
-		Name: "exampled", Program: program, Args: []string{"--verbose", "--do-stuff-fast"}, Dir: dir, Ready: "file:stuff",
+		Name: "exampled", Program: program, Args: []any{"--verbose", "--do-stuff-fast"}, Dir: dir, Ready: "file:stuff",
 	})
 	return &Exampled{dir}, err
 }
@@ -41,7 +41,7 @@ func compile(ctx context.Context, n *system.Nursery, h *system.Host, dir system.
 	if err := dir.WriteFile("source.c", []byte(source)); err != nil {
 		return "", err
 	}
-	_, err := h.Run(ctx, n, system.Spec{Name: "compile", Program: "cc", Args: []string{"-o", "program", "source.c"}, Dir: dir})
+	_, err := h.Run(ctx, n, system.Spec{Name: "compile", Program: "cc", Args: []any{"-o", "program", "source.c"}, Dir: dir})
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +60,7 @@ func StartShout(ctx context.Context, n *system.Nursery, h *system.Host, dir syst
 		return nil, err
 	}
 	_, err := h.Ensure(ctx, n, system.Spec{
-		Name: "shout", Program: "java", Args: []string{"-Xshare:auto", "Shout.java"}, Dir: dir, Ready: "log:^serves$",
+		Name: "shout", Program: "java", Args: []any{"-Xshare:auto", "Shout.java"}, Dir: dir, Ready: "log:^serves$",
 	})
 	return &Shout{dir.File("socket")}, err
 }
@@ -76,7 +76,7 @@ func StartPage(ctx context.Context, n *system.Nursery, h *system.Host, dir syste
 		return nil, err
 	}
 	_, err := h.Ensure(ctx, n, system.Spec{
-		Name: "page", Program: "python3", Args: []string{"page.py"}, Dir: dir, Listeners: []*system.Listener{l}, Ready: "http:/",
+		Name: "page", Program: "python3", Args: []any{"page.py"}, Dir: dir, Listeners: []*system.Listener{l}, Ready: "http:/",
 	})
 	return &Page{"http://" + l.Addr()}, err
 }

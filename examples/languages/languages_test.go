@@ -24,10 +24,8 @@ func TestExampled(t *testing.T) {
 	t.Parallel()
 	needs(t, "cc")
 	ctx, n, h := systemtest.New(t)
-	e, err := StartExampled(ctx, n, h, systemtest.Dir(t, h, "exampled"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := systemtest.Must(h.Dir("exampled"))(t)
+	e := systemtest.Must(StartExampled(ctx, n, h, dir))(t)
 	if stuff, err := e.Dir.ReadFile("stuff"); string(stuff) != "done --verbose\ndone --do-stuff-fast\n" {
 		t.Errorf("it has done %q: %v", stuff, err)
 	}
@@ -37,14 +35,9 @@ func TestShout(t *testing.T) {
 	t.Parallel()
 	needs(t, "java")
 	ctx, n, h := systemtest.New(t)
-	s, err := StartShout(ctx, n, h, systemtest.Dir(t, h, "shout"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := s.Socket.On(h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := systemtest.Must(h.Dir("shout"))(t)
+	s := systemtest.Must(StartShout(ctx, n, h, dir))(t)
+	path := systemtest.Must(s.Socket.On(h))(t)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -59,14 +52,9 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	needs(t, "python3")
 	ctx, n, h := systemtest.New(t)
-	l, err := h.Listen(ctx, n, "page", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := StartPage(ctx, n, h, systemtest.Dir(t, h, "page"), l)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := systemtest.Must(h.Dir("page"))(t)
+	l := systemtest.Must(h.Listen(ctx, n, "page", "127.0.0.1:0"))(t)
+	p := systemtest.Must(StartPage(ctx, n, h, dir, l))(t)
 	answer, err := http.Get(p.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"database/sql"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -24,8 +26,9 @@ import (
 )
 
 var (
-	orders = flag.Int("orders", 2000, "that clients send in each test")
-	kills  = flag.Int("kills", 3, "in each test, while they do")
+	orders   = flag.Int("orders", 2000, "that clients send in each test, at least")
+	kills    = flag.Int("kills", 3, "in each test that kills, while they do")
+	upgrades = flag.Int("upgrades", 5, "in the test that upgrades, while they do")
 )
 
 // TestOrderdKilled kills orderd while clients send orders.
@@ -42,17 +45,14 @@ func TestPositiondKilled(t *testing.T) {
 func killed(t *testing.T, choose func(*orderd.Orderd, *positiond.Positiond) *system.Proc) {
 	t.Parallel()
 	ctx, n, h := systemtest.NewWith(t, system.Program{Strategy: system.OneForOne})
-	positions, err := positiond.Start(ctx, n, h, systemtest.Dir(t, h, "positiond"))
-	must(t, err)
-	db, err := orderd.MakeDatabase(ctx, n, h, systemtest.Dir(t, h, "db"))
-	must(t, err)
-	l, err := h.Listen(ctx, n, "orders", "127.0.0.1:0")
-	must(t, err)
-	o, err := orderd.Start(ctx, n, h, positions, l, db)
-	must(t, err)
+	dir := systemtest.Must(h.Dir("orderd"))(t)
+	positions := systemtest.Must(positiond.Start(ctx, n, h, dir))(t)
+	db := systemtest.Must(orderd.MakeDatabase(ctx, n, h, dir))(t)
+	l := systemtest.Must(h.Listen(ctx, n, "orders", "127.0.0.1:0"))(t)
+	o := systemtest.Must(orderd.Start(ctx, n, h, positions, l, db))(t)
 
 	victim := choose(o, positions)
-	accepted := trade(t, o.Addr, func() {
+	accepted, _ := trade(t, o.Addr, *kills, func() {
 		if err := syscall.Kill(victim.Pid(), syscall.SIGKILL); err != nil {
 			t.Errorf("cannot kill %s: %v", victim.ID(), err)
 		}
@@ -62,51 +62,92 @@ func killed(t *testing.T, choose func(*orderd.Orderd, *positiond.Positiond) *sys
 
 // TestProgramKilled kills the program that has started all of it, and runs it again.
 func TestProgramKilled(t *testing.T) {
-	home, err := os.MkdirTemp("", "orderd") // paths of sockets are short
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(home) })
-	t.Setenv("DIVISI_HOME", filepath.Join(home, "state"))
-	t.Setenv("XDG_RUNTIME_DIR", home)
-
-	program, addr := deployed(t, home, "127.0.0.1:0")
-	accepted := trade(t, addr, func() {
-		must(t, program.Process.Kill())
-		_ = program.Wait() // it was killed
-		program, _ = deployed(t, home, "127.0.0.1:0")
+	home := systemtest.Home(t)
+	program := deployed(t, os.Args[0], home)
+	accepted, broken := trade(t, program.addr, *kills, func() {
+		must(t, program.cmd.Process.Kill())
+		program.ends()
+		program = deployed(t, os.Args[0], home)
 	})
+	if broken > 0 {
+		t.Errorf("%d connections were broken", broken)
+	}
+	check(t, filepath.Join(home, "positiond"), filepath.Join(home, "orders", "orders.db"), accepted)
+}
+
+// TestUpgraded has version after version of the program take the place of the one before. Nobody's order
+// stays without an answer.
+func TestUpgraded(t *testing.T) {
+	home := systemtest.Home(t)
+	version := 0
+	program := deployed(t, build(t, home, version), home)
+	accepted, broken := trade(t, program.addr, *upgrades, func() {
+		version++
+		next := deployed(t, build(t, home, version), home)
+		if words := program.ends(); !strings.Contains(words, system.ErrTaken.Error()) {
+			t.Errorf("version %d does not say that another one decides:\n%s", version-1, words)
+		}
+		program = next
+	})
+	if broken > 0 {
+		t.Errorf("%d connections were broken", broken)
+	}
 	check(t, filepath.Join(home, "positiond"), filepath.Join(home, "orders", "orders.db"), accepted)
 
-	must(t, program.Process.Signal(os.Interrupt)) // stops all of it
-	if err := program.Wait(); err != nil {
-		t.Error(err)
+	must(t, program.cmd.Process.Signal(os.Interrupt)) // stops all of it
+	if words := program.ends(); strings.Count(words, "upgraded server=") != 2 {
+		t.Errorf("the last version has not upgraded two servers:\n%s", words)
 	}
 }
 
-// deployed runs the program, and returns where orders are taken once they are.
-func deployed(t *testing.T, data, listen string) (*exec.Cmd, string) {
-	cmd := exec.Command(os.Args[0], "-listen", listen, "-data", data)
-	cmd.Stderr = t.Output()
-	stdout, err := cmd.StdoutPipe()
+// build makes a version of the program in a folder, in the place of the one before: each is a byte longer.
+func build(t *testing.T, dir string, version int) string {
+	t.Helper()
+	text, err := os.ReadFile(os.Args[0])
 	must(t, err)
-	must(t, cmd.Start())
-	t.Cleanup(func() { // it has ended, unless the test has failed
-		_ = cmd.Process.Signal(os.Interrupt)
-		late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
-		defer late.Stop()
-		_ = cmd.Wait()
+	file := filepath.Join(dir, "program")
+	must(t, os.WriteFile(file+".next", append(text, make([]byte, version)...), 0o700))
+	must(t, os.Rename(file+".next", file))
+	return file
+}
+
+// run is a run of the program.
+type run struct {
+	cmd   *exec.Cmd
+	addr  string // where orders are taken
+	words bytes.Buffer
+}
+
+// deployed runs the program, and returns when orders are taken.
+func deployed(t *testing.T, program, data string) *run {
+	t.Helper()
+	r := &run{cmd: exec.Command(program, "-listen", "127.0.0.1:0", "-data", data)}
+	r.cmd.Stderr = io.MultiWriter(t.Output(), &r.words)
+	stdout, err := r.cmd.StdoutPipe()
+	must(t, err)
+	must(t, r.cmd.Start())
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Kill() // it has ended, unless the test has failed
+		r.ends()
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	must(t, err)
-	return cmd, strings.TrimSpace(strings.TrimPrefix(line, "Orders are taken at "))
+	r.addr = strings.TrimSpace(strings.TrimPrefix(line, "Orders are taken at "))
+	return r
 }
 
-// trade has clients send orders, and kills something now and then. It returns the ids of orders that were
-// accepted.
-func trade(t *testing.T, addr string, kill func()) []string {
+// ends waits for the end of the run, and returns what it has said.
+func (r *run) ends() string {
+	_ = r.cmd.Wait() // how it ends is said by its words
+	return r.words.String()
+}
+
+// trade has clients send orders, and something happen meanwhile, so many times. It returns the ids of orders
+// that were accepted, and how many connections were broken.
+func trade(t *testing.T, addr string, times int, happen func()) (accepted []string, broken int) {
 	const clients = 8
-	var mu sync.Mutex // guards accepted and answered
-	var accepted []string
-	answered, due := 0, make(chan bool, *kills)
+	var mu sync.Mutex // guards accepted, broken and answered
+	answered, due, over := 0, make(chan bool, times), make(chan struct{})
 	answer := func(id, text string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -116,8 +157,16 @@ func trade(t *testing.T, addr string, kill func()) []string {
 			t.Errorf("the order %s is answered by %q", id, text)
 		}
 		answered++
-		if every := *orders / (*kills + 1); answered%every == 0 && answered/every <= *kills {
+		if every := *orders / (times + 1); answered%every == 0 && answered/every <= times {
 			due <- true
+		}
+	}
+	done := func(sent int) bool {
+		select {
+		case <-over:
+			return sent >= *orders/clients
+		default:
+			return t.Failed()
 		}
 	}
 
@@ -125,26 +174,41 @@ func trade(t *testing.T, addr string, kill func()) []string {
 	for c := range clients {
 		all.Go(func() {
 			s := sender{addr: addr}
-			for i := range *orders / clients {
+			for i := 0; !done(i); i++ {
 				id := fmt.Sprintf("%d-%d", c, i)
 				quantity := (1 + rand.N(400)) * (1 - 2*rand.N(2))
 				answer(id, s.send(fmt.Sprintf("%s %d %d", id, rand.N(20), quantity)))
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			broken += s.broken
 		})
 	}
-	for range *kills {
-		<-due
-		kill()
+	defer all.Wait()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		all.Wait()
+	}()
+	for range times {
+		select {
+		case <-due:
+			happen()
+		case <-gone: // the test has failed
+		}
 	}
-	all.Wait()
-	return accepted
+	close(over)
+	<-gone
+	t.Logf("%d orders were answered, and %d connections broken", answered, broken)
+	return accepted, broken
 }
 
 // sender is a client with a connection.
 type sender struct {
 	addr    string
-	conn    net.Conn // nil before the first one, and after it was lost
+	conn    net.Conn // nil before the first one, and after its end
 	answers *bufio.Scanner
+	broken  int // connections that have ended before an answer
 }
 
 // send sends an order until there is an answer, "" if there is none for a minute.
@@ -153,14 +217,19 @@ func (s *sender) send(order string) string {
 		if s.conn == nil {
 			conn, err := net.Dial("tcp", s.addr)
 			if err != nil {
+				s.broken++
 				continue
 			}
 			s.conn, s.answers = conn, bufio.NewScanner(conn)
 		}
 		s.conn.SetDeadline(end)
 		fmt.Fprintln(s.conn, order)
-		if s.answers.Scan() {
+		heard := s.answers.Scan()
+		if heard && s.answers.Text() != orderd.Goodbye {
 			return s.answers.Text()
+		}
+		if !heard {
+			s.broken++
 		}
 		s.conn.Close()
 		s.conn = nil

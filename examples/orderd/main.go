@@ -26,8 +26,6 @@ var (
 )
 
 func main() {
-	positiond.Enter()
-	orderd.Enter()
 	flag.Parse()
 	system.Run("orderd", deploy)
 }

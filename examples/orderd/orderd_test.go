@@ -16,13 +16,7 @@ import (
 	"github.com/divisi-go/divisi/system/systemtest"
 )
 
-// TestMain makes the program of the test the system, and its servers.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
-		main()
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { systemtest.Main(m, main) }
 
 // must ends the test if something has failed.
 func must(t *testing.T, err error) {
@@ -36,14 +30,11 @@ func must(t *testing.T, err error) {
 func TestOrderd(t *testing.T) {
 	t.Parallel()
 	ctx, n, h := systemtest.New(t)
-	positions, err := positiond.Start(ctx, n, h, systemtest.Dir(t, h, "positiond"))
-	must(t, err)
-	db, err := orderd.MakeDatabase(ctx, n, h, systemtest.Dir(t, h, "db"))
-	must(t, err)
-	l, err := h.Listen(ctx, n, "orders", "127.0.0.1:0")
-	must(t, err)
-	o, err := orderd.Start(ctx, n, h, positions, l, db)
-	must(t, err)
+	dir := systemtest.Must(h.Dir("orderd"))(t)
+	positions := systemtest.Must(positiond.Start(ctx, n, h, dir))(t)
+	db := systemtest.Must(orderd.MakeDatabase(ctx, n, h, dir))(t)
+	l := systemtest.Must(h.Listen(ctx, n, "orders", "127.0.0.1:0"))(t)
+	o := systemtest.Must(orderd.Start(ctx, n, h, positions, l, db))(t)
 
 	conn, err := net.Dial("tcp", o.Addr)
 	must(t, err)
@@ -92,14 +83,12 @@ func TestPortTaken(t *testing.T) {
 func TestDatabase(t *testing.T) {
 	t.Parallel()
 	ctx, n, h := systemtest.New(t)
-	dir := systemtest.Dir(t, h, "db")
+	dir := systemtest.Must(h.Dir("db"))(t)
 	if _, err := orderd.RecoverDatabase(ctx, n, h, dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("none is recovered: %v", err)
 	}
-	_, err := orderd.MakeDatabase(ctx, n, h, dir)
-	must(t, err)
-	_, err = orderd.RecoverDatabase(ctx, n, h, dir)
-	must(t, err)
+	systemtest.Must(orderd.MakeDatabase(ctx, n, h, dir))(t)
+	systemtest.Must(orderd.RecoverDatabase(ctx, n, h, dir))(t)
 	if _, err := orderd.MakeDatabase(ctx, n, h, dir); err == nil || !strings.Contains(err.Error(), "file already exists") {
 		t.Errorf("it is made twice: %v", err)
 	}

@@ -10,8 +10,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
-	"os"
 
 	"github.com/divisi-go/divisi/system"
 )
@@ -24,12 +22,6 @@ var (
 )
 
 func main() {
-	if len(os.Args) == 5 && os.Args[1] == "visits" {
-		if err := visits(os.Args[2], os.Args[3], os.Args[4]); err != nil {
-			log.Fatal("visits: ", err)
-		}
-		return
-	}
 	flag.Parse()
 	system.Run("visits", deploy)
 }

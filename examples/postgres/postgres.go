@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/divisi-go/divisi/system"
 )
@@ -33,25 +34,26 @@ func StartPostgres(ctx context.Context, n *system.Nursery, h *system.Host, dir s
 	user := ""
 	if os.Getuid() == 0 {
 		user = "postgres"
-		if _, err := h.Run(ctx, n, system.Spec{Name: "chown", Program: "chown", Args: []string{user, path}}); err != nil {
+		if _, err := h.Run(ctx, n, system.Spec{Name: "chown", Program: "chown", Args: []any{user, dir}}); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := dir.ReadFile("data/PG_VERSION"); errors.Is(err, fs.ErrNotExist) {
+	if _, err := dir.Stat("data"); errors.Is(err, fs.ErrNotExist) {
 		initdb := fmt.Sprintf("rm -rf part && %s/initdb -D part -A trust -U postgres && mv part data", bin)
-		_, err := h.Run(ctx, n, system.Spec{Name: "initdb", Program: "sh", Args: []string{"-c", initdb}, Dir: dir, User: user})
+		_, err := h.Run(ctx, n, system.Spec{Name: "initdb", Program: "sh", Args: []any{"-c", initdb}, Dir: dir, User: user})
 		if err != nil {
 			return nil, err
 		}
 	}
 
-	args := []string{"-D", "data", "-k", path, "-c", "listen_addresses="}
+	args := []any{"-D", "data", "-k", dir, "-c", "listen_addresses="}
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
 	_, err = h.Ensure(ctx, n, system.Spec{
 		Name: "postgres", Program: filepath.Join(bin, "postgres"), Args: args, Dir: dir, User: user,
 		Ready: fmt.Sprintf("exec:%s/pg_isready -q -h %s", bin, path),
+		Stop:  syscall.SIGINT, // by SIGTERM it waits for its clients
 	})
 	return &Postgres{fmt.Sprintf("host=%s user=postgres dbname=postgres sslmode=disable", path)}, err
 }

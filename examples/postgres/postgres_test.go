@@ -16,32 +16,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/system/systemtest"
 )
 
-// TestMain makes the program of the test the system, and its service.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { systemtest.Main(m, main) }
 
 // TestVisits kills Postgres and the service, and replaces both while somebody visits the page.
 func TestVisits(t *testing.T) {
 	if _, err := programs(); err != nil {
 		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "pg") // paths of sockets are short
-	if err == nil {
-		err = os.Chmod(dir, 0o711) // for the user postgres
-	}
-	if err != nil {
+	dir := systemtest.Home(t)
+	if err := os.Chmod(dir, 0o711); err != nil { // for the user postgres
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	t.Setenv("DIVISI_HOME", filepath.Join(dir, "state"))
-	t.Setenv("XDG_RUNTIME_DIR", dir)
 	s := &site{data: filepath.Join(dir, "postgres")}
 	s.deploy(t, "-edition", "1")
 	t.Cleanup(func() { s.end(t) })

@@ -23,10 +23,13 @@ type Visits struct {
 // StartVisits starts an edition of the service, which keeps its count in a Postgres.
 func StartVisits(ctx context.Context, n *system.Nursery, h *system.Host, db *Postgres, l *system.Listener, edition string) (*Visits, error) {
 	_, err := h.Ensure(ctx, n, system.Spec{
-		Name: "visits", Args: []string{"visits", l.Name(), db.Source, edition}, Listeners: []*system.Listener{l}, Ready: "notify",
+		Name: "visits", Program: program, Args: []any{l.Name(), db.Source, edition},
+		Listeners: []*system.Listener{l}, Ready: "notify",
 	})
 	return &Visits{"http://" + l.Addr()}, err
 }
+
+var program = system.Server("visits", func(args []string) error { return visits(args[0], args[1], args[2]) })
 
 // visits serves the page.
 func visits(listener, source, edition string) error {
@@ -35,7 +38,6 @@ func visits(listener, source, edition string) error {
 		return err
 	}
 	defer db.Close()
-	db.SetMaxIdleConns(0) // Postgres waits for its clients when it is asked to end
 	if _, err := db.Exec(`CREATE TABLE IF NOT EXISTS visits (number SERIAL PRIMARY KEY)`); err != nil {
 		return err
 	}

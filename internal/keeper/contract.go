@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper/limit"
@@ -68,7 +69,8 @@ type Spec struct {
 	Watch  time.Duration     `json:"watch,omitempty"`  // it is killed when it says WATCHDOG=1 less often, once it is ready
 	Probe  *Probe            `json:"probe,omitempty"`  // how it is asked whether it is well; nil if it is not
 	Policy *lifecycle.Policy `json:"policy,omitempty"` // nil: nobody restarts it but a client
-	Grace  time.Duration     `json:"grace,omitempty"`  // between SIGTERM and SIGKILL at a stop; default 10 s
+	Stop   syscall.Signal    `json:"stop,omitempty"`   // asks it to end; default SIGTERM
+	Grace  time.Duration     `json:"grace,omitempty"`  // between that and SIGKILL; default 10 s
 
 	// Yields leaves restarts to a client, as long as one decides about the domain or may renew its claim. A
 	// server that has ended then waits for a start of its name and Digest, and has the next process by that;
@@ -86,6 +88,9 @@ func (s *Spec) ID() ID { return ID{Domain: s.Domain, Name: s.Name} }
 // maxLabels bounds the labels of a server, in bytes.
 const maxLabels = 4 << 10
 
+// lastSignal is the signal with the largest number.
+const lastSignal syscall.Signal = 64
+
 // Check says what of the specification cannot be meant.
 func (s *Spec) Check() error {
 	err := name.CheckLabel(s.Name)
@@ -98,6 +103,9 @@ func (s *Spec) Check() error {
 	}
 	if err == nil && size > maxLabels {
 		err = fmt.Errorf("%w: its labels have %d bytes: use at most %d", ErrInvalid, size, maxLabels)
+	}
+	if err == nil && (s.Stop < 0 || s.Stop > lastSignal) {
+		err = fmt.Errorf("%w: it cannot be asked to end by the signal %d: use one of 1 to %d", ErrInvalid, int(s.Stop), int(lastSignal))
 	}
 	for _, l := range s.Limits {
 		if wrong := l.Check(); err == nil && wrong != nil {

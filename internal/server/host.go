@@ -33,6 +33,21 @@ type Host struct {
 	Find func(word string) (Program, error)
 }
 
+// OnHost returns a context in which a program runs on a host that somebody has opened, as package systemtest
+// does, and opens none.
+func OnHost(ctx context.Context, h *Host) context.Context {
+	return context.WithValue(ctx, hostKey{}, h)
+}
+
+// Opened returns the host of [OnHost], nil if there is none.
+func Opened(ctx context.Context) *Host {
+	h, _ := ctx.Value(hostKey{}).(*Host)
+	return h
+}
+
+// hostKey is the key of a host in a context.
+type hostKey struct{}
+
 // Program is a program that a host can run.
 type Program struct {
 	Path string

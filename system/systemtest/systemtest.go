@@ -1,9 +1,12 @@
 // Package systemtest runs the start functions of a system in a test: in temporary folders, with a keeper in
 // the test's own process.
 //
+//	func TestMain(m *testing.M) { systemtest.Main(m, main) }
+//
 //	func TestOrders(t *testing.T) {
 //		ctx, n, h := systemtest.New(t)
-//		positiond, err := StartPositiond(ctx, n, h, systemtest.Dir(t, h, "positiond"))
+//		dir := systemtest.Must(h.Dir("positiond"))(t)
+//		positiond := systemtest.Must(StartPositiond(ctx, n, h, dir))(t)
 //		...
 //	}
 //
@@ -17,9 +20,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/system"
@@ -27,6 +32,34 @@ import (
 
 // name is that of every system in a test; its servers are in the domain of that name.
 const name = "test"
+
+// Main is all of TestMain. It runs the tests; or main, in processes that are this program once more: servers
+// of [system.Server], and runs of the system that a test starts.
+func Main(m *testing.M, main func()) {
+	door.Enter()
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
+		main()
+		os.Exit(0)
+	}
+	entered = true
+	os.Exit(m.Run())
+}
+
+// entered says that processes of this program are what they are to be.
+var entered bool
+
+// Must returns the result of a function, or ends the test if that has failed:
+//
+//	dir := systemtest.Must(h.Dir("positiond"))(t)
+func Must[T any](result T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+}
 
 // New returns a nursery and a host for the time of a test. The context ends when something has failed, or
 // with the test.
@@ -60,7 +93,7 @@ func begin(t testing.TB, p system.Program, below *server.Host) (context.Context,
 	go func() {
 		defer close(over)
 		// The test is the body: it starts things until it ends.
-		err := p.RunOn(running, below, func(ctx context.Context, n *system.Nursery, h *system.Host) error {
+		err := p.Run(server.OnHost(running, below), func(ctx context.Context, n *system.Nursery, h *system.Host) error {
 			begins <- begun{n, h}
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -81,11 +114,7 @@ func begin(t testing.TB, p system.Program, below *server.Host) (context.Context,
 // open opens a keeper.
 func open(t testing.TB) *server.Host {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "system") // the path of a socket in that of a test may be too long
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := folder(t)
 	k, err := hold.Open(filepath.Join(dir, "keeper"), filepath.Join(dir, "logs"), filepath.Join(dir, "run"))
 	if err != nil {
 		t.Fatal(err)
@@ -104,22 +133,15 @@ func open(t testing.TB) *server.Host {
 
 // find finds programs. That of the test is the test's own.
 func find(word string) (server.Program, error) {
-	if word != "" {
+	switch {
+	case word != "":
 		return server.Find(word)
+	case !entered:
+		return server.Program{}, errors.New("the program of the test is to be a server: have TestMain call systemtest.Main")
 	}
 	own, err := os.Executable()
 	if err != nil {
 		return server.Program{}, err
 	}
 	return server.Find(own)
-}
-
-// Dir returns a folder of the test on a host, or ends the test.
-func Dir(t testing.TB, h *system.Host, name string) system.Dir {
-	t.Helper()
-	dir, err := h.Dir(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

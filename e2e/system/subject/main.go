@@ -20,30 +20,25 @@ var edition = "1"
 // within is long for a busy machine, and short for who waits for what is broken.
 var within = 20 * time.Second
 
+// The programs that this one may be.
+var (
+	web     = system.Server("web", func([]string) error { return serveEdition() })
+	sleeper = system.Server("sleep", func([]string) error { return sleep() })
+	broken  = system.Server("broken", func([]string) error {
+		fmt.Println("this is broken")
+		return sleep()
+	})
+)
+
 func main() {
-	if os.Getenv("SUBJECT_ROLE") != "" {
+	if os.Getenv("SUBJECT_BROKEN") != "" {
 		within = time.Second
 	}
-	role := ""
-	if len(os.Args) > 1 {
-		role = os.Args[1]
+	name := os.Getenv("SUBJECT")
+	if name == "" {
+		system.Run("subject", deploy)
 	}
-	var err error
-	switch role {
-	case "web":
-		err = web()
-	case "sleep":
-		time.Sleep(time.Hour)
-	case "broken":
-		fmt.Println("this is broken")
-		time.Sleep(time.Hour)
-	default: // the system, or its keeper
-		name := os.Getenv("SUBJECT")
-		if name == "" {
-			system.Run("subject", deploy)
-		}
-		err = system.Program{Name: name, Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
-	}
+	err := system.Program{Name: name, Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -51,23 +46,27 @@ func main() {
 }
 
 // deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
-// SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. SUBJECT_ROLE is
-// another role of the web server.
+// SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
+// the web server is none.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []string{"1000000"}}
+	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []any{"1000000"}}
 	if os.Getenv("SUBJECT_ALONE") != "" {
-		steady.Program, steady.Args = "", []string{"sleep"}
+		steady.Program = sleeper
+	}
+	front := web
+	if os.Getenv("SUBJECT_BROKEN") != "" {
+		front = broken
 	}
 	if _, err := h.Ensure(ctx, n, steady); err != nil {
 		return err
 	}
 	_, err = system.Start(ctx, n, system.Scope{Name: "front"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
 		return h.Ensure(ctx, n, system.Spec{
-			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Args: []string{cmp.Or(os.Getenv("SUBJECT_ROLE"), "web")},
+			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Program: front,
 			Listeners: []*system.Listener{l}, Ready: "notify", Within: within,
 		})
 	})
@@ -89,8 +88,13 @@ func fail() error {
 	return nil
 }
 
-// web answers with its edition.
-func web() error {
+func sleep() error {
+	time.Sleep(time.Hour)
+	return nil
+}
+
+// serveEdition answers with its edition.
+func serveEdition() error {
 	l, err := serve.Listener("web", "")
 	if err != nil {
 		return err

@@ -6,43 +6,24 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"log"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
 	"github.com/divisi-go/divisi/serve"
+	"github.com/divisi-go/divisi/system"
 )
 
-// exitMissing is the exit code when there is no database.
-const exitMissing = 66
-
-// programs are what a process may have been started as.
-var programs = map[string]func(args []string) error{
-	"orderd":           func(args []string) error { return run(args[0], args[1], args[2]) },
-	"make-database":    func(args []string) error { return makeDatabase(args[0]) },
-	"recover-database": func(args []string) error { return recoverDatabase(args[0]) },
-}
-
-// Enter makes this process an orderd, or what it needs, if it was started as that, and does not return
-// then.
-func Enter() {
-	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
-		return
-	}
-	err := programs[os.Args[1]](os.Args[2:])
-	if errors.Is(err, fs.ErrNotExist) {
-		os.Exit(exitMissing)
-	}
-	if err != nil {
-		log.Fatal("orderd: ", err)
-	}
-	os.Exit(0)
-}
+// The programs that this one may be.
+var (
+	program   = system.Server("orderd", func(args []string) error { return run(args[0], args[1], args[2]) })
+	maker     = system.Server("make-database", func(args []string) error { return makeDatabase(args[0]) })
+	recoverer = system.Server("recover-database", func(args []string) error { return recoverDatabase(args[0]) })
+)
 
 // run serves until it is asked to end. Orders are decided from the moment on when positiond knows all
 // that the database has.
@@ -65,7 +46,7 @@ func run(listener, dir, file string) error {
 	if err != nil {
 		return err
 	}
-	return serve.Run(context.Background(), serve.Server(l, d))
+	return serve.Run(context.Background(), serve.Conns(l, d.talk))
 }
 
 // Limit is how much of an instrument may be held, or owed.
@@ -82,30 +63,26 @@ type desk struct {
 	positiond *positiond.Client // nil before the first connection, and after it has failed
 }
 
-// Serve serves whoever comes.
-func (d *desk) Serve(l net.Listener) error {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go d.talk(conn)
-	}
-}
-
-// talk answers orders.
-func (d *desk) talk(conn net.Conn) {
-	defer conn.Close()
+// talk answers orders until the client goes, or the process is to end: then it says goodbye.
+func (d *desk) talk(ctx context.Context, conn net.Conn) {
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		id, move, _ := strings.Cut(lines.Text(), " ")
 		rejected, err := d.decide(id, move)
 		if err != nil {
 			log.Fatal("orderd: ", err) // the next process looks at what the database has
 		}
+
+		answer := id + " accepted\n"
 		if rejected != nil {
-			fmt.Fprintf(conn, "%s rejected: %v\n", id, rejected)
-		} else {
-			fmt.Fprintf(conn, "%s accepted\n", id)
+			answer = fmt.Sprintf("%s rejected: %v\n", id, rejected)
+		}
+		ends := ctx.Err() != nil
+		if ends {
+			answer += Goodbye + "\n"
+		}
+		io.WriteString(conn, answer) // in one piece, so that nothing comes between
+		if ends {
+			return
 		}
 	}
 }

@@ -5,7 +5,6 @@ package positiond
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/divisi-go/divisi/system"
@@ -19,17 +18,12 @@ type Positiond struct {
 
 // Start starts a positiond that keeps all that it has in a folder.
 func Start(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir) (*Positiond, error) {
-	path, err := dir.On(h)
+	l, err := dir.Listen(ctx, n, socketName)
 	if err != nil {
 		return nil, err
 	}
-	l, err := h.Listen(ctx, n, "moves", "unix://"+filepath.Join(path, socketName))
-	if err != nil {
-		return nil, err
-	}
-
 	proc, err := h.Ensure(ctx, n, system.Spec{
-		Name: "positiond", Args: []string{"positiond"}, Dir: dir, Listeners: []*system.Listener{l},
+		Name: "positiond", Program: program, Dir: dir, Listeners: []*system.Listener{l},
 		Ready: "notify", Alone: true, Policy: system.Policy{Intensity: 100, MaxBackoff: time.Second},
 	})
 	return &Positiond{dir, proc}, err

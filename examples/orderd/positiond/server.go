@@ -14,30 +14,20 @@ import (
 	"sync"
 
 	"github.com/divisi-go/divisi/serve"
+	"github.com/divisi-go/divisi/system"
 )
 
-// Enter makes this process a positiond if it was started as one, and does not return then.
-func Enter() {
-	if len(os.Args) != 2 || os.Args[1] != "positiond" {
-		return
-	}
-	if err := run(); err != nil {
-		log.Fatal("positiond: ", err)
-	}
-	os.Exit(0)
-}
-
-func run() error {
+var program = system.Server("positiond", func([]string) error {
 	b, err := open(".")
 	if err != nil {
 		return err
 	}
-	l, err := serve.Listener("moves", "")
+	l, err := serve.Listener(socketName, "")
 	if err != nil {
 		return err
 	}
-	return serve.Run(context.Background(), serve.Server(l, b))
-}
+	return serve.Run(context.Background(), serve.Conns(l, b.talk))
+})
 
 // book has the journal, whose line n is the move n, and the positions, which are the sum of it.
 type book struct {
@@ -88,21 +78,9 @@ func (b *book) restore() error {
 	return nil
 }
 
-// Serve serves whoever comes.
-func (b *book) Serve(l net.Listener) error {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go b.talk(conn)
-	}
-}
-
 // talk says how many moves are known, and again after every line, which is the number of a move and the
-// move.
-func (b *book) talk(conn net.Conn) {
-	defer conn.Close()
+// move. It ends when the process is to end: whoever it talks to tells the next one.
+func (b *book) talk(ctx context.Context, conn net.Conn) {
 	fmt.Fprintln(conn, b.moves())
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		if err := b.enter(lines.Text()); err != nil {
@@ -110,6 +88,9 @@ func (b *book) talk(conn net.Conn) {
 			return
 		}
 		fmt.Fprintln(conn, b.moves())
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }
 

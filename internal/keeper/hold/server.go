@@ -215,10 +215,10 @@ func (s *server) step(e lifecycle.Event) {
 		switch a {
 		case lifecycle.Spawn:
 			s.k.wait.Go(s.respawn)
-		case lifecycle.Drain: // SIGTERM asks for that, too
+		case lifecycle.Drain: // the signal that asks it to end asks for that, too
 			actions = append(actions, s.life.Step(lifecycle.Drained, time.Now())...)
 		case lifecycle.Terminate:
-			s.signal(syscall.SIGTERM)
+			s.signal(cmp.Or(s.spec.Stop, syscall.SIGTERM))
 		case lifecycle.Destroy:
 			s.destroy()
 		case lifecycle.Complain:

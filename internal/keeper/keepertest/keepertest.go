@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Keeper) {
 		"TermCanBeTrapped":          termCanBeTrapped,
 		"StoppedProcessIsKilled":    stoppedProcessIsKilled,
 		"StopIsFinal":               stopIsFinal,
+		"StopBySignal":              stopBySignal,
 		"Restarts":                  restarts,
 		"Fails":                     fails,
 		"StopDuringBackoff":         stopDuringBackoff,

@@ -209,6 +209,23 @@ func stopIsFinal(t *testing.T, d *desk.Desk) {
 	}
 }
 
+// stopBySignal stops a server that ends by a signal of its own.
+func stopBySignal(t *testing.T, d *desk.Desk) {
+	s, pipes := desk.Role(t, "peculiar", "")
+	s.Path, s.Stop = "/bin/sh", syscall.SIGUSR1
+	s.Args = []string{"-c", `trap '' TERM; trap 'exit 5' USR1; echo ready >&3; while :; do sleep 0.1; done`}
+	p := d.Begin(t, s)
+	play.Expect(t, bufio.NewReader(pipes.Words), "ready")
+	if exit, err := d.Stop(d.Ctx, p.ID); err != nil || exit.Code != 5 {
+		t.Errorf("%+v, %v", exit, err)
+	}
+
+	s.Stop = 65
+	if _, err := d.Start(d.Ctx, s); !errors.Is(err, keeper.ErrInvalid) {
+		t.Errorf("a signal that there is not: %v", err)
+	}
+}
+
 // restarts: a permanent server starts again after every end, a transient one after failures, and a
 // temporary one never.
 func restarts(t *testing.T, d *desk.Desk) {
