@@ -2,7 +2,7 @@
 
 GO         ?= go
 # What takes longest comes first.
-MODULES    := e2e . cmd/divisi opentelemetry conformance bench
+MODULES    := e2e . cmd/divisi lab opentelemetry conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
 # Examples with libraries of their own, which would take minutes to compile for the race detector.
 EXAMPLES   := examples/orderd examples/postgres
@@ -64,7 +64,7 @@ unit: test-tools ## the tests of all modules, with the race detector
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
 APPLICATIONS := . ./serve ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./examples/...
-COMMAND      := ./... ./cmd/divisi/... ./opentelemetry/...
+COMMAND      := ./... ./cmd/divisi/... ./lab/... ./opentelemetry/...
 
 cross: tools ## check the types for the other systems, and for machines with 32 bits
 	@mkdir -p $(BUILD) && $(GO) build -o $(BUILD)/elsewhere ./internal/arch/elsewhere
@@ -130,10 +130,12 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	@for m in $(MODULES) $(EXAMPLES); do echo "tidy $$m"; (cd $$m && \
 	  $(GO) mod edit -replace "github.com/divisi-go/divisi=$(CURDIR)" \
 	    -replace "github.com/divisi-go/divisi/cmd/divisi=$(CURDIR)/cmd/divisi" \
+	    -replace "github.com/divisi-go/divisi/lab=$(CURDIR)/lab" \
 	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
 	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
 	    -dropreplace github.com/divisi-go/divisi/cmd/divisi \
+	    -dropreplace github.com/divisi-go/divisi/lab \
 	    -dropreplace github.com/divisi-go/divisi/opentelemetry; exit $$status) || exit 1; done
 
 tools:

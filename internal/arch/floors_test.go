@@ -22,7 +22,7 @@ const module = "github.com/divisi-go/divisi"
 var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/proc", "internal/shard", "internal/flat"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
-		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors"},
+		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors", "lab"},
 	{"internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
@@ -219,7 +219,7 @@ func TestRootModuleImportsLittle(t *testing.T) {
 }
 
 // pure are the packages that decide and do nothing: no clock, no goroutine, no system.
-var pure = []string{"internal/name", "internal/call/admission", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout", "internal/tree"}
+var pure = []string{"internal/name", "internal/call/admission", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout", "internal/tree", "lab/fabric"}
 
 func TestCoresArePure(t *testing.T) {
 	banned := []string{"os", "os/exec", "net", "net/http", "syscall"}
@@ -281,7 +281,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "lab", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {
