@@ -1,28 +1,36 @@
 #!/bin/sh
-# Fuzzes every fuzz test of the repository for FUZZTIME, two at a time; or one of them.
+# Fuzzes every fuzz test of the repository for FUZZTIME, two packages at a time; or those of one package.
 #
-#	./scripts/fuzz.sh [DIR NAME]
+#	./scripts/fuzz.sh [DIR]
 set -eu
 export GO="${GO:-go}" FUZZTIME="${FUZZTIME:-5s}"
 
 if [ $# = 0 ]; then
-  files=$(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ | sort)
-  [ -n "$files" ] || { echo "fuzz: no fuzz test found: run it in a git checkout, at the root of the repository" >&2; exit 1; }
-  for file in $files; do
-    sed -n "s|^func \(Fuzz[A-Za-z0-9_]*\)(.*|$(dirname "$file") \1|p" "$file"
-  done | xargs -n 2 -P 2 "$0"
+  dirs=$(git ls-files -co --exclude-standard '*_test.go' | xargs grep -l '^func Fuzz' | grep -v /testdata/ |
+    xargs -n 1 dirname | sort -u)
+  [ -n "$dirs" ] || { echo "fuzz: no fuzz test found: run it in a git checkout, at the root of the repository" >&2; exit 1; }
+  echo "$dirs" | xargs -n 1 -P 2 "$0"
   exit
 fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+cd "$1"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+log=$work/log
+CGO_ENABLED=0 "$GO" test -c -vet=off -fuzz . -o "$work/fuzz.test" .
+# What the go command itself hands to a test that fuzzes.
+found=$("$GO" env GOCACHE)/fuzz/$("$GO" list .)
+
 fuzz() {
-  (cd "$1" && CGO_ENABLED=0 "$GO" test -vet=off -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 1 .) >"$log" 2>&1
+  "$work/fuzz.test" -test.run '^$' -test.fuzz "^$1\$" -test.fuzztime "$FUZZTIME" -test.parallel 1 \
+    -test.fuzzcachedir "$found" >"$log" 2>&1
 }
-# The fuzzer now and then takes the end of its own time for a failure, and says no more than that;
-# a failure that it has found an input for is final.
-fuzz "$@" || { ! grep -q 'Failing input' "$log" && grep -q 'context deadline exceeded' "$log" && fuzz "$@"; } || {
-  cat "$log"
-  exit 1
-}
-printf 'fuzz %-28s %s\n' "$1" "$2"
+for test in $(sed -n 's|^func \(Fuzz[A-Za-z0-9_]*\)(.*|\1|p' ./*_test.go); do
+  # The fuzzer now and then takes the end of its own time for a failure, and says no more than that;
+  # a failure that it has found an input for is final.
+  fuzz "$test" || { ! grep -q 'Failing input' "$log" && grep -q 'context deadline exceeded' "$log" && fuzz "$test"; } || {
+    cat "$log"
+    exit 1
+  }
+  printf 'fuzz %-28s %s\n' "$1" "$test"
+done
