@@ -20,7 +20,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit cross fuzz fuzz-short accept-faults soak bench bench-quick build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz fuzz-short accept-faults soak bench bench-quick build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,14 +52,19 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 # Packages that start no goroutine, in which the race detector would watch the type checker.
 ALONE := internal/gen|internal/arch|cmd/divisigen
 
-# The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
-# has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
 unit: test-tools ## the tests of all modules, with the race detector
 	@echo "test, with what takes minutes first"
+	@$(MAKE) --no-print-directory --jobs 2 unit-race unit-plain
+
+# The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
+# has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
+unit-race:
 	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
 	  $$($(GO) list $(PACKAGES) | grep -vE '/($(ALONE))(/|$$)')
-	@$(GO) test -vet=off -timeout 10m $$($(GO) list $(PACKAGES) | grep -E '/($(ALONE))(/|$$)')
-	@$(GO) test -timeout 10m $(EXAMPLES:%=./%/...)
+
+# Beside the others, which wait and sleep for the most part, one package at a time.
+unit-plain:
+	@$(GO) test -p 1 -timeout 10m $$($(GO) list $(PACKAGES) | grep -E '/($(ALONE))(/|$$)') $(EXAMPLES:%=./%/...)
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
