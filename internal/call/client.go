@@ -24,7 +24,7 @@ const (
 // the outcome from whoever gave its slot back: nobody else knows of it then.
 type pending struct {
 	id   uint32
-	out  *link.Outgoing // the request, if it goes in chunks
+	out  *link.Outgoing // the request, if it is long
 	tx   link.Outflow   // the writer's
 	feed *Feed          // of a stream; nil for a plain call
 
@@ -275,7 +275,7 @@ func (c *Client) send(ctx context.Context, p *pending, r *Request) error {
 	}
 	p.tx.Credit = int64(c.link.Peer.CallWindow)
 	p.rx.Left = int64(c.link.Options.CallWindow)
-	if size > wire.MaxChunk {
+	if size > shortBody {
 		sections := append([]byte(nil), head[wire.HeaderSize:]...)
 		p.out = &link.Outgoing{Header: h, Head: sections, Body: r.Args, Flow: &p.tx}
 	}
@@ -364,14 +364,20 @@ func (c *Client) settle(id uint32, reply Reply, err error) {
 func (c *Client) handle(f wire.Frame) error {
 	switch f.Type {
 	case wire.TypeResponse, wire.TypeData:
-		if f.Cost() == 0 {
-			c.settle(f.Call, Reply{Status: codegen.Status(f.Code), Body: c.link.Keep(f.Body)}, nil)
-			return nil
+		if f.Cost() > 0 {
+			if p := c.find(f.Call); p != nil {
+				return c.receive(p, f)
+			}
+			return nil // late
 		}
-		if p := c.find(f.Call); p != nil {
-			return c.receive(p, f)
+		if !f.Whole() && c.find(f.Call) == nil {
+			return nil // late
 		}
-		return nil // late
+		body, err := c.link.Stay(f)
+		if err == nil {
+			c.settle(f.Call, Reply{Status: codegen.Status(f.Code), Body: body}, nil)
+		}
+		return err
 	case wire.TypeCredit:
 		if p := c.find(f.Call); p != nil {
 			return c.link.Grant(&p.tx, f)
@@ -433,7 +439,10 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	case f.Flags&wire.FlagCont != 0:
 		return wire.Violation(fmt.Sprintf("continuation of a %s that was not started", f.Type))
 	default:
-		body = c.link.Keep(body)
+		var err error
+		if body, err = c.link.Stay(f); err != nil {
+			return err
+		}
 	}
 	if f.Type == wire.TypeData {
 		p.feed.push(body, cost)

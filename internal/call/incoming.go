@@ -20,6 +20,8 @@ type Incoming struct {
 	Meta   map[string]string
 	Peer   *Peer // the same for all calls on a connection
 
+	Carrier trace.Carrier // for the handler, which may make it its context
+
 	session *session
 	id      uint32
 	method  *method
@@ -99,12 +101,8 @@ func (in *Incoming) answer(r Reply) {
 		defer r.Spent(r.Body)
 	}
 	h := ss.header(in.id, r)
-	if len(r.Body) > wire.MaxChunk {
-		out := &link.Outgoing{Header: h, Body: r.Body, Flow: &in.tx, Done: make(chan struct{})}
-		if in.sending(out) && ss.link.Out.SendMessage(out, link.Self) == nil {
-			<-out.Done
-		}
-		in.leave()
+	if len(r.Body) > shortBody {
+		in.answerLong(h, r.Body)
 		return
 	}
 	if !in.leave() {
@@ -116,6 +114,19 @@ func (in *Incoming) answer(r Reply) {
 	}
 	var head [wire.HeaderSize]byte
 	ss.link.Out.Send(ss.ctx, h.Append(head[:0]), r.Body, how)
+}
+
+// answerLong sends a long answer, unless the caller has withdrawn it.
+func (in *Incoming) answerLong(h wire.Header, body []byte) {
+	out := &link.Outgoing{Header: h, Body: body, Flow: &in.tx, Done: make(chan struct{})}
+	wanted := in.leave
+	if len(body) > wire.MaxBody { // in chunks: credit for it may come, and a CANCEL may stop it
+		wanted = func() bool { return in.sending(out) }
+		defer in.leave()
+	}
+	if wanted() && in.session.link.Out.SendMessage(out, link.Self) == nil {
+		<-out.Done
+	}
 }
 
 // sending notes what is being sent, and reports whether the caller still wants it.

@@ -154,7 +154,7 @@ func (ss *session) begin(f wire.Frame) error {
 		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
 	}
 	now := time.Now()
-	cost, most := uint64(len(f.Body)), uint64(ss.link.Options.MaxMessage)
+	cost, most := uint64(f.Length), uint64(ss.link.Options.MaxMessage)
 	var p *part
 	if f.First() {
 		p = &part{arrived: now}
@@ -169,8 +169,14 @@ func (ss *session) begin(f wire.Frame) error {
 	case active+len(ss.parts) >= ss.link.Options.MaxInFlight, f.First() && ss.assembling+cost > assemblies*most+overhead,
 		f.First() && ss.s.unfinished.Load() > unfinished:
 		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
-	case !f.First():
+	case !f.First() && f.Whole():
 		return ss.start(f.Header, f.Body, now, false)
+	case !f.First():
+		body, err := ss.link.Stay(f)
+		if err != nil {
+			return err
+		}
+		return ss.start(f.Header, body, now, true)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()

@@ -79,10 +79,15 @@ func NewRecorder(o Options) *Recorder {
 // NewContext returns a context in which Start uses r and begins below parent, the span of the
 // caller in another process; a zero parent begins a new trace.
 func (r *Recorder) NewContext(ctx context.Context, parent SpanContext) context.Context {
+	return r.Carry(new(Carrier), ctx, parent)
+}
+
+// Carry is NewContext with a Carrier that the caller has room for, which becomes the context.
+func (r *Recorder) Carry(c *Carrier, ctx context.Context, parent SpanContext) context.Context {
 	if r == nil {
 		return ctx
 	}
-	return r.carry(ctx, parent)
+	return r.carry(c, ctx, parent)
 }
 
 // Start starts a span below the current span of ctx, or a new trace, and returns a context in
@@ -94,7 +99,7 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 	parent := r.parent(ctx)
 	child, span := r.begin(parent, name, kind)
 	if child != parent {
-		ctx = r.carry(ctx, child)
+		ctx = r.carry(new(Carrier), ctx, child)
 	}
 	return ctx, span
 }
@@ -143,11 +148,12 @@ func (r *Recorder) parent(ctx context.Context) SpanContext {
 	return FromContext(ctx)
 }
 
-func (r *Recorder) carry(ctx context.Context, current SpanContext) context.Context {
+func (r *Recorder) carry(c *Carrier, ctx context.Context, current SpanContext) context.Context {
 	if r.options.Into != nil && current.Valid() {
 		ctx = r.options.Into(ctx, current)
 	}
-	return &carrier{Context: ctx, recorder: r, current: current}
+	*c = Carrier{Context: ctx, recorder: r, current: current}
+	return c
 }
 
 // sample decides about a root. Of several at the same time one gets the slot.

@@ -85,9 +85,9 @@ func (s *Span) Finish(err error) {
 	}
 }
 
-// carrier is a context with the current span. It is a context itself because that saves an
-// allocation in every call.
-type carrier struct {
+// Carrier is a context with the current span. It is a context itself, and may lie in something larger,
+// because each of these saves an allocation in every call.
+type Carrier struct {
 	context.Context
 	recorder *Recorder
 	current  SpanContext
@@ -96,7 +96,7 @@ type carrier struct {
 type carrierKey struct{}
 
 // Value implements context.Context.
-func (c *carrier) Value(key any) any {
+func (c *Carrier) Value(key any) any {
 	if key == (carrierKey{}) {
 		return c
 	}
@@ -106,7 +106,7 @@ func (c *carrier) Value(key any) any {
 // FromContext returns the current span of ctx, which is what log lines should name and calls
 // should carry. It is the zero SpanContext outside traces.
 func FromContext(ctx context.Context) SpanContext {
-	if c, ok := ctx.Value(carrierKey{}).(*carrier); ok {
+	if c, ok := ctx.Value(carrierKey{}).(*Carrier); ok {
 		return c.current
 	}
 	return SpanContext{}
@@ -115,7 +115,7 @@ func FromContext(ctx context.Context) SpanContext {
 // Start starts a span with the recorder that ctx carries, like Recorder.Start; without one it
 // returns ctx and nil.
 func Start(ctx context.Context, name string, kind Kind) (context.Context, *Span) {
-	c, ok := ctx.Value(carrierKey{}).(*carrier)
+	c, ok := ctx.Value(carrierKey{}).(*Carrier)
 	if !ok {
 		return ctx, nil
 	}

@@ -72,7 +72,7 @@ func (w *Weavelet) serveCall(ctx context.Context, s *served, in *call.Incoming) 
 	if len(in.Meta) > 0 {
 		ctx = metadata.NewContext(ctx, in.Meta)
 	}
-	ctx = w.tracer.NewContext(ctx, in.Trace)
+	ctx = w.tracer.Carry(&in.Carrier, ctx, in.Trace)
 	ctx, span := w.tracer.Start(ctx, s.span, trace.Server)
 	hooks := s.hooks
 	if s.method.Stream {

@@ -24,15 +24,16 @@ func AppendTotal(b []byte, total int) []byte { return le.AppendUint64(b, uint64(
 func NewMessage(f Frame, window int) (*Message, error) {
 	m := &Message{First: f.Header, total: Total(f)}
 	m.body = make([]byte, 0, min(m.total, uint64(window)))
-	return m, m.add(f.Body[totalSize:])
+	f.Body = f.Body[totalSize:]
+	return m, m.add(f)
 }
 
-// Add appends the next chunk. Its errors are Violations.
+// Add appends the next chunk, and reads what is missing of it. Its errors are Violations, or those of reading.
 func (m *Message) Add(f Frame) error {
 	if f.Type != m.First.Type || f.Flags&FlagCont == 0 {
 		return violation("%s inside a %s in chunks", f.Type, m.First.Type)
 	}
-	if err := m.add(f.Body); err != nil {
+	if err := m.add(f); err != nil {
 		return err
 	}
 	if m.done = f.Flags&FlagMore == 0; m.done && uint64(len(m.body)) < m.total {
@@ -41,18 +42,19 @@ func (m *Message) Add(f Frame) error {
 	return nil
 }
 
-func (m *Message) add(chunk []byte) error {
-	n := len(m.body) + len(chunk)
+func (m *Message) add(f Frame) error {
+	had := len(m.body)
+	n := had + len(f.Body) + f.missing
 	if uint64(n) > m.total {
 		return violation("%s of %d bytes has at least %d", m.First.Type, m.total, n)
 	}
 	if n > cap(m.body) {
-		larger := make([]byte, len(m.body), min(m.total, uint64(max(n, growth*cap(m.body)))))
+		larger := make([]byte, had, min(m.total, uint64(max(n, growth*cap(m.body)))))
 		copy(larger, m.body)
 		m.body = larger
 	}
-	m.body = append(m.body, chunk...)
-	return nil
+	m.body = m.body[:n]
+	return f.ReadBody(m.body[had:])
 }
 
 // Done says that the last chunk has been added.

@@ -15,7 +15,8 @@ const (
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
 // Reader reads frames. What it allocates is bounded by what has arrived: 4 KB, and one longest
-// frame once these are full.
+// frame once these are full. It does not read the end of a long body, which goes straight to where the body
+// stays, by [Frame.ReadBody], or is skipped.
 type Reader struct {
 	src   io.Reader
 	small []byte
@@ -23,6 +24,7 @@ type Reader struct {
 	buf   []byte // small, or large in full
 	r, w  int    // buf[r:w] has been read from src and not yet returned
 	much  bool   // the last read from src brought as much as a small buffer holds: more may be there
+	left  int    // bytes of the last frame's body that have not been read from src; then the buffer is empty
 }
 
 // NewReader returns a Reader of the frames in src.
@@ -35,6 +37,9 @@ func NewReader(src io.Reader) *Reader {
 // io.EOF when src ends between two frames, a Violation when the next header is not
 // acceptable, or the error of src.
 func (r *Reader) Next() (Frame, error) {
+	if err := r.skip(); err != nil {
+		return Frame{}, err
+	}
 	if r.r == r.w {
 		r.rewind()
 	}
@@ -46,12 +51,41 @@ func (r *Reader) Next() (Frame, error) {
 		return Frame{}, err
 	}
 	n := HeaderSize + int(h.Length)
-	if err := r.fill(n); err != nil {
+	have := n
+	switch long := n > smallBuffer && !h.First(); { // a first chunk pays for the memory of the others
+	case long && r.large == nil:
+		have = smallBuffer - r.r
+	case long:
+		have = min(n, r.w-r.r)
+	}
+	if err := r.fill(have); err != nil {
 		return Frame{}, err
 	}
-	body := r.buf[r.r+HeaderSize : r.r+n : r.r+n]
-	r.r += n
-	return Frame{h, body}, nil
+	body := r.buf[r.r+HeaderSize : r.r+have : r.r+have]
+	r.r += have
+	r.left = n - have
+	return Frame{h, body, r.left, r}, nil
+}
+
+// rest reads the rest of a body into b, which is as long.
+func (r *Reader) rest(b []byte) error {
+	n, err := io.ReadFull(r.src, b)
+	r.left -= n
+	r.much = false // what is long needs no large buffer
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// skip drops the rest of a body that nobody wanted.
+func (r *Reader) skip() error {
+	if r.left == 0 {
+		return nil
+	}
+	b := largeBuffers.Get().(*[largeBuffer]byte)
+	defer largeBuffers.Put(b)
+	return r.rest(b[:r.left])
 }
 
 // Whole reports whether Next returns a frame without reading from src.

@@ -78,7 +78,23 @@ type Header struct {
 // Frame is a header with its body.
 type Frame struct {
 	Header
-	Body []byte
+	Body []byte // of a long one perhaps only the beginning, see ReadBody
+
+	missing int     // bytes of the body that have not been read
+	from    *Reader // that reads them
+}
+
+// Whole reports whether Body is all of the body.
+func (f Frame) Whole() bool { return f.missing == 0 }
+
+// ReadBody puts all of the body into b, which is as long, and reads what is missing straight into it. It is
+// called once at most, and before the reader returns the next frame.
+func (f Frame) ReadBody(b []byte) error {
+	n := copy(b, f.Body)
+	if f.missing == 0 {
+		return nil
+	}
+	return f.from.rest(b[n:])
 }
 
 // Violation is a breach of the framing, after which nothing more on the connection can be

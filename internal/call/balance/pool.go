@@ -15,6 +15,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -80,14 +81,18 @@ type Pool struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	calls    atomic.Uint64 // begun
+	inFlight atomic.Int64  // of these
+	errors   atomic.Uint64 // ended neither OK nor with an application's error
+
 	mu          sync.Mutex
 	replicas    []*replica // sorted by address
 	slices      []Slice
 	conns       map[*call.Client]struct{}
-	changed     chan struct{} // closed and replaced when a waiting call should look again
-	budget      float64       // retries that may be made
-	lastFailure error         // of a connection
-	stats       call.Stats
+	changed     chan struct{}                 // closed and replaced when a waiting call should look again
+	budget      float64                       // retries that may be made
+	lastFailure error                         // of a connection
+	stats       call.Stats                    // but for the counts above
 	usual       map[codegen.Key]time.Duration // what calls take, on average
 	closed      bool
 	picks       [3][]*replica // scratch of choose
@@ -200,6 +205,7 @@ func (p *Pool) Stats() call.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.stats
+	s.Calls, s.InFlight, s.Errors = p.calls.Load(), int(p.inFlight.Load()), p.errors.Load()
 	s.Connections = len(p.conns)
 	for c := range p.conns {
 		in, out := c.Bytes()

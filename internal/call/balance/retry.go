@@ -44,23 +44,16 @@ type attempts struct {
 
 // begin counts a call that begins.
 func (a *attempts) begin() {
-	p := a.pool
-	p.mu.Lock()
-	p.budget = min(p.budget+budgetAdd, budgetCap)
-	p.stats.Calls++
-	p.stats.InFlight++
-	p.mu.Unlock()
+	a.pool.calls.Add(1)
+	a.pool.inFlight.Add(1)
 }
 
 // end counts a call that is over.
 func (a *attempts) end(reply call.Reply, err error) {
-	p := a.pool
-	p.mu.Lock()
-	p.stats.InFlight--
+	a.pool.inFlight.Add(-1)
 	if err != nil || reply.Status > codegen.StatusAppError {
-		p.stats.Errors++
+		a.pool.errors.Add(1)
 	}
-	p.mu.Unlock()
 }
 
 // call makes the call, on as many replicas as it takes.
@@ -104,6 +97,9 @@ func (a *attempts) acquire() (*replica, *call.Client, error) {
 		if rep != nil {
 			c := rep.conn
 			rep.inFlight++
+			if a.retries == 0 {
+				p.budget = min(p.budget+budgetAdd, budgetCap)
+			}
 			p.mu.Unlock()
 			return rep, c, nil
 		}

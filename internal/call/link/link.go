@@ -160,6 +160,15 @@ const (
 	keepShort = keepSize / 16 // longest body in one
 )
 
+// Stay returns the body of a frame where it can stay. It is for the goroutine that reads.
+func (l *Link) Stay(f wire.Frame) ([]byte, error) {
+	if f.Whole() {
+		return l.Keep(f.Body), nil
+	}
+	body := make([]byte, f.Length)
+	return body, f.ReadBody(body)
+}
+
 // Keep copies what has arrived to where it can stay. It is for the goroutine that reads. Short bodies share
 // memory, so none keeps more than a block from being collected.
 func (l *Link) Keep(body []byte) []byte {

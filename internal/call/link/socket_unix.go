@@ -6,16 +6,18 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"unsafe"
 )
 
 // socket writes to a connection of the system without waiting for the peer.
 type socket struct {
 	raw   syscall.RawConn
-	write func(fd uintptr) bool // writes b; made once, because it is on the heap
+	write func(fd uintptr) bool // writes; made once, because it is on the heap
 
-	b   []byte
-	n   int
-	err error
+	b      []byte
+	pieces [2]syscall.Iovec // to write instead of b, if there are two
+	n      int
+	err    error
 }
 
 var _ trier = (*socket)(nil)
@@ -40,7 +42,15 @@ func trierOf(nc net.Conn) trier {
 
 func (s *socket) writeTo(fd uintptr) bool {
 	for {
-		s.n, s.err = syscall.Write(int(fd), s.b)
+		if s.b != nil {
+			s.n, s.err = syscall.Write(int(fd), s.b)
+		} else {
+			n, _, errno := syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&s.pieces)), uintptr(len(s.pieces)))
+			s.n, s.err = int(n), nil
+			if errno != 0 {
+				s.err = errno
+			}
+		}
 		if s.err != syscall.EINTR {
 			return true // also if it would wait
 		}
@@ -48,10 +58,17 @@ func (s *socket) writeTo(fd uintptr) bool {
 }
 
 // WriteNow implements trier.
-func (s *socket) WriteNow(b []byte) (int, error) {
+func (s *socket) WriteNow(b, more []byte) (int, error) {
 	s.b = b
+	if len(more) > 0 {
+		s.b = nil
+		for i, piece := range [][]byte{b, more} {
+			s.pieces[i].Base = unsafe.SliceData(piece)
+			s.pieces[i].SetLen(len(piece))
+		}
+	}
 	err := s.raw.Write(s.write)
-	s.b = nil
+	s.b, s.pieces = nil, [2]syscall.Iovec{}
 	switch {
 	case err != nil: // closed, or the deadline has passed
 		return 0, err

@@ -19,6 +19,10 @@ const (
 
 	writePiece = 32 << 10 // most bytes in one call of Write
 
+	// lendFrom is how much of a message is written from where it lies: to copy less costs less than a second
+	// piece in a write.
+	lendFrom = 8 << 10
+
 	farewellTime = time.Second // for a last GOAWAY to leave
 )
 
@@ -44,72 +48,10 @@ const (
 	Self               // this goroutine, which may be kept by a slow peer
 )
 
-// trier is a connection that can be written to without waiting. WriteNow returns how much was written.
+// trier is a connection that can be written to without waiting. WriteNow writes one after the other, and
+// returns how much was written.
 type trier interface {
-	WriteNow(b []byte) (int, error)
-}
-
-// Outflow is the credit that the peer has given to one call.
-type Outflow struct {
-	Credit  int64
-	stalled *Outgoing // waits for more credit
-}
-
-// Outgoing is a message that needs credit: one in chunks, or an element of a stream. Its bytes
-// are copied into a write chunk by chunk, so that whoever owns them has them back as soon as
-// it is done or dropped.
-type Outgoing struct {
-	Header     wire.Header // of the first frame; Length is set for each
-	Head, Body []byte      // the message is both
-	Flow       *Outflow
-	Done       chan struct{} // closed when all is copied or given up; nil if nobody waits
-
-	Err error // why it was given up; set before Done is closed
-
-	off   int
-	after uint64 // goes after so many blocks of the queue: after what was sent before it
-	gone  bool   // dropped, failed or finished
-}
-
-func (o *Outgoing) size() int { return len(o.Head) + len(o.Body) }
-
-// next returns the header of the next frame and the number of the message's bytes in it.
-func (o *Outgoing) next() (h wire.Header, n int) {
-	h, n = o.Header, min(o.size()-o.off, wire.MaxChunk)
-	h.Length = uint32(n)
-	if o.off+n < o.size() {
-		h.Flags |= wire.FlagMore
-	}
-	switch {
-	case o.off > 0:
-		h.Flags = h.Flags&wire.FlagMore | wire.FlagCont
-	case h.Flags&wire.FlagMore != 0:
-		h.Length += 8
-	}
-	return h, n
-}
-
-// append appends the next frame to b.
-func (o *Outgoing) append(b []byte) []byte {
-	h, n := o.next()
-	b = h.Append(b)
-	if h.First() {
-		b = wire.AppendTotal(b, o.size())
-	}
-	if from := o.off; from < len(o.Head) {
-		b = append(b, o.Head[from:min(from+n, len(o.Head))]...)
-	}
-	from, to := max(o.off-len(o.Head), 0), max(o.off+n-len(o.Head), 0)
-	o.off += n
-	return append(b, o.Body[from:to]...)
-}
-
-// finishLocked is called with the writer's mutex held.
-func (o *Outgoing) finishLocked(err error) {
-	o.gone, o.Err = true, err
-	if o.Done != nil {
-		close(o.Done)
-	}
+	WriteNow(b, more []byte) (int, error)
 }
 
 // Writer sends the frames of one connection. Senders append them to its queue; one goroutine
@@ -120,8 +62,9 @@ func (o *Outgoing) finishLocked(err error) {
 //   - queued is the number of bytes in urgent and blocks;
 //   - if something can be written and err is nil, busy is set and somebody writes it, or somebody is about
 //     to call Flush;
-//   - a message that needs credit and is not gone is in turns, or, if its call lacks credit for its
-//     next frame, in stalled and in its Outflow;
+//   - a message that was sent and is not gone is in turns, or, if its call lacks credit for its next frame,
+//     in stalled and in its Outflow, or lent;
+//   - lent is being written from where it lies, by a write that does not wait, and is not gone meanwhile;
 //   - once err is set it stays, and turns, stalled, blocks and urgent are empty.
 type Writer struct {
 	nc     net.Conn
@@ -137,6 +80,8 @@ type Writer struct {
 	queued  int         // bytes in blocks and urgent
 	taken   uint64      // blocks that have left the queue
 	turns   []*Outgoing // have credit of their own
+	lent    *Outgoing   // nil if there is none
+	back    sync.Cond   // of lent, which has become nil
 	stalled map[*Outgoing]struct{}
 	credit  int64 // of the connection
 	busy    bool  // somebody writes
@@ -150,6 +95,7 @@ type Writer struct {
 func (w *Writer) init(nc net.Conn, limit int, credit uint32, load func() int, failed func(error)) {
 	w.nc, w.limit, w.load, w.failed, w.credit = nc, limit, load, failed, int64(credit)
 	w.try = trierOf(nc)
+	w.back.L = &w.mu
 	w.room = NewLine(&w.mu, func() bool { return w.queued < w.limit || w.err != nil })
 	w.stalled, w.closed = map[*Outgoing]struct{}{}, make(chan struct{})
 }
@@ -170,7 +116,7 @@ func (w *Writer) Send(ctx context.Context, head, body []byte, how Flush) error {
 
 	w.enqueueLocked(head, body)
 	w.room.NextLocked()
-	w.flushLocked(how)
+	w.flushLocked(how, nil)
 	return nil
 }
 
@@ -178,7 +124,7 @@ func (w *Writer) Send(ctx context.Context, head, body []byte, how Flush) error {
 // rest.
 func (w *Writer) Flush() {
 	w.mu.Lock()
-	w.flushLocked(Try)
+	w.flushLocked(Try, nil)
 }
 
 // SendControl queues a short frame, from any goroutine, also if there is no room. Far too many of
@@ -189,7 +135,7 @@ func (w *Writer) SendControl(b []byte) {
 		return
 	}
 	w.enqueueLocked(b, nil)
-	w.flushLocked(Other)
+	w.flushLocked(Other, nil)
 }
 
 // overfullLocked reports whether nothing can be queued any more, not even a control frame, and then
@@ -225,7 +171,7 @@ func (w *Writer) sendUrgent(b []byte) {
 	}
 	w.urgent = append(w.urgent, b...)
 	w.queued += len(b)
-	w.flushLocked(Try) // where all processors are busy, another goroutine would come late
+	w.flushLocked(Try, nil) // where all processors are busy, another goroutine would come late
 }
 
 // enqueueLocked is called with mu held.
@@ -267,8 +213,8 @@ func recycle(b []byte) {
 	}
 }
 
-// SendMessage starts a message that needs credit. It may have left, wholly or in part, when
-// SendMessage returns.
+// SendMessage starts a long message. It may have left, wholly or in part, when SendMessage returns: this
+// goroutine, if it writes, goes on until all of it has.
 func (w *Writer) SendMessage(o *Outgoing, how Flush) error {
 	w.mu.Lock()
 	switch {
@@ -287,7 +233,7 @@ func (w *Writer) SendMessage(o *Outgoing, how Flush) error {
 	case o.Flow.Credit < cost:
 		o.Flow.stalled = o
 		w.stalled[o] = struct{}{}
-	case len(w.turns) == 0 && h.Flags&wire.FlagMore == 0 && w.credit >= cost && w.queued < w.limit:
+	case len(w.turns) == 0 && o.size() < lendFrom && w.credit >= cost && w.queued < w.limit:
 		// A short element, and nobody before it: it may share a write with others.
 		w.spendLocked(o, cost)
 		var head [wire.HeaderSize]byte
@@ -296,7 +242,7 @@ func (w *Writer) SendMessage(o *Outgoing, how Flush) error {
 	default:
 		w.turns = append(w.turns, o)
 	}
-	w.flushLocked(how)
+	w.flushLocked(how, o)
 	return nil
 }
 
@@ -309,6 +255,9 @@ func (w *Writer) spendLocked(o *Outgoing, cost int64) {
 func (w *Writer) Drop(o *Outgoing) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for w.lent == o {
+		w.back.Wait()
+	}
 	if o.gone {
 		return false
 	}
@@ -345,20 +294,29 @@ func (w *Writer) grant(f *Outflow, n uint32) bool {
 			f.stalled = nil
 		}
 	}
-	w.flushLocked(Other)
+	w.flushLocked(Other, nil)
 	return true
 }
 
 // readyLocked reports whether something can be written. It is called with mu held.
 func (w *Writer) readyLocked() bool {
-	if w.queued > 0 {
-		return true
-	}
-	if len(w.turns) == 0 {
-		return false
-	}
-	h, _ := w.turns[0].next()
-	return w.credit >= h.Cost()
+	return w.queued > 0 || w.turnLocked() >= 0
+}
+
+// turnLocked returns the index in turns of the message of which a frame may go next; -1 if there is none.
+func (w *Writer) turnLocked() int {
+	return slices.IndexFunc(w.turns, func(o *Outgoing) bool { return o.after <= w.taken && w.paidLocked(o) })
+}
+
+// paidLocked reports whether the connection has credit for the next frame of a message.
+func (w *Writer) paidLocked(o *Outgoing) bool {
+	h, _ := o.next()
+	return h.Cost() <= w.credit
+}
+
+// goesOnLocked reports whether more of a message can be written.
+func (w *Writer) goesOnLocked(o *Outgoing) bool {
+	return o != nil && !o.gone && o.Flow.stalled != o && w.paidLocked(o)
 }
 
 // Progress reports whether something is being written or could be, and how many bytes have been.
@@ -369,39 +327,37 @@ func (w *Writer) Progress() (waiting bool, written uint64) {
 }
 
 // flushLocked makes sure that what is ready gets written. It is called with mu held and returns
-// without it.
-func (w *Writer) flushLocked(how Flush) {
+// without it. A goroutine that writes itself goes on until its own message is done, if it has one.
+func (w *Writer) flushLocked(how Flush, own *Outgoing) {
 	start := how != Later && !w.busy && w.err == nil && w.readyLocked()
 	w.busy = w.busy || start
 	w.mu.Unlock()
 	switch {
 	case !start:
 	case how == Self, how == Try && w.try != nil:
-		w.write(how)
+		w.write(how, own)
 	default:
-		go w.write(Other)
+		go w.write(Other, nil)
 	}
 }
 
-// write writes a block of what is queued, or, as a goroutine of its own, until nothing is ready. busy is
-// set on its behalf.
-func (w *Writer) write(how Flush) {
+// write writes a batch of what is queued, and others until its own message is done, or, as a goroutine
+// whose only task that is, until nothing is ready. busy is set on its behalf.
+func (w *Writer) write(how Flush, own *Outgoing) {
 	if w.load() > 2 {
 		runtime.Gosched()
 	}
 	w.mu.Lock()
-	for more := true; more && w.err == nil && w.readyLocked(); more = how == Other {
+	for more := true; more && w.err == nil && w.readyLocked(); more = how == Other || w.goesOnLocked(own) {
 		b := w.takeLocked()
 		w.mu.Unlock()
-		n := 0
-		if how == Try {
-			if n = w.tryOut(b); n < len(b) {
-				go w.finish(b, n)
-				return
-			}
+		block, n := w.tryOut(b)
+		if how == Try && n < len(block) {
+			go w.finish(block, n)
+			return
 		}
-		w.writeOut(b[n:])
-		recycle(b)
+		w.writeOut(block[n:])
+		recycle(block)
 		w.mu.Lock()
 		w.room.NextLocked()
 	}
@@ -409,9 +365,9 @@ func (w *Writer) write(how Flush) {
 }
 
 // finish writes the rest of a block of which n bytes have been written, and what is queued after it.
-func (w *Writer) finish(b []byte, n int) {
-	w.writeOut(b[n:])
-	recycle(b)
+func (w *Writer) finish(block []byte, n int) {
+	w.writeOut(block[n:])
+	recycle(block)
 	w.mu.Lock()
 	w.room.NextLocked()
 	w.doneLocked()
@@ -425,23 +381,35 @@ func (w *Writer) doneLocked() {
 		return
 	}
 	w.busy = false
-	w.flushLocked(Other)
+	w.flushLocked(Other, nil)
 }
 
-// tryOut writes what the peer takes of b at once, and returns how much. It is called without mu.
-func (w *Writer) tryOut(b []byte) int {
-	n, err := w.try.WriteNow(b)
-	w.count(n)
+// tryOut writes what the peer takes of a batch at once. It returns a block that has the rest, which begins
+// after n bytes, and the message has its body back. It is called without mu.
+func (w *Writer) tryOut(b batch) (block []byte, n int) {
+	if w.try == nil {
+		return b.block, 0
+	}
+	written, err := w.try.WriteNow(b.block, b.body)
+	block, n = b.block, written
+	if over := written - len(b.block); over >= 0 {
+		rest := b.body[over:]
+		block, n = append(grow(b.block[:0], len(rest)), rest...), 0
+	} else {
+		block = append(grow(b.block, len(b.body)), b.body...)
+	}
+	w.mu.Lock()
+	w.bytes += uint64(written)
+	if o := w.lent; o != nil {
+		w.lent = nil
+		w.back.Broadcast()
+		w.goOnLocked(o)
+	}
+	w.mu.Unlock()
 	if err != nil {
 		w.failed(err)
 	}
-	return n
-}
-
-func (w *Writer) count(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.bytes += uint64(n)
+	return block, n
 }
 
 // writeOut writes b in pieces, after each of which it is seen that the peer takes something. It is
@@ -449,7 +417,9 @@ func (w *Writer) count(n int) {
 func (w *Writer) writeOut(b []byte) {
 	for len(b) > 0 {
 		n, err := w.nc.Write(b[:min(len(b), writePiece)])
-		w.count(n)
+		w.mu.Lock()
+		w.bytes += uint64(n)
+		w.mu.Unlock()
 		if err != nil {
 			w.failed(err)
 			return
@@ -458,59 +428,68 @@ func (w *Writer) writeOut(b []byte) {
 	}
 }
 
-// takeLocked returns what to write next: what is urgent, a block of the queue, and a chunk of the
+// batch is what is written at a time.
+type batch struct {
+	block []byte // what is urgent, and frames
+	body  []byte // what follows of the message that is lent
+}
+
+// takeLocked returns what to write next: what is urgent, a block of the queue, and a frame of the
 // message whose turn it is. It is called with mu held.
-func (w *Writer) takeLocked() []byte {
-	var b []byte
+func (w *Writer) takeLocked() (b batch) {
 	if len(w.urgent) > 0 || len(w.blocks) == 0 {
-		b = append(grow(nil, len(w.urgent)), w.urgent...)
+		b.block = append(grow(nil, len(w.urgent)), w.urgent...)
 		w.queued -= len(w.urgent)
 		if w.urgent = w.urgent[:0]; cap(w.urgent) > smallBlock {
 			w.urgent = nil
 		}
 	}
-	if len(w.blocks) > 0 && len(b)+len(w.blocks[0]) <= blockSize {
+	if len(w.blocks) > 0 && len(b.block)+len(w.blocks[0]) <= blockSize {
 		first := w.blocks[0]
 		w.blocks = slices.Delete(w.blocks, 0, 1)
 		w.taken++
 		w.queued -= len(first)
-		if len(b) == 0 {
-			b = first
+		if len(b.block) == 0 {
+			b.block = first
 		} else {
-			b = append(grow(b, len(first)), first...)
+			b.block = append(grow(b.block, len(first)), first...)
 			recycle(first)
 		}
 	}
-	if len(w.turns) > 0 && len(b) <= blockSize {
-		b = w.takeChunkLocked(b)
+	if i := w.turnLocked(); i >= 0 && len(b.block) <= blockSize {
+		w.takeFrameLocked(&b, i)
 	}
 	return b
 }
 
-func (w *Writer) takeChunkLocked(b []byte) []byte {
-	i := slices.IndexFunc(w.turns, func(o *Outgoing) bool { return o.after <= w.taken })
-	if i < 0 {
-		return b
-	}
+// takeFrameLocked adds a frame of the message with an index in turns.
+func (w *Writer) takeFrameLocked(b *batch, i int) {
 	o := w.turns[i]
-	h, _ := o.next()
-	if w.credit < h.Cost() {
-		return b
-	}
 	w.turns = slices.Delete(w.turns, i, i+1)
+	h, _ := o.next()
 	w.spendLocked(o, h.Cost())
-	b = o.append(grow(b, int(wire.HeaderSize+h.Length)))
-	if o.off == o.size() {
-		o.finishLocked(nil)
-		return b
+	block, body := o.append(grow(b.block, wire.HeaderSize+8+len(o.Head)))
+	if w.try != nil && len(body) >= lendFrom {
+		w.lent, b.block, b.body = o, block, body
+		return
 	}
-	if h, _ = o.next(); o.Flow.Credit >= h.Cost() {
+	b.block = append(grow(block, len(body)), body...)
+	w.goOnLocked(o)
+}
+
+// goOnLocked is called when a frame of a message has been taken and copied or written.
+func (w *Writer) goOnLocked(o *Outgoing) {
+	switch h, _ := o.next(); {
+	case o.off == o.size():
+		o.finishLocked(nil)
+	case w.err != nil:
+		o.finishLocked(w.err)
+	case o.Flow.Credit >= h.Cost():
 		w.turns = append(w.turns, o)
-	} else {
+	default:
 		o.Flow.stalled = o
 		w.stalled[o] = struct{}{}
 	}
-	return b
 }
 
 // close gives up everything queued, and closes the connection once last has been sent.
@@ -528,6 +507,9 @@ func (w *Writer) close(err error, last []byte) {
 		o.finishLocked(err)
 	}
 	w.turns, w.stalled, w.blocks, w.urgent, w.queued = nil, nil, nil, nil, 0
+	for w.lent != nil { // its owner is about to be told
+		w.back.Wait()
+	}
 	w.room.NextLocked()
 	busy := w.busy
 	w.busy = true

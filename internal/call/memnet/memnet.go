@@ -188,8 +188,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// WriteNow writes what there is room for.
-func (c *Conn) WriteNow(p []byte) (int, error) {
+// WriteNow writes what there is room for of one after the other.
+func (c *Conn) WriteNow(p, more []byte) (int, error) {
 	h := c.out
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -199,10 +199,12 @@ func (c *Conn) WriteNow(p []byte) (int, error) {
 	case h.write.passed():
 		return 0, os.ErrDeadlineExceeded
 	}
-	n := min(len(p), h.limit-len(h.buf))
-	h.buf = append(h.buf, p[:n]...)
+	before := len(h.buf)
+	for _, b := range [][]byte{p, more} {
+		h.buf = append(h.buf, b[:min(len(b), h.limit-len(h.buf))]...)
+	}
 	h.cond.Broadcast()
-	return n, nil
+	return len(h.buf) - before, nil
 }
 
 func (c *Conn) Write(p []byte) (n int, err error) {
