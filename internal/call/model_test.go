@@ -46,7 +46,9 @@ func randomScenario(rnd *rand.Rand, id uint32, cut time.Duration) *scenario {
 	within := func(most int, part time.Duration) time.Duration {
 		return time.Duration(rnd.IntN(most))*time.Millisecond + part*time.Microsecond
 	}
-	size := func() int { return [...]int{0, 4, 10, 100, 100, 500, 500, 1000, 70_000, 200_000}[rnd.IntN(10)] }
+	size := func() int {
+		return [...]int{0, 4, 10, 100, 100, 500, 500, 1000, 20_000, 60_000, 70_000, 200_000}[rnd.IntN(12)]
+	}
 	s := &scenario{
 		id: id, begins: within(100, 0), args: 4 + size(), size: size(),
 		deadline: never, cancelled: never, cut: never, stops: math.MaxInt,

@@ -52,10 +52,11 @@ func (r *Reader) Next() (Frame, error) {
 	}
 	n := HeaderSize + int(h.Length)
 	have := n
-	switch long := n > smallBuffer && !h.First(); { // a first chunk pays for the memory of the others
-	case long && r.large == nil:
+	switch {
+	case n <= smallBuffer, h.First(): // which pays for the memory of the others
+	case r.large == nil && h.Flags&FlagCont == 0:
 		have = smallBuffer - r.r
-	case long:
+	default:
 		have = min(n, r.w-r.r)
 	}
 	if err := r.fill(have); err != nil {
@@ -67,11 +68,17 @@ func (r *Reader) Next() (Frame, error) {
 	return Frame{h, body, r.left, r}, nil
 }
 
-// rest reads the rest of a body into b, which is as long.
+// rest reads the rest of a body into b, which is as long, and the next header with it, if there is room for
+// that behind b.
 func (r *Reader) rest(b []byte) error {
-	n, err := io.ReadFull(r.src, b)
-	r.left -= n
 	r.much = false // what is long needs no large buffer
+	r.rewind()
+	room := b[:min(cap(b), len(b)+HeaderSize)]
+	n, err := io.ReadAtLeast(r.src, room, len(b))
+	r.left -= min(n, len(b))
+	if n > len(b) {
+		r.w = copy(r.buf, room[len(b):n])
+	}
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}

@@ -87,8 +87,9 @@ type Frame struct {
 // Whole reports whether Body is all of the body.
 func (f Frame) Whole() bool { return f.missing == 0 }
 
-// ReadBody puts all of the body into b, which is as long, and reads what is missing straight into it. It is
-// called once at most, and before the reader returns the next frame.
+// ReadBody puts all of the body into b, which is as long, and reads what is missing straight into it. What
+// follows in the capacity of b may be changed. It is called once at most, and before the reader returns the
+// next frame.
 func (f Frame) ReadBody(b []byte) error {
 	n := copy(b, f.Body)
 	if f.missing == 0 {

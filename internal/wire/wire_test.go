@@ -81,7 +81,11 @@ func TestReaderBuffers(t *testing.T) {
 	var stream []byte
 	sizes := []int{0, 1, 4079, 4080, 4081, 9000, MaxChunk, MaxBody, 3, MaxBody, 0}
 	for i, n := range sizes {
-		stream = append(stream, frame(Header{Call: 1, Type: TypeData}, bytes.Repeat([]byte{byte(i)}, n))...)
+		h := Header{Call: 1, Type: TypeData}
+		if i%2 == 0 {
+			h.Flags = FlagCont
+		}
+		stream = append(stream, frame(h, bytes.Repeat([]byte{byte(i)}, n))...)
 	}
 	for unwanted, cut := range []int{1000, 4096, 70000, 1000, 4096, 4096, 4096, 70000, 50000, 50000} {
 		r := NewReader(&cutReader{stream, cut})
@@ -93,7 +97,7 @@ func TestReaderBuffers(t *testing.T) {
 			if i == unwanted {
 				continue
 			}
-			body := make([]byte, n)
+			body := make([]byte, n, n+(i+unwanted)%4*10)
 			if err := f.ReadBody(body); err != nil || !bytes.Equal(body, bytes.Repeat([]byte{byte(i)}, n)) {
 				t.Fatalf("frame %d in reads of %d: %v", i, cut, err)
 			}
