@@ -43,9 +43,10 @@ func spareProcessors() int {
 
 // enter has a call begin, now or later, or refuses it.
 func (e *entrance) enter(in *Incoming, arrived time.Time) {
+	deadline, _ := in.life.Deadline()
 	in.place = &admission.Call{
 		Subject: in, Line: &in.session.line,
-		Arrived: arrived, Deadline: in.life.deadline, Takes: time.Duration(in.method.takes.Load()),
+		Arrived: arrived, Deadline: deadline, Takes: time.Duration(in.method.takes.Load()),
 	}
 	e.mu.Lock()
 	if e.gate.Enter(in.place, time.Now()) {
@@ -117,7 +118,7 @@ func (e *entrance) clear(ss *session) {
 
 // turnAway ends a call that has not begun.
 func (in *Incoming) turnAway(r Reply) {
-	in.life.end()
+	in.life.End()
 	in.Args, in.Meta = nil, nil
 	in.session.s.running.Add(-1)
 	if in.leave() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call/admission"
+	"github.com/divisi-go/divisi/internal/call/lifetime"
 	"github.com/divisi-go/divisi/internal/call/link"
 	"github.com/divisi-go/divisi/internal/trace"
 	"github.com/divisi-go/divisi/internal/wire"
@@ -25,7 +26,7 @@ type Incoming struct {
 	session *session
 	id      uint32
 	method  *method
-	life    lifetime
+	life    lifetime.Lifetime
 	tx      link.Outflow   // the writer's
 	out     *link.Outgoing // being sent; the session's mutex
 	gone    bool           // the caller takes no answer; the session's mutex
@@ -76,7 +77,7 @@ func (in *Incoming) handle() Reply {
 func (in *Incoming) end(reply Reply) {
 	ss := in.session
 	s := ss.s
-	in.life.end()
+	in.life.End()
 	in.Args, in.Meta = nil, nil // whatever keeps the context does not keep these
 	s.running.Add(-1)
 	s.entrance.leave(in)

@@ -264,7 +264,7 @@ func (ss *session) cancelled(id uint32) {
 	c.gone = true
 	out := c.out
 	ss.mu.Unlock()
-	c.life.end()
+	c.life.End()
 	ss.s.entrance.withdraw(c)
 	if out != nil {
 		ss.link.Out.Drop(out)
@@ -321,7 +321,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	in := ss.incoming()
 	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, args, trace, meta, ss.who
 	in.session, in.id, in.method = ss, h.Call, m
-	in.life.parent, in.life.deadline = ss.ctx, deadline
+	in.life.Begin(ss.ctx, deadline)
 	in.tx.Credit = int64(ss.link.Peer.CallWindow)
 	ss.mu.Lock()
 	ss.calls[h.Call] = in

@@ -47,7 +47,11 @@ func FuzzServe(f *testing.F) {
 			if f.Type == wire.TypeCredit {
 				return l.Grant(out.Flow, f)
 			}
-			return nil
+			body, err := l.Stay(f)
+			if err == nil && len(body) != int(f.Length) {
+				t.Errorf("a body of %d bytes has %d", f.Length, len(body))
+			}
+			return err
 		})
 		if err == nil || l.Cause() == nil {
 			t.Errorf("the link ends with %v and for %v", err, l.Cause())

@@ -1,4 +1,5 @@
-package call
+// Package lifetime is the context of a call that has arrived.
+package lifetime
 
 import (
 	"context"
@@ -6,14 +7,14 @@ import (
 	"time"
 )
 
-// lifetime is the context of a call. It ends with the call's deadline, when the caller cancels or has gone,
+// Lifetime is the context of a call. It ends with the call's deadline, when the caller cancels or has gone,
 // and when the handler has returned. Few handlers wait for that: a context that can be waited for, which
 // costs more than a short call, is made for the first one that does.
 //
 // Invariants, whenever mu is free:
 //   - once waited is made, it says how the lifetime ends, and err stays nil;
 //   - once err is set it stays.
-type lifetime struct {
+type Lifetime struct {
 	parent   context.Context // the connection's
 	deadline time.Time       // zero: none
 
@@ -23,10 +24,15 @@ type lifetime struct {
 	err    error // why it has ended before anybody waited
 }
 
-var _ context.Context = (*lifetime)(nil)
+var _ context.Context = (*Lifetime)(nil)
 
-// end ends it, unless it has ended.
-func (l *lifetime) end() {
+// Begin makes l the lifetime of a call on a connection, whose context is parent. No deadline is the zero one.
+func (l *Lifetime) Begin(parent context.Context, deadline time.Time) {
+	l.parent, l.deadline = parent, deadline
+}
+
+// End ends it, unless it has ended.
+func (l *Lifetime) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waited != nil {
@@ -37,10 +43,10 @@ func (l *lifetime) end() {
 }
 
 // Deadline implements context.Context.
-func (l *lifetime) Deadline() (time.Time, bool) { return l.deadline, !l.deadline.IsZero() }
+func (l *Lifetime) Deadline() (time.Time, bool) { return l.deadline, !l.deadline.IsZero() }
 
 // Done implements context.Context.
-func (l *lifetime) Done() <-chan struct{} {
+func (l *Lifetime) Done() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waited == nil {
@@ -59,13 +65,13 @@ func (l *lifetime) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (l *lifetime) Err() error {
+func (l *Lifetime) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.errLocked()
 }
 
-func (l *lifetime) errLocked() error {
+func (l *Lifetime) errLocked() error {
 	switch {
 	case l.waited != nil:
 		return l.waited.Err()
@@ -79,7 +85,7 @@ func (l *lifetime) errLocked() error {
 }
 
 // Value implements context.Context.
-func (l *lifetime) Value(key any) any {
+func (l *Lifetime) Value(key any) any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waited == nil {
