@@ -32,7 +32,9 @@ demo-check: tools ## the same, without staying: what CI runs
 	@GO="$(GO)" ./scripts/demo.sh --check
 
 test: test-tools ## everything that decides whether a change is good
-	@$(MAKE) --no-print-directory check unit fuzz-short demo-check
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory --jobs 2 unit-race unit-plain fuzz-short
+	@$(MAKE) --no-print-directory demo-check
 
 check: lint cross ## format, vet, static analysis, fresh generated code, other systems
 
@@ -53,17 +55,17 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 ALONE := internal/gen|internal/arch|cmd/divisigen
 
 unit: test-tools ## the tests of all modules, with the race detector
-	@echo "test, with what takes minutes first"
 	@$(MAKE) --no-print-directory --jobs 2 unit-race unit-plain
 
 # The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
 # has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
-unit-race:
-	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
+unit-race: test-tools
+	@echo "test, with what takes minutes first"
+	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
 	  $$($(GO) list $(PACKAGES) | grep -vE '/($(ALONE))(/|$$)')
 
 # Beside the others, which wait and sleep for the most part, one package at a time.
-unit-plain:
+unit-plain: test-tools
 	@$(GO) test -p 1 -timeout 10m $$($(GO) list $(PACKAGES) | grep -E '/($(ALONE))(/|$$)') $(EXAMPLES:%=./%/...)
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
