@@ -173,3 +173,16 @@ func (h *Host) Boot(ctx context.Context) error {
 	_, _, err := h.lab.ask(ctx, protocol.Request{Op: protocol.OpBoot, Host: h.name})
 	return err
 }
+
+// Disk gives the host a disk of a size in bytes, mounted at a path. It is in memory, and outlives power cuts.
+func (h *Host) Disk(ctx context.Context, path string, size int64) error {
+	_, _, err := h.lab.ask(ctx, protocol.Request{Op: protocol.OpDisk, Host: h.name, Path: path, Size: size})
+	return err
+}
+
+// Clock has the host's wall clock be wrong by an offset, from now on and after power cuts. Programs made with Divisi
+// see it where times of several machines are compared; all others have the clock of the machine.
+func (h *Host) Clock(ctx context.Context, offset time.Duration) error {
+	_, _, err := h.lab.ask(ctx, protocol.Request{Op: protocol.OpClock, Host: h.name, Offset: offset})
+	return err
+}

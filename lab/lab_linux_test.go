@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/clock"
 	"github.com/divisi-go/divisi/lab"
 	"github.com/divisi-go/divisi/lab/fabric"
 )
@@ -20,6 +21,10 @@ func TestMain(m *testing.M) {
 	lab.Enter()
 	if os.Getenv("LAB_TEST_HOLD") != "" {
 		os.Exit(hold())
+	}
+	if os.Getenv("LAB_TEST_CLOCK") != "" {
+		fmt.Print(clock.Now().Unix() - time.Now().Unix())
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -169,6 +174,68 @@ func TestPower(t *testing.T) {
 	if got := in(t, h, "sh", "-c", "ls /tmp/mine 2>/dev/null; cat /proc/[0-9]*/comm 2>/dev/null | grep sleep || true"); got != "" {
 		t.Errorf("after a power cut there is %q", got)
 	}
+}
+
+// TestDisk: a disk has a size, and outlives power cuts.
+func TestDisk(t *testing.T) {
+	l := lab.New(t, lab.Config{})
+	h := l.Host("host1")
+	if err := h.Disk(t.Context(), "/data", 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	in(t, h, "sh", "-c", "echo kept > /data/file")
+	if _, err := h.Exec(t.Context(), "dd", "if=/dev/zero", "of=/data/large", "bs=1M", "count=2"); err == nil || !strings.Contains(err.Error(), "No space left") {
+		t.Errorf("2 MB on a disk of 1 MB: %v", err)
+	}
+	for _, step := range []func(context.Context) error{h.Kill, h.Boot} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := in(t, h, "cat", "/data/file"); got != "kept" {
+		t.Errorf("after a power cut the file has %q", got)
+	}
+
+	for want, err := range map[string]error{
+		"has a disk at /data already": h.Disk(t.Context(), "/data", 1<<20),
+		"a disk of 5 bytes":           h.Disk(t.Context(), "/other", 5),
+		"mounted at \"data\"":         h.Disk(t.Context(), "data", 1<<20),
+		"read-only for a host":        h.Disk(t.Context(), "/etc/divisi/data", 1<<20),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestClock: a clock is wrong for our own programs, on one host, also after a power cut.
+func TestClock(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 2})
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(h *lab.Host, want int) {
+		t.Helper()
+		var wrong int
+		text := in(t, h, "env", "LAB_TEST_CLOCK=1", program)
+		if _, err := fmt.Sscan(text, &wrong); err != nil || wrong < want-1 || wrong > want {
+			t.Errorf("the clock of %s is wrong by %q seconds, want %d", h.Name(), text, want)
+		}
+	}
+	one, two := l.Host("host1"), l.Host("host2")
+	check(one, 0)
+	if err := one.Clock(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	check(one, 3600)
+	check(two, 0)
+	for _, step := range []func(context.Context) error{one.Kill, one.Boot} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(one, 3600)
 }
 
 // TestStay: a lab that stays is found by its name, is one only, and leaves nothing.

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/divisi-go/divisi v0.0.0
+	github.com/divisi-go/divisi/lab v0.0.0
 	github.com/divisi-go/divisi/opentelemetry v0.0.0
 	github.com/expr-lang/expr v1.17.8
 	github.com/fsnotify/fsnotify v1.10.1

@@ -7,9 +7,11 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/cmd/divisi/pid1"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/lab"
 )
 
 func main() {
+	lab.Enter()
 	door.Enter()
 
 	code, first := pid1.Supervise(os.Stderr)

@@ -172,6 +172,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
+	"internal/clock.read":                     "passes the text on to time.ParseDuration",
 	"lab/inside.ioctl":                        "passes the bytes on to the kernel",
 	"lab/protocol.taken":                      "passes the bytes on to golang.org/x/sys/unix",
 	"system.Dir.ReadFile":                     "takes the file as it is",

@@ -20,7 +20,7 @@ const module = "github.com/divisi-go/divisi"
 // floors lists every package of the repository by the floor it stands on, the lowest first. A
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
-	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat"},
+	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/artifact", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/logline", "internal/family", "internal/probe", "envelope/colors", "lab"},
 	{"internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
@@ -33,7 +33,7 @@ var floors = [][]string{
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/pid1"},
 	{"cmd/divisi/dashboard", "cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/estate", "cmd/divisi/view"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/operate"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/operate", "cmd/divisi/lab"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

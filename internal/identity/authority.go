@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/clock"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -34,7 +35,7 @@ const overlap = 3
 type Options struct {
 	Leaf time.Duration    // life of a process's certificate, two seconds at least; default 30 days
 	Root time.Duration    // life of a root, at least four times that of a leaf; default a year
-	Wall func() time.Time // the wall clock, which is read once; default [time.Now]
+	Wall func() time.Time // the wall clock, which is read once; default [clock.Now]
 
 	// Uptime returns which start of the machine this is, and the time since then as monotonic clocks
 	// have it: by it the time goes on in the next process. "" is that nobody knows, the default.
@@ -49,7 +50,7 @@ func (o Options) withDefaults() Options {
 	o.Leaf = cmp.Or(o.Leaf, leafLife)
 	o.Root = max(cmp.Or(o.Root, rootLife), (overlap+1)*o.Leaf)
 	if o.Wall == nil {
-		o.Wall = time.Now
+		o.Wall = clock.Now
 	}
 	if o.Uptime == nil {
 		o.Uptime = func() (string, time.Duration) { return "", 0 }

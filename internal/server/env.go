@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/divisi-go/divisi/internal/clock"
 )
 
 // Passed are the variables of whoever starts a server that the server gets. Nothing else is passed on.
@@ -17,7 +19,7 @@ var Passed = []string{"PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", 
 // which are those of the user whom it runs as; "" for the one of this process.
 func Environment(own []string, who string) ([]string, error) {
 	env := map[string]string{}
-	for _, key := range Passed {
+	for _, key := range append(slices.Clip(Passed), clock.Variable) { // the latter in a lab only
 		if value, ok := os.LookupEnv(key); ok {
 			env[key] = value
 		}

@@ -37,6 +37,7 @@ type powered struct {
 	process *exec.Cmd
 	conn    *net.UnixConn
 	ended   chan struct{} // closed when the process has ended
+	lasting               // what a power cut leaves
 }
 
 // where the ground keeps what it shares with hosts.
@@ -156,7 +157,7 @@ func (g *ground) boot(number int) (err error) {
 		return fmt.Errorf("%s does not start: %w", g.Names[number], err)
 	}
 	g.network.join(number, device)
-	g.hosts[number] = &powered{process: cmd, conn: own, ended: ended}
+	g.hosts[number] = &powered{process: cmd, conn: own, ended: ended, lasting: g.hosts[number].lasting}
 	return nil
 }
 
@@ -172,6 +173,14 @@ func (g *ground) bring(number int, c *net.UnixConn) (*os.File, error) {
 		}
 		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, path)
 	}
+	for _, d := range g.hosts[number].disks {
+		tree, err := mount.Copy(d.at)
+		if err != nil {
+			return nil, err
+		}
+		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, d.Path)
+	}
+	b.Clock = g.hosts[number].clock
 	if err := protocol.Send(c, b, mounts...); err != nil {
 		return nil, err
 	}
@@ -200,7 +209,7 @@ func (g *ground) cut(number int) {
 	<-p.ended
 	_ = p.conn.Close()
 	g.network.leave(number)
-	g.hosts[number] = &powered{}
+	g.hosts[number] = &powered{lasting: p.lasting}
 }
 
 // down ends all hosts. Nobody finds the lab any more.
@@ -252,6 +261,10 @@ func (g *ground) serve(c *net.UnixConn) {
 		g.heal()
 	case protocol.OpKill, protocol.OpBoot:
 		err = g.power(r)
+	case protocol.OpDisk:
+		err = g.disk(r)
+	case protocol.OpClock:
+		err = g.clock(r)
 	case protocol.OpDown:
 		g.down()
 		_ = protocol.Send(c, a)
@@ -382,7 +395,8 @@ func (g *ground) status() *protocol.Status {
 	s := &protocol.Status{Pid: g.pid}
 	g.mu.Lock()
 	for i, p := range g.hosts {
-		s.Hosts = append(s.Hosts, protocol.HostStatus{Name: g.Names[i], Address: protocol.AddressText(i), Power: p.process != nil})
+		s.Hosts = append(s.Hosts, protocol.HostStatus{Name: g.Names[i], Address: protocol.AddressText(i), Power: p.process != nil,
+			Disks: p.diskStatus(), Clock: p.clock})
 	}
 	g.mu.Unlock()
 	var ways []fabric.Way

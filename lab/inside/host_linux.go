@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/internal/clock"
 	"github.com/divisi-go/divisi/lab/mount"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
@@ -67,6 +68,9 @@ func (h *inside) prepare(mounts []*os.File) (*os.File, error) {
 	if err := writeNames(h.Names); err != nil {
 		return nil, err
 	}
+	if err := setClock(h.Clock); err != nil {
+		return nil, err
+	}
 	if len(mounts) != len(h.Mounts) {
 		return nil, fmt.Errorf("%d mounts for %d paths", len(mounts), len(h.Mounts))
 	}
@@ -99,6 +103,12 @@ func (h *inside) serve(r protocol.Request, files []*os.File) {
 		back, err = dial(r)
 	case protocol.OpListen:
 		back, err = listen(r)
+	case protocol.OpDisk:
+		if len(files) == 2 {
+			err = mount.Attach(files[1], r.Path)
+		}
+	case protocol.OpClock:
+		err = setClock(r.Offset)
 	default:
 		err = fmt.Errorf("a host does not know the request %q", r.Op)
 	}
@@ -156,7 +166,7 @@ func (h *inside) start(cmd *protocol.Command, files []*os.File) (pid int, ended 
 	ends := make(chan unix.WaitStatus, 1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	process, err := os.StartProcess(program, cmd.Args, &os.ProcAttr{Dir: cmd.Dir, Env: cmd.Env, Files: files,
+	process, err := os.StartProcess(program, cmd.Args, &os.ProcAttr{Dir: cmd.Dir, Env: append(cmd.Env, clock.Variable+"="+clockFile), Files: files,
 		Sys: &unix.SysProcAttr{Setsid: true}})
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s cannot run %s: %w", h.name(), cmd.Args[0], err)

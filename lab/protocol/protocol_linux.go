@@ -20,9 +20,10 @@ type Request struct {
 	Network string         `json:"network,omitempty"` // dial, listen
 	Address string         `json:"address,omitempty"`
 	Timeout time.Duration  `json:"timeout,omitempty"`
-	Path    string         `json:"path,omitempty"` // write
-	Data    []byte         `json:"data,omitempty"`
-	To      string         `json:"to,omitempty"` // change
+	Path    string         `json:"path,omitempty"` // disk
+	Size    int64          `json:"size,omitempty"`
+	Offset  time.Duration  `json:"offset,omitempty"` // clock
+	To      string         `json:"to,omitempty"`     // change
 	OneWay  bool           `json:"one_way,omitempty"`
 	Change  *fabric.Change `json:"change,omitempty"`
 }
@@ -39,6 +40,9 @@ const (
 	OpKill   = "kill"
 	OpBoot   = "boot"
 	OpDown   = "down"
+
+	OpDisk  = "disk"  // in both: the ground has the disk, and the host mounts it
+	OpClock = "clock" // likewise
 )
 
 // Command is a program to run inside of a host.
@@ -68,6 +72,15 @@ type HostStatus struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 	Power   bool   `json:"power"`
+
+	Disks []DiskStatus  `json:"disks,omitempty"`
+	Clock time.Duration `json:"clock,omitempty"` // by how much it is wrong
+}
+
+// DiskStatus is one disk of a host.
+type DiskStatus struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
 }
 
 // LinkStatus is one direction between two hosts.
@@ -95,6 +108,8 @@ type Birth struct {
 	Names  []string `json:"names"`
 	Home   string   `json:"home"`
 	Mounts []string `json:"mounts"`
+
+	Clock time.Duration `json:"clock"`
 }
 
 // Address returns the address of a host in the network of its lab.

@@ -14,9 +14,11 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/lab"
 )
 
 func TestMain(m *testing.M) {
+	lab.Enter()
 	door.Enter()
 	testscript.Main(m, map[string]func(){
 		"divisi": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
@@ -60,6 +62,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOTOOLCHAIN", "local")
 			env.Setenv("CGO_ENABLED", "0")
 			env.Setenv("GORACE", "atexit_sleep_ms=10") // else a second for each command
+			if strings.HasSuffix(env.WorkDir, "-lab") { // which it ends itself, unless it fails
+				env.Defer(func() {
+					down := exec.Command(filepath.Join(env.Getenv("BIN"), "divisi"), "lab", "down")
+					down.Env = env.Vars
+					_ = down.Run()
+				})
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
