@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOPROXY", "off")
 			env.Setenv("GOTOOLCHAIN", "local")
 			env.Setenv("CGO_ENABLED", "0")
-			env.Setenv("GORACE", "atexit_sleep_ms=10") // else a second for each command
+			env.Setenv("GORACE", "atexit_sleep_ms=10")  // else a second for each command
 			if strings.HasSuffix(env.WorkDir, "-lab") { // which it ends itself, unless it fails
 				env.Defer(func() {
 					down := exec.Command(filepath.Join(env.Getenv("BIN"), "divisi"), "lab", "down")
