@@ -3,7 +3,11 @@ package system_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,6 +35,12 @@ func TestDir(t *testing.T) {
 	if _, err := dir.ReadFile("nothing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
+	if _, err := dir.Stat("nothing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if info := systemtest.Must(dir.Stat("memory"))(t); info.Size() != int64(len("second")) {
+		t.Errorf("the file has %d bytes", info.Size())
+	}
 
 	where := filepath.Join("positiond", "shared")
 	if got := dir.String(); !strings.HasPrefix(got, h.Name()+":/") || !strings.HasSuffix(got, where) {
@@ -46,10 +56,38 @@ func TestDir(t *testing.T) {
 
 	var none system.Dir
 	has(t, none.WriteFile("a", nil), "the zero Dir is no folder")
+	_, err = none.Listen(t.Context(), nil, "a")
+	has(t, err, "the zero Dir is no folder")
 	_, err = none.File("a").On(h)
 	has(t, err, "the zero Dir is no folder")
 	if got := none.String() + ", " + none.File("a").String(); got != "no folder, no file" {
 		t.Errorf("the zero values are %s", got)
+	}
+}
+
+// TestSocket: a server inherits the socket of a folder, and has paths of the folder as arguments.
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.New(t)
+	dir := systemtest.Must(h.Dir("web"))(t)
+	l := systemtest.Must(dir.Listen(ctx, n, "web"))(t)
+	file := dir.File("web")
+	p := systemtest.Must(h.Ensure(ctx, n, system.Spec{
+		Name: "web", Program: web, Args: []any{file}, Listeners: []*system.Listener{l}, Ready: "notify",
+	}))(t)
+
+	path := systemtest.Must(file.On(h))(t)
+	if l.Addr() != path {
+		t.Errorf("it listens at %s, not at %s", l.Addr(), path)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
+		return net.Dial("unix", path)
+	}}}
+	answer := systemtest.Must(client.Get("http://web"))(t)
+	defer answer.Body.Close()
+	text := systemtest.Must(io.ReadAll(answer.Body))(t)
+	if want := fmt.Sprint(path, " ", p.Pid()); string(text) != want {
+		t.Errorf("the answer is %q, not %q", text, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +136,24 @@ func TestOtherHost(t *testing.T) {
 	has(t, err, "the listener web is on local")
 	_, err = systemtest.Must(h.Dir("a"))(t).File("shared").On(other)
 	has(t, err, "/data/a/shared is on local")
+}
+
+// TestStop: a server is asked to end by the signal that it wants.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	ctx, n, h := systemtest.NewWith(t, system.Program{Strategy: system.OneForOne})
+	dir := systemtest.Must(h.Dir("a"))(t)
+	_, err := system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (int, error) {
+		_, err := h.Ensure(ctx, n, system.Spec{
+			Name: "a", Program: "sh", Dir: dir, Ready: "file:ready", Stop: syscall.SIGUSR1,
+			Args: []any{"-c", "trap '' TERM; trap 'echo ended >how; exit' USR1; : >ready; while :; do sleep 0.05; done"},
+		})
+		return 0, errors.Join(err, errors.New("it is stopped"))
+	})
+	has(t, err, "it is stopped")
+	if how, err := dir.ReadFile("how"); string(how) != "ended\n" {
+		t.Errorf("it has not ended by its signal: %q, %v", how, err)
+	}
 }
 
 func TestRunOnce(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,6 +133,10 @@ func TestUnclaimed(t *testing.T) {
 	}
 	if now := s.servers("subject"); len(now) != 0 {
 		t.Errorf("%v is left", now)
+	}
+	if conn, err := net.Dial("tcp", s.address("subject")); err == nil {
+		t.Errorf("somebody still listens at %s", s.address("subject"))
+		conn.Close()
 	}
 }
 
