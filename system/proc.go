@@ -252,8 +252,8 @@ const (
 	comingPoll = 10 * time.Millisecond
 )
 
-// present returns the servers of the name, the oldest first, once it is known what became of processes that
-// were being started.
+// present returns the servers of the name that stay, the oldest first, once it is known what became of
+// processes that were being started or stopped.
 func (p *Proc) present(ctx context.Context) ([]keeper.Proc, error) {
 	id := p.plan.spec.ID()
 	for end := time.Now().Add(comingTime); ; {
@@ -264,7 +264,7 @@ func (p *Proc) present(ctx context.Context) ([]keeper.Proc, error) {
 		list = slices.DeleteFunc(list, func(other keeper.Proc) bool { return other.Domain != id.Domain || other.Name != id.Name })
 		comes := slices.ContainsFunc(list, func(o keeper.Proc) bool { return o.Pid == 0 && o.State == lifecycle.Starting })
 		if !comes || time.Now().After(end) {
-			return list, nil
+			return p.staying(ctx, list)
 		}
 
 		select {
@@ -273,6 +273,22 @@ func (p *Proc) present(ctx context.Context) ([]keeper.Proc, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// staying waits for those to end that a run of the program has stopped before it ended itself, and returns the
+// others.
+func (p *Proc) staying(ctx context.Context, list []keeper.Proc) (stay []keeper.Proc, err error) {
+	for _, other := range list {
+		if other.State != lifecycle.Draining && other.State != lifecycle.Stopping {
+			stay = append(stay, other)
+			continue
+		}
+		_, err := p.host.below.Keeper.Stop(ctx, other.ID)
+		if err != nil && !errors.Is(err, keeper.ErrUnknown) {
+			return nil, err
+		}
+	}
+	return stay, nil
 }
 
 // ready waits until a process is ready, as long as it may take. Beside another one, that one may answer.

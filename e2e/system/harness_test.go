@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/system/systemtest"
 )
@@ -165,6 +166,16 @@ func (r *run) kill() {
 // servers returns the processes of a program, by the names of their servers.
 func (s *site) servers(name string) map[string]int {
 	s.t.Helper()
+	pids := map[string]int{}
+	for _, p := range s.list(name) {
+		pids[p.ID.Name+"@"+p.ID.Domain] = p.Pid
+	}
+	return pids
+}
+
+// list returns the servers of a program.
+func (s *site) list(name string) []keeper.Proc {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := door.Find(ctx, s.home)
@@ -179,11 +190,7 @@ func (s *site) servers(name string) map[string]int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	pids := map[string]int{}
-	for _, p := range list {
-		pids[p.ID.Name+"@"+p.ID.Domain] = p.Pid
-	}
-	return pids
+	return list
 }
 
 // address returns where the web server of a program listens.

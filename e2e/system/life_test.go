@@ -3,14 +3,21 @@
 package system
 
 import (
+	"bufio"
 	"flag"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 var (
@@ -173,6 +180,36 @@ func TestWithdrawn(t *testing.T) {
 	s.run("subject", "1").runs()
 	if later := s.servers("subject"); !maps.Equal(later, now) {
 		t.Errorf("there are %v, and there were %v", later, now)
+	}
+}
+
+// TestLeaving: a program is killed in the middle of an upgrade, when the server before was told to end. The next
+// run does not take that one for a server that stays.
+func TestLeaving(t *testing.T) {
+	s := newSite(t)
+	t.Setenv("SUBJECT_GRACE", "2s")
+	s.run("subject", "1").runs().kill()
+	before := s.servers("subject")
+	busy, err := net.Dial("tcp", s.address("subject"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	fmt.Fprint(busy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := http.ReadResponse(bufio.NewReader(busy), nil); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(busy, "GET / HTTP/1.1\r\n") // the server waits for the rest, as long as it may
+
+	next := s.run("subject", "2")
+	s.until("the server before is told to end", func() bool {
+		return slices.ContainsFunc(s.list("subject"), func(p keeper.Proc) bool { return p.State == lifecycle.Stopping })
+	})
+	next.kill()
+	s.run("subject", "1").runs()
+	now := s.servers("subject")
+	if len(s.list("subject")) != 2 || now["steady@/subject"] != before["steady@/subject"] || now["web@/subject/front"] == before["web@/subject/front"] {
+		t.Errorf("there are %v, and there were %v", now, before)
 	}
 }
 

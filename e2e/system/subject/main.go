@@ -47,7 +47,7 @@ func main() {
 
 // deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
 // SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
-// the web server is none.
+// the web server is none; SUBJECT_GRACE is how long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
 	if err != nil {
@@ -57,6 +57,7 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if os.Getenv("SUBJECT_ALONE") != "" {
 		steady.Program = sleeper
 	}
+	grace, _ := time.ParseDuration(os.Getenv("SUBJECT_GRACE")) // or the default
 	front := web
 	if os.Getenv("SUBJECT_BROKEN") != "" {
 		front = broken
@@ -67,7 +68,7 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	_, err = system.Start(ctx, n, system.Scope{Name: "front"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
 		return h.Ensure(ctx, n, system.Spec{
 			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Program: front,
-			Listeners: []*system.Listener{l}, Ready: "notify", Within: within,
+			Listeners: []*system.Listener{l}, Ready: "notify", Within: within, Grace: grace,
 		})
 	})
 	if err != nil {
