@@ -24,6 +24,8 @@ func seed(f *testing.F, names ...string) {
 func FuzzFrame(f *testing.F) {
 	seed(f)
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	f.Add(frame(Header{Call: 1, Type: TypeData}, make([]byte, 10_000)))
+	f.Add(frame(Header{Call: 1, Type: TypeData, Flags: FlagCont}, make([]byte, 10_000)))
 	f.Add(bytes.Repeat([]byte{0xff}, 22))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := NewReader(bytes.NewReader(data))

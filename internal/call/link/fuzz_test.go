@@ -15,6 +15,7 @@ func FuzzServe(f *testing.F) {
 	f.Add(append(wire.AppendCredit(nil, 0, 1<<32-1), wire.AppendCredit(nil, 0, 1)...))
 	f.Add(wire.AppendPing(wire.AppendPing(nil, wire.TypePing, [8]byte{7}), wire.TypePong, [8]byte{8}))
 	f.Add(wire.GoAway{Text: "drain"}.Append(nil))
+	f.Add(append(wire.Header{Call: 1, Type: wire.TypeData, Length: 10_000}.Append(nil), make([]byte, 10_000)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		near, far := memnet.Pipe(64<<10, "a", "b")
 		o := Options{}.WithDefaults()
