@@ -150,6 +150,9 @@ func (l *Lab) begin(p protocol.Plan) error {
 		if _, err := protocol.Receive(l.life, &a); err != nil {
 			return fmt.Errorf("the process of the lab has ended: %w", err)
 		}
+		if a.Forbidden {
+			return explain(errors.New(a.Error))
+		}
 		if a.Error != "" {
 			return errors.New(a.Error)
 		}
@@ -198,6 +201,11 @@ func forbidden(err error) error {
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("cannot start the process of the lab: %w", err)
 	}
+	return explain(err)
+}
+
+// explain says by which setting the system forbids a lab, if it is known.
+func explain(err error) error {
 	why := "a lab needs user namespaces, which this system or container does not allow"
 	for _, knob := range []struct{ file, bad, way string }{
 		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -50,7 +51,7 @@ func Serve(life *net.UnixConn, listener *net.UnixListener) error {
 		return err
 	}
 	if err := g.prepare(); err != nil {
-		return errors.Join(err, protocol.Send(life, protocol.Answer{Error: err.Error()}))
+		return errors.Join(err, protocol.Send(life, protocol.Answer{Error: err.Error(), Forbidden: errors.Is(err, fs.ErrPermission)}))
 	}
 	if err := protocol.Send(life, protocol.Answer{}); err != nil {
 		return err

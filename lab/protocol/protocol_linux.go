@@ -55,9 +55,10 @@ type Command struct {
 
 // Answer is what comes back. An error is a sentence.
 type Answer struct {
-	Error  string  `json:"error,omitempty"`
-	Exit   int     `json:"exit,omitempty"`
-	Status *Status `json:"status,omitempty"`
+	Error     string  `json:"error,omitempty"`
+	Forbidden bool    `json:"forbidden,omitempty"` // by the system, to whoever makes labs
+	Exit      int     `json:"exit,omitempty"`
+	Status    *Status `json:"status,omitempty"`
 }
 
 // Status is what a lab has.
