@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/divisi-go/divisi/internal/claimed"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/server"
 )
@@ -14,6 +15,7 @@ import (
 type Host struct {
 	name  string
 	below *server.Host
+	asked *claimed.Set
 }
 
 // Name returns the name of the host, by which errors and logs call it.
@@ -58,6 +60,6 @@ func (h *Host) listen(ctx context.Context, n *Nursery, name, network, address st
 		return nil, fmt.Errorf("cannot listen at %s for %s in %s (%s): %w", address, name, n.Path(), at, err)
 	}
 	l.address = socket.Actual
-	n.program.claim(h, keeper.ID{Domain: l.domain, Name: l.key})
+	h.asked.Add(keeper.ID{Domain: l.domain, Name: l.key})
 	return l, nil
 }

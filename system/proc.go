@@ -103,7 +103,7 @@ func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
 		return nil, fmt.Errorf("cannot start %v (%s): %w", id, p.member.Site, err)
 	}
 	p.is(now, outcome)
-	p.nursery.program.claim(p.host, p.plan.spec.ID())
+	p.host.asked.Add(p.plan.spec.ID())
 	p.nursery.program.log.Info(string(outcome), "server", p.ID(), "pid", now.Pid)
 
 	life, leave := context.WithCancel(p.nursery.program.life)

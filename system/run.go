@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/claimed"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -106,7 +107,7 @@ func (p Program) Run(ctx context.Context, body Body) error {
 	defer signal.Stop(signals)
 	d := h.Domain(domain)
 	err = p.runOn(ctx, &server.Host{
-		Keeper: client, Find: stored.Finds(programs), Data: d.Data, Desk: d.Desk, Door: d.Door,
+		Keeper: client, Find: stored.Finds(programs), Data: d.Data, Desk: d.Desk, Door: d.Door, Home: h,
 		Logs: func(domain string) string { return h.Domain(domain).Logs },
 	}, signals, body)
 	_ = client.Release() // what it holds stays
@@ -144,32 +145,11 @@ type program struct {
 	upgrades   chan struct{}   // has room for the upgrade that goes on
 	desk       *operator.Desk
 	replaced   chan *replacement // has room for one
-
-	mu      sync.Mutex // guards claimed
-	claimed map[claimed]bool
-}
-
-// claimed is a server or a socket that a start function has asked for.
-type claimed struct {
-	host *Host
-	id   keeper.ID
-}
-
-func (p *program) claim(h *Host, id keeper.ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.claimed[claimed{h, id}] = true
-}
-
-func (p *program) claims(h *Host, id keeper.ID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.claimed[claimed{h, keeper.ID{Domain: id.Domain, Name: id.Name}}]
 }
 
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
 	run := &program{
-		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), claimed: map[claimed]bool{},
+		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1),
 		replaced: make(chan *replacement, 1),
 	}
 	if run.Strategy == "" {
@@ -178,7 +158,7 @@ func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan o
 	if run.Grace == 0 {
 		run.Grace = graceDefault
 	}
-	return run.serve(ctx, &Host{name: "local", below: below}, signals, body)
+	return run.serve(ctx, &Host{name: "local", below: below, asked: claimed.New(below, run.log)}, signals, body)
 }
 
 func (p Program) logger() *slog.Logger {
@@ -239,7 +219,9 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 
 	select {
 	case <-p.supervisor.Over(): // what this run has started has stopped
-		return errors.Join(err, lost, p.closeSockets(h))
+		ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
+		defer cancel()
+		return errors.Join(err, lost, h.asked.CloseUnused(ctx, p.domain))
 	default:
 		return errors.Join(err, lost)
 	}
@@ -272,11 +254,11 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 			}
 			started = nil
 			p.settled.Store(true)
-			unclaimed = p.unclaimed(h)
+			unclaimed = h.asked.Report(p.life, p.domain, p.Grace)
 			p.log.Info("runs", "program", p.Name)
 			grace = time.After(p.Grace)
 		case <-grace:
-			p.clear(h, unclaimed)
+			h.asked.Clear(p.life, p.domain, unclaimed)
 		case s := <-signals:
 			if s != os.Interrupt || stops {
 				return nil
@@ -302,72 +284,4 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 func (p *program) stop() {
 	p.settled.Store(true) // what was there before is to go as well
 	p.supervisor.Tell(tree.Stop, "/")
-}
-
-// unclaimed says what runs that no start function has asked for, and returns it.
-func (p *program) unclaimed(h *Host) []keeper.Proc {
-	list, err := h.below.Keeper.List(p.life, p.domain)
-	if err != nil {
-		p.log.Error("nobody knows what runs that was not asked for", "why", err)
-	}
-	var left []keeper.Proc
-	for _, s := range list {
-		if !p.claims(h, s.ID) {
-			left = append(left, s)
-			p.log.Warn("unclaimed: it runs, and the program has not asked for it", "server", s.ID.String(), "pid", s.Pid,
-				"is", s.Labels[server.LabelProgram], "stops in", p.Grace)
-		}
-	}
-	return left
-}
-
-// clear stops what nobody has asked for, and closes the sockets that nobody has asked for.
-func (p *program) clear(h *Host, left []keeper.Proc) {
-	for _, s := range left {
-		if p.claims(h, s.ID) {
-			continue
-		}
-		p.log.Info("unclaimed: stopped", "server", s.ID.String(), "pid", s.Pid)
-		if err := server.Undo(h.below.Keeper, s.ID); err != nil {
-			p.log.Error("unclaimed: cannot be stopped", "server", s.ID.String(), "why", err)
-		}
-	}
-	sockets, err := h.below.Keeper.Sockets(p.life, p.domain)
-	for _, s := range sockets {
-		if !p.claims(h, keeper.ID{Domain: s.Domain, Name: s.Key}) {
-			err = errors.Join(err, h.below.Keeper.Unlisten(p.life, s.Domain, s.Key))
-		}
-	}
-	if err != nil {
-		p.log.Error("unclaimed: sockets cannot be closed", "why", err)
-	}
-}
-
-// closeSockets closes the sockets that no server has inherited, on which nobody would answer.
-func (p *program) closeSockets(h *Host) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
-	defer cancel()
-	list, err := h.below.Keeper.List(ctx, p.domain)
-	used := map[keeper.ID]bool{}
-	for _, s := range list {
-		spec, failed := h.below.Keeper.Spec(ctx, s.ID)
-		if !errors.Is(failed, keeper.ErrUnknown) { // it has just ended
-			err = errors.Join(err, failed)
-		}
-		for _, inherited := range spec.Sockets {
-			domain, key := inherited.Of(s.Domain)
-			used[keeper.ID{Domain: domain, Name: key}] = true
-		}
-	}
-	sockets, failed := h.below.Keeper.Sockets(ctx, p.domain)
-	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("sockets stay open: %w", err)
-	}
-
-	for _, s := range sockets {
-		if !used[keeper.ID{Domain: s.Domain, Name: s.Key}] {
-			err = errors.Join(err, h.below.Keeper.Unlisten(ctx, s.Domain, s.Key))
-		}
-	}
-	return err
 }

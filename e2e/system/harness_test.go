@@ -49,12 +49,15 @@ func runTests(m *testing.M) int {
 const patience = time.Minute
 
 // builds are the editions of the subject, each built when the first test needs it.
-var builds = map[string]func() (string, error){"1": builder("1"), "2": builder("2")}
+var builds = map[string]func() (string, error){
+	"1": builder("subject", "1"), "2": builder("subject", "2"),
+	"shop-1": builder("shop", "1"), "shop-2": builder("shop", "2"),
+}
 
-func builder(edition string) func() (string, error) {
+func builder(program, edition string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
-		binary := filepath.Join(buildDir, "subject-"+edition)
-		cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, "./subject")
+		binary := filepath.Join(buildDir, program+"-"+edition)
+		cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, "./"+program)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs where there are no libraries
 		if printed, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("cannot build edition %s: %w\n%s", edition, err, printed)

@@ -120,7 +120,7 @@ var decoders = map[string]string{
 	"internal/wire.ParsePreface":               "FuzzPreface",
 	"internal/wire.ParseSections":              "FuzzMeta",
 	"opentelemetry.toSDK":                      "FuzzSpan",
-	"cmd/divisi/build.scan":                    "FuzzScan",
+	"internal/program.scan":                    "FuzzScan",
 	"cmd/divisi/telemetry.(*logs).read":        "FuzzLog",
 	"cmd/divisi/telemetry.(*tail).line":        "FuzzLog",
 	"cmd/divisi/telemetry.ParseAttrs":          "FuzzQuery",

@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
@@ -15,6 +17,34 @@ import (
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/place"
 )
+
+// Linked says which components are used in a program and are not in it.
+func Linked(components []codegen.Info) error {
+	var missing []error
+	for _, c := range components {
+		for _, ref := range c.Refs {
+			there := func(other codegen.Info) bool { return other.Name == ref }
+			if !slices.ContainsFunc(components, there) {
+				missing = append(missing, fmt.Errorf("%s uses the component %s, and nothing in the program implements it",
+					c.Name, ref))
+			}
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// Configure reads the configuration of a program. The name of the file is for messages.
+func Configure(components []codegen.Info, file, text string) (config.App, error) {
+	known := config.Options{Configured: []string{}}
+	for _, c := range components {
+		known.Components = append(known.Components, c.Name)
+		known.Listeners = append(known.Listeners, c.Listeners...)
+		if c.Config {
+			known.Configured = append(known.Configured, c.Name)
+		}
+	}
+	return config.Parse(file, text, known)
+}
 
 // Digest returns 16 hexadecimal digits that tell specifications apart by what their processes are and do,
 // whenever and wherever they were made. What says nothing adds nothing, so that of a record a later divisi,

@@ -17,6 +17,7 @@ import (
 
 // Domain is the part of a home that belongs to one domain, such as that of an application.
 type Domain struct {
+	Path     string // such as "/shop"
 	State    string // folder of the lock and the journal
 	Versions string // folder of the records of its versions, see package roster
 	Logs     string // folder of logs
@@ -40,6 +41,7 @@ func (h Home) Domain(path string) Domain {
 	state := filepath.Join(h.domains(), filepath.FromSlash(path))
 	stem := filepath.Join(h.Runtime, stem(path))
 	return Domain{
+		Path:     path,
 		State:    state,
 		Versions: filepath.Join(state, versions),
 		Logs:     filepath.Join(h.Logs(), filepath.FromSlash(path)),

@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/proc"
 	"github.com/divisi-go/divisi/internal/replica"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // Keeper is what holds the processes: a session of one.
@@ -44,6 +45,8 @@ type Launcher struct {
 	stays  bool     // the processes outlive the claim
 	dir    string   // "" for that of this process
 	env    []string // that processes have besides their own; nil for that of this process
+
+	given map[string]keeper.Socket // by the name of the listener
 }
 
 // NewLauncher returns a launcher whose processes the keeper holds. They have pipes, and end with the claim.
@@ -52,8 +55,14 @@ func NewLauncher(k Keeper) *Launcher { return &Launcher{keeper: k, domain: k.Hol
 // StartLike has processes start in the folder and the environment of another one.
 func (l *Launcher) StartLike(other keeper.Spec) { l.dir, l.env = other.Dir, other.Env }
 
-// Listen opens a listener once for all replicas.
+// Give has the replicas inherit sockets that somebody else has opened at the keeper, by the names of listeners.
+func (l *Launcher) Give(sockets map[string]keeper.Socket) { l.given = sockets }
+
+// Listen opens a listener once for all replicas, unless it was given.
 func (l *Launcher) Listen(name, address string) (string, error) {
+	if given, ok := l.given[name]; ok {
+		return given.Actual, nil
+	}
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		network, address = "unix", path
@@ -76,7 +85,7 @@ func (l *Launcher) Listen(name, address string) (string, error) {
 
 // The labels of servers that are replicas, and outlive whoever has started them.
 const (
-	LabelApp     = "app"
+	LabelApp     = server.LabelApp
 	LabelVersion = "version"
 	LabelGroup   = "group"
 	LabelReplica = "replica" // its number
@@ -142,7 +151,11 @@ func (l *Launcher) spec(launch replica.Launch) (keeper.Spec, error) {
 		Grace:  launch.Policy.WithDefaults().StopTime,
 	}
 	for _, name := range launch.Sockets {
-		spec.Sockets = append(spec.Sockets, keeper.Inherit{Key: name})
+		socket := keeper.Inherit{Key: name}
+		if given, ok := l.given[name]; ok {
+			socket = keeper.Inherit{Domain: given.Domain, Key: given.Key, As: name}
+		}
+		spec.Sockets = append(spec.Sockets, socket)
 	}
 	if !l.stays {
 		return spec, nil

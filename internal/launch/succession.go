@@ -70,8 +70,7 @@ func NewSuccession(k LastingKeeper, stays bool, d home.Domain) (*Succession, err
 		return nil, errors.Join(err, listener.Close(), os.Remove(next))
 	}
 
-	l := NewLauncher(k)
-	l.socket, l.stays = d.Deployer, stays
+	l := &Launcher{keeper: k, domain: d.Path, socket: d.Deployer, stays: stays}
 	return &Succession{Launcher: l, keeper: k, versions: records, failures: d.Failures, listener: listener}, nil
 }
 

@@ -18,7 +18,6 @@ import (
 
 // Slots is a keeper that keeps files in memory.
 type Slots interface {
-	Holder() keeper.Holder
 	Put(ctx context.Context, domain, slot string, f *os.File) error
 	Get(ctx context.Context, domain, slot string) (*os.File, error)
 }
@@ -33,7 +32,7 @@ const (
 	maxVersions = 32      // whose secrets are kept: those that were saved last
 )
 
-// Vault keeps the secrets of versions in a slot of the keeper, in the domain that it has claimed there.
+// Vault keeps the secrets of versions in a slot of the keeper, in a domain that it has claimed there.
 // They are on no disk. It is safe for concurrent use.
 type Vault struct {
 	slots  Slots
@@ -51,9 +50,9 @@ type secret struct {
 
 var _ mtls.Vault = (*Vault)(nil)
 
-// NewVault returns the vault of the keeper's domain.
-func NewVault(k Slots) *Vault {
-	return &Vault{slots: k, domain: k.Holder().Domain, every: 10 * time.Second}
+// NewVault returns the vault of a domain.
+func NewVault(k Slots, domain string) *Vault {
+	return &Vault{slots: k, domain: domain, every: 10 * time.Second}
 }
 
 // Load returns what is kept of a version, nil if that is nothing.

@@ -50,7 +50,7 @@ func checkVault(t *testing.T, v *Vault, version, want string) {
 func TestVault(t *testing.T) {
 	k := openKeeper(t)
 	first := claim(t, k)
-	v := NewVault(first)
+	v := NewVault(first, "/app")
 	save := func(v *Vault, version, data string) {
 		t.Helper()
 		secret := []byte(data)
@@ -69,7 +69,7 @@ func TestVault(t *testing.T) {
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
 	}
-	next := NewVault(claim(t, k))
+	next := NewVault(claim(t, k), "/app")
 	checkVault(t, next, "v1", "uno")
 	checkVault(t, next, "v2", "two")
 	if err := v.Save(t.Context(), "v1", []byte("stale")); err == nil {
@@ -99,7 +99,7 @@ func TestVaultBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := NewVault(session)
+	v := NewVault(session, "/app")
 	if _, err := v.Load(t.Context(), "v1"); err == nil || !strings.Contains(err.Error(), "cannot read the vault of /app") {
 		t.Errorf("Load: %v", err)
 	}
@@ -129,7 +129,7 @@ func (m *moving) Get(ctx context.Context, domain, slot string) (*os.File, error)
 // TestVaultLost: what a killed keeper has lost is put back into the next one.
 func TestVaultLost(t *testing.T) {
 	m := &moving{Slots: claim(t, openKeeper(t))}
-	v := NewVault(m)
+	v := NewVault(m, "/app")
 	v.every = time.Millisecond
 	if err := v.Save(t.Context(), "v1", []byte("one")); err != nil {
 		t.Fatal(err)

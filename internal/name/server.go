@@ -57,8 +57,14 @@ func Label(group string) string {
 	return strings.Trim(string(b), "-_.")
 }
 
-// Domain returns the domain of an application: "/shop".
-func Domain(app string) string { return "/" + cmp.Or(Label(app), "app") }
+// Domain returns the domain of an application: "/shop", and "/orderd/shop" of "orderd/shop", which is a part of
+// the system orderd.
+func Domain(app string) (path string) {
+	for part := range strings.SplitSeq(app, "/") {
+		path += "/" + cmp.Or(Label(part), "app")
+	}
+	return path
+}
 
 // Server is the full name of one supervised process. Everybody who speaks of a process, to people,
 // in files or to other programs, does so by this name. Versions of an application are told apart by

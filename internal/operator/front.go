@@ -137,6 +137,9 @@ func (f *Front) servers() []control.ReplicaStatus {
 	}
 
 	for _, s := range list {
+		if s.Labels[server.LabelApp] != "" {
+			continue // its application has a door of its own
+		}
 		row := control.ReplicaStatus{
 			Name: s.ID.String(), App: f.Name, Pid: s.Pid, State: string(s.State), Failing: s.Failing, Group: s.Domain,
 			Restarts: s.Restarts, Started: s.Started, Version: s.Digest[:min(8, len(s.Digest))],
@@ -220,6 +223,9 @@ func (f *Front) logs(name string, lines ...int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if m.Kind == KindApplication {
+		return "", fmt.Errorf("%s has several processes: divisi logs %s", m.Path, strings.TrimPrefix(m.Path, "/"))
+	}
 	if m.Kind != KindServer {
 		return "", fmt.Errorf("%s is a %s, and prints where the program does", m.Path, m.Kind)
 	}
@@ -299,4 +305,6 @@ const (
 	KindServer = "server"
 	KindTask   = "task"
 	KindScope  = "scope"
+
+	KindApplication = "application"
 )

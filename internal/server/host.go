@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
 
@@ -28,6 +29,7 @@ type Host struct {
 	Data   string                     // folder of the data of its servers
 	Desk   string                     // folder of what the operator of the program that decides has said; "" for none
 	Door   string                     // socket at which that is operated; "" for none
+	Home   home.Home                  // of applications of components; zero where there are none
 
 	// Find finds a program by its path or its name; "" is the one that decides.
 	Find func(word string) (Program, error)
@@ -60,6 +62,7 @@ func (h *Host) Log(id keeper.ID) string { return filepath.Join(h.Logs(id.Domain)
 
 // The labels of servers that are programs of any kind.
 const (
+	LabelApp     = "app"     // the application of components that it is a replica of
 	LabelReady   = "ready"   // how one sees that it is ready
 	LabelProgram = "program" // for people
 	LabelKept    = "kept"    // the path of a program that is kept by its content as long as it is needed

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
@@ -128,7 +129,10 @@ func open(t testing.TB) *server.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &server.Host{Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Find: find}
+	return &server.Host{
+		Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Find: find,
+		Home: home.Home{Dir: dir, Runtime: filepath.Join(dir, "sockets")},
+	}
 }
 
 // find finds programs. That of the test is the test's own.

@@ -3,34 +3,19 @@ package build
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"regexp"
-	"slices"
-	"strings"
 
 	"github.com/divisi-go/divisi/codegen"
-)
-
-// A program is looked at in pieces, which overlap by the longest description of a component that
-// there may be.
-const (
-	chunk   = 4 << 20
-	overlap = codegen.MaxInfo
+	stored "github.com/divisi-go/divisi/internal/program"
 )
 
 // Components returns the components that a program holds, sorted by name, without running it.
 func Components(program string) ([]codegen.Info, error) {
-	f, err := os.Open(program)
+	found, old, err := stored.Components(program)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	found, old, err := scan(f, make([]byte, chunk+overlap))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the components of %s: %w", program, err)
-	}
-	info, err := f.Stat()
+	info, err := os.Stat(program)
 	runs := err == nil && info.Mode()&0o111 != 0
 
 	switch {
@@ -54,9 +39,6 @@ func Components(program string) ([]codegen.Info, error) {
 	return found, nil
 }
 
-// oldMark is a description in programs that were built with Service Weaver.
-var oldMark = regexp.MustCompile(`⟦[0-9a-f]{8}:wEaVeR(eDgE|lIsTeNeRs):`)
-
 // Components returns the components of the program that the package was built into.
 func (p Package) Components(program string) ([]codegen.Info, error) {
 	found, err := Components(program)
@@ -67,26 +49,4 @@ func (p Package) Components(program string) ([]codegen.Info, error) {
 		}
 	}
 	return found, err
-}
-
-// scan finds components in pieces of the size of buf, and whether there are descriptions of Service
-// Weaver's.
-func scan(r io.ReaderAt, buf []byte) (found []codegen.Info, old bool, err error) {
-	for offset := int64(0); ; offset += int64(len(buf) - overlap) {
-		n, err := r.ReadAt(buf, offset)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, false, err
-		}
-		old = old || oldMark.Match(buf[:n])
-		for _, info := range codegen.FindInfos(buf[:n]) {
-			if !slices.ContainsFunc(found, func(i codegen.Info) bool { return i.Name == info.Name }) {
-				found = append(found, info)
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
-	slices.SortFunc(found, func(a, b codegen.Info) int { return strings.Compare(a.Name, b.Name) })
-	return found, old, nil
 }

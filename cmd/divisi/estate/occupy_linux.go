@@ -178,7 +178,7 @@ func enter(d home.Domain, k *door.Client, stays bool) (*Estate, *launch.Successi
 		return nil, nil, errors.Join(err, k.Release())
 	}
 
-	vault := launch.NewVault(k)
+	vault := launch.NewVault(k, d.Path)
 	keeping, end := context.WithCancel(context.Background())
 	var kept sync.WaitGroup
 	kept.Go(func() { vault.Serve(keeping) })

@@ -3,7 +3,6 @@ package run
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -230,19 +229,11 @@ func (t *target) spec(program string, o Options) (deployer.Spec, error) {
 	if err != nil {
 		return deployer.Spec{}, err
 	}
-	if err := linked(components); err != nil {
-		return deployer.Spec{}, err
+	if err := deployer.Linked(components); err != nil {
+		return deployer.Spec{}, failure("import the package of the struct that embeds divisi.Implements of it, for example with _",
+			"%w", err)
 	}
-
-	known := config.Options{Configured: []string{}}
-	for _, c := range components {
-		known.Components = append(known.Components, c.Name)
-		known.Listeners = append(known.Listeners, c.Listeners...)
-		if c.Config {
-			known.Configured = append(known.Configured, c.Name)
-		}
-	}
-	conf, err := config.Parse(t.file, t.text, known)
+	conf, err := deployer.Configure(components, t.file, t.text)
 	if err != nil {
 		return deployer.Spec{}, err
 	}
@@ -265,26 +256,6 @@ func (t *target) spec(program string, o Options) (deployer.Spec, error) {
 		Replicas:   o.Replicas,
 	}
 	return spec, nil
-}
-
-// linked refuses a program in which a component is used and none of that name is.
-func linked(components []codegen.Info) error {
-	var missing []error
-	for _, c := range components {
-		for _, ref := range c.Refs {
-			there := func(other codegen.Info) bool { return other.Name == ref }
-			if !slices.ContainsFunc(components, there) {
-				missing = append(missing, fmt.Errorf("%s uses the component %s, and nothing in the program implements it",
-					c.Name, ref))
-			}
-		}
-	}
-	if missing == nil {
-		return nil
-	}
-
-	return failure("import the package of the struct that embeds divisi.Implements of it, for example with _",
-		"%w", errors.Join(missing...))
 }
 
 // reasonable refuses a file that asks for more processes than its author can have meant for this

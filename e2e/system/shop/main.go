@@ -1,0 +1,119 @@
+// Shop is a system with an application of components in it, and a program that this depends on.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/serve"
+	"github.com/divisi-go/divisi/system"
+)
+
+// edition is that of the build.
+var edition = "1"
+
+func main() { system.Run("subject", deploy) }
+
+var (
+	prices = system.Server("prices", func([]string) error {
+		l, err := serve.Listener("prices", "")
+		if err != nil {
+			return err
+		}
+		answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "7") }
+		return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(answer)}))
+	})
+	components = system.Server("shop", func(args []string) error {
+		return divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
+			return http.Serve(a.web, a.page(args[0]))
+		})
+	})
+)
+
+// deploy starts the prices, and the shop that asks for them.
+func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
+	inner, err := h.Listen(ctx, n, "prices", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	web, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, err = h.Ensure(ctx, n, system.Spec{
+		Name: "prices", Program: prices, Listeners: []*system.Listener{inner}, Ready: "notify",
+	})
+	if err != nil {
+		return err
+	}
+
+	shop, err := h.App(ctx, n, system.Application{
+		Name: "shop", Program: components, Args: []any{inner.Addr()}, Listeners: []*system.Listener{web},
+		Config: "[divisi]\nreplicas = 1\n",
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "the shop was", shop.Outcome())
+	dir, err := h.Dir("")
+	if err != nil {
+		return err
+	}
+	return dir.WriteFile("address", []byte(shop.Address("web")))
+}
+
+// Labels makes price labels.
+type Labels interface {
+	Label(ctx context.Context, price string) (string, error)
+}
+
+type labels struct {
+	divisi.Implements[Labels]
+}
+
+// Label returns the edition, unless there is no price.
+func (*labels) Label(_ context.Context, price string) (string, error) {
+	if price != "7" {
+		return "", fmt.Errorf("the price is %q", price)
+	}
+	return edition, nil
+}
+
+type app struct {
+	divisi.Implements[divisi.Main]
+	labels divisi.Ref[Labels]
+	web    divisi.Listener
+}
+
+// page answers with what the label of a price says.
+func (a *app) page(prices string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		label, err := a.answer(r.Context(), prices)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		fmt.Fprint(w, label)
+	}
+}
+
+func (a *app) answer(ctx context.Context, prices string) (string, error) {
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+prices, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	price, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return "", err
+	}
+	return a.labels.Get().Label(ctx, string(price))
+}
