@@ -96,19 +96,11 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20
 	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000
 
-bench: test-tools $(BUILD)/serviceweaver ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
-	@cd bench && $(GO) test -run '^$$' -bench . -benchtime 500x .
-	@cd bench && $(GO) test -run '^$$' -bench . ./echo
-	@cd bench && $(GO) run ./compare -serviceweaver ../$(BUILD)/serviceweaver -write README.md
-	@cd bench && $(GO) run ./overload -write README.md
+bench: test-tools ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
+	@cd bench && $(GO) run .
 
 bench-quick: ## compare a few calls with what one would use instead, in less than two minutes
 	@cd bench && $(GO) run ./compare -quick -rounds 3 -time 150ms
-
-# A module of its own, which is not in the work space: its requirements are older than those of others.
-$(BUILD)/serviceweaver: bench/serviceweaver/go.mod $(wildcard bench/serviceweaver/*.go bench/load/*.go)
-	@mkdir -p $(BUILD) && echo "build Service Weaver's part of the comparison" && \
-	  cd bench/serviceweaver && GOWORK=off $(GO) build -o "$(CURDIR)/$@" .
 
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=500x

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"html"
 	"strings"
+
+	"github.com/divisi-go/divisi/bench/report"
 )
 
 const (
@@ -24,8 +26,8 @@ func (o options) chart(all results) string {
 	text(8, 16, "start", "Calls per second of processor time of both processes; medians")
 	for _, m := range o.selected() {
 		most := 0.0
-		for _, rounds := range all[m] {
-			most = max(most, perSecond(rounds))
+		for _, r := range rivals {
+			most = max(most, perSecond(all.rounds(m, r.name)))
 		}
 		if most == 0 {
 			continue
@@ -34,7 +36,7 @@ func (o options) chart(all results) string {
 		y += barHeight
 		text(8, y+barHeight-3, "start", m.String())
 		for i, r := range rivals {
-			rounds := all[m][r.name]
+			rounds := all.rounds(m, r.name)
 			if len(rounds) == 0 {
 				continue
 			}
@@ -57,5 +59,5 @@ func perSecond(rounds []result) float64 {
 	if len(rounds) == 0 {
 		return 0
 	}
-	return 1e6 / median(each(rounds, result.cpu))
+	return 1e6 / report.Median(each(rounds, result.cpu))
 }

@@ -23,14 +23,15 @@ func main() {
 		load.Exit(play(role))
 	}
 	var o options
-	var only, write string
-	flag.IntVar(&o.rounds, "rounds", 7, "how often each case is measured")
+	var only, write, figures string
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each case is measured")
 	flag.DurationVar(&o.took, "time", 600*time.Millisecond, "how long each measurement takes")
 	flag.StringVar(&only, "rivals", "", "measure only these, with commas between them")
 	flag.StringVar(&o.cases, "cases", "", "measure only cases whose names contain this, such as \"tcp: nothing\"")
 	flag.BoolVar(&o.quick, "quick", false, "measure only a few cases")
-	flag.StringVar(&weaverProgram, "serviceweaver", "", "the program of Service Weaver; without it that is left out")
+	flag.StringVar(&programs, "programs", "", "the folder with the program of Service Weaver, which is left out without it")
 	flag.StringVar(&write, "write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
+	flag.StringVar(&figures, "figures", "", "save the figures in this folder")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "compare takes no arguments, and got %q\n", flag.Args())
@@ -52,8 +53,11 @@ func main() {
 	if err != nil {
 		load.Exit(err)
 	}
+	if err := o.figures(all).Save(figures, "calls"); err != nil {
+		load.Exit(err)
+	}
 	if write != "" {
 		load.Exit(o.write(write, all))
 	}
-	fmt.Print(o.report(all))
+	fmt.Print(o.text(all))
 }

@@ -61,6 +61,7 @@ var measurements = []measurement{
 	{network: "tcp", payload: load.Nothing, callers: 2000},
 	{network: "tcp", payload: load.Struct, callers: 16, quick: true},
 	{network: "tcp", payload: load.Struct, callers: 256},
+	{network: "tcp", payload: load.Large, callers: 1, oneCPU: true},
 	{network: "tcp", payload: load.Large, callers: 16, quick: true},
 	{network: "tcp", payload: load.Huge, callers: 1},
 
@@ -91,8 +92,22 @@ func (r result) cpu() float64 {
 	return float64((r.Used.CPU + r.server.CPU).Nanoseconds()) / float64(r.Calls) / 1e3
 }
 
-// results are by case, rival and round.
-type results map[measurement]map[string][]result
+// outcome is what was measured of a rival in a case, round by round, unless the case has failed.
+type outcome struct {
+	rounds []result
+	failed error
+}
+
+// results are by case and rival.
+type results map[measurement]map[string]*outcome
+
+// rounds are those of a rival in a case.
+func (r results) rounds(m measurement, rival string) []result {
+	if of := r[m][rival]; of != nil {
+		return of.rounds
+	}
+	return nil
+}
 
 // selected returns the cases that are measured.
 func (o options) selected() (list []measurement) {
@@ -108,57 +123,57 @@ func (o options) selected() (list []measurement) {
 func (o options) measure(ctx context.Context) (results, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cases := o.selected()
-	pairs := map[string][]*pair{} // by network
-	for _, network := range []string{"unix", "tcp", "tls"} {
-		if !slices.ContainsFunc(cases, func(m measurement) bool { return m.network == network }) {
+	var all []*contender
+	for _, r := range rivals {
+		if len(o.only) > 0 && !slices.Contains(o.only, r.name) {
 			continue
 		}
-		for _, r := range rivals {
-			if len(o.only) > 0 && !slices.Contains(o.only, r.name) || r.lacks(measurement{network: network}) != "" {
-				continue
-			}
-			p, err := newPair(ctx, r.name, r.rival, network)
-			if p != nil {
-				defer p.end()
-			}
-			if err != nil {
-				return nil, err
-			}
-			pairs[network] = append(pairs[network], p)
+		for _, network := range []string{"unix", "tcp", "tls"} {
+			c := &contender{contestant: r, network: network}
+			defer c.end()
+			all = append(all, c)
 		}
 	}
 
-	all := results{}
+	seen := results{}
 	for round := range o.rounds {
-		for _, m := range cases {
-			if err := o.round(ctx, all, m, pairs[m.network], round); err != nil {
+		for _, m := range o.selected() {
+			part := slices.DeleteFunc(slices.Clone(all), func(c *contender) bool { return c.network != m.network || c.lacks(m) != "" })
+			if err := o.round(ctx, seen, m, part, round); err != nil {
 				return nil, err
 			}
 		}
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.rounds)
+		fmt.Fprintf(os.Stderr, "calls: round %d of %d\n", round+1, o.rounds)
 	}
-	return all, nil
+	return seen, nil
 }
 
-// round measures one case of all rivals once.
-func (o options) round(ctx context.Context, all results, m measurement, pairs []*pair, round int) error {
+// round measures one case of all rivals once. A rival that fails in a case is left out of it from then on.
+func (o options) round(ctx context.Context, all results, m measurement, contenders []*contender, round int) error {
 	if all[m] == nil {
-		all[m] = map[string][]result{}
+		all[m] = map[string]*outcome{}
 	}
-	for i := range pairs {
-		p := pairs[(i+round)%len(pairs)] // nobody is always the first
-		if p.rival.lacks(m) != "" {
-			continue
-		}
+	for i := range contenders {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r, err := p.measure(m, o.took)
-		if err != nil {
-			return fmt.Errorf("%s, %v: %w", p.name, m, err)
+		c := contenders[(i+round)%len(contenders)] // nobody is always the first
+		of := all[m][c.name]
+		if of == nil {
+			of = new(outcome)
+			all[m][c.name] = of
 		}
-		all[m][p.name] = append(all[m][p.name], r)
+		if of.failed != nil {
+			continue
+		}
+
+		r, err := c.measure(ctx, m, o.took)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s, %v: %v\n", c.name, m, err)
+			of.failed = err
+			continue
+		}
+		of.rounds = append(of.rounds, r)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -43,11 +44,49 @@ func (p *process) ask(o load.Order) (a load.Answer, err error) {
 
 // pair is the two processes of a rival over one network.
 type pair struct {
-	name           string
-	network        string
-	rival          rival
 	client, server *process
 	dir            string
+}
+
+// contender is a rival on a network. Its processes start when they are needed, and again when they have failed.
+type contender struct {
+	contestant
+	network  string
+	pair     *pair // nil before, and after a failure
+	failures int   // in a row
+}
+
+// failuresMost is how often in a row a rival may fail before nobody waits for it again.
+const failuresMost = 3
+
+func (c *contender) measure(ctx context.Context, m measurement, took time.Duration) (r result, err error) {
+	if c.failures == failuresMost {
+		return r, fmt.Errorf("it failed %d times in a row before", c.failures)
+	}
+	if c.pair == nil {
+		c.pair, err = newPair(ctx, c.name, c.rival, c.network)
+	}
+	if err == nil {
+		r, err = c.pair.measure(m, took)
+	}
+	if err == nil && r.Calls == 0 {
+		err = errors.New("no call was answered")
+	}
+
+	if err != nil {
+		c.failures++
+		c.end()
+		return r, err
+	}
+	c.failures = 0
+	return r, nil
+}
+
+func (c *contender) end() {
+	if c.pair != nil {
+		c.pair.end()
+		c.pair = nil
+	}
 }
 
 // newPair starts both processes. They end when their orders do.
@@ -56,7 +95,7 @@ func newPair(ctx context.Context, name string, r rival, network string) (*pair, 
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{name: name, network: network, rival: r, dir: dir}
+	p := &pair{dir: dir}
 	control, err := net.Listen("unix", filepath.Join(dir, "control"))
 	if err != nil {
 		return p, err

@@ -3,10 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 )
 
-// weaverProgram is built of a module of its own: what it requires would change what others get.
-var weaverProgram string
+// programs is the folder of the program of Service Weaver, which is built of a module of its own: what it
+// requires would change what others get.
+var programs string
+
+func weaverProgram() string { return filepath.Join(programs, "serviceweaver") }
 
 // serviceWeaver is Service Weaver. Its program has a part for the deployer, which starts the other two.
 type serviceWeaver struct{}
@@ -14,7 +19,7 @@ type serviceWeaver struct{}
 var _ rival = serviceWeaver{}
 
 func (serviceWeaver) start(ctx context.Context, name string, e endpoint) error {
-	return spawn(ctx, weaverProgram, e.environment(name+"/deployer"))
+	return spawn(ctx, weaverProgram(), e.environment(name+"/deployer"))
 }
 
 func (serviceWeaver) play(string, string, endpoint) error {
@@ -22,11 +27,11 @@ func (serviceWeaver) play(string, string, endpoint) error {
 }
 
 func (serviceWeaver) lacks(m measurement) string {
-	switch {
-	case weaverProgram == "":
-		return "its program was not given"
-	case m.network == "unix":
+	if m.network == "unix" {
 		return "it has no Unix sockets"
+	}
+	if _, err := os.Stat(weaverProgram()); programs == "" || err != nil {
+		return "its program was not given"
 	}
 	return ""
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,58 +10,82 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/bench/load"
+	"github.com/divisi-go/divisi/bench/report"
 )
 
-// report returns the results as Markdown: a table for each network.
-func (o options) report(all results) string {
+// text returns the results as Markdown: a table for each network.
+func (o options) text(all results) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d rounds of %v, `GOMAXPROCS` %d, %s.\n\n",
-		cpuName(), runtime.Version(), o.rounds, o.took, runtime.GOMAXPROCS(0), time.Now().Format(time.DateOnly))
+	fmt.Fprintf(&b, "%s, `GOMAXPROCS` %d, %d rounds of %v.\n\n", report.Machine(), runtime.GOMAXPROCS(0), o.rounds, o.took)
 	for _, r := range rivals {
 		fmt.Fprintf(&b, "- %s: %s.\n", r.name, r.note)
 	}
 	for _, network := range []string{"unix", "tcp", "tls"} {
-		var rows strings.Builder
-		for _, m := range o.selected() {
-			if m.network == network {
-				writeCase(&rows, m, all[m])
-			}
+		t := report.NewTable("payload", "callers", "", "p50 µs", "p99 µs", "calls/s", "CPU µs a call", "times raw",
+			"Divisi's calls per CPU-second, times its", "allocations", "bytes", "system calls", "switches")
+		cases := slices.DeleteFunc(o.selected(), func(m measurement) bool { return m.network != network })
+		for _, m := range cases {
+			addCase(t, m, all)
 		}
-		if rows.Len() == 0 {
-			continue
+		if len(cases) > 0 {
+			fmt.Fprintf(&b, "\n### %s\n\n%s", networkNames[network], t)
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n", networkNames[network])
-		b.WriteString("| payload | callers | | p50 µs | p99 µs | calls/s | CPU µs a call | times raw | Divisi's calls per CPU-second, times its | allocations | bytes | system calls | switches |\n" +
-			"|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-		b.WriteString(rows.String())
 	}
 	return b.String()
 }
 
 var networkNames = map[string]string{"unix": "Unix sockets", "tcp": "TCP", "tls": "TLS 1.3 over TCP, certificates on both sides"}
 
-// writeCase writes the rows of one case.
-func writeCase(b *strings.Builder, m measurement, of map[string][]result) {
+// addCase adds the lines of one case.
+func addCase(t *report.Table, m measurement, all results) {
 	what, who := string(m.payload), m.who()
 	for _, r := range rivals {
-		rounds := of[r.name]
-		if len(rounds) == 0 {
+		of := all[m][r.name]
+		if of == nil {
 			continue
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", what, who, r.name,
-			spread(each(rounds, func(r result) float64 { return micros(r.P50) })),
-			spread(each(rounds, func(r result) float64 { return micros(r.P99) })),
-			spread(each(rounds, func(r result) float64 { return float64(r.Calls) / r.Took.Seconds() })),
-			spread(each(rounds, result.cpu)),
-			spread(ratios(rounds, of["raw"])),
-			spread(ratios(rounds, of["Divisi"])),
+		cells := []string{what, who, r.name}
+		what, who = "", ""
+		rounds := of.rounds
+		if of.failed != nil {
+			cells = append(cells, "failed: "+strings.ReplaceAll(of.failed.Error(), "\n", " "), "", "", "", "", "", "", "", "", "")
+			t.Add(cells...)
+			continue
+		}
+		t.Add(append(cells,
+			report.Spread(each(rounds, result.p50)),
+			report.Spread(each(rounds, result.p99)),
+			report.Spread(each(rounds, func(r result) float64 { return float64(r.Calls) / r.Took.Seconds() })),
+			report.Spread(each(rounds, result.cpu)),
+			report.Spread(ratios(rounds, all.rounds(m, "raw"), result.cpu)),
+			report.Spread(ratios(rounds, all.rounds(m, "Divisi"), result.cpu)),
 			sides(rounds, func(u load.Usage) uint64 { return u.Mallocs }),
 			sides(rounds, func(u load.Usage) uint64 { return u.Written }),
 			sides(rounds, func(u load.Usage) uint64 { return u.Syscalls }),
-			sides(rounds, func(u load.Usage) uint64 { return u.Switches }))
-		what, who = "", ""
+			sides(rounds, func(u load.Usage) uint64 { return u.Switches }))...)
 	}
 }
+
+// figures are the medians.
+func (o options) figures(all results) report.Figures {
+	f := report.Figures{}
+	for m, of := range all {
+		for name, outcome := range of {
+			rounds, raw, own := outcome.rounds, all.rounds(m, "raw"), all.rounds(m, "Divisi")
+			f.Set(report.Median(each(rounds, result.cpu)), m.String(), name, "cpu")
+			f.Set(report.Median(ratios(rounds, raw, result.cpu)), m.String(), name, "cpu of raw")
+			f.Set(report.Median(ratios(rounds, raw, result.p50)), m.String(), name, "p50 of raw")
+			f.Set(report.Median(ratios(rounds, own, result.cpu)), m.String(), name, "cpu of Divisi")
+			caller, callee := perCall(rounds, func(u load.Usage) uint64 { return u.Mallocs })
+			f.Set(caller, m.String(), name, "allocations of the caller")
+			f.Set(callee, m.String(), name, "allocations of the callee")
+		}
+	}
+	return f
+}
+
+func (r result) p50() float64 { return micros(r.P50) }
+func (r result) p99() float64 { return micros(r.P99) }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
@@ -74,46 +97,25 @@ func each(rounds []result, f func(result) float64) []float64 {
 	return values
 }
 
-// ratios compares the processor time for a call, round by round.
-func ratios(a, b []result) []float64 {
+// ratios compares a figure, round by round.
+func ratios(a, b []result, of func(result) float64) []float64 {
 	var values []float64
 	for i := range min(len(a), len(b)) {
-		values = append(values, a[i].cpu()/b[i].cpu())
+		values = append(values, of(a[i])/of(b[i]))
 	}
 	return values
-}
-
-// spread shows the median, and in brackets the lowest and the highest.
-func spread(values []float64) string {
-	if len(values) == 0 {
-		return ""
-	}
-	slices.Sort(values)
-	return fmt.Sprintf("%s (%s-%s)", short(values[len(values)/2]), short(values[0]), short(values[len(values)-1]))
-}
-
-// short shows about three digits.
-func short(v float64) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
 }
 
 // sides shows what a call takes of something, the medians of the process that calls and of the one that
 // answers.
 func sides(rounds []result, of func(load.Usage) uint64) string {
-	return fmt.Sprintf("%s + %s",
-		few(median(each(rounds, func(r result) float64 { return float64(of(r.Used)) / float64(r.Calls) }))),
-		few(median(each(rounds, func(r result) float64 { return float64(of(r.server)) / float64(r.Calls) }))))
+	caller, callee := perCall(rounds, of)
+	return few(caller) + " + " + few(callee)
 }
 
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
+func perCall(rounds []result, of func(load.Usage) uint64) (caller, callee float64) {
+	return report.Median(each(rounds, func(r result) float64 { return float64(of(r.Used)) / float64(r.Calls) })),
+		report.Median(each(rounds, func(r result) float64 { return float64(of(r.server)) / float64(r.Calls) }))
 }
 
 // few shows a number of things.
@@ -124,39 +126,10 @@ func few(v float64) string {
 	return fmt.Sprintf("%.1f", v)
 }
 
-func cpuName() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return fmt.Sprintf("%d x %s", runtime.NumCPU(), strings.TrimSpace(value))
-		}
-	}
-	return runtime.GOARCH
-}
-
-const begins, ends = "<!-- calls begin -->\n", "<!-- calls end -->\n"
-
-// write puts the report into a Markdown file and the charts beside it.
+// write puts the tables into a Markdown file and the chart beside it.
 func (o options) write(file string, all results) error {
-	if err := replace(file, o.report(all)); err != nil {
+	if err := report.Put(file, "calls", o.text(all)); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(filepath.Dir(file), "calls.svg"), []byte(o.chart(all)), 0o644)
-}
-
-// replace puts text between the marks of a file.
-func replace(file, text string) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := bytes.Cut(old, []byte(begins))
-	_, tail, ended := bytes.Cut(rest, []byte(ends))
-	if !ok || !ended {
-		return fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(begins), strings.TrimSpace(ends))
-	}
-	return os.WriteFile(file, slices.Concat(head, []byte(begins+"\n"+text+"\n"+ends), tail), 0o644)
 }

@@ -24,7 +24,7 @@ type codec struct {
 
 // BenchmarkCodec compares what messages cost apart from the way that they take.
 func BenchmarkCodec(b *testing.B) {
-	for _, new := range []func(testing.TB, load.Message) codec{own, protobuf, streamOfGob, jsonText} {
+	for _, new := range []func(testing.TB, load.Message) codec{own, protobuf, vtprotobuf, streamOfGob, jsonText} {
 		c := new(b, load.NewMessage())
 		b.Run(c.name+"/encode", func(b *testing.B) { repeat(b, c.encode) })
 		b.Run(c.name+"/decode", func(b *testing.B) { repeat(b, c.decode) })
@@ -76,6 +76,20 @@ func protobuf(_ testing.TB, m load.Message) codec {
 	return codec{"protobuf",
 		func() { buf, _ = proto.MarshalOptions{}.MarshalAppend(buf[:0], p) },
 		func() { proto.Unmarshal(buf, new(pb.Message)) },
+	}
+}
+
+// vtprotobuf has code for each message in place of reflection.
+func vtprotobuf(_ testing.TB, m load.Message) codec {
+	p := pb.Of(m)
+	buf := make([]byte, p.SizeVT())
+	return codec{"vtprotobuf",
+		func() {
+			if size := p.SizeVT(); size <= cap(buf) {
+				p.MarshalToSizedBufferVT(buf[:size])
+			}
+		},
+		func() { new(pb.Message).UnmarshalVT(buf) },
 	}
 }
 

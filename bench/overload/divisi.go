@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/bench/overload/work"
 	"github.com/divisi-go/divisi/envelope"
 	"github.com/divisi-go/divisi/envelope/protos"
 	"github.com/divisi-go/divisi/envelope/runtime"
@@ -19,10 +20,19 @@ type app struct {
 	work divisi.Ref[Work]
 }
 
+// Work does what it is told.
+type Work interface {
+	Do(context.Context, work.Task) ([]byte, error)
+}
+
+type worker struct{ divisi.Implements[Work] }
+
+func (worker) Do(_ context.Context, t work.Task) ([]byte, error) { return work.Do(t), nil }
+
 // playDivisi is a weavelet: with the component, or with main, which calls it.
 func playDivisi(string) error {
 	return divisi.Run(context.Background(), func(_ context.Context, a *app) error {
-		return obey(func(ctx context.Context, t Task) ([]byte, error) { return a.work.Get().Do(ctx, t) })
+		return work.Obey(func(ctx context.Context, t work.Task) ([]byte, error) { return a.work.Get().Do(ctx, t) })
 	})
 }
 
@@ -35,7 +45,7 @@ type deployer struct {
 }
 
 // deployDivisi starts the weavelets.
-func deployDivisi(ctx context.Context, dir string, with *setting) error {
+func deployDivisi(ctx context.Context, dir string, with work.Setting) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -44,11 +54,11 @@ func deployDivisi(ctx context.Context, dir string, with *setting) error {
 		return envelope.NewEnvelope(ctx, &protos.EnvelopeInfo{
 			App: "bench", DeploymentId: "bench", Id: side, RunMain: side == "client",
 			InternalAddress: "unix://" + filepath.Join(dir, side),
-		}, &protos.AppConfig{Name: "bench", Binary: self, Env: with.env("Divisi", side, dir)})
+		}, &protos.AppConfig{Name: "bench", Binary: self, Env: with.Env("Divisi", side, dir)})
 	}
 
 	d := &deployer{}
-	for i := range with.servers {
+	for i := range with.Servers {
 		server, err := start(strconv.Itoa(i))
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi"
+	"github.com/divisi-go/divisi/bench/overload/work"
 	"github.com/divisi-go/divisi/codegen"
 )
 
@@ -18,14 +19,13 @@ var (
 	_ = codegen.Stale_run_divisi_generate[divisi.InstanceOf[Work]]((*worker)(nil))
 	_ = codegen.Stale_run_divisi_generate[Work](workStub{})
 	_ = codegen.Stale_run_divisi_generate[interface {
-		Do(context.Context, Task) ([]byte, error)
+		Do(context.Context, work.Task) ([]byte, error)
 	}](Work(nil))
-	_ = (*stale_run_divisi_generate_Task)((*Task)(nil))
+	_ = (*stale_run_divisi_generate_WorkTask)((*work.Task)(nil))
 )
 
 type (
-	stale_run_divisi_generate_Task struct {
-		divisi.AutoMarshal
+	stale_run_divisi_generate_WorkTask struct {
 		Compute time.Duration
 		Wait    time.Duration
 		Body    []byte
@@ -44,24 +44,24 @@ func init() {
 		"⟦divisi1\ncomponent github.com/divisi-go/divisi/bench/overload/Work\n"+
 			"impl github.com/divisi-go/divisi/bench/overload/worker\nmethod Do\nsum 769104fa\n⟧",
 		func(c *codegen.Client) Work { return workStub{c} },
-		codegen.Method[Work]{Name: "Do", Layout: 0x21417edb7f447ca8, Serve: serveWorkDo},
+		codegen.Method[Work]{Name: "Do", Layout: 0x6923d2b2768a0408, Serve: serveWorkDo},
 	)
 }
 
 type workStub struct{ c *codegen.Client }
 
-func (s workStub) Do(ctx context.Context, a0 Task) (r0 []byte, err error) {
+func (s workStub) Do(ctx context.Context, a0 work.Task) (r0 []byte, err error) {
 	impl, err := s.c.Local(ctx)
 	if err != nil {
 		return r0, err
 	}
 	if impl, ok := impl.(Work); ok {
 		defer s.c.Enter(0).Leave(&err)
-		r0, err = impl.Do(ctx, copyTask(a0))
+		r0, err = impl.Do(ctx, copyWorkTask(a0))
 		return codegen.CopySlice(r0, nil), err
 	}
 	call := s.c.Call(ctx, 0)
-	encTask(&call.Args, a0)
+	encWorkTask(&call.Args, a0)
 	if call.Do() {
 		r0 = call.Results.Bytes()
 	}
@@ -69,7 +69,7 @@ func (s workStub) Do(ctx context.Context, a0 Task) (r0 []byte, err error) {
 }
 
 func serveWorkDo(ctx context.Context, impl Work, s *codegen.Served) {
-	a0 := decTask(&s.Args)
+	a0 := decWorkTask(&s.Args)
 	if s.Ready() {
 		r0, err := impl.Do(ctx, a0)
 		s.Results.Bytes(r0)
@@ -77,14 +77,14 @@ func serveWorkDo(ctx context.Context, impl Work, s *codegen.Served) {
 	}
 }
 
-func encTask(e *codegen.Encoder, v Task) {
+func encWorkTask(e *codegen.Encoder, v work.Task) {
 	e.Int64(int64(v.Compute))
 	e.Int64(int64(v.Wait))
 	e.Bytes(v.Body)
 	e.Bool(v.Usage)
 }
 
-func decTask(d *codegen.Decoder) (v Task) {
+func decWorkTask(d *codegen.Decoder) (v work.Task) {
 	v.Compute = time.Duration(d.Int64())
 	v.Wait = time.Duration(d.Int64())
 	v.Body = d.Bytes()
@@ -92,7 +92,7 @@ func decTask(d *codegen.Decoder) (v Task) {
 	return
 }
 
-func copyTask(v Task) Task {
+func copyWorkTask(v work.Task) work.Task {
 	v.Body = codegen.CopySlice(v.Body, nil)
 	return v
 }

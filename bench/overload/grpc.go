@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/divisi-go/divisi/bench/overload/work"
 )
 
 const longest = 16 << 20 // of a message
@@ -27,7 +31,7 @@ var workService = grpc.ServiceDesc{
 		if err := decode(in); err != nil {
 			return nil, err
 		}
-		body := do(Task{
+		body := work.Do(work.Task{
 			Compute: time.Duration(binary.LittleEndian.Uint64(in.Value)),
 			Wait:    time.Duration(binary.LittleEndian.Uint64(in.Value[8:])),
 			Usage:   in.Value[16] == 1,
@@ -38,20 +42,25 @@ var workService = grpc.ServiceDesc{
 }
 
 // deployGRPC starts the servers and the client.
-func deployGRPC(ctx context.Context, dir string, with *setting) error {
-	for i := range with.servers {
-		if err := spawn(ctx, with.env("gRPC", strconv.Itoa(i), dir)); err != nil {
+func deployGRPC(ctx context.Context, dir string, with work.Setting) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for i := range with.Servers {
+		if err := spawn(ctx, self, with.Env("gRPC", strconv.Itoa(i), dir)); err != nil {
 			return err
 		}
 	}
-	return spawn(ctx, with.env("gRPC", "client", dir))
+	return spawn(ctx, self, with.Env("gRPC", "client", dir))
 }
 
 // playGRPC is a server, or the client, which sends calls to the servers in turn.
 func playGRPC(side string) error {
-	all, err := sockets()
-	if err != nil {
-		return err
+	setting, dir, _ := work.Here()
+	var all []string
+	for i := range setting.Servers {
+		all = append(all, filepath.Join(dir, "server"+strconv.Itoa(i)))
 	}
 	if side != "client" {
 		return serveGRPC(all, side)
@@ -75,7 +84,7 @@ func playGRPC(side string) error {
 		return err
 	}
 	defer conn.Close()
-	return obey(func(ctx context.Context, t Task) ([]byte, error) {
+	return work.Obey(func(ctx context.Context, t work.Task) ([]byte, error) {
 		value := make([]byte, 0, 17+len(t.Body))
 		value = binary.LittleEndian.AppendUint64(value, uint64(t.Compute))
 		value = binary.LittleEndian.AppendUint64(value, uint64(t.Wait))

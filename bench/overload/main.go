@@ -8,17 +8,26 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/overload/work"
+	"github.com/divisi-go/divisi/bench/report"
 )
 
 func main() {
-	if role := os.Getenv(roleVariable); role != "" {
-		exit(play(role))
+	if system, side := work.Role(); system != "" {
+		if side != "client" {
+			go work.EndTogether()
+		}
+		work.Exit(play(system, side))
 	}
 	rounds := flag.Int("rounds", 3, "how often each case is measured")
 	took := flag.Duration("time", 3*time.Second, "how long each measurement takes")
 	only := flag.String("cases", "", "measure only cases whose names contain this")
-	write := flag.String("write", "", "put the tables into this Markdown file, between its marks")
+	write := flag.String("write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
+	keep := flag.String("figures", "", "save the figures in this folder")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "overload takes no arguments, and got %q\n", flag.Args())
@@ -27,28 +36,30 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var results []result
-	for _, c := range cases {
-		if !c.matches(*only) {
+	var all []outcome
+	for i := range cases {
+		c := &cases[i]
+		if !strings.Contains(c.name, *only) {
 			continue
 		}
-		all, err := c.measure(ctx, *rounds, *took)
+		o, err := c.measure(ctx, *rounds, *took)
 		if err != nil {
-			exit(fmt.Errorf("%s: %w", c.name, err))
+			work.Exit(fmt.Errorf("%s: %w", c.name, err))
 		}
-		results = append(results, all...)
+		all = append(all, o)
+		fmt.Fprintf(os.Stderr, "overload: %s\n", c.name)
 	}
-	text := report(results, *rounds, *took)
-	if *write != "" {
-		exit(replace(*write, text))
-	}
-	fmt.Print(text)
-}
 
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if err := figures(all).Save(*keep, "overload"); err != nil {
+		work.Exit(err)
 	}
-	os.Exit(0)
+	told := text(all, *rounds, *took)
+	if *write == "" {
+		fmt.Print(told)
+		return
+	}
+	if err := report.Put(*write, "overload", told); err != nil {
+		work.Exit(err)
+	}
+	work.Exit(os.WriteFile(filepath.Join(filepath.Dir(*write), "goodput.svg"), []byte(chart(all)), 0o644))
 }

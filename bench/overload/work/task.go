@@ -1,42 +1,30 @@
-package main
+// Package work is what the processes of a benchmark do in which too much is asked: servers do tasks, and
+// clients give them away as they are told to.
+package work
 
 import (
-	"context"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"syscall"
 	"time"
-
-	"github.com/divisi-go/divisi"
 )
 
-// Work does what it is told.
-type Work interface {
-	// Do computes or waits, and gives back what it is given.
-	Do(context.Context, Task) ([]byte, error)
-}
-
-// Task is what is to be done.
+// Task is what a server is to do.
 type Task struct {
-	divisi.AutoMarshal
 	Compute time.Duration // time of a processor, about
 	Wait    time.Duration // at random, this on average
 	Body    []byte
 	Usage   bool // instead, say how much time of processors the process has taken
 }
 
-type worker struct{ divisi.Implements[Work] }
-
-func (worker) Do(_ context.Context, t Task) ([]byte, error) { return do(t), nil }
-
-// slow is how many times as long a process waits that is to be slow.
-var slow = os.Getenv(slowVariable) != ""
-
+// slower is how many times as long a process waits that is to be slow.
 const slower = 10
 
-func do(t Task) []byte {
+// Do computes or waits, and gives back what it is given.
+func Do(t Task) []byte {
 	if t.Usage {
 		return binary.LittleEndian.AppendUint64(nil, uint64(used()))
 	}
@@ -54,7 +42,7 @@ func do(t Task) []byte {
 func used() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		exit(err)
+		Exit(err)
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
@@ -66,4 +54,13 @@ func compute(us int) {
 	for range us {
 		crc32.ChecksumIEEE(block)
 	}
+}
+
+// Exit ends the process.
+func Exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }

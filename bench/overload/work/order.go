@@ -1,4 +1,4 @@
-package main
+package work
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// order is what calls a client is to make.
-type order struct {
+// Order is what calls a client is to make.
+type Order struct {
 	Task     Task
 	Deadline time.Duration // of each call; 0 is none
 	Time     time.Duration
@@ -24,8 +24,8 @@ type order struct {
 
 const most = 2000
 
-// seen is what has become of the calls.
-type seen struct {
+// Seen is what has become of the calls.
+type Seen struct {
 	Time   time.Duration
 	Offers int           // calls that were to be made
 	Good   int           // answered in time
@@ -36,7 +36,7 @@ type seen struct {
 }
 
 // run makes calls.
-func (o order) run(call caller) seen {
+func (o Order) run(call Caller) Seen {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var beside sync.WaitGroup
@@ -64,7 +64,7 @@ func (o order) run(call caller) seen {
 }
 
 // usage asks a server how much time of processors it has taken.
-func usage(ctx context.Context, call caller) time.Duration {
+func usage(ctx context.Context, call Caller) time.Duration {
 	for {
 		b, err := call(ctx, Task{Usage: true})
 		if err == nil {
@@ -74,7 +74,7 @@ func usage(ctx context.Context, call caller) time.Duration {
 }
 
 // repeat has callers make one call after the other.
-func (o order) repeat(ctx context.Context, call caller, r *record) {
+func (o Order) repeat(ctx context.Context, call Caller, r *record) {
 	var wg sync.WaitGroup
 	end := time.Now().Add(o.Time)
 	for range o.Callers {
@@ -88,7 +88,7 @@ func (o order) repeat(ctx context.Context, call caller, r *record) {
 }
 
 // keepUp makes calls at a rate.
-func (o order) keepUp(ctx context.Context, call caller, r *record) {
+func (o Order) keepUp(ctx context.Context, call Caller, r *record) {
 	var wg sync.WaitGroup
 	room := make(chan struct{}, most)
 	begin := time.Now()
@@ -112,7 +112,7 @@ func (o order) keepUp(ctx context.Context, call caller, r *record) {
 	wg.Wait()
 }
 
-func (o order) once(ctx context.Context, call caller, r *record) {
+func (o Order) once(ctx context.Context, call Caller, r *record) {
 	if o.Deadline > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.Deadline)
@@ -146,7 +146,7 @@ func (r *record) fail() {
 	r.failed++
 }
 
-func (r *record) seen(passed time.Duration) seen {
+func (r *record) seen(passed time.Duration) Seen {
 	slices.Sort(r.took)
 	quantile := func(q float64) time.Duration {
 		if len(r.took) == 0 {
@@ -154,7 +154,7 @@ func (r *record) seen(passed time.Duration) seen {
 		}
 		return r.took[min(int(q*float64(len(r.took))), len(r.took)-1)]
 	}
-	return seen{
+	return Seen{
 		Time: passed, Offers: len(r.took) + r.failed, Good: len(r.took), Failed: r.failed,
 		P50: quantile(0.5), P99: quantile(0.99), P999: quantile(0.999),
 	}
