@@ -4,8 +4,8 @@
 // in "anne-1 17 -250". The answer is "anne-1 accepted", or "anne-1 rejected: " and why. Who hears no
 // answer sends the order again, with the same id, and it is executed once.
 //
-// An orderd that is to end says "goodbye" after its next answer, and closes the connection. What was sent
-// since is sent again, to the orderd that follows.
+// An orderd that is to end says "goodbye", after its last answer, and closes the connection. What was sent since
+// is sent again, to the orderd that follows.
 package orderd
 
 import (

@@ -63,20 +63,21 @@ type desk struct {
 	positiond *positiond.Client // nil before the first connection, and after it has failed
 }
 
-// talk answers orders until the client goes, or the process is to end: then it says goodbye.
+// talk answers orders until the client goes, or the process is to end: then it says goodbye, also to who has
+// nothing to say.
 func (d *desk) talk(ctx context.Context, conn net.Conn) {
-	for lines := bufio.NewScanner(conn); lines.Scan(); {
-		id, move, _ := strings.Cut(lines.Text(), " ")
-		rejected, err := d.decide(id, move)
-		if err != nil {
-			log.Fatal("orderd: ", err) // the next process looks at what the database has
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
+	for lines := bufio.NewReader(conn); ; {
+		line, err := lines.ReadSlice('\n') // no more than there is room for
+		ends := ctx.Err() != nil
+		if err != nil && !ends {
+			return
 		}
 
-		answer := id + " accepted\n"
-		if rejected != nil {
-			answer = fmt.Sprintf("%s rejected: %v\n", id, rejected)
+		answer := ""
+		if err == nil {
+			answer = d.answer(strings.TrimRight(string(line), "\r\n"))
 		}
-		ends := ctx.Err() != nil
 		if ends {
 			answer += Goodbye + "\n"
 		}
@@ -85,6 +86,19 @@ func (d *desk) talk(ctx context.Context, conn net.Conn) {
 			return
 		}
 	}
+}
+
+// answer answers an order.
+func (d *desk) answer(line string) string {
+	id, move, _ := strings.Cut(line, " ")
+	rejected, err := d.decide(id, move)
+	switch {
+	case err != nil:
+		log.Fatal("orderd: ", err) // the next process looks at what the database has
+	case rejected != nil:
+		return fmt.Sprintf("%s rejected: %v\n", id, rejected)
+	}
+	return id + " accepted\n"
 }
 
 // decide decides about an order, which may have been sent before.
