@@ -18,8 +18,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// limit bounds the whole journey.
-const limit = 2 * time.Minute
+// Limits of time: of the whole journey, and of what is waited for.
+const (
+	limit    = 2 * time.Minute
+	patience = 30 * time.Second
+)
 
 func main() {
 	browser := flag.String("browser", "chromium", "the browser")
@@ -36,28 +39,13 @@ func main() {
 }
 
 func run(browser, folder, store, live string) error {
-	profile, err := os.MkdirTemp("", "browsercheck")
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	v, end, err := open(ctx, browser, folder)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(profile)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	ctx, cancel = chromedp.NewExecAllocator(ctx,
-		chromedp.ExecPath(browser), chromedp.UserDataDir(profile),
-		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
-		chromedp.WindowSize(1280, 900))
-	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx)
-	defer cancel()
-	w := &watch{}
-	if err := errors.Join(chromedp.Listen(ctx, w.see), chromedp.Do(ctx, enable)); err != nil {
-		return fmt.Errorf("cannot start the browser: %w", err)
-	}
-	v := &visitor{ctx: ctx, watch: w, folder: folder}
+	defer end()
 	v.store(store)
 	v.live(live, store)
 	if len(v.problems) > 0 {
@@ -67,6 +55,34 @@ func run(browser, folder, store, live string) error {
 		return fmt.Errorf("%d problems on %d pages", len(v.problems), v.pages)
 	}
 	return nil
+}
+
+// open starts a browser, which end ends. The folder is for pictures, "" for none.
+func open(ctx context.Context, browser, folder string) (v *visitor, end func(), err error) {
+	profile, err := os.MkdirTemp("", "browsercheck")
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, endBrowser := chromedp.NewExecAllocator(ctx,
+		chromedp.ExecPath(browser), chromedp.UserDataDir(profile),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.WindowSize(1280, 900))
+	ctx, endPage := chromedp.NewContext(ctx)
+	end = func() {
+		endPage()
+		endBrowser()
+		os.RemoveAll(profile)
+	}
+
+	w := &watch{}
+	if err := errors.Join(chromedp.Listen(ctx, w.see), chromedp.Do(ctx, enable)); err != nil {
+		end()
+		return nil, nil, fmt.Errorf("cannot start the browser: %w", err)
+	}
+	return &visitor{ctx: ctx, watch: w, folder: folder}, end, nil
 }
 
 // visitor goes from page to page.
@@ -81,7 +97,7 @@ type visitor struct {
 // page does what leads to a page, waits for something on it, and looks at it.
 func (v *visitor) page(name, sign string, actions ...action) {
 	v.pages++
-	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
 	err := chromedp.Do(ctx, append(actions,
 		chromedp.WaitVisible(chromedp.CSS(sign)),

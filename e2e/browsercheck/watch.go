@@ -39,11 +39,11 @@ func dark(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) 
 // watch collects what goes wrong in the browser.
 type watch struct {
 	mu       sync.Mutex // guards all of it
-	expected int        // status of a page that is meant to fail
+	expected int        // status of what is meant to fail
 	problems []string
 }
 
-// expect says that pages are to have a status of failure from now on; 0 means none.
+// expect says that pages are to have a status of failure from now on, and that other requests may; 0 means none.
 func (w *watch) expect(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +72,7 @@ func (w *watch) see(event any) {
 		switch status := int(e.Response.Status); {
 		case page && w.expected != 0 && status != w.expected:
 			add("%s: status %d, want %d", e.Response.URL, status, w.expected)
-		case status >= 400 && !(page && status == w.expected):
+		case status >= 400 && status != w.expected:
 			add("%s: status %d", e.Response.URL, status)
 		}
 	case *network.EventLoadingFailed:

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // Client is a client of one application's part of the API.
@@ -133,6 +135,19 @@ func gone(err error) bool {
 		}
 	}
 	return false
+}
+
+// Events returns what happened lately, the oldest first.
+func (c *Client) Events(ctx context.Context) (list []event.Record, err error) {
+	err = c.Stream(ctx, "events", url.Values{"follow": {"false"}}, func(line json.RawMessage) error {
+		var r event.Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		list = append(list, r)
+		return nil
+	})
+	return list, err
 }
 
 // Stream hands on the values of a stream, "logs" or "events", until it ends or ctx does.

@@ -53,8 +53,12 @@ type Verb struct {
 	Args   []string `json:"args"` // such as "SHARD int"
 	Answer string   `json:"answer,omitempty"`
 	Help   string   `json:"help,omitempty"`
-	Who    string   `json:"who"` // may do it
+	Who    string   `json:"who"`            // may do it
+	Site   string   `json:"site,omitempty"` // of the call that offers it, [Builtin] if every program has it
 }
+
+// Builtin is the site of verbs that every program has.
+const Builtin = "package system"
 
 // desk answers the paths of a desk, if the application has one.
 func (s *Server) desk(handle func(Desk, http.ResponseWriter, *http.Request)) http.HandlerFunc {
@@ -68,6 +72,14 @@ func (s *Server) desk(handle func(Desk, http.ResponseWriter, *http.Request)) htt
 		}
 		handle(s.Desk, w, r)
 	}
+}
+
+// asked returns how many questions wait for an answer.
+func (s *Server) asked() int {
+	if s.Desk == nil {
+		return 0
+	}
+	return len(s.Desk.Questions())
 }
 
 func questions(d Desk, w http.ResponseWriter, _ *http.Request) { reply(w, d.Questions()) }

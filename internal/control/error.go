@@ -29,8 +29,8 @@ const (
 	Failed   Code = "failed"    // it was tried
 )
 
-// status returns the status of HTTP that goes with a code.
-func (c Code) status() int {
+// Status returns the status of HTTP that goes with a code.
+func (c Code) Status() int {
 	switch c {
 	case Invalid:
 		return http.StatusBadRequest

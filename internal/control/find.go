@@ -54,6 +54,17 @@ func running(ctx context.Context, door string) ([]Running, error) {
 	return list, nil
 }
 
+// Apps returns what runs behind doors, in short, as Find does.
+func Apps(ctx context.Context, doors []string) ([]AppStatus, error) {
+	list, err := ask(doors, func(door string) (apps []AppStatus, err error) {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		return apps, NewClient(door, "").do(ctx, "GET", "/v1/apps", nil, &apps)
+	})
+	slices.SortFunc(list, func(a, b AppStatus) int { return strings.Compare(a.App, b.App) })
+	return list, err
+}
+
 // Servers returns the processes behind doors, as Find returns applications.
 func Servers(ctx context.Context, doors []string) ([]ReplicaStatus, error) {
 	list, err := ask(doors, func(door string) (servers []ReplicaStatus, err error) {

@@ -11,7 +11,7 @@
 //	POST /v1/apps/{app}/profile   profiles in pprof's format; parameters kind, group, duration
 //	POST /v1/apps/{app}/stop      drains and stops everything, and answers when it has
 //	GET  /v1/apps/{app}/logs      entries, one on a line; parameters are those of divisi logs
-//	GET  /v1/apps/{app}/events    what happened lately, and what happens, one on a line
+//	GET  /v1/apps/{app}/events    what happened lately, and what happens, one on a line; parameter follow
 //
 // and of programs of package system
 //
@@ -134,7 +134,7 @@ func (s *Server) Handler() http.Handler {
 		status := s.App.Status()
 		reply(w, []AppStatus{{
 			App: status.App, Domain: status.Domain, Version: status.Version,
-			State: status.State, Started: status.Started,
+			State: status.State, Started: status.Started, Questions: s.asked(),
 		}})
 	})
 
@@ -236,7 +236,16 @@ func Profile(ctx context.Context, app Application, group, kind string, length ti
 	return answer, nil
 }
 
-func (s *Server) events(ctx context.Context, _ url.Values, emit func(any) error) error {
+// events hands on what happened lately, and what happens unless follow is false.
+func (s *Server) events(ctx context.Context, parameters url.Values, emit func(any) error) error {
+	if parameters.Get("follow") == "false" {
+		for _, r := range s.Events.List() {
+			if err := emit(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	return s.Events.Follow(ctx, func(r event.Record) error { return emit(r) })
 }
 
@@ -279,7 +288,7 @@ func serveStream(w http.ResponseWriter, r *http.Request, stream Stream) {
 func refuse(w http.ResponseWriter, err error) {
 	e := asError(err)
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.Code.status())
+	w.WriteHeader(e.Code.Status())
 	write(w, e)
 }
 

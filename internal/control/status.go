@@ -12,6 +12,8 @@ type AppStatus struct {
 	Version string    `json:"version"`
 	State   string    `json:"state"` // starting, running, degraded, stopping, stopped
 	Started time.Time `json:"started"`
+
+	Questions int `json:"questions,omitempty"` // that wait for an answer
 }
 
 // Status is what is known about an application, by its deployer if there is one. Lists are empty rather than

@@ -12,6 +12,7 @@
 //	  domains/shop/data/            what its programs keep there themselves
 //	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
+//	  token                         what opens the live page of all that runs
 //	  cas/                          programs, by their content
 //	  keeper/lock                   held by the keeper
 //	  keeper/journal.ndjson         what it holds, and how what it held has ended
@@ -201,6 +202,9 @@ func (h Home) checkLayout() error {
 
 // Logs returns the folder of the logs of all domains.
 func (h Home) Logs() string { return filepath.Join(h.Dir, "logs") }
+
+// Token returns the file of what opens the live page of all that runs.
+func (h Home) Token() string { return filepath.Join(h.Dir, "token") }
 
 func (h Home) layoutFile() string { return filepath.Join(h.Dir, "layout") }
 

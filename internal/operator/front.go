@@ -80,7 +80,7 @@ func NewFront(of System, desk *Desk) (*Front, error) {
 		{"questions", "what the program wants to know", desk.Questions},
 		{"answer", "answers a question: its key, and the value", f.answer},
 	} {
-		if _, err := desk.Verb(v.name, "package system", v.help, v.call); err != nil {
+		if _, err := desk.Verb(v.name, control.Builtin, v.help, v.call); err != nil {
 			return nil, err
 		}
 	}

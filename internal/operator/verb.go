@@ -87,7 +87,7 @@ func (d *Desk) Verbs() []control.Verb {
 	defer d.mu.Unlock()
 	list := []control.Verb{}
 	for name, v := range d.verbs {
-		list = append(list, control.Verb{Name: name, Args: v.usage(), Answer: v.answer(), Help: v.help, Who: d.who})
+		list = append(list, control.Verb{Name: name, Args: v.usage(), Answer: v.answer(), Help: v.help, Who: d.who, Site: v.site})
 	}
 	slices.SortFunc(list, func(a, b control.Verb) int { return strings.Compare(a.Name, b.Name) })
 	return list

@@ -117,7 +117,7 @@ func (c *command) root() *cobra.Command {
 	root.SetVersionTemplate("divisi {{.Version}}\n")
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.run(), c.attach(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
+	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), c.stop(), c.generate(), c.version(), lab.Command(c.Console))
 	root.AddCommand(server.Commands(c.Console)...)
 	root.AddCommand(operate.Commands(c.Console)...)

@@ -19,6 +19,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/home"
 )
 
 // application is one that says what a test wants it to.
@@ -28,10 +29,72 @@ type application struct {
 	err     error
 }
 
+var _ control.Application = (*application)(nil)
+
 func (a *application) Status() control.Status { return a.status }
 
 func (a *application) Metrics(context.Context) ([]control.ReplicaMetrics, error) {
 	return a.metrics, a.err
+}
+
+func (a *application) Profile(context.Context, string, string, time.Duration) ([]control.ReplicaProfile, error) {
+	return nil, errors.New("it has no profile")
+}
+
+func (a *application) Stop() {}
+
+func (a *application) Over() <-chan struct{} { return nil }
+
+// newHome returns a home without applications.
+func newHome(t *testing.T) home.Home {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "page") // paths of sockets are short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	h, err := home.At(filepath.Join(dir, "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// serve opens the door of an application until the test ends.
+func serve(t *testing.T, h home.Home, s *control.Server) {
+	t.Helper()
+	s.Name = s.App.Status().App
+	d := h.Domain("/" + s.Name)
+	if err := d.Make(); err != nil {
+		t.Fatal(err)
+	}
+	if s.Controller.LogDir == "" {
+		s.Controller.LogDir = d.Logs
+	}
+	if s.Events == nil {
+		s.Events = &event.Log{}
+	}
+	if err := s.Listen(d.Door); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// pageOf returns the page of an application that runs.
+func pageOf(t *testing.T, app *application) *Page {
+	t.Helper()
+	h := newHome(t)
+	serve(t, h, &control.Server{App: app})
+	return &Page{home: h, first: "shop", token: "secret"}
 }
 
 func called(value control.Number) control.Metric {
@@ -45,7 +108,7 @@ func called(value control.Number) control.Metric {
 
 func shop() *application {
 	return &application{
-		status: control.Status{App: "shop", State: "running"},
+		status: control.Status{App: "shop", State: "running", Groups: []control.GroupStatus{{Name: "main"}}},
 		metrics: []control.ReplicaMetrics{
 			{Name: "main-0@/shop", Metrics: []control.Metric{called(2)}},
 			{Name: "main-1@/shop", Metrics: []control.Metric{called(3)}},
@@ -58,7 +121,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 	t.Helper()
 	request := httptest.NewRequest("GET", path, nil)
 	request.Host = host
-	request.AddCookie(&http.Cookie{Name: cookie, Value: p.token})
+	request.AddCookie(&http.Cookie{Name: cookie(request), Value: p.token})
 	recorder := httptest.NewRecorder()
 	p.Handler().ServeHTTP(recorder, request)
 	body, err := io.ReadAll(recorder.Result().Body)
@@ -69,7 +132,7 @@ func get(t *testing.T, p *Page, host, path string) (*http.Response, string) {
 }
 
 func TestHost(t *testing.T) {
-	p := &Page{app: shop(), token: "secret", events: &event.Log{}}
+	p := pageOf(t, shop())
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:1234": 200, "127.0.0.1:1234": 200, "127.0.0.1": 200,
 		"[::1]:1234":   200,
@@ -85,9 +148,10 @@ func TestHost(t *testing.T) {
 }
 
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
-	p := &Page{app: shop(), token: "secret", events: &event.Log{}}
+	p := pageOf(t, shop())
 	for path, kind := range map[string]string{
 		"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript", "/graph.js": "text/javascript",
+		"/parts.js": "text/javascript", "/application.js": "text/javascript", "/program.js": "text/javascript",
 	} {
 		response, body := get(t, p, "localhost", path)
 		if got := response.Header.Get("Content-Type"); response.StatusCode != 200 || !strings.HasPrefix(got, kind) {
@@ -112,19 +176,16 @@ func TestData(t *testing.T) {
 	for range 3 {
 		events.Add(event.Ready{Server: event.Server{Name: "<script>"}})
 	}
-	app := shop()
-	response, body := get(t, &Page{app: app, events: events}, "localhost", "/data")
-	var data struct {
-		Time   time.Time
-		Status control.Status
-		Events []event.Record
-		Calls  []Calls
-	}
+	app, h := shop(), newHome(t)
+	serve(t, h, &control.Server{App: app, Events: events})
+	p := &Page{home: h, token: "secret"}
+	response, body := get(t, p, "localhost", "/data")
+	var data Data
 	if err := json.Unmarshal([]byte(body), &data); err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
 	want := Calls{Caller: "main", Component: "cart.Cart", Method: "View", Count: 5}
-	if data.Status.App != "shop" || len(data.Events) != 3 || data.Time.IsZero() ||
+	if data.Of != "shop" || len(data.Apps) != 1 || data.Status.App != "shop" || data.Program != nil || len(data.Events) != 3 || data.Time.IsZero() ||
 		len(data.Calls) != 1 || data.Calls[0].Count != want.Count || data.Calls[0].Component != want.Component {
 		t.Errorf("data = %+v, want the application, three events, and the calls %+v", data, want)
 	}
@@ -132,8 +193,17 @@ func TestData(t *testing.T) {
 		t.Errorf("data that a browser could take for a page: %v", response.Header)
 	}
 	app.err = errors.New("it is ending")
-	if _, body := get(t, &Page{app: app, events: events}, "localhost", "/data"); !strings.Contains(body, `"calls":[]`) {
+	if _, body := get(t, p, "localhost", "/data"); !strings.Contains(body, `"calls":[]`) {
 		t.Errorf("without metrics: %s", body)
+	}
+	if _, body := get(t, p, "localhost", "/data?of=store"); !strings.Contains(body, `"of":"store","problem":"`) {
+		t.Errorf("of what does not run: %s", body)
+	}
+	if _, body := get(t, p, "localhost", "/data?of=../shop"); !strings.Contains(body, `nothing runs that is called`) {
+		t.Errorf("of what has no name: %s", body)
+	}
+	if _, body := get(t, &Page{home: newHome(t)}, "localhost", "/data"); !strings.Contains(body, `"apps":[],"of":"","events":[]`) {
+		t.Errorf("while nothing runs: %s", body)
 	}
 }
 
@@ -172,8 +242,9 @@ func TestLog(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "shop-cart-0.log"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	app := shop()
-	p := &Page{app: app, events: &event.Log{}, logDir: dir}
+	h, app := newHome(t), shop()
+	serve(t, h, &control.Server{App: app, Controller: control.Controller{LogDir: dir}})
+	p := &Page{home: h, first: "shop", token: "secret"}
 	for level, want := range map[string]int{"": 2, "info": 2, "warn": 1, "error": 0} {
 		response, body := get(t, p, "localhost", "/log?level="+level)
 		var entries []telemetry.Entry
@@ -201,7 +272,9 @@ func TestLog(t *testing.T) {
 	if response, _ := get(t, p, "evil.example", "/log"); response.StatusCode != http.StatusForbidden {
 		t.Errorf("under another name: status %d", response.StatusCode)
 	}
-	p.logDir = filepath.Join(dir, "none")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
 	if response, _ := get(t, p, "localhost", "/log"); response.StatusCode != http.StatusInternalServerError {
 		t.Errorf("without a folder: status %d", response.StatusCode)
 	}
@@ -209,7 +282,7 @@ func TestLog(t *testing.T) {
 
 func TestMetricsAndHealth(t *testing.T) {
 	app := shop()
-	p := &Page{app: app, events: &event.Log{}}
+	p := pageOf(t, app)
 	response, body := get(t, p, "localhost", "/metrics")
 	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain; version=0.0.4") {
 		t.Errorf("/metrics has the type %q", got)
@@ -228,11 +301,11 @@ func TestMetricsAndHealth(t *testing.T) {
 
 func TestListenOnThisMachineOnly(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
-	if p, err := Listen(nil, token, shop(), &event.Log{}, ""); p != nil || err != nil {
+	if p, err := Listen(nil, token, newHome(t), ""); p != nil || err != nil {
 		t.Errorf("without an address: %v, %v; want no page", p, err)
 	}
 	for _, address := range []string{"0.0.0.0:0", ":0", "example.com:0", "localhost"} {
-		if _, err := Listen([]string{address}, token, shop(), &event.Log{}, ""); err == nil || !strings.Contains(err.Error(), "--admin") {
+		if _, err := Listen([]string{address}, token, newHome(t), ""); err == nil || !strings.Contains(err.Error(), "--admin") {
 			t.Errorf("at %s: %v, want an error that names --admin", address, err)
 		}
 	}
@@ -243,7 +316,7 @@ func TestListenOnThisMachineOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	p, err := Listen([]string{taken.Addr().String(), "localhost:0"}, token, shop(), &event.Log{}, "")
+	p, err := Listen([]string{taken.Addr().String(), "localhost:0"}, token, newHome(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func Attach(ctx context.Context, app string, o Options, view View) (err error) {
 
 	domain := name.Domain(app)
 	who := fmt.Sprintf("divisi attach %s (process %d)", app, os.Getpid())
-	a := &application{view: view, options: o, attached: true}
+	a := &application{view: view, options: o, home: where, attached: true}
 	a.ran.Store(true) // that nothing of it gets ready is no failure of a start
 	a.estate, a.spec, err = estate.Attend(ctx, where, where.Domain(domain), keeper.Claim{Domain: domain, Who: who})
 	if errors.Is(err, keeper.ErrHeld) {

@@ -99,6 +99,7 @@ func failure(hint, format string, args ...any) error {
 type application struct {
 	view     View
 	options  Options
+	home     home.Home
 	target   *target
 	source   *source // nil if it is not watched
 	programs *artifact.Store
@@ -130,7 +131,7 @@ func Serve(ctx context.Context, arg string, o Options, view View) (err error) {
 		return err
 	}
 
-	a := &application{view: view, options: o}
+	a := &application{view: view, options: o, home: where}
 	if a.target, err = resolve(ctx, arg, o, view); err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (a *application) decide(ctx context.Context) error {
 		return err
 	}
 
-	page, err := dashboard.Listen(a.options.Admin, a.estate.Token, a.deployer, &a.told, a.logDir)
+	page, err := dashboard.Listen(a.options.Admin, a.estate.Token, a.home, a.spec.Name)
 	if err != nil {
 		return err
 	}

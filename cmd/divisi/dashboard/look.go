@@ -1,0 +1,223 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/name"
+)
+
+// Data is what the page shows at a moment.
+type Data struct {
+	Time     time.Time           `json:"time"`
+	Apps     []control.AppStatus `json:"apps"`              // all that runs
+	Of       string              `json:"of"`                // what the rest is about; "" if nothing runs
+	Problem  string              `json:"problem,omitempty"` // why there is no status
+	Status   *control.Status     `json:"status,omitempty"`
+	Events   []event.Record      `json:"events"`
+	Calls    []Calls             `json:"calls"`
+	Requests Requests            `json:"requests"`
+	Program  *Program            `json:"program,omitempty"` // nil for an application of components
+}
+
+// Program is what a program of package system asks, and what it can be told.
+type Program struct {
+	Questions []control.Question `json:"questions"`
+	Values    json.RawMessage    `json:"values"` // that may be set
+	Verbs     []control.Verb     `json:"verbs"`  // its own
+}
+
+// Times that answers may take: the page asks again every second, and shows meanwhile what it knows.
+const (
+	lookTime   = 5 * time.Second
+	eventsTime = time.Second // a deployer of an earlier version follows what happens
+)
+
+// data answers with what there is to see of a subject.
+func (p *Page) data(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
+	defer cancel()
+	d := Data{Time: time.Now(), Apps: []control.AppStatus{}, Events: []event.Record{}, Calls: []Calls{}}
+	doors, err := p.home.Doors()
+	if err != nil {
+		d.Problem = err.Error()
+	}
+	if apps, _ := control.Apps(ctx, doors); len(apps) > 0 { // the others do not answer
+		d.Apps = apps
+	}
+
+	d.Of = cmp.Or(r.FormValue("of"), p.first)
+	if d.Of == "" && len(d.Apps) > 0 {
+		d.Of = d.Apps[0].App
+	}
+	if client, err := p.client(d.Of); err == nil {
+		d.look(ctx, client)
+	} else if d.Of != "" {
+		d.Problem = err.Error()
+	}
+	reply(w, d)
+}
+
+// client returns a client of an application, which may have ended.
+func (p *Page) client(app string) (*control.Client, error) {
+	if err := name.CheckLabel(app); err != nil {
+		return nil, &control.Error{Code: control.NotFound, Text: fmt.Sprintf("nothing runs that is called %q", app)}
+	}
+	return control.NewClient(p.home.Domain(name.Domain(app)).Door, app), nil
+}
+
+// look fills in what a client says.
+func (d *Data) look(ctx context.Context, client *control.Client) {
+	status, err := client.Status(ctx)
+	if err != nil {
+		d.Problem = err.Error()
+		return
+	}
+	d.Status = &status
+	if len(status.Groups) == 0 {
+		d.Program, err = program(ctx, client)
+		if err != nil {
+			d.Problem = err.Error()
+		}
+	}
+
+	all, err := client.Metrics(ctx)
+	if err != nil {
+		all = nil // the application is ending: the rest still shows
+	}
+	d.Calls, d.Requests = calls(all), requests(all)
+	limited, cancel := context.WithTimeout(ctx, eventsTime)
+	defer cancel()
+	if events, _ := client.Events(limited); events != nil {
+		d.Events = events
+	}
+}
+
+// program returns what a program asks and can be told.
+func program(ctx context.Context, client *control.Client) (*Program, error) {
+	questions, err := client.Questions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	verbs, err := client.Verbs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	values, err := client.Do(ctx, "values", nil)
+	if err != nil {
+		return nil, err
+	}
+
+	verbs = slices.DeleteFunc(verbs, func(v control.Verb) bool { return v.Site == control.Builtin })
+	return &Program{questions, values, verbs}, nil
+}
+
+// metrics answers with the metrics of a subject, as Prometheus reads them.
+func (p *Page) metrics(w http.ResponseWriter, r *http.Request) {
+	app := cmp.Or(r.FormValue("of"), p.first)
+	client, err := p.client(app)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	all, err := client.Metrics(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_ = telemetry.WritePrometheus(w, app, all)
+}
+
+// maxEntries bounds how much of the log is shown.
+const maxEntries = 100
+
+// log answers with the latest entries of a level and those above, of a replica and of a component,
+// that have a text in them.
+func (p *Page) log(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
+	defer cancel()
+	f := &telemetry.Filter{
+		Level: r.FormValue("level"), Replica: r.FormValue("replica"), Component: r.FormValue("component"),
+		Text: r.FormValue("text"),
+	}
+	if err := f.Compile(); err != nil {
+		refuse(w, &control.Error{Code: control.Invalid, Text: err.Error()})
+		return
+	}
+	client, err := p.client(cmp.Or(r.FormValue("of"), p.first))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	status, err := client.Status(ctx)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	entries, err := p.recent(status, f)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, entries)
+}
+
+// recent returns the latest entries that a filter chooses. The log of an application has earlier runs as well.
+// The servers of a program outlive its runs, and those of each nursery have a folder.
+func (p *Page) recent(s control.Status, f *telemetry.Filter) ([]telemetry.Entry, error) {
+	if len(s.Groups) > 0 {
+		f.Since = s.Started
+		return telemetry.Recent(s.Controller.LogDir, f, maxEntries)
+	}
+
+	domains := []string{s.Domain}
+	for _, m := range s.Members {
+		domains = append(domains, m.Path)
+	}
+	for _, r := range s.Replicas {
+		domains = append(domains, r.Group)
+	}
+	slices.Sort(domains)
+	all := []telemetry.Entry{}
+	for _, domain := range slices.Compact(domains) {
+		if _, only, ok := strings.Cut(f.Replica, "@"); ok && only != domain {
+			continue
+		}
+		entries, err := telemetry.Recent(p.home.Domain(domain).Logs, f, maxEntries)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
+			return nil, err
+		}
+		all = append(all, entries...)
+	}
+	slices.SortStableFunc(all, func(a, b telemetry.Entry) int { return a.Time.Compare(b.Time) })
+	return all[max(0, len(all)-maxEntries):], nil
+}
+
+// reply writes a value.
+func reply(w http.ResponseWriter, v any) { write(w, http.StatusOK, v) }
+
+// refuse writes an error.
+func refuse(w http.ResponseWriter, err error) {
+	e := &control.Error{Code: control.Failed, Text: err.Error()}
+	errors.As(err, &e)
+	write(w, e.Code.Status(), e)
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the browser has gone
+}

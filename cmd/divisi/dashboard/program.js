@@ -1,0 +1,283 @@
+// A program of package system: what it asks, its tree of nurseries and servers, and what it can be told.
+import { $, age, element, keep, mood, rows, say, set, tell, type } from "/parts.js";
+
+let look = () => {}; // looks at once, after something was done
+
+// sure asks whether something is meant, and returns the answer.
+function sure(title, text, yes) {
+  set($("sure-title"), title);
+  set($("sure-text"), text);
+  set($("sure-yes"), yes);
+  const dialog = $("sure");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise(done => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+}
+for (const answer of ["yes", "no"]) $("sure-" + answer).addEventListener("click", () => $("sure").close(answer));
+
+// wrong shows at a field what is wrong with its value, "" for nothing.
+function wrong(form, text) {
+  const at = form.querySelector(".wrong"), field = form.querySelector("input");
+  set(at, text);
+  at.hidden = text === "";
+  if (field) field.ariaInvalid = text === "" ? null : "true";
+}
+
+// sending has a form send something, and shows what is said against it.
+async function sending(form, path, order, done) {
+  const buttons = [...form.querySelectorAll("button")];
+  form.ariaBusy = "true";
+  for (const b of buttons) b.disabled = true;
+  try {
+    done(await tell(path, order));
+    wrong(form, "");
+  } catch (problem) {
+    if (form.isConnected && problem.code !== "not_found") {
+      wrong(form, problem.message);
+      form.querySelector("input")?.focus();
+    } else {
+      say(problem.message, true);
+    }
+  }
+  form.ariaBusy = null;
+  for (const b of buttons) b.disabled = false;
+  look();
+}
+
+let fields = 0; // that were made
+
+// field makes an input with its label.
+function field(form, text, more = "") {
+  const both = element("span", "field"), label = element("label", "", text), input = element("input");
+  if (more) label.append(" ", element("span", "more", more));
+  Object.assign(input, { id: `field-${++fields}`, autocomplete: "off", spellcheck: false });
+  label.htmlFor = input.id;
+  input.addEventListener("input", () => { input.dataset.written = "yes"; });
+  both.append(label, input);
+  form.append(both);
+  return input;
+}
+
+function button(form, text, press, name = "") {
+  const b = element("button", name, text);
+  b.type = press ? "button" : "submit";
+  if (press) b.addEventListener("click", press);
+  form.append(b);
+  return b;
+}
+
+// errorLine makes the place for what is said against a form.
+function errorLine(form, input) {
+  const line = element("p", "wrong");
+  line.id = `wrong-${fields}`;
+  line.setAttribute("role", "alert");
+  line.hidden = true;
+  input?.setAttribute("aria-describedby", line.id);
+  form.append(line);
+}
+
+function submit(form, press) {
+  form.addEventListener("submit", e => {
+    e.preventDefault();
+    press();
+  });
+}
+
+// Questions.
+
+function makeQuestion(q) {
+  const item = element("li"), form = element("form"), line = element("div", "line");
+  const answer = (kind, value, text) => sending(form, "/answer", { key: q.key, kind, value }, () => say(text));
+  item.append(element("p", "asks"), element("p", "hint"), form);
+  form.append(line);
+  let input = null;
+  if (q.type) {
+    input = field(line, "your answer", q.type);
+    input.placeholder = q.default ?? "";
+    button(line, "Answer", null, "main");
+    submit(form, () => answer("value", input.value, `${q.key} is answered: ${input.value}`));
+  }
+  if (!q.type || q.default) {
+    button(line, q.default ? `Retry with ${q.default}` : "Retry", () => answer("retry", "", `${q.key} is tried once more`), q.type ? "" : "main");
+  }
+  button(line, "Give up", async () => {
+    const meant = await sure(`Give up ${q.key}?`, "The program goes on without an answer, and decides itself what that means.", "Give up");
+    if (meant) answer("give-up", "", `${q.key} was given up`);
+  });
+  errorLine(form, input);
+  return item;
+}
+
+function showQuestions(data, questions) {
+  $("asked").hidden = questions.length === 0;
+  keep($("questions"), questions, q => q.key + q.since, makeQuestion, (item, q) => {
+    set(item.querySelector(".asks"), q.text.trim());
+    set(item.querySelector(".hint"), `${q.key}, asked ${age(Date.parse(data.time) - Date.parse(q.since))} ago`);
+    if (q.refused && !item.querySelector("form").ariaBusy) wrong(item.querySelector("form"), q.refused);
+  });
+}
+
+// The tree.
+
+// name returns what a server of a member is called: that of /orderd/eu/positiond is positiond@/orderd/eu.
+const nameOf = path => path.slice(path.lastIndexOf("/") + 1) + "@" + path.slice(0, path.lastIndexOf("/"));
+const last = path => path.slice(path.lastIndexOf("/") + 1);
+const firstLine = text => text.split("\n")[0];
+
+const busy = new Map(); // what is being done with a member, by path
+
+const verbs = {
+  restart: { ing: "Restarting…", ed: "was restarted" },
+  drain: { ing: "Draining…", ed: "has ended, and stays down" },
+};
+
+async function order(verb, member) {
+  const of = last(member.path);
+  const texts = {
+    restart: member.state === "stopped" ? `${of} starts.` : `What runs of ${of} ends, and starts again. This counts as no failure.`,
+    drain: `What runs of ${of} ends in order, and stays down until it is started.`,
+  };
+  const word = verb === "drain" ? "Drain" : member.state === "stopped" ? "Start" : "Restart";
+  if (!await sure(`${word} ${of}?`, texts[verb], word)) return;
+  busy.set(member.path, verbs[verb].ing);
+  look();
+  try {
+    await tell("/do", { verb, args: [member.path] });
+    say(`${of} ${word === "Start" ? "was started" : verbs[verb].ed}`);
+  } catch (problem) {
+    say(problem.message, true);
+  }
+  busy.delete(member.path);
+  look();
+}
+
+// what returns why a member is as it is.
+function what(member, server, now) {
+  const exit = server?.last_exit;
+  const parts = [];
+  if (member.next_start) parts.push(`starts again in ${age(Date.parse(member.next_start) - now + 999)}`);
+  if (member.failure && member.state !== "ready" && member.state !== "stopped") parts.push(firstLine(member.failure));
+  else if (server?.failing) parts.push(server.failing);
+  else if (exit) parts.push(`${exit.text}, ${age(now - Date.parse(exit.time))} ago`);
+  return parts.join(": ");
+}
+
+// cells returns the row of a member, with its server if it is one.
+function cells(member, server, now, showLogOf) {
+  const is = member.state, down = is === "stopped" || is === "failed" || is === "backoff";
+  const why = what(member, server, now), doing = busy.get(member.path);
+  const log = member.kind === "server" || member.kind === "unclaimed";
+  const act = (verb, text, hidden) => ({
+    text, hidden, disabled: Boolean(doing), label: `${text} ${last(member.path)}`, press: () => order(verb, members.get(member.path)),
+  });
+  return [
+    { text: last(member.path), more: member.kind, tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
+    { text: is, chip: "chip " + (mood[is] ?? "") },
+    { text: server?.pid ? String(server.pid) : "–", type: server?.pid ? "n" : "n zero" },
+    { text: server ? server.version : "–", type: server ? "mono" : "zero" },
+    { text: String(member.restarts), type: member.restarts ? "n" : "n zero" },
+    { text: age(now - Date.parse(member.since)), type: "n" },
+    { text: why || "–", type: why ? "text" : "text zero", tip: member.failure },
+    { text: doing ?? "", type: "acts", buttons: [
+      act("restart", is === "stopped" ? "Start" : "Restart", member.kind === "program" || member.kind === "unclaimed"),
+      act("drain", "Drain", down && is === "stopped" || member.kind === "program" || member.kind === "unclaimed"),
+    ] },
+  ];
+}
+
+let members = new Map(); // by path
+
+function showTree(data, showLogOf) {
+  const s = data.status, now = Date.parse(data.time);
+  const servers = new Map(s.replicas.map(r => [r.name, r]));
+  const items = s.members.map(m => ({ member: m, server: servers.get(nameOf(m.path)) }));
+  if (items.length > 0) items[0].server = { pid: s.controller.pid, version: s.version }; // of the program itself
+  const claimed = new Set(s.members.map(m => nameOf(m.path)));
+  for (const r of s.replicas.filter(r => !claimed.has(r.name))) {
+    items.push({ server: r, member: { path: `${r.group}/${r.name.split("@")[0]}`, kind: "unclaimed", since: r.started, restarts: r.restarts,
+      state: s.state === "starting" ? r.state : "unclaimed", failure: "" } });
+  }
+  members = new Map(items.map(item => [item.member.path, item.member]));
+  rows($("tree"), items, item => item.member.path, true, item => cells(item.member, item.server, now, showLogOf));
+  items.forEach(({ member, server }, i) => {
+    const row = $("tree").tBodies[0].rows[i], depth = member.path.slice(s.domain.length).split("/").length - 1;
+    type(row, member.kind);
+    row.cells[0].style.setProperty("--depth", depth);
+    if (server?.name) row.dataset.server = server.name;
+  });
+  return items;
+}
+
+function showTiles(items, questions) {
+  const of = kind => items.filter(item => kind(item.member)).length;
+  const isServer = m => m.kind === "server", ready = of(m => isServer(m) && m.state === "ready");
+  const tile = (id, n, bad) => {
+    set($(id), String(n));
+    type($(id).parentElement, n > 0 && bad ? "tile " + bad : "tile");
+  };
+  tile("serversReady", `${ready} of ${of(isServer)}`);
+  tile("coming", of(m => ["starting", "backoff", "draining", "stopping"].includes(m.state) && m.kind !== "program"), "warn");
+  tile("down", of(m => ["failed", "hung"].includes(m.state)), "bad");
+  tile("unclaimed", of(m => m.state === "unclaimed"), "warn");
+  tile("again", items.reduce((sum, item) => sum + item.member.restarts, 0));
+  tile("open", questions.length, "warn");
+}
+
+// Values and verbs.
+
+function makeValue(v) {
+  const form = element("form"), name = element("b", "", v.name), line = element("div", "line");
+  form.append(name, line);
+  const input = field(line, v.type);
+  name.id = `name-${fields}`;
+  input.setAttribute("aria-labelledby", name.id);
+  button(line, "Set").ariaLabel = `Set ${v.name}`;
+  errorLine(form, input);
+  submit(form, () => sending(form, "/do", { verb: "set", args: [v.name, input.value] }, () => {
+    input.dataset.written = "";
+    say(`${v.name} is ${input.value}`);
+  }));
+  return form;
+}
+
+function showValues(values) {
+  $("values").closest("section").hidden = values.length === 0;
+  keep($("values"), values, v => v.name, makeValue, (form, v) => {
+    const input = form.querySelector("input");
+    if (!input.dataset.written && input !== document.activeElement) input.value = v.value;
+  });
+}
+
+// words returns what is meant by a text in the place of several arguments.
+const words = text => text.split(/\s+/).filter(Boolean);
+
+function makeVerb(v) {
+  const form = element("form"), line = element("div", "line"), result = element("output");
+  form.append(element("b", "", v.name), line);
+  const inputs = v.args.map((kind, i) => ({ input: field(line, v.args.length > 1 ? `argument ${i + 1}` : "argument", kind), several: kind.endsWith("...") }));
+  button(line, "Run").ariaLabel = `Run ${v.name}`;
+  errorLine(form, inputs[0]?.input);
+  form.append(result);
+  submit(form, () => {
+    set(result, "");
+    const args = inputs.flatMap(({ input, several }) => several ? words(input.value) : [input.value]);
+    sending(form, "/do", { verb: v.name, args }, answer =>
+      set(result, answer === null ? "done" : typeof answer === "string" ? answer : JSON.stringify(answer, null, 2)));
+  });
+  return form;
+}
+
+function showVerbs(list) {
+  $("verbs").closest("section").hidden = list.length === 0;
+  keep($("verbs"), list, v => [v.name, ...v.args].join(" "), makeVerb, (form, v) => { form.title = v.help || v.site; });
+}
+
+// showProgram shows a program, whose servers have logs. Look has the page look again at once.
+export function showProgram(data, showLogOf, lookAgain) {
+  look = lookAgain;
+  const { questions, values, verbs } = data.program;
+  showQuestions(data, questions);
+  showTiles(showTree(data, showLogOf), questions);
+  showValues(values ?? []);
+  showVerbs(verbs);
+}

@@ -1,0 +1,68 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/control"
+)
+
+const (
+	tellTime = 2 * time.Minute // for a program to do what it is told
+	maxOrder = 1 << 20         // bytes
+)
+
+// answer answers a question of a program.
+func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
+	var a control.Answer
+	p.tell(w, r, &a, func(ctx context.Context, client *control.Client) (any, error) {
+		return a, client.Answer(ctx, a)
+	})
+}
+
+// do has a program do something.
+func (p *Page) do(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		Verb string   `json:"verb"`
+		Args []string `json:"args"`
+	}
+	p.tell(w, r, &order, func(ctx context.Context, client *control.Client) (any, error) {
+		return client.Do(ctx, order.Verb, order.Args)
+	})
+}
+
+// tell reads what a request says, and tells it to the program that it is about. JSON is what no form of another
+// site can send.
+func (p *Page) tell(w http.ResponseWriter, r *http.Request, order any, do func(context.Context, *control.Client) (any, error)) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		http.Error(w, "give JSON, as application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder)).Decode(order); err != nil {
+		refuse(w, &control.Error{Code: control.Invalid, Text: "this is not what the page sends: " + err.Error()})
+		return
+	}
+	client, err := p.client(cmp.Or(r.URL.Query().Get("of"), p.first))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(r.Context(), tellTime)
+	defer cancel()
+	said, err := do(ctx, client)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("it takes long: look at its state, and at its log")
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, said)
+}
