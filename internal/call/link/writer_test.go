@@ -47,8 +47,10 @@ func TestQueueIsBounded(t *testing.T) {
 			}
 			l.Out.mu.Unlock()
 
-			go func() { l.Serve(func(wire.Frame) error { return nil }) }()
+			var reading sync.WaitGroup
+			reading.Go(func() { l.Serve(func(wire.Frame) error { return nil }) })
 			senders.Wait()
+			reading.Wait()
 			if l.Cause() == nil || time.Since(start) > time.Minute {
 				t.Errorf("%s: the link lives for %v: %v", name, time.Since(start), l.Cause())
 			}

@@ -22,7 +22,7 @@ type Ear struct {
 	deaf   chan struct{} // closed when nothing is heard any more
 }
 
-// Open returns an ear at a socket in a folder.
+// Open returns an ear at a socket in a folder, which it makes if there is none.
 //
 // Servers of other users cannot reach a folder of this one. The keeper of root, who alone has such
 // servers, listens at a name of Linux's abstract namespace instead, which has the keeper's mark; who sends
@@ -31,6 +31,8 @@ func Open(dir, mark string) (*Ear, error) {
 	path := filepath.Join(dir, "notify.sock")
 	if os.Getuid() == 0 {
 		path = "@divisi-" + mark
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
 	}
 	socket, err := notify.Listen(path)
 	if err != nil {

@@ -63,8 +63,8 @@ type Keeper struct {
 }
 
 // Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
-// made if they do not exist, and must be nobody else's meanwhile. In a third one is the socket at
-// which servers with Spec.Notify say how they are; without one, "", nobody hears them.
+// made if they do not exist, and must be nobody else's meanwhile. In a third one, made as well, is the socket
+// at which servers with Spec.Notify say how they are; without one, "", nobody hears them.
 func Open(dir, logs, sockets string) (*Keeper, error) { return OpenWith(nil, dir, logs, sockets) }
 
 // OpenWith is [Open] for a keeper with a supervisor, which has copies of sockets, and of what servers have
