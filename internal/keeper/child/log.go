@@ -70,7 +70,7 @@ func (p *prints) finish() {
 // HandOver returns what another program of this process needs to go on with the process, whose log is
 // written until then. A descriptor that is not there is -1.
 func (c *Child) HandOver() (*record.HandedProcess, error) {
-	h := &record.HandedProcess{Pid: c.Pid, Ticks: c.Ticks, Started: c.Started, Foreign: -1, Out: [2]int{-1, -1}}
+	h := &record.HandedProcess{Pid: c.Pid, Ticks: c.Ticks, Started: c.Started, Foreign: -1, Out: [2]int{-1, -1}, Begun: c.prints.begun}
 	if c.prints.output != nil {
 		h.Begun = c.prints.output.Pause()
 	}

@@ -128,11 +128,19 @@ func (k *Keeper) openLog(p *process) {
 	p.Log(k.output.Open(filepath.Join(k.LogDir(p.id.Domain), p.id.Name+".log")), p.id.String())
 }
 
-// accompany writes the log of a process and waits for its end; the mutex is held.
+// headStart is how long a process goes unaccompanied, so that whoever has started it knows of it first: on a
+// machine with few processors it would wait for that as well, which is a twentieth of a start.
+const headStart = time.Millisecond
+
+// accompany writes the log of a process and waits for its end.
 func (k *Keeper) accompany(p *process) {
-	p.Collect(p.server.spec.LogKey)
-	unwatch := k.watch(p)
 	k.wait.Go(func() {
+		time.Sleep(headStart)
+		k.mu.Lock()
+		p.Collect(p.server.spec.LogKey)
+		unwatch := k.watch(p)
+		k.mu.Unlock()
+
 		k.reap(p)
 		defer k.whole.RUnlock()
 		unwatch()
