@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/alarm"
 	"github.com/divisi-go/divisi/internal/keeper/pulse"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 	"github.com/divisi-go/divisi/internal/keeper/shelf"
@@ -43,7 +44,7 @@ type server struct {
 	next     uint64           // the number of the process that is being started
 	early    []notify.Message // what that one says meanwhile
 	lastExit *keeper.Exit
-	timer    *time.Timer   // of its life; nil without one
+	alarm    alarm.Alarm   // for when its life wants to go on
 	writing  int           // processes that have ended, or will, and whose logs are not written
 	over     chan struct{} // closed when it leaves the table
 }
@@ -102,6 +103,11 @@ func (s *server) ID() keeper.ID { return s.spec.ID() }
 func (k *Keeper) newServer(spec keeper.Spec) *server {
 	s := &server{k: k, over: make(chan struct{})}
 	s.life.Rand = rand.Float64
+	s.alarm = alarm.Alarm{Lock: &k.mu, Ring: func() {
+		if !k.closed {
+			s.step(lifecycle.Tick)
+		}
+	}}
 	s.pulse = pulse.Pulse{Lock: &k.mu, Stopped: s.stuck}
 	s.mean(spec)
 
@@ -172,7 +178,7 @@ func (k *Keeper) rearm(domain string) {
 // leave takes the server out of the table; the mutex is held.
 func (s *server) leave() {
 	s.k.servers.Remove(s)
-	s.disarm()
+	s.alarm.Stop()
 	if s.born != 0 {
 		s.k.note(record.Entry{Event: record.Left, Born: s.born})
 	}
@@ -273,30 +279,13 @@ func (s *server) tell(kind keeper.Kind, text string) {
 	s.k.events.Add(e)
 }
 
-// arm sets the timer to the time at which the life wants to go on; the mutex is held.
+// arm sets the alarm to the time at which the life wants to go on; the mutex is held.
 func (s *server) arm() {
-	s.disarm()
 	if s.life.Wake.IsZero() || s.waits() || s.k.closed && !s.life.Runs() {
+		s.alarm.Stop()
 		return
 	}
-
-	var timer *time.Timer
-	timer = time.AfterFunc(time.Until(s.life.Wake), func() {
-		s.k.mu.Lock()
-		defer s.k.mu.Unlock()
-		if s.timer == timer && !s.k.closed { // else it was too late to stop it
-			s.step(lifecycle.Tick)
-		}
-	})
-	s.timer = timer
-}
-
-// disarm stops the timer; the mutex is held.
-func (s *server) disarm() {
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
-	}
+	s.alarm.Set(time.Until(s.life.Wake))
 }
 
 // signal sends a signal to the process, or has it wait for the one that is being started; the mutex

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/keeper/alarm"
 )
 
 // Pulse waits for the next sign of life, from the first one on. The time is counted in steps of which
@@ -14,8 +16,8 @@ type Pulse struct {
 	Every   time.Duration    // the longest time between two signs; 0 if none are expected
 	Stopped func(why string) // none has come in time
 
-	left  int         // steps
-	timer *time.Timer // of the next one; nil while nothing is waited for
+	left int         // steps
+	step alarm.Alarm // at the end of one
 }
 
 const steps = 10
@@ -29,27 +31,15 @@ func (p *Pulse) Beat() {
 
 	p.left = steps
 	every := p.Every
-	var timer *time.Timer
-	timer = time.AfterFunc(every/steps, func() {
-		p.Lock.Lock()
-		defer p.Lock.Unlock()
-		if p.timer != timer {
-			return
-		}
+	p.step = alarm.Alarm{Lock: p.Lock, Ring: func() {
 		if p.left--; p.left > 0 {
-			timer.Reset(every / steps)
+			p.step.Set(every / steps)
 			return
 		}
-		p.timer = nil
 		p.Stopped(fmt.Sprintf("it has given no sign of life for %v", every))
-	})
-	p.timer = timer
+	}}
+	p.step.Set(every / steps)
 }
 
 // Stop ends the wait.
-func (p *Pulse) Stop() {
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
-	}
-}
+func (p *Pulse) Stop() { p.step.Stop() }
