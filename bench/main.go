@@ -144,10 +144,7 @@ func (b *bench) compile(ctx context.Context, folder string) error {
 // command returns a part that is a program of its own, with what makes it short.
 func command(name, short string) func(*bench, context.Context) error {
 	return func(b *bench, ctx context.Context) error {
-		args := []string{"-write", b.file, "-figures", b.dir}
-		if name == "compare" {
-			args = append(args, "-programs", b.dir)
-		}
+		args := []string{"-write", b.file, "-programs", b.dir, "-figures", b.dir}
 		if b.short {
 			args = append(args, strings.Fields(short)...)
 		}

@@ -159,7 +159,7 @@ type team struct {
 // measure measures a case with all systems, round by round. A system that fails is left out from then on.
 func (b *benchmark) measure(ctx context.Context, rounds int, took time.Duration) (outcome, error) {
 	var teams []*team
-	for _, s := range systems {
+	for _, s := range taking() {
 		t := &team{system: s}
 		teams = append(teams, t)
 		var err error

@@ -1,5 +1,6 @@
-// Overload measures what calls between processes do when too much is asked of them: with Divisi and with
-// gRPC, which take turns, case by case and round by round. Every case has processes of its own.
+// Overload measures what calls between processes do when too much is asked of them: with Divisi, with gRPC
+// and with Service Weaver, which take turns, case by case and round by round. Every case has processes of its
+// own.
 package main
 
 import (
@@ -28,6 +29,7 @@ func main() {
 	only := flag.String("cases", "", "measure only cases whose names contain this")
 	write := flag.String("write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
 	keep := flag.String("figures", "", "save the figures in this folder")
+	flag.StringVar(&programs, "programs", "", "the folder with the program of Service Weaver, which is left out without it")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "overload takes no arguments, and got %q\n", flag.Args())

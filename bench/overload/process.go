@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/divisi-go/divisi/bench/overload/work"
@@ -16,12 +17,34 @@ import (
 type system struct {
 	name   string
 	deploy func(ctx context.Context, dir string, with work.Setting) error // starts all processes
-	play   func(side string) error                                        // is one of them
+	play   func(side string) error                                        // is one of them; nil where another program is
 }
 
 var systems = []system{
 	{"gRPC", deployGRPC, playGRPC},
+	{"Service Weaver", deployServiceWeaver, nil},
 	{"Divisi", deployDivisi, playDivisi},
+}
+
+// programs is the folder of the program of Service Weaver, which is of a module of its own.
+var programs string
+
+// taking returns the systems that take part.
+func taking() (list []system) {
+	for _, s := range systems {
+		if _, err := os.Stat(weaverProgram()); s.play == nil && (programs == "" || err != nil) {
+			continue
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func weaverProgram() string { return filepath.Join(programs, "serviceweaver") }
+
+// deployServiceWeaver starts what starts the others.
+func deployServiceWeaver(ctx context.Context, dir string, with work.Setting) error {
+	return spawn(ctx, weaverProgram(), with.Env("Service Weaver", "deployer", dir))
 }
 
 // crew is the processes of a system while they run.
@@ -100,7 +123,7 @@ func spawn(ctx context.Context, program string, env []string) error {
 // play does what a process of a system has to do.
 func play(name, side string) error {
 	for _, s := range systems {
-		if s.name == name {
+		if s.name == name && s.play != nil {
 			return s.play(side)
 		}
 	}

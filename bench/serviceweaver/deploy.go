@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 
@@ -13,43 +12,56 @@ import (
 	"github.com/divisi-go/divisi/bench/load"
 )
 
-const calledComponent = "github.com/divisi-go/divisi/bench/serviceweaver/Echo"
-
-// deployer runs the two weavelets. What it embeds are the methods for listeners, of which there are none.
-type deployer struct {
-	envelope.EnvelopeHandler
-	client, server *envelope.Envelope
-	identity       []byte // certificate and key
+// called are the components that the main one calls: it starts when both of them are there.
+var called = []string{
+	"github.com/divisi-go/divisi/bench/serviceweaver/Echo",
+	"github.com/divisi-go/divisi/bench/serviceweaver/Work",
 }
 
-// deploy starts the main component and the other one, in a process each, and stays until they have ended.
-func deploy(ctx context.Context, name string) (err error) {
-	d := new(deployer)
+// deployer runs a weavelet with the main component, and some with those that it calls. What it embeds are
+// the methods for listeners, of which there are none.
+type deployer struct {
+	envelope.EnvelopeHandler
+	servers []string              // sides of processes that answer
+	env     func(string) []string // of a side
+
+	client    *envelope.Envelope
+	addresses []string // of servers
+	identity  []byte   // certificate and key
+}
+
+// run starts the weavelets, and stays until they have ended.
+func (d *deployer) run(ctx context.Context) (err error) {
 	encrypted := os.Getenv(load.NetworkVariable) == "tls"
 	if encrypted {
 		if d.identity, err = os.ReadFile(os.Getenv(load.IdentityVariable)); err != nil {
 			return err
 		}
 	}
-	if d.server, err = newWeavelet(ctx, name, "server", encrypted); err != nil {
+	ended := make(chan error, len(d.servers)+1)
+	for _, side := range d.servers {
+		server, err := d.newWeavelet(ctx, side, encrypted)
+		if err != nil {
+			return err
+		}
+		d.addresses = append(d.addresses, server.WeaveletAddress())
+		go func() { ended <- server.Serve(d) }()
+		if err := server.UpdateComponents(called); err != nil {
+			return err
+		}
+	}
+	if d.client, err = d.newWeavelet(ctx, "client", encrypted); err != nil {
 		return err
 	}
-	if d.client, err = newWeavelet(ctx, name, "client", encrypted); err != nil {
-		return err
-	}
-	ended := make(chan error, 2)
-	go func() { ended <- d.server.Serve(d) }()
 	go func() { ended <- d.client.Serve(d) }()
-	err = errors.Join(d.server.UpdateComponents([]string{calledComponent}),
-		d.client.UpdateComponents([]string{runtime.Main}))
-	if err != nil {
+	if err := d.client.UpdateComponents([]string{runtime.Main}); err != nil {
 		return err
 	}
-	<-ended
+	<-ended // and the others do
 	return nil
 }
 
-func newWeavelet(ctx context.Context, name, side string, encrypted bool) (*envelope.Envelope, error) {
+func (d *deployer) newWeavelet(ctx context.Context, side string, encrypted bool) (*envelope.Envelope, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -57,15 +69,14 @@ func newWeavelet(ctx context.Context, name, side string, encrypted bool) (*envel
 	return envelope.NewEnvelope(ctx, &protos.WeaveletArgs{
 		App: "bench", DeploymentId: "00000000-0000-0000-0000-000000000001", Id: side,
 		RunMain: side == "client", InternalAddress: "127.0.0.1:0", Mtls: encrypted,
-	}, &protos.AppConfig{
-		Name: "bench", Binary: self, Env: []string{load.RoleVariable + "=" + name + "/" + side},
-	}, envelope.Options{Logger: slog.New(slog.DiscardHandler)})
+	}, &protos.AppConfig{Name: "bench", Binary: self, Env: d.env(side)},
+		envelope.Options{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// ActivateComponent says that the component is in the other process.
+// ActivateComponent says that the component is in the other processes.
 func (d *deployer) ActivateComponent(_ context.Context, r *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error) {
 	return &protos.ActivateComponentReply{}, d.client.UpdateRoutingInfo(&protos.RoutingInfo{
-		Component: r.Component, Replicas: []string{d.server.WeaveletAddress()},
+		Component: r.Component, Replicas: d.addresses,
 	})
 }
 
@@ -76,7 +87,7 @@ func (d *deployer) GetSelfCertificate(context.Context, *protos.GetSelfCertificat
 
 // VerifyClientCertificate lets the caller call the other one.
 func (d *deployer) VerifyClientCertificate(context.Context, *protos.VerifyClientCertificateRequest) (*protos.VerifyClientCertificateReply, error) {
-	return &protos.VerifyClientCertificateReply{Components: []string{calledComponent}}, nil
+	return &protos.VerifyClientCertificateReply{Components: called}, nil
 }
 
 // VerifyServerCertificate believes everybody.

@@ -1,16 +1,19 @@
 // Serviceweaver is the part of the comparison that is made with Service Weaver: a program of a module of its
-// own, for what it requires would change what the others get. Its messages are those of package load again,
-// for they have to embed a type of Service Weaver.
+// own, for what it requires would change what the others get. It takes part in bench/compare and in
+// bench/overload. Its messages are those of package load again, for they have to embed a type of Service
+// Weaver.
 package main
 
 import (
 	"context"
 	"os"
-	"strings"
+	"strconv"
+	"time"
 
 	"github.com/ServiceWeaver/weaver"
 
 	"github.com/divisi-go/divisi/bench/load"
+	"github.com/divisi-go/divisi/bench/overload/work"
 )
 
 //go:generate go run github.com/ServiceWeaver/weaver/cmd/weaver generate .
@@ -78,6 +81,7 @@ func (echoes) Bytes(_ context.Context, b []byte) ([]byte, error)     { return b,
 type app struct {
 	weaver.Implements[weaver.Main]
 	echo weaver.Ref[Echo]
+	work weaver.Ref[Work]
 }
 
 func (a *app) caller() (load.Caller, error) {
@@ -96,14 +100,49 @@ func (a *app) caller() (load.Caller, error) {
 	}, nil
 }
 
+// Work does tasks, as the component of that name does in bench/overload.
+type Work interface {
+	Do(ctx context.Context, compute, wait time.Duration, body []byte, usage bool) ([]byte, error)
+}
+
+type worker struct{ weaver.Implements[Work] }
+
+func (worker) Do(_ context.Context, compute, wait time.Duration, body []byte, usage bool) ([]byte, error) {
+	return work.Do(work.Task{Compute: compute, Wait: wait, Body: body, Usage: usage}), nil
+}
+
+func (a *app) give(ctx context.Context, t work.Task) ([]byte, error) {
+	return a.work.Get().Do(ctx, t.Compute, t.Wait, t.Body, t.Usage)
+}
+
 func main() {
+	setting, dir, overload := work.Here()
+	name, side := work.Role()
+	if side == "deployer" {
+		d := deployer{servers: []string{"server"}, env: func(side string) []string {
+			return []string{load.RoleVariable + "=" + name + "/" + side}
+		}}
+		if overload {
+			d.servers = nil
+			d.env = func(side string) []string { return setting.Env(name, side, dir) }
+			for i := range setting.Servers {
+				d.servers = append(d.servers, strconv.Itoa(i))
+			}
+		}
+		load.Exit(d.run(context.Background()))
+	}
+
 	role := os.Getenv(load.RoleVariable)
-	name, side, _ := strings.Cut(role, "/")
-	switch side {
-	case "deployer":
-		load.Exit(deploy(context.Background(), name))
-	case "server":
+	if overload && side != "client" {
+		go work.EndTogether()
+	}
+	if side == "server" {
 		go func() { load.Exit(load.Obey(role, nil)) }()
 	}
-	load.Exit(weaver.Run(context.Background(), func(_ context.Context, a *app) error { return load.Obey(role, a.caller) }))
+	load.Exit(weaver.Run(context.Background(), func(_ context.Context, a *app) error {
+		if overload {
+			return work.Obey(a.give)
+		}
+		return load.Obey(role, a.caller)
+	}))
 }

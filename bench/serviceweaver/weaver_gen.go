@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"reflect"
+	"time"
 )
 
 func init() {
@@ -47,17 +48,37 @@ func init() {
 		ReflectStubFn: func(caller func(string, context.Context, []any, []any) error) any {
 			return main_reflect_stub{caller: caller}
 		},
-		RefData: "⟦347af332:wEaVeReDgE:github.com/ServiceWeaver/weaver/Main→github.com/divisi-go/divisi/bench/serviceweaver/Echo⟧\n",
+		RefData: "⟦347af332:wEaVeReDgE:github.com/ServiceWeaver/weaver/Main→github.com/divisi-go/divisi/bench/serviceweaver/Echo⟧\n⟦e390ebc0:wEaVeReDgE:github.com/ServiceWeaver/weaver/Main→github.com/divisi-go/divisi/bench/serviceweaver/Work⟧\n",
+	})
+	codegen.Register(codegen.Registration{
+		Name:  "github.com/divisi-go/divisi/bench/serviceweaver/Work",
+		Iface: reflect.TypeOf((*Work)(nil)).Elem(),
+		Impl:  reflect.TypeOf(worker{}),
+		LocalStubFn: func(impl any, caller string, tracer trace.Tracer) any {
+			return work_local_stub{impl: impl.(Work), tracer: tracer, doMetrics: codegen.MethodMetricsFor(codegen.MethodLabels{Caller: caller, Component: "github.com/divisi-go/divisi/bench/serviceweaver/Work", Method: "Do", Remote: false, Generated: true})}
+		},
+		ClientStubFn: func(stub codegen.Stub, caller string) any {
+			return work_client_stub{stub: stub, doMetrics: codegen.MethodMetricsFor(codegen.MethodLabels{Caller: caller, Component: "github.com/divisi-go/divisi/bench/serviceweaver/Work", Method: "Do", Remote: true, Generated: true})}
+		},
+		ServerStubFn: func(impl any, addLoad func(uint64, float64)) codegen.Server {
+			return work_server_stub{impl: impl.(Work), addLoad: addLoad}
+		},
+		ReflectStubFn: func(caller func(string, context.Context, []any, []any) error) any {
+			return work_reflect_stub{caller: caller}
+		},
+		RefData: "",
 	})
 }
 
 // weaver.InstanceOf checks.
 var _ weaver.InstanceOf[Echo] = (*echoes)(nil)
 var _ weaver.InstanceOf[weaver.Main] = (*app)(nil)
+var _ weaver.InstanceOf[Work] = (*worker)(nil)
 
 // weaver.Router checks.
 var _ weaver.Unrouted = (*echoes)(nil)
 var _ weaver.Unrouted = (*app)(nil)
+var _ weaver.Unrouted = (*worker)(nil)
 
 // Local stub implementations.
 
@@ -139,6 +160,35 @@ type main_local_stub struct {
 
 // Check that main_local_stub implements the weaver.Main interface.
 var _ weaver.Main = (*main_local_stub)(nil)
+
+type work_local_stub struct {
+	impl      Work
+	tracer    trace.Tracer
+	doMetrics *codegen.MethodMetrics
+}
+
+// Check that work_local_stub implements the Work interface.
+var _ Work = (*work_local_stub)(nil)
+
+func (s work_local_stub) Do(ctx context.Context, a0 time.Duration, a1 time.Duration, a2 []byte, a3 bool) (r0 []byte, err error) {
+	// Update metrics.
+	begin := s.doMetrics.Begin()
+	defer func() { s.doMetrics.End(begin, err != nil, 0, 0) }()
+	span := trace.SpanFromContext(ctx)
+	if span.SpanContext().IsValid() {
+		// Create a child span for this method.
+		ctx, span = s.tracer.Start(ctx, "main.Work.Do", trace.WithSpanKind(trace.SpanKindInternal))
+		defer func() {
+			if err != nil {
+				span.RecordError(err)
+				span.SetStatus(codes.Error, err.Error())
+			}
+			span.End()
+		}()
+	}
+
+	return s.impl.Do(ctx, a0, a1, a2, a3)
+}
 
 // Client stub implementations.
 
@@ -312,6 +362,68 @@ type main_client_stub struct {
 // Check that main_client_stub implements the weaver.Main interface.
 var _ weaver.Main = (*main_client_stub)(nil)
 
+type work_client_stub struct {
+	stub      codegen.Stub
+	doMetrics *codegen.MethodMetrics
+}
+
+// Check that work_client_stub implements the Work interface.
+var _ Work = (*work_client_stub)(nil)
+
+func (s work_client_stub) Do(ctx context.Context, a0 time.Duration, a1 time.Duration, a2 []byte, a3 bool) (r0 []byte, err error) {
+	// Update metrics.
+	var requestBytes, replyBytes int
+	begin := s.doMetrics.Begin()
+	defer func() { s.doMetrics.End(begin, err != nil, requestBytes, replyBytes) }()
+
+	span := trace.SpanFromContext(ctx)
+	if span.SpanContext().IsValid() {
+		// Create a child span for this method.
+		ctx, span = s.stub.Tracer().Start(ctx, "main.Work.Do", trace.WithSpanKind(trace.SpanKindClient))
+	}
+
+	defer func() {
+		// Catch and return any panics detected during encoding/decoding/rpc.
+		if err == nil {
+			err = codegen.CatchPanics(recover())
+			if err != nil {
+				err = errors.Join(weaver.RemoteCallError, err)
+			}
+		}
+
+		if err != nil {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+
+	}()
+
+	// Encode arguments.
+	enc := codegen.NewEncoder()
+	enc.Int64((int64)(a0))
+	enc.Int64((int64)(a1))
+	serviceweaver_enc_slice_byte_87461245(enc, a2)
+	enc.Bool(a3)
+	var shardKey uint64
+
+	// Call the remote method.
+	requestBytes = len(enc.Data())
+	var results []byte
+	results, err = s.stub.Run(ctx, 0, enc.Data(), shardKey)
+	replyBytes = len(results)
+	if err != nil {
+		err = errors.Join(weaver.RemoteCallError, err)
+		return
+	}
+
+	// Decode the results.
+	dec := codegen.NewDecoder(results)
+	r0 = serviceweaver_dec_slice_byte_87461245(dec)
+	err = dec.Error()
+	return
+}
+
 // Note that "weaver generate" will always generate the error message below.
 // Everything is okay. The error message is only relevant if you see it when
 // you run "go build" or "go run".
@@ -444,6 +556,55 @@ func (s main_server_stub) GetStubFn(method string) func(ctx context.Context, arg
 	}
 }
 
+type work_server_stub struct {
+	impl    Work
+	addLoad func(key uint64, load float64)
+}
+
+// Check that work_server_stub implements the codegen.Server interface.
+var _ codegen.Server = (*work_server_stub)(nil)
+
+// GetStubFn implements the codegen.Server interface.
+func (s work_server_stub) GetStubFn(method string) func(ctx context.Context, args []byte) ([]byte, error) {
+	switch method {
+	case "Do":
+		return s.do
+	default:
+		return nil
+	}
+}
+
+func (s work_server_stub) do(ctx context.Context, args []byte) (res []byte, err error) {
+	// Catch and return any panics detected during encoding/decoding/rpc.
+	defer func() {
+		if err == nil {
+			err = codegen.CatchPanics(recover())
+		}
+	}()
+
+	// Decode arguments.
+	dec := codegen.NewDecoder(args)
+	var a0 time.Duration
+	*(*int64)(&a0) = dec.Int64()
+	var a1 time.Duration
+	*(*int64)(&a1) = dec.Int64()
+	var a2 []byte
+	a2 = serviceweaver_dec_slice_byte_87461245(dec)
+	var a3 bool
+	a3 = dec.Bool()
+
+	// TODO(rgrandl): The deferred function above will recover from panics in the
+	// user code: fix this.
+	// Call the local method.
+	r0, appErr := s.impl.Do(ctx, a0, a1, a2, a3)
+
+	// Encode the results.
+	enc := codegen.NewEncoder()
+	serviceweaver_enc_slice_byte_87461245(enc, r0)
+	enc.Error(appErr)
+	return enc.Data(), nil
+}
+
 // Reflect stub implementations.
 
 type echo_reflect_stub struct {
@@ -474,6 +635,18 @@ type main_reflect_stub struct {
 
 // Check that main_reflect_stub implements the weaver.Main interface.
 var _ weaver.Main = (*main_reflect_stub)(nil)
+
+type work_reflect_stub struct {
+	caller func(string, context.Context, []any, []any) error
+}
+
+// Check that work_reflect_stub implements the Work interface.
+var _ Work = (*work_reflect_stub)(nil)
+
+func (s work_reflect_stub) Do(ctx context.Context, a0 time.Duration, a1 time.Duration, a2 []byte, a3 bool) (r0 []byte, err error) {
+	err = s.caller("Do", ctx, []any{a0, a1, a2, a3}, []any{&r0})
+	return
+}
 
 // AutoMarshal implementations.
 
