@@ -80,8 +80,8 @@ func TestSocket(t *testing.T) {
 	if l.Addr() != path {
 		t.Errorf("it listens at %s, not at %s", l.Addr(), path)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", path)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}}
 	answer := systemtest.Must(client.Get("http://web"))(t)
 	defer answer.Body.Close()

@@ -52,7 +52,7 @@ func chart(outcomes []outcome) string {
 func (p panel) draw(body *strings.Builder, o *outcome) {
 	high := func(v float64) float64 { return panelHeight * (1 - min(v, p.top)/p.top) }
 	for v := 0.0; v <= p.top+p.step/2; v += p.step {
-		fmt.Fprintf(body, `<line x1="0" x2="%[1]d" y1="%[2].1f" y2="%[2].1f" stroke="#ddd"/><text x="-6" y="%[2].1f" text-anchor="end">%[3].3g</text>`+"\n",
+		fmt.Fprintf(body, `<line x1="0" x2="%[1]d" y1="%.1[2]f" y2="%.1[2]f" stroke="#ddd"/><text x="-6" y="%.1[2]f" text-anchor="end">%.3[3]g</text>`+"\n",
 			panelWidth, high(v), v)
 	}
 	fmt.Fprintf(body, `<text x="0" y="-8">%s</text>`+"\n", p.title)

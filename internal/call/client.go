@@ -400,7 +400,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 	if !p.takeCredit(cost) {
 		return wire.Violation("more data than the call has credit for")
 	}
-	body := f.Body
+	var body []byte
 	first := f.Header
 	switch {
 	case f.Type == wire.TypeData && p.feed == nil:

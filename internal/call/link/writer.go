@@ -391,7 +391,7 @@ func (w *Writer) tryOut(b batch) (block []byte, n int) {
 		return b.block, 0
 	}
 	written, err := w.try.WriteNow(b.block, b.body)
-	block, n = b.block, written
+	n = written
 	if over := written - len(b.block); over >= 0 {
 		rest := b.body[over:]
 		block, n = append(grow(b.block[:0], len(rest)), rest...), 0
