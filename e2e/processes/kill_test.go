@@ -117,7 +117,8 @@ func TestKillUnderLoad(t *testing.T) {
 func TestStopReplicaOfEachGroup(t *testing.T) {
 	t.Parallel()
 	// Three seconds until a replica counts as hung, one for the question that it did not answer,
-	// half of one until the next, and the rest for a busy machine.
+	// half of one until the next, and the rest for a busy machine. What begins later is called elsewhere; what
+	// has begun fails when its connection is given up.
 	const bound = 6 * time.Second
 	d := deploy(t, specOf(t, "shop", shopConfig(t)), deployer.Options{}, nil)
 	status := d.ready(12)
@@ -137,7 +138,7 @@ func TestStopReplicaOfEachGroup(t *testing.T) {
 	for _, f := range failures {
 		in := false
 		for _, s := range stops {
-			in = in || f.Time.After(s) && f.Time.Sub(s) < bound
+			in = in || f.Time.After(s) && f.Time.Sub(s)-time.Duration(f.Millis*float64(time.Millisecond)) < bound
 		}
 		if !in {
 			t.Errorf("failed outside of the bound: %+v", f)
@@ -146,7 +147,7 @@ func TestStopReplicaOfEachGroup(t *testing.T) {
 	if made == 0 {
 		t.Error("no requests were made")
 	}
-	t.Logf("%d requests, %d failures within %v of a stop", made, len(failures), bound)
+	t.Logf("%d requests, %d failures of those that began within %v of a stop", made, len(failures), bound)
 }
 
 // stopAndGo stops a process, waits until it is replaced, and has it go on.

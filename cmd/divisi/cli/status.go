@@ -69,14 +69,11 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 
 	c.Columns(rows)
 	fmt.Fprintln(c.Out)
-	rows = [][]string{{"GROUP", "READY", "COMPONENTS"}}
-	for _, g := range s.Groups {
-		rows = append(rows, []string{
-			g.Name, fmt.Sprintf("%d/%d", g.Ready, g.Wanted), strings.Join(g.Components, " "),
-		})
+	if len(s.Members) > 0 {
+		c.Columns(view.Members(s.Members, now))
+	} else {
+		c.Columns(view.Groups(s.Groups))
 	}
-
-	c.Columns(rows)
 	fmt.Fprintln(c.Out)
 	c.Columns(view.Rows(s.Replicas, now))
 	first := "\n"

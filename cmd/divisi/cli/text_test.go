@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/build"
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
+	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -163,6 +164,27 @@ NAME          PID  GROUP  STATE   VERSION  RESTARTS  AGE  COMPONENTS
 cart-0@/shop  -           failed  V1       0         -
 
 cart-0@/shop exited with code 3 at 03:04:05
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// TestMembersText: what a program consists of is a table in which each stands below what it is in.
+func TestMembersText(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	next := now.Add(2 * time.Second)
+	var out bytes.Buffer
+	c := &command{&console.Console{Out: &out}}
+	c.Columns(view.Members([]control.Member{
+		{Path: "/orderd", Kind: "program", State: "ready", Since: now.Add(-time.Minute)},
+		{Path: "/orderd/eu", Kind: "scope", State: "ready", Since: now.Add(-time.Minute), Failure: "of yesterday"},
+		{Path: "/orderd/eu/web", Kind: "server", State: "backoff", Since: now, Restarts: 3, Next: &next, Failure: "exited with code 1\nlast words"},
+	}, now))
+	want := `MEMBER   KIND     STATE       RESTARTS  AGE   FAILURE
+orderd   program  ready       0         1m0s
+  eu     scope    ready       0         1m0s
+    web  server   backoff 2s  3         0s    exited with code 1
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

@@ -2,11 +2,13 @@ package view
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
 // Rows are the rows of a table of replicas.
@@ -29,6 +31,37 @@ func Rows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 		})
 	}
 
+	return rows
+}
+
+// Groups are the rows of a table of groups.
+func Groups(groups []control.GroupStatus) [][]string {
+	rows := [][]string{{"GROUP", "READY", "COMPONENTS"}}
+	for _, g := range groups {
+		rows = append(rows, []string{
+			g.Name, fmt.Sprintf("%d/%d", g.Ready, g.Wanted), strings.Join(g.Components, " "),
+		})
+	}
+	return rows
+}
+
+// Members are the rows of a table of what is in a program. What is in a scope follows it, and is indented.
+func Members(members []control.Member, now time.Time) [][]string {
+	rows := [][]string{{"MEMBER", "KIND", "STATE", "RESTARTS", "AGE", "FAILURE"}}
+	for _, m := range members {
+		depth := strings.Count(strings.TrimPrefix(m.Path, members[0].Path), "/")
+		state, failure := m.State, ""
+		if state != string(lifecycle.Ready) {
+			failure, _, _ = strings.Cut(m.Failure, "\n")
+		}
+		if m.Next != nil {
+			state += " " + max(0, m.Next.Sub(now)).Round(100*time.Millisecond).String()
+		}
+		rows = append(rows, []string{
+			strings.Repeat("  ", depth) + path.Base(m.Path), m.Kind, state, fmt.Sprint(m.Restarts),
+			console.Age(now.Sub(m.Since)), failure,
+		})
+	}
 	return rows
 }
 

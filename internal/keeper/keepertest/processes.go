@@ -220,7 +220,7 @@ func stopBySignal(t *testing.T, d *desk.Desk) {
 		t.Errorf("%+v, %v", exit, err)
 	}
 
-	s.Stop = 65
+	s.Stop, s.Files = 65, nil // the first start has had them
 	if _, err := d.Start(d.Ctx, s); !errors.Is(err, keeper.ErrInvalid) {
 		t.Errorf("a signal that there is not: %v", err)
 	}
