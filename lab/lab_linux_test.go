@@ -176,6 +176,42 @@ func TestPower(t *testing.T) {
 	}
 }
 
+// TestHostKilled: a host whose first process is killed has lost its power, and nothing else has happened.
+func TestHostKilled(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 2})
+	s, err := l.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in(t, l.Host("host1"), "sh", "-c", "sleep 1000 &")
+	in(t, l.Host("host2"), "sh", "-c", "sleep 1000 &")
+	first := family(s.Pid)[1]
+	tree := append(family(first), first)
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range tree {
+		gone(t, pid)
+	}
+
+	for deadline := time.Now().Add(time.Minute); ; {
+		s, err := l.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Hosts[0].Power != s.Hosts[1].Power {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, want one host without power", s.Hosts)
+		}
+	}
+	for _, h := range l.Hosts() {
+		_ = h.Boot(t.Context()) // which one it was
+		in(t, h, "true")
+	}
+}
+
 // TestDisk: a disk has a size, and outlives power cuts.
 func TestDisk(t *testing.T) {
 	l := lab.New(t, lab.Config{})

@@ -285,8 +285,14 @@ func (l *Lab) Close() error {
 // Down ends a lab, and returns when nothing runs in it any more. The error is [ErrNone] if there is none.
 func (l *Lab) Down(ctx context.Context) error {
 	_, _, err := l.ask(ctx, protocol.Request{Op: protocol.OpDown})
+	if errors.Is(err, errEnded) { // by somebody else, at the same time
+		return nil
+	}
 	return err
 }
+
+// errEnded is the error of asking what ends before it answers.
+var errEnded = errors.New("has ended before it answered")
 
 // ask sends a protocol.Request, and returns the answer and the descriptors that come with it. If the context ends first, the
 // lab drops the request.
@@ -300,6 +306,9 @@ func (l *Lab) ask(ctx context.Context, r protocol.Request, files ...*os.File) (p
 		return a, nil, err
 	}
 	defer c.Close()
+	if !protocol.IsFrom(c, os.Geteuid()) {
+		return a, nil, errors.New("another user listens where this lab does: choose another DIVISI_HOME")
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
@@ -313,7 +322,7 @@ func (l *Lab) ask(ctx context.Context, r protocol.Request, files ...*os.File) (p
 		protocol.CloseAll(back)
 		return a, nil, ctx.Err()
 	case errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET):
-		return a, nil, fmt.Errorf("%s has ended before it was answered", what(r))
+		return a, nil, fmt.Errorf("%s %w", what(r), errEnded)
 	case err != nil:
 		return a, nil, err
 	case a.Error != "":

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,7 @@ type ground struct {
 	network  *network
 	listener *net.UnixListener
 
-	mu    sync.Mutex // held while the power of a host changes
+	mu    sync.Mutex // held while the power, the disks or the clock of a host change
 	hosts []*powered
 }
 
@@ -158,8 +159,20 @@ func (g *ground) boot(number int) (err error) {
 		return fmt.Errorf("%s does not start: %w", g.Names[number], err)
 	}
 	g.network.join(number, device)
-	g.hosts[number] = &powered{process: cmd, conn: own, ended: ended, lasting: g.hosts[number].lasting}
+	p := &powered{process: cmd, conn: own, ended: ended, lasting: g.hosts[number].lasting}
+	g.hosts[number] = p
+	go g.watch(number, p)
 	return nil
+}
+
+// watch takes the power of a host whose first process has ended by itself, or was killed by somebody else.
+func (g *ground) watch(number int, p *powered) {
+	<-p.ended
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hosts[number] == p {
+		g.cut(number)
+	}
 }
 
 // bring tells a new host who it is, and returns its device.
@@ -182,6 +195,8 @@ func (g *ground) bring(number int, c *net.UnixConn) (*os.File, error) {
 		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, d.Path)
 	}
 	b.Clock = g.hosts[number].clock
+	_ = c.SetDeadline(time.Now().Add(answerTime))
+	defer func() { _ = c.SetDeadline(time.Time{}) }()
 	if err := protocol.Send(c, b, mounts...); err != nil {
 		return nil, err
 	}
@@ -190,7 +205,7 @@ func (g *ground) bring(number int, c *net.UnixConn) (*os.File, error) {
 	files, err := protocol.Receive(c, &a)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("its first process has ended: %w", err)
+		return nil, fmt.Errorf("its first process does not answer: %w", err)
 	case a.Error != "":
 		return nil, errors.New(a.Error)
 	case len(files) != 1:
@@ -206,10 +221,11 @@ func (g *ground) cut(number int) {
 	if p.process == nil {
 		return
 	}
+	device := g.network.leave(number)
 	_ = p.process.Process.Kill()
 	<-p.ended
 	_ = p.conn.Close()
-	g.network.leave(number)
+	_ = device.Close()
 	g.hosts[number] = &powered{lasting: p.lasting}
 }
 
@@ -222,12 +238,19 @@ func (g *ground) down() {
 	}
 }
 
+// acceptPause is how long the ground waits before it accepts clients again.
+const acceptPause = 50 * time.Millisecond
+
 // accept answers clients, each on a goroutine of its own.
 func (g *ground) accept() {
 	for {
 		c, err := g.listener.AcceptUnix()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			time.Sleep(acceptPause) // there are too many files; some clients go
+			continue
 		}
 		go g.serve(c)
 	}
@@ -236,7 +259,7 @@ func (g *ground) accept() {
 // serve answers the one request of a client.
 func (g *ground) serve(c *net.UnixConn) {
 	defer c.Close()
-	if !isOwner(c) {
+	if !protocol.IsFrom(c, 0) { // whoever has made the lab is root in here
 		_ = protocol.Send(c, protocol.Answer{Error: "this lab is another user's"})
 		return
 	}
@@ -277,18 +300,6 @@ func (g *ground) serve(c *net.UnixConn) {
 		a.Error = err.Error()
 	}
 	_ = protocol.Send(c, a) // or nobody waits for it any more
-}
-
-// isOwner reports whether a client belongs to who has made the lab, who is root in here.
-func isOwner(c *net.UnixConn) bool {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var peer *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return err == nil && failed == nil && peer.Uid == 0
 }
 
 // number returns the number of a host by its name.

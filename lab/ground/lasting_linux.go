@@ -107,6 +107,10 @@ func (g *ground) clock(r protocol.Request) error {
 	return nil
 }
 
+// answerTime is how long the first process of a host has for an answer. Nothing it is asked for takes as long, so one
+// that is late was stopped.
+const answerTime = 20 * time.Second
+
 // ask has the first process of a host do something, and waits until it has.
 func (p *powered) ask(r protocol.Request, files ...*os.File) error {
 	own, theirs, err := protocol.Pair()
@@ -114,6 +118,7 @@ func (p *powered) ask(r protocol.Request, files ...*os.File) error {
 		return err
 	}
 	defer own.Close()
+	_ = own.SetDeadline(time.Now().Add(answerTime))
 	err = protocol.Send(p.conn, r, append([]*os.File{theirs}, files...)...)
 	_ = theirs.Close()
 	if err != nil {

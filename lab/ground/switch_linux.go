@@ -2,6 +2,7 @@ package ground
 
 import (
 	"context"
+	"io"
 	"os"
 	"time"
 
@@ -28,7 +29,8 @@ type plug struct {
 
 // arrival is a frame that a host has sent.
 type arrival struct {
-	from  int
+	host  int
+	from  *plug
 	frame []byte
 }
 
@@ -45,7 +47,9 @@ func (n *network) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case a := <-n.arrivals:
-			n.fabric.Carry(time.Now(), a.from, a.frame)
+			if n.plugs[a.host] == a.from { // else the host has lost its power meanwhile
+				n.fabric.Carry(time.Now(), a.host, a.frame)
+			}
 		case order := <-n.orders:
 			order()
 		case <-timer.C:
@@ -99,21 +103,20 @@ func (n *network) join(host int, device *os.File) {
 			if err != nil {
 				return
 			}
-			n.arrivals <- arrival{host, append([]byte(nil), buffer[:size]...)}
+			n.arrivals <- arrival{host, p, append([]byte(nil), buffer[:size]...)}
 		}
 	}()
 }
 
-// leave removes the device of a host, with all frames to it and from it.
-func (n *network) leave(host int) {
+// leave removes the device of a host, with all frames to it and from it. From then on nobody hears of the host; what
+// runs there still has its network until the device is closed.
+func (n *network) leave(host int) (device io.Closer) {
 	n.do(func() {
 		p := n.plugs[host]
-		if p == nil {
-			return
-		}
 		delete(n.plugs, host)
 		n.fabric.Forget(host)
 		close(p.out)
-		_ = p.device.Close() // which ends its reader
+		device = p.device // closing it ends its reader
 	})
+	return device
 }

@@ -97,6 +97,18 @@ func CloseAll(files []*os.File) {
 	}
 }
 
+// IsFrom reports whether the other end of a connection belongs to a user.
+func IsFrom(c *net.UnixConn, uid int) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return err == nil && failed == nil && int(peer.Uid) == uid
+}
+
 // Pair returns the two ends of a connection of packets: one for this process, one for a child.
 func Pair() (own *net.UnixConn, child *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
