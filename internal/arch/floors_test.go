@@ -35,7 +35,9 @@ var floors = [][]string{
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/pid1"},
 	{"cmd/divisi/dashboard", "cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/estate", "cmd/divisi/view"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/operate", "cmd/divisi/lab"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/lab"},
+	{"cmd/divisi/subject"},
+	{"cmd/divisi/operate"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/control"
@@ -20,7 +21,7 @@ import (
 func (c *command) attach() *cobra.Command {
 	var o run.Options
 	var admin string
-	cmd := appArg(&cobra.Command{
+	cmd := subject.OneApplication(&cobra.Command{
 		Use:   "attach [APP]",
 		Short: "Follow an application, and decide about it if nobody does",
 		Long: "Follow what happens to an application. If nobody decides about it, since it was left by\n" +
@@ -28,7 +29,7 @@ func (c *command) attach() *cobra.Command {
 			"page. It says which. Ctrl-C ends this command only: the application runs on.",
 		Example: "  divisi attach shop\n  divisi attach --admin ''",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			app, err := pick(cmd.Context(), args)
+			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
 				return err
 			}

@@ -112,3 +112,13 @@ func mermaid(infos []codegen.Info) string {
 
 	return b.String()
 }
+
+// one has a command take one argument.
+func one(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("give one argument, %s", what)
+		}
+		return nil
+	}
+}

@@ -7,12 +7,13 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/internal/home"
 )
 
 func (c *command) dashboard() *cobra.Command {
 	var admin string
-	cmd := appArg(&cobra.Command{
+	cmd := subject.OneApplication(&cobra.Command{
 		Use:   "dashboard [APP]",
 		Short: "Serve the live page of all that runs",
 		Long: "Serve a page of all applications and programs that run here, for browsers on this machine only, until Ctrl-C:\n" +
@@ -24,7 +25,7 @@ func (c *command) dashboard() *cobra.Command {
 			}
 			first := ""
 			if len(args) > 0 {
-				app, err := pick(cmd.Context(), args)
+				app, err := subject.Pick(cmd.Context(), args)
 				if err != nil {
 					return err
 				}

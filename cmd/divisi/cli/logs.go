@@ -14,6 +14,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -22,7 +23,7 @@ func (c *command) logs() *cobra.Command {
 	var attrs []string
 	var since, until string
 	q := &telemetry.Query{}
-	cmd := looking(&cobra.Command{
+	cmd := subject.OneOfAny(&cobra.Command{
 		Use:   "logs [APP|NAME[@/DOMAIN]]",
 		Short: "Show the log of an application or a server",
 		Long: "Show the log of an application, in the order of time: what its components log, and what\n" +
@@ -77,8 +78,8 @@ func (c *command) logs() *cobra.Command {
 	flags.StringVar(&q.Expr, "expr", "", "only where a condition holds (the language is that of expr-lang.org)")
 	console.Complete(cmd, "level", "debug", "info", "warn", "error")
 	console.Complete(cmd, "kind", telemetry.KindEvent, telemetry.KindLog)
-	completeFrom(cmd, "replica", replicasOf)
-	completeFrom(cmd, "component", componentsOf)
+	subject.CompleteFlag(cmd, "replica", replicasOf)
+	subject.CompleteFlag(cmd, "component", componentsOf)
 	return cmd
 }
 
@@ -135,18 +136,18 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 // logOf returns the folder of the log of an application or a server, and what waits for its end.
 func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) (string, func(context.Context), error) {
 	asked := strings.Join(args, "")
-	of, err := isServer(ctx, asked)
+	of, err := subject.IsServer(ctx, asked)
 	if err != nil {
 		return "", nil, err
 	}
-	app, appErr := pick(ctx, args)
-	var over *endedError
+	app, appErr := subject.Pick(ctx, args)
+	var over *subject.EndedError
 	switch {
 	case !of && appErr == nil:
 		c.tell(app)
 		return app.Status.Controller.LogDir, app.Gone, there(app, q)
 	case !of && errors.As(appErr, &over) && !q.Follow:
-		return over.logs, nil, nil
+		return over.Logs, nil, nil
 	}
 
 	log, found, err := server.FindLog(ctx, asked)
@@ -154,7 +155,7 @@ func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) 
 	case err != nil:
 		return "", nil, err
 	case !found || q.Follow && !of:
-		return "", nil, neither(ctx, asked, appErr)
+		return "", nil, subject.Neither(ctx, asked, appErr)
 	case q.Replica != "":
 		return "", nil, console.UsageError("--replica %s: %s is a server, and has no replicas", q.Replica, log.Server)
 	}

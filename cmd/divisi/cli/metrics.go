@@ -7,19 +7,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 )
 
 func (c *command) metrics() *cobra.Command {
 	var timeout time.Duration
-	cmd := appArg(&cobra.Command{
+	cmd := subject.OneApplication(&cobra.Command{
 		Use:   "metrics [APP]",
 		Short: "Show the metrics of all replicas, as Prometheus reads them",
 		Long: "Show the metrics of all replicas, as Prometheus reads them: those of calls between\n" +
 			"components, and the application's own. The live page serves the same under /metrics.",
 		Example: "  divisi metrics\n  divisi metrics shop -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			app, err := pick(cmd.Context(), args)
+			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -25,7 +26,7 @@ type profileOptions struct {
 
 func (c *command) profile() *cobra.Command {
 	var o profileOptions
-	cmd := appArg(&cobra.Command{
+	cmd := subject.OneApplication(&cobra.Command{
 		Use:   "profile [APP]",
 		Short: "Profile one replica of every group, into a file for go tool pprof",
 		Long: "Profile one replica of every group at the same time, and merge the profiles into a file\n" +
@@ -40,7 +41,7 @@ func (c *command) profile() *cobra.Command {
 				return console.UsageError("--duration %v: give a time, such as 10s", o.length)
 			}
 
-			app, err := pick(cmd.Context(), args)
+			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -72,7 +73,7 @@ func (c *command) profile() *cobra.Command {
 	flags.StringVarP(&o.file, "file", "w", "", "file to write; - is the output (default APP-TYPE.pprof)")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Second, "give up so long after the end of the profile")
 	console.Complete(cmd, "type", "cpu", "heap")
-	completeFrom(cmd, "group", func(app estate.Application) (groups []string) {
+	subject.CompleteFlag(cmd, "group", func(app estate.Application) (groups []string) {
 		for _, g := range app.Status.Groups {
 			groups = append(groups, g.Name)
 		}

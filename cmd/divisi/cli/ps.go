@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
@@ -20,7 +21,7 @@ import (
 )
 
 func (c *command) ps() *cobra.Command {
-	return looking(&cobra.Command{
+	return subject.OneOfAny(&cobra.Command{
 		Use:   "ps [APP|NAME]",
 		Short: "List servers: the replicas of applications, and other programs",
 		Long: "List servers: the replicas of applications, and other programs that were started by divisi start.\n" +
@@ -49,14 +50,14 @@ func (c *command) ps() *cobra.Command {
 				return errors.Join(failed, err)
 			}
 			if len(servers) == 0 && err == nil {
-				fmt.Fprintln(c.Err, errNothing)
+				fmt.Fprintln(c.Err, subject.ErrNothing)
 				return nil
 			}
 			if len(servers) > 0 {
 				c.Columns(view.Rows(servers, time.Now()))
 			}
 			for _, app := range unattended(servers) {
-				fmt.Fprintf(c.Err, "nobody decides about %s: %s\n", app, wayOut(app))
+				fmt.Fprintf(c.Err, "nobody decides about %s: %s\n", app, subject.WayOut(app))
 			}
 
 			return err
@@ -115,11 +116,11 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 		return begin, nil
 	}
 
-	if e := ended(asked); e != nil {
+	if e := subject.Ended(asked); e != nil {
 		return nil, e
 	}
 	if len(names) == 0 {
-		return nil, errNothing
+		return nil, subject.ErrNothing
 	}
 
 	return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, slices.Compact(names)))
@@ -154,7 +155,7 @@ func (c *command) where() *cobra.Command {
 				return err
 			}
 
-			apps, err := find(cmd.Context())
+			apps, err := subject.Running(cmd.Context())
 			if err != nil {
 				err = &console.Error{Code: console.Degraded, Err: err}
 			}

@@ -7,13 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/view"
 	"github.com/divisi-go/divisi/internal/control"
 )
 
 func (c *command) status() *cobra.Command {
-	return looking(&cobra.Command{
+	return subject.OneOfAny(&cobra.Command{
 		Use:   "status [APP|NAME[@/DOMAIN]]",
 		Short: "Show everything that is known about an application or a server",
 		Long: "Show everything that is known about an application: addresses, groups, replicas, and how\n" +
@@ -22,7 +25,7 @@ func (c *command) status() *cobra.Command {
 		Example: "  divisi status\n  divisi status shop -o json\n  divisi status web@/local",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asked := strings.Join(args, "")
-			of, err := isServer(cmd.Context(), asked)
+			of, err := subject.IsServer(cmd.Context(), asked)
 			if err != nil {
 				return err
 			}
@@ -30,9 +33,9 @@ func (c *command) status() *cobra.Command {
 				return server.ShowStatus(cmd.Context(), c.Console, asked)
 			}
 
-			app, err := pick(cmd.Context(), args)
+			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
-				return neither(cmd.Context(), asked, err)
+				return subject.Neither(cmd.Context(), asked, err)
 			}
 			if done, err := c.JSON(app.Status); done {
 				return degraded(app.Status, err)
@@ -45,7 +48,7 @@ func (c *command) status() *cobra.Command {
 
 func (c *command) showStatus(s control.Status, now time.Time) {
 	if s.Unattended {
-		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), wayOut(s.App))
+		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s.App))
 	} else {
 		fmt.Fprintf(c.Out, "%s is %s\n\n", s.App, c.Paint(s.State))
 	}
@@ -83,5 +86,28 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 				r.LastExit.Time.Local().Format(time.TimeOnly))
 			first = ""
 		}
+	}
+}
+
+// degraded makes the exit code of a command that shows an application say how it is.
+func degraded(s control.Status, err error) error {
+	if err == nil && s.State == "degraded" {
+		return &console.Error{Code: console.Degraded, Err: fmt.Errorf("%s is degraded", s.App),
+			Way: "see: divisi logs " + s.App + " --level warn"}
+	}
+	return err
+}
+
+// tell says what it means if nobody decides about an application.
+func (c *command) tell(app estate.Application) {
+	if app.Status.Unattended {
+		fmt.Fprintln(c.Err, "nobody decides about "+app.Status.App+": "+subject.WayOut(app.Status.App))
+	}
+}
+
+// tellMoment says that this command decides about an application that is unattended.
+func (c *command) tellMoment(app estate.Application) {
+	if app.Status.Unattended {
+		fmt.Fprintf(c.Err, "nobody decides about %s: this command does for a moment\n", app.Status.App)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -72,10 +73,10 @@ func (t target) String() string {
 // completeToStop completes names, or from a slash on, domains.
 func completeToStop(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
 	if !strings.HasPrefix(begin, "/") {
-		return completeAll(math.MaxInt)(cmd, args, begin)
+		return subject.CompleteAny(math.MaxInt)(cmd, args, begin)
 	}
 
-	apps, silent := find(cmd.Context())
+	apps, silent := subject.Running(cmd.Context())
 	servers, err := server.All(cmd.Context())
 	domains := domainsOf(everything(apps, servers))
 	if err := errors.Join(silent, err); err != nil && len(domains) == 0 {
@@ -99,7 +100,7 @@ func domainsOf(targets []target) []string {
 }
 
 func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) error {
-	apps, silent := find(ctx)
+	apps, silent := subject.Running(ctx)
 	servers, err := server.All(ctx)
 	silent = errors.Join(silent, err)
 
@@ -119,7 +120,7 @@ func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) er
 		return silent
 	}
 	if len(targets) == 0 && c.Format != "json" {
-		fmt.Fprintln(c.Err, errNothing)
+		fmt.Fprintln(c.Err, subject.ErrNothing)
 	}
 	return c.stopAll(ctx, targets, silent)
 }
@@ -148,7 +149,7 @@ func toStop(targets []target, args []string) ([]target, error) {
 	names := targetNames(targets)
 	switch {
 	case len(targets) == 0:
-		return nil, errNothing
+		return nil, subject.ErrNothing
 	case len(args) == 0 && len(names) == 1:
 		return nil, &console.Error{Code: console.Usage, Err: errors.New("nothing says what to stop"),
 			Way: "give its name: divisi stop " + names[0]}
