@@ -14,7 +14,6 @@ import (
 
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/operator"
-	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -175,35 +174,17 @@ func Tune[T any](n *Nursery, name string, value T, check func(T) error) (*Tunabl
 	return t, nil
 }
 
-// replacement is the end of a run that another binary goes on with, in the same process.
-type replacement struct{ binary string }
-
-func (r *replacement) Error() string { return "the program becomes " + r.binary }
-
-// replace has another binary go on with what runs.
-func (p *program) replace(binary string) error {
-	if built := stored.Built(binary); built != "" && built != stored.Here {
-		return fmt.Errorf("%s was built for %s, and this host is %s", binary, built, stored.Here)
-	}
-	select {
-	case p.replaced <- &replacement{binary}:
-		return nil
-	default:
-		return errors.New("it is being replaced already")
-	}
-}
-
-// front opens the desk of the program, and returns its front.
-func (p *program) front(h *Host) (*operator.Front, error) {
+// open opens the desk of the program, and its front.
+func (p *program) open(h *Host) (err error) {
 	who := "user " + strconv.Itoa(os.Getuid())
 	p.desk = operator.New(p.Name, who, operator.NewShelf(h.below.Desk))
 	p.desk.Say = func(q control.Question) { p.log.Warn("a question: divisi answer "+q.Key, "asks", q.Text) }
-	return operator.NewFront(operator.System{
+	p.front, err = operator.NewFront(operator.System{
 		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
 		Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
 			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
 		},
-		Replace: p.replace,
 	}, p.desk)
+	return err
 }

@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/claimed"
-	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/local"
+	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/operator"
-	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
@@ -79,8 +79,8 @@ func Run(name string, body Body) {
 // nothing else is. Else it supervises until ctx ends, or somebody interrupts it (SIGINT, Ctrl-C), which stops
 // everything in order, or it is asked to end by SIGTERM, which leaves everything as it is. It needs Linux.
 func (p Program) Run(ctx context.Context, body Body) error {
-	if below := server.Opened(ctx); below != nil {
-		return p.runOn(ctx, below, nil, body)
+	if opened := server.Opened(ctx); opened != nil {
+		return p.runOn(ctx, opened, nil, body)
 	}
 	door.Enter()
 	become()
@@ -88,31 +88,18 @@ func (p Program) Run(ctx context.Context, body Body) error {
 	if err := errors.Join(name.CheckDomain(domain), checkName(p.Name)); err != nil {
 		return err
 	}
-	h, err := home.Find()
-	if err != nil {
-		return err
-	}
-	claim := keeper.Claim{Domain: domain, Who: fmt.Sprintf("%s (process %d)", p.Name, os.Getpid()), Take: true}
-	client, err := attach(ctx, h, claim)
+	below, err := local.Open(ctx, p.Name, domain, p.logger())
 	if err != nil {
 		return err
 	}
 
-	programs := stored.Store(h)
-	if err := programs.Clean(); err != nil {
-		p.logger().Warn("old programs are not removed", "why", err)
-	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	d := h.Domain(domain)
-	err = p.runOn(ctx, &server.Host{
-		Keeper: client, Find: stored.Finds(programs), Data: d.Data, Desk: d.Desk, Door: d.Door, Home: h,
-		Logs: func(domain string) string { return h.Domain(domain).Logs },
-	}, signals, body)
-	_ = client.Release() // what it holds stays
-	if next := (*replacement)(nil); errors.As(err, &next) {
-		return operator.Become(next.binary)
+	err = p.runOn(ctx, below, signals, body)
+	_ = below.Keeper.Release() // what it holds stays
+	if next := (*operator.Replacement)(nil); errors.As(err, &next) {
+		return operator.Become(next.Binary)
 	}
 	return err
 }
@@ -125,15 +112,6 @@ func checkName(name string) error {
 	return nil
 }
 
-// attachTime bounds how long it takes to have the keeper, and the domain.
-const attachTime = 30 * time.Second
-
-func attach(ctx context.Context, h home.Home, c keeper.Claim) (*door.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, attachTime)
-	defer cancel()
-	return door.Attach(ctx, h, c)
-}
-
 // program is a run of a program.
 type program struct {
 	Program
@@ -144,14 +122,11 @@ type program struct {
 	settled    atomic.Bool     // the body has returned
 	upgrades   chan struct{}   // has room for the upgrade that goes on
 	desk       *operator.Desk
-	replaced   chan *replacement // has room for one
+	front      *operator.Front
 }
 
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
-	run := &program{
-		Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1),
-		replaced: make(chan *replacement, 1),
-	}
+	run := &program{Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1)}
 	if run.Strategy == "" {
 		run.Strategy = OneForOne
 	}
@@ -162,7 +137,7 @@ func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan o
 }
 
 func (p Program) logger() *slog.Logger {
-	return slog.New(lines{cmp.Or(p.Log, slog.Default()).Handler()})
+	return slog.New(logger.Lines{Handler: cmp.Or(p.Log, slog.Default()).Handler()})
 }
 
 // domainOf returns the domain of a program.
@@ -183,17 +158,17 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 		p.log.Error("failed too often", "what", m.What(), "in", path.Join(p.domain, path.Dir(m.Path)), "at", m.Site, "why", err)
 		p.askAbout(m, err)
 	}
-	front, err := p.front(h)
+	err := p.open(h)
 	if err != nil {
 		return err
 	}
+
 	var serving sync.WaitGroup
 	serving.Go(p.supervisor.Serve)
-
 	serving.Go(func() { p.guard(h, end) })
 	if h.below.Door != "" {
 		serving.Go(func() {
-			if err := front.Serve(life, h.below.Door); err != nil {
+			if err := p.front.Serve(life, h.below.Door); err != nil {
 				p.log.Error("nobody can operate the program", "why", err)
 			}
 		})
@@ -269,8 +244,8 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 		case <-over:
 			over, stops = nil, true
 			p.stop()
-		case next := <-p.replaced:
-			p.log.Info("another binary goes on", "binary", next.binary)
+		case next := <-p.front.Replaced():
+			p.log.Info("another binary goes on", "binary", next.Binary)
 			return next
 		case <-p.supervisor.Over():
 			return nil

@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
 	{"internal/process", "internal/survey", "internal/replica", "internal/program", "internal/claimed"},
-	{".", "internal/deployer", "internal/operator"},
+	{".", "internal/deployer", "internal/operator", "internal/local"},
 	{"internal/launch"},
 	{"internal/application"},
 	{"system"},

@@ -32,7 +32,6 @@ type System struct {
 	Settled func() bool                       // it has started all that it wants
 	Stop    func()                            // has everything stop in order
 	Over    <-chan struct{}                   // closed when everything has
-	Replace func(binary string) error         // has another binary go on in its process
 }
 
 // Front is what a program is to whoever looks at it and operates it.
@@ -43,6 +42,8 @@ type Front struct {
 	version func() string
 	binary  string
 	events  event.Log
+
+	replaced chan *Replacement // has room for one
 }
 
 // application is a front as the control API has it.
@@ -61,7 +62,7 @@ func version() string {
 
 // NewFront returns the front of a program, and gives its desk the verbs that every program has.
 func NewFront(of System, desk *Desk) (*Front, error) {
-	f := &Front{System: of, desk: desk, started: time.Now()}
+	f := &Front{System: of, desk: desk, started: time.Now(), replaced: make(chan *Replacement, 1)}
 	f.binary, _ = os.Executable()
 	f.version = sync.OnceValue(version)
 
@@ -281,6 +282,14 @@ func (f *Front) answer(key, value string) error {
 	return f.desk.Answer(control.Answer{Key: key, Kind: control.Value, Value: value})
 }
 
+// Replacement is the end of a run that another binary goes on with, in the same process.
+type Replacement struct{ Binary string }
+
+func (r *Replacement) Error() string { return "the program becomes " + r.Binary }
+
+// Replaced is told of the binary that is to go on with what runs, once.
+func (f *Front) Replaced() <-chan *Replacement { return f.replaced }
+
 // upgrade has another binary go on with what runs.
 func (f *Front) upgrade(binary string) error {
 	info, err := os.Stat(binary)
@@ -290,7 +299,16 @@ func (f *Front) upgrade(binary string) error {
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return fmt.Errorf("%s is no program: nobody may execute it", binary)
 	}
-	return f.Replace(binary)
+	if built := program.Built(binary); built != "" && built != program.Here {
+		return fmt.Errorf("%s was built for %s, and this host is %s", binary, built, program.Here)
+	}
+
+	select {
+	case f.replaced <- &Replacement{binary}:
+		return nil
+	default:
+		return errors.New("it is being replaced already")
+	}
 }
 
 // Become has another binary go on in this process, with the same arguments. It returns only if neither that

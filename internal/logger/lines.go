@@ -1,4 +1,4 @@
-package system
+package logger
 
 import (
 	"context"
@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// lines is a handler of log records that gives each line of an error a record of its own, for errors have the
-// last words of a server in them, which nobody can read in one line.
-type lines struct{ slog.Handler }
+// Lines is a handler of log records that gives each line of a value a record of its own, for errors have the last
+// words of a server in them, which nobody can read in one line.
+type Lines struct{ slog.Handler }
 
-var _ slog.Handler = lines{}
+var _ slog.Handler = Lines{}
 
 // Handle implements [slog.Handler].
-func (h lines) Handle(ctx context.Context, r slog.Record) error {
+func (h Lines) Handle(ctx context.Context, r slog.Record) error {
 	first := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	var more []string
 	r.Attrs(func(a slog.Attr) bool {
@@ -35,7 +35,7 @@ func (h lines) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements [slog.Handler].
-func (h lines) WithAttrs(attrs []slog.Attr) slog.Handler { return lines{h.Handler.WithAttrs(attrs)} }
+func (h Lines) WithAttrs(attrs []slog.Attr) slog.Handler { return Lines{h.Handler.WithAttrs(attrs)} }
 
 // WithGroup implements [slog.Handler].
-func (h lines) WithGroup(name string) slog.Handler { return lines{h.Handler.WithGroup(name)} }
+func (h Lines) WithGroup(name string) slog.Handler { return Lines{h.Handler.WithGroup(name)} }
