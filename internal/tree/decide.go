@@ -7,6 +7,11 @@ import (
 )
 
 func (t *Tree) ready(n *node) {
+	if n.starter && n.fate != goesOn { // it had returned before it was asked to end
+		n.starter = false
+		t.close(n)
+		return
+	}
 	if n.proc.State != lifecycle.Starting {
 		return
 	}

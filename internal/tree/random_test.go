@@ -234,7 +234,10 @@ func (w *world) happens(e Event) {
 	switch e.Kind {
 	case Ready:
 		l.proven = l.proven || !l.halted
-		if l.Group && !l.halted {
+		switch {
+		case l.Group && l.halted:
+			w.ends(e.Path, l, e.Kind) // it had returned before it was asked to end
+		case l.Group:
 			l.runs = false
 		}
 	case Exit, Finish:
