@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -182,4 +183,20 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// TestByHand: a server of a program that somebody calls by hand says what it is, and how it is run.
+func TestByHand(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "web")
+	cmd.Env = []string{"HOME=/"} // nor is the test a server of a keeper
+	printed, err := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); err == nil || code != 1 {
+		t.Errorf("it ends with %d: %v", code, err)
+	}
+	want := "web: it is a server of the program " + filepath.Base(os.Args[0]) +
+		", which starts it with the arguments and the sockets that it needs: run " + os.Args[0] + " without \"web\"\n"
+	if string(printed) != want {
+		t.Errorf("it says\n%s\nand not\n%s", printed, want)
+	}
 }

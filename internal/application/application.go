@@ -4,22 +4,30 @@
 package application
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/launch"
+	"github.com/divisi-go/divisi/internal/logline"
+	"github.com/divisi-go/divisi/internal/server"
 )
 
 // Keeper is what holds the replicas, in a domain that whoever supervises the application has claimed.
@@ -55,10 +63,12 @@ type Application struct {
 	end      context.CancelFunc // of what follows
 	services sync.WaitGroup
 
-	left atomic.Bool
+	left  atomic.Bool
+	begun time.Time
 
-	mu      sync.Mutex // guards failure
-	failure error      // why the application was given up
+	mu      sync.Mutex      // guards what follows
+	failure error           // why the application was given up
+	unready map[string]bool // the replicas of the wanted version that were started, and were not ready since
 
 	ended chan struct{} // closed when nothing is decided any more
 	err   error         // why, once ended is closed
@@ -76,7 +86,7 @@ func Begin(ctx context.Context, k Keeper, d home.Domain, o Options) (*Applicatio
 	}
 	defer gate.Close()
 
-	a := &Application{options: o, domain: d, ended: make(chan struct{})}
+	a := &Application{options: o, domain: d, begun: time.Now(), unready: map[string]bool{}, ended: make(chan struct{})}
 	if err := a.look(ctx, k); err != nil {
 		return nil, err
 	}
@@ -162,15 +172,53 @@ func (a *Application) follow(ctx context.Context) {
 			upgrades = true
 		case event.Upgraded, event.RolledBack:
 			upgrades = false
+		case event.Started:
+			a.isReady(e.Server, false)
+		case event.Ready:
+			a.isReady(e.Server, true)
 		case event.Exited:
 			last[e.Name] = e.Text
 		case event.Restarting:
 			if e.Failed && !upgrades && e.Version == a.options.Spec.Version {
-				a.giveUp(fmt.Errorf("%s has ended too often before it was ready; the last time it %s", e.Name, last[e.Name]))
+				a.giveUp(fmt.Errorf("%s has ended too often before it was ready; the last time it %s%s",
+					e.Name, last[e.Name], a.words(e.Name)))
 			}
 		}
 		return nil
 	})
+}
+
+// isReady takes note of whether a replica is ready, if it is one of the wanted version.
+func (a *Application) isReady(s event.Server, ready bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case s.Version != a.options.Spec.Version:
+	case ready:
+		delete(a.unready, s.Name)
+	default:
+		a.unready[s.Name] = true
+	}
+}
+
+// lastWords returns the end of what the replicas have said that were not ready.
+func (a *Application) lastWords() string {
+	a.mu.Lock()
+	names := slices.Sorted(maps.Keys(a.unready))
+	a.mu.Unlock()
+	return a.words(names...)
+}
+
+// words returns the end of what replicas of the wanted version have said. A line that is printed has no version.
+func (a *Application) words(replicas ...string) string {
+	var logs []string
+	for _, full := range replicas {
+		name, _, _ := strings.Cut(full, "@")
+		logs = append(logs, filepath.Join(a.domain.Logs, name+".log"))
+	}
+	return server.Words(func(e logline.Entry) bool {
+		return !e.Time.Before(a.begun) && (e.Version == "" || e.Version == a.options.Spec.Version)
+	}, logs...)
 }
 
 // level is how much an event matters.
@@ -199,10 +247,20 @@ func (a *Application) giveUp(why error) {
 // takeOverTime is how much longer it takes until one knows what runs of an application.
 const takeOverTime = 10 * time.Second
 
+// patience is how long an application may take until it runs as wanted. One that is upgraded has what is not to
+// be drained first: the version before, or the next one.
+func (a *Application) patience() time.Duration {
+	if a.Fresh || a.Same {
+		return a.options.Within + takeOverTime
+	}
+	return a.options.Within + takeOverTime + cmp.Or(a.options.Spec.Config.Drain, config.DefaultDrain)
+}
+
 // Ready waits until the application can be used as it is wanted. If that takes too long, or ctx ends before,
-// an application of which nothing ran before is stopped, and what ran goes on.
+// an application of which nothing ran before is stopped, and what ran goes on. The error has the last lines of
+// what was not ready.
 func (a *Application) Ready(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, a.options.Within+takeOverTime,
+	limited, cancel := context.WithTimeoutCause(ctx, a.patience(),
 		fmt.Errorf("it is not ready after %v", a.options.Within))
 	defer cancel()
 	err := a.deployer.WaitReady(limited)
@@ -220,9 +278,11 @@ func (a *Application) Ready(ctx context.Context) error {
 	finished, why := a.Wait()
 	switch {
 	case !errors.Is(err, deployer.ErrOver):
-		return err
+		return fmt.Errorf("%w%s", err, a.lastWords())
 	case finished:
 		return errors.New("it has ended before it was ready")
+	case errors.Is(why, deployer.ErrUpgrade):
+		return fmt.Errorf("%w; the version before goes on%s", why, a.lastWords())
 	}
 	return why
 }

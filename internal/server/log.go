@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/divisi-go/divisi/internal/logline"
 )
@@ -22,13 +23,24 @@ func (s *Start) line(text []byte) (logline.Entry, bool) {
 	return e, ok && e.Node == s.Proc.ID.String() && !e.Time.Before(s.Proc.Started)
 }
 
-// LastWords returns the end of what the start has said: a line each, indented, with a line feed before
-// it.
+// LastWords returns the end of what the start has said, as [Words] does.
 func (s *Start) LastWords() string {
 	own := func(e logline.Entry) bool { return e.Node == s.Proc.ID.String() && !e.Time.Before(s.Proc.Started) }
+	return Words(own, s.Log)
+}
+
+// Words returns the end of what was said in logs, as far as somebody wants it: a line each, indented, with a line
+// feed before it.
+func Words(wanted func(logline.Entry) bool, files ...string) string {
+	var said []logline.Entry
+	for _, file := range files {
+		said = append(said, tail(file, lastLines, wanted)...)
+	}
+	slices.SortStableFunc(said, func(a, b logline.Entry) int { return a.Time.Compare(b.Time) })
+
 	words := ""
-	for _, line := range tail(s.Log, lastLines, own) {
-		words += "\n  " + line
+	for _, e := range said[max(0, len(said)-lastLines):] {
+		words += "\n  " + shown(e)
 	}
 	return words
 }
@@ -36,10 +48,19 @@ func (s *Start) LastWords() string {
 // Tail returns the last lines of a log, at most so many, as people read them. Of a log that is not there, or
 // cannot be read, there are none.
 func Tail(file string, most int) []string {
-	return tail(file, most, func(logline.Entry) bool { return true })
+	var lines []string
+	for _, e := range tail(file, most, func(logline.Entry) bool { return true }) {
+		lines = append(lines, shown(e))
+	}
+	return lines
 }
 
-func tail(file string, most int, keep func(logline.Entry) bool) []string {
+// shown returns an entry as people read it.
+func shown(e logline.Entry) string {
+	return fmt.Sprintf("%s %-6s %s %s", e.Time.Local().Format("15:04:05.000"), e.Level, e.Node, logline.Visible(e.Msg))
+}
+
+func tail(file string, most int, wanted func(logline.Entry) bool) []logline.Entry {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil // there is no log
@@ -52,10 +73,10 @@ func tail(file string, most int, keep func(logline.Entry) bool) []string {
 	begin := max(0, info.Size()-lastBytes)
 	text, _ := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin)) // as much as can be read
 
-	var last []string
+	var last []logline.Entry
 	for line := range bytes.Lines(text) {
-		if e, ok := logline.Parse(bytes.TrimSpace(line)); ok && keep(e) {
-			last = append(last, fmt.Sprintf("%s %-6s %s %s", e.Time.Local().Format("15:04:05.000"), e.Level, e.Node, logline.Visible(e.Msg)))
+		if e, ok := logline.Parse(bytes.TrimSpace(line)); ok && wanted(e) {
+			last = append(last, e)
 		}
 	}
 	return last[max(0, len(last)-max(0, most)):]

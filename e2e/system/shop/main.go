@@ -3,10 +3,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/divisi-go/divisi"
 	"github.com/divisi-go/divisi/serve"
@@ -29,12 +31,15 @@ var (
 	})
 	components = system.Server("shop", func(args []string) error {
 		return divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
+			if _, err := a.answer(ctx, args[0]); err != nil {
+				return err // nobody is served before that can be done
+			}
 			return http.Serve(a.web, a.page(args[0]))
 		})
 	})
 )
 
-// deploy starts the prices, and the shop that asks for them.
+// deploy starts the prices, and the shop that asks for them. With SHOP_FAULT its labels never get ready.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	inner, err := h.Listen(ctx, n, "prices", "127.0.0.1:0")
 	if err != nil {
@@ -51,10 +56,14 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		return err
 	}
 
-	shop, err := h.App(ctx, n, system.Application{
+	app := system.Application{
 		Name: "shop", Program: components, Args: []any{inner.Addr()}, Listeners: []*system.Listener{web},
-		Config: "[divisi]\nreplicas = 1\n",
-	})
+		Config: "[divisi]\nreplicas = 1\n", Policy: system.Policy{Intensity: 1},
+	}
+	if fault := os.Getenv("SHOP_FAULT"); fault != "" {
+		app.Env, app.Within = []string{"SHOP_FAULT=" + fault}, 10*time.Second
+	}
+	shop, err := h.App(ctx, n, app)
 	if err != nil {
 		return err
 	}
@@ -75,6 +84,22 @@ type labels struct {
 	divisi.Implements[Labels]
 }
 
+// Init fails while there is the file "jam" in the folder of the program, and if SHOP_FAULT says so.
+func (*labels) Init(ctx context.Context) error {
+	switch os.Getenv("SHOP_FAULT") {
+	case "hangs":
+		fmt.Println("the printer of labels warms up")
+		<-ctx.Done()
+		return ctx.Err()
+	case "fails":
+		return errors.New("there is no printer of labels")
+	}
+	if _, err := os.Stat("jam"); err == nil {
+		return errors.New("the printer of labels is jammed")
+	}
+	return nil
+}
+
 // Label returns the edition, unless there is no price.
 func (*labels) Label(_ context.Context, price string) (string, error) {
 	if price != "7" {
@@ -89,9 +114,20 @@ type app struct {
 	web    divisi.Listener
 }
 
-// page answers with what the label of a price says.
+// page answers with what the label of a price says, once it has all of the request. At /slow it begins to answer
+// before that, so that whoever asks knows that it is being served.
 func (a *app) page(prices string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			begin := http.NewResponseController(w)
+			if err := errors.Join(begin.EnableFullDuplex(), begin.Flush()); err != nil {
+				panic(err)
+			}
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler) // nobody hears an answer
+		}
+
 		label, err := a.answer(r.Context(), prices)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
