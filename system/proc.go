@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -37,7 +39,7 @@ type Outcome string
 // The outcomes.
 const (
 	Adopted  Outcome = "adopted"  // it ran as wanted
-	Upgraded Outcome = "upgraded" // it ran in another way, and was replaced
+	Upgraded Outcome = "upgraded" // it ran in another way, or could not be used, and was replaced
 	Started  Outcome = "started"  // it did not run
 )
 
@@ -70,8 +72,8 @@ func (p *Proc) is(now keeper.Proc, o Outcome) {
 // Ensure has a server run in a nursery, and returns when it can be used. One that runs as wanted, whoever
 // has started it, is left as it is. One that runs in another way is replaced: the next one starts on the
 // same sockets, and the one before stops when the next one is ready; if it is not in time, it is stopped,
-// the one before has never left, and the error has the last lines of its log. From then on the nursery
-// supervises it.
+// the one before has never left, and the error has the last lines of its log. One that runs as wanted, and
+// does not become ready in time, is replaced in the same way. From then on the nursery supervises it.
 //
 // The context bounds the start. The server ends with the nursery.
 func (h *Host) Ensure(ctx context.Context, n *Nursery, s Spec) (*Proc, error) {
@@ -169,32 +171,59 @@ func (p *Proc) ensure(ctx context.Context) (keeper.Proc, Outcome, error) {
 	if err != nil {
 		return keeper.Proc{}, "", err
 	}
-	same := slices.IndexFunc(list, func(other keeper.Proc) bool { return other.Digest == p.plan.spec.Digest })
+	same := -1
+	for i, other := range list {
+		if p.isOf(other) {
+			same = i // the newest one
+		}
+	}
 	if same < 0 && len(list) > 0 {
 		now, err := p.upgrade(ctx, list)
 		return now, Upgraded, err
 	}
 
-	var now keeper.Proc
-	outcome := Started
 	if same >= 0 && list[same].Pid != 0 {
-		now, outcome = list[same], Adopted
-	} else if now, err = session.Start(ctx, p.plan.spec); err != nil {
-		return now, "", stored.Explain(p.plan.spec.Path, err)
+		err := p.ready(ctx, list[same], false)
+		switch {
+		case err == nil:
+			return list[same], Adopted, p.undo(list, list[same])
+		case ctx.Err() != nil:
+			return list[same], "", err
+		}
+		p.nursery.program.log.Warn("it runs as wanted, and cannot be used: another one takes its place", "server", p.ID(), "why", err)
+		now, err := p.upgrade(ctx, list)
+		return now, Upgraded, err
 	}
-	err = p.ready(ctx, now, false)
-	switch {
-	case err != nil && outcome == Started:
+
+	spec := p.plan.spec
+	if same >= 0 {
+		spec.Digest = list[same].Digest // which waits for this start
+	}
+	now, err := session.Start(ctx, spec)
+	if err != nil {
+		return now, "", stored.Explain(spec.Path, err)
+	}
+	if err = p.ready(ctx, now, false); err != nil {
 		return now, "", errors.Join(err, server.Undo(session, now.ID))
-	case err != nil:
-		return now, "", err
 	}
-	for i, other := range list { // of an upgrade that did not come to its end
-		if i != same {
-			err = errors.Join(err, server.Undo(session, other.ID))
+	return now, Started, p.undo(list, now)
+}
+
+// isOf reports whether a server runs as wanted. One that takes the place of such a one has the same digest and a
+// number, for the keeper never has two servers of one digest beside each other.
+func (p *Proc) isOf(other keeper.Proc) bool {
+	digest, _, _ := strings.Cut(other.Digest, "~")
+	return digest == p.plan.spec.Digest
+}
+
+// undo stops all of a list but one: they are of an upgrade that did not come to its end.
+func (p *Proc) undo(list []keeper.Proc, but keeper.Proc) (err error) {
+	for _, other := range list {
+		if other.Digest != but.Digest {
+			err = errors.Join(err, server.Undo(p.host.below.Keeper, other.ID))
 		}
 	}
-	return now, outcome, err
+	return err
 }
 
 // upgrade has the next process take the place of those that run in another way. One server at a time is
@@ -208,6 +237,10 @@ func (p *Proc) upgrade(ctx context.Context, list []keeper.Proc) (keeper.Proc, er
 		return before, context.Cause(ctx)
 	}
 
+	spec := p.plan.spec
+	if slices.ContainsFunc(list, p.isOf) {
+		spec.Digest += "~" + strconv.FormatUint(before.Run, 10)
+	}
 	next := server.Succession{Order: server.StartFirst, Before: before}
 	former := keeper.Spec{}
 	if p.plan.alone {
@@ -217,7 +250,7 @@ func (p *Proc) upgrade(ctx context.Context, list []keeper.Proc) (keeper.Proc, er
 			return before, err
 		}
 	}
-	err := next.Begin(ctx, session, p.plan.spec)
+	err := next.Begin(ctx, session, spec)
 	if err == nil {
 		err = next.End(ctx, session, p.ready(ctx, next.Next, next.Order == server.StartFirst))
 	}
@@ -227,10 +260,7 @@ func (p *Proc) upgrade(ctx context.Context, list []keeper.Proc) (keeper.Proc, er
 	if err != nil {
 		return next.Next, stored.Explain(p.plan.spec.Path, err)
 	}
-	for _, other := range list[:len(list)-1] {
-		err = errors.Join(err, server.Undo(session, other.ID))
-	}
-	return next.Next, err
+	return next.Next, p.undo(list[:len(list)-1], next.Next)
 }
 
 // restore starts what was stopped for an upgrade that has failed.

@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -180,6 +182,55 @@ func TestWithdrawn(t *testing.T) {
 	s.run("subject", "1").runs()
 	if later := s.servers("subject"); !maps.Equal(later, now) {
 		t.Errorf("there are %v, and there were %v", later, now)
+	}
+}
+
+// TestSilent: what runs as wanted and does not answer when the program comes again is replaced, as if it ran in
+// another way. Where the next one does not answer either, it is stopped, the one before stays, and the program says
+// what the next one has said.
+func TestSilent(t *testing.T) {
+	const web = "web@/subject/front"
+	s := newSite(t)
+	t.Setenv("SUBJECT_SHY", "1")
+	s.run("subject", "1").runs().kill()
+	before := s.servers("subject")
+	if _, err := once(httpClient(), s.address("subject")+"/hush"); err != nil {
+		t.Fatal(err)
+	}
+	shy := filepath.Join(s.home.Domain("/subject").Data, "shy")
+	if err := os.WriteFile(shy, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	r := s.run("subject", "1")
+	if code := r.ends(); code != 1 {
+		t.Errorf("it ends with %d", code)
+	}
+	for _, words := range []string{
+		"it runs as wanted, and cannot be used: another one takes its place", "cannot start " + web, "not ready after 4s", "this is shy", "runs on",
+	} {
+		if !strings.Contains(r.words(), words) {
+			t.Errorf("it does not say %q:\n%s", words, r.words())
+		}
+	}
+	if now := s.servers("subject"); !maps.Equal(now, before) {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+
+	if err := os.Remove(shy); err != nil {
+		t.Fatal(err)
+	}
+	s.run("subject", "1").runs().kill()
+	now := s.servers("subject")
+	if len(s.list("subject")) != 2 || now["steady@/subject"] != before["steady@/subject"] || now[web] == before[web] {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+	if text, err := once(httpClient(), s.address("subject")); err != nil || text != "1" {
+		t.Errorf("the answer is %q: %v", text, err)
+	}
+	s.run("subject", "1").runs()
+	if later := s.servers("subject"); !maps.Equal(later, now) {
+		t.Errorf("the one that has taken the place is not adopted: there are %v, and there were %v", later, now)
 	}
 }
 

@@ -24,6 +24,7 @@ var within = 20 * time.Second
 var (
 	web     = system.Server("web", func([]string) error { return serveEdition() })
 	sleeper = system.Server("sleep", func([]string) error { return sleep() })
+	shy     = system.Server("shy", func([]string) error { return serveShyly() })
 	broken  = system.Server("broken", func([]string) error {
 		fmt.Println("this is broken")
 		return sleep()
@@ -33,6 +34,9 @@ var (
 func main() {
 	if os.Getenv("SUBJECT_BROKEN") != "" {
 		within = time.Second
+	}
+	if os.Getenv("SUBJECT_SHY") != "" {
+		within = 4 * time.Second
 	}
 	name := os.Getenv("SUBJECT")
 	if name == "" {
@@ -47,7 +51,8 @@ func main() {
 
 // deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
 // SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
-// the web server is none; SUBJECT_GRACE is how long it may take to end.
+// the web server is none, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
+// long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
 	if err != nil {
@@ -58,9 +63,12 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		steady.Program = sleeper
 	}
 	grace, _ := time.ParseDuration(os.Getenv("SUBJECT_GRACE")) // or the default
-	front := web
+	front, ready := web, "notify"
 	if os.Getenv("SUBJECT_BROKEN") != "" {
 		front = broken
+	}
+	if os.Getenv("SUBJECT_SHY") != "" {
+		front, ready = shy, "http:/"
 	}
 	if _, err := h.Ensure(ctx, n, steady); err != nil {
 		return err
@@ -68,7 +76,7 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	_, err = system.Start(ctx, n, system.Scope{Name: "front"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
 		return h.Ensure(ctx, n, system.Spec{
 			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Program: front,
-			Listeners: []*system.Listener{l}, Ready: "notify", Within: within, Grace: grace,
+			Listeners: []*system.Listener{l}, Ready: ready, Within: within, Grace: grace,
 		})
 	})
 	if err != nil {
@@ -102,4 +110,25 @@ func serveEdition() error {
 	}
 	answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, edition) }
 	return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(answer)}))
+}
+
+// serveShyly answers with its edition, but not where there is a file "shy" in its folder, and not after somebody
+// has asked for /hush.
+func serveShyly() error {
+	l, err := serve.Listener("web", "")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat("shy"); err == nil {
+		fmt.Println("this is shy")
+		return sleep()
+	}
+
+	hushed := make(chan bool)
+	http.HandleFunc("/hush", func(http.ResponseWriter, *http.Request) { close(hushed) })
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, edition) })
+	go func() { _ = http.Serve(l, nil) }() // until it is closed
+	<-hushed
+	l.Close()
+	return sleep()
 }
