@@ -32,8 +32,10 @@ func (t *Tree) exited(n *node, e lifecycle.Event) {
 		n.starter = false
 		t.end(n, failed)
 	case n.spec.Group || !n.proc.Runs():
+	case t.hosts[n.spec.Host] == Away:
+		n.told = e
 	case !t.here(n):
-		n.lost = true
+		n.doubted = true
 	default:
 		t.gone(n, e)
 	}
@@ -258,39 +260,4 @@ func (t *Tree) tick(n *node) {
 	default:
 		t.step(n, lifecycle.Tick)
 	}
-}
-
-// back goes on with the members of a host. What was asked of them is asked again. One whose end was told
-// meanwhile is started again, and whoever does that takes over what still runs: it counts as no failure.
-func (t *Tree) back(host string) {
-	delete(t.away, host)
-
-	t.each(func(n *node) {
-		if n.spec.Host != host || n.spec.Group {
-			return
-		}
-
-		lost := n.lost
-		n.lost = false
-		switch {
-		case n.proc.State == lifecycle.Hung, n.proc.State == lifecycle.Stopping && n.proc.Wake.IsZero():
-			t.do(Kill, n)
-		case n.proc.State == lifecycle.Stopping:
-			n.proc.Extend(n.proc.Policy.StopTime, t.now)
-			t.do(Halt, n)
-		case n.fate != goesOn:
-			t.ask(n)
-		case lost:
-			t.move(n, lifecycle.Kill)
-			t.move(n, lifecycle.Exited)
-			if n.turn == none {
-				n.turn = rise
-			}
-		}
-	})
-	t.each(func(n *node) {
-		if n.spec.Group {
-			t.settle(n)
-		}
-	})
 }

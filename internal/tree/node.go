@@ -19,10 +19,11 @@ type node struct {
 	starter bool    // of a group: it runs
 
 	proc     lifecycle.Process
-	failures []time.Time // within the window
-	wanted   bool        // nobody has asked for its end
-	proven   bool        // it has been ready
-	lost     bool        // its end was told while its host was away, so that nobody knows
+	failures []time.Time     // within the window
+	wanted   bool            // nobody has asked for its end
+	proven   bool            // it has been ready
+	told     lifecycle.Event // its end, which was told while the keeper of its host was away; "" for none
+	doubted  bool            // its end was told while its host was cut off, so that nobody knows
 	fate     fate
 	turn     turn
 }
@@ -95,7 +96,7 @@ func (t *Tree) each(f func(*node)) {
 }
 
 // here reports whether decisions about a node can be carried out.
-func (t *Tree) here(n *node) bool { return n.spec.Host == "" || !t.away[n.spec.Host] }
+func (t *Tree) here(n *node) bool { return t.hosts[n.spec.Host] == "" }
 
 // asks reports whether a node waits for somebody's answer.
 func (t *Tree) asks(n *node) bool { return t.Asks && n.proc.State == lifecycle.Failed }

@@ -25,7 +25,9 @@ type life struct {
 	runs     bool
 	halted   bool
 	killed   bool
-	lost     bool // it has ended while its host was away
+	told     Kind // how it has ended while the keeper of its host was away; "" if it has not
+	doubted  bool // it has ended while its host was cut off
+	unsure   bool // that host is back in this step
 	proven   bool
 	failures []time.Time
 	doomed   bool // the world has seen why it, and all that is in it, may be halted
@@ -40,15 +42,16 @@ type world struct {
 	tree  *Tree
 	now   time.Time
 	lives map[string]*life
-	away  map[string]bool
+	host  Kind // of the host h: Away, Cut or Lost; "" while it can be asked
+	many  bool // ends are told in one step, so that one that starts again for one of them stops for another
 	count int
 	log   []string
 	drawn map[edge]bool
 }
 
 // TestRandom: after any events, no member outside of what has failed is halted, none runs twice, halts are in
-// the reverse order of starts, and a group that has ended has nothing running. When all answer again, all
-// that is wanted is there.
+// the reverse order of starts, and a group that has ended has nothing running. Nothing is started, halted or killed
+// on a host that cannot be asked. When all answer again, all that is wanted is there.
 func TestRandom(t *testing.T) {
 	events := 30_000
 	if *long {
@@ -70,7 +73,7 @@ func TestRandom(t *testing.T) {
 func newWorld(t *testing.T, seed uint64, drawn map[edge]bool) *world {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	w := &world{
-		t: t, seed: seed, rng: rng, now: begin, lives: map[string]*life{}, away: map[string]bool{},
+		t: t, seed: seed, rng: rng, now: begin, lives: map[string]*life{},
 		tree: &Tree{Rand: rng.Float64, Asks: rng.IntN(2) == 0}, drawn: drawn,
 	}
 	w.tree.trace = w.trace
@@ -111,8 +114,8 @@ func (w *world) any(holds func(at string, l *life) bool) (string, bool) {
 }
 
 func (w *world) event() {
-	running := func(_ string, l *life) bool { return l.runs && !l.lost }
-	halted := func(_ string, l *life) bool { return l.runs && l.halted && !w.away[l.Host] }
+	running := func(_ string, l *life) bool { return l.lives() }
+	halted := func(_ string, l *life) bool { return l.runs && l.halted && w.here(l) }
 	all := func(string, *life) bool { return true }
 
 	choose := func(kind Kind, holds func(string, *life) bool) {
@@ -125,7 +128,7 @@ func (w *world) event() {
 	case n < 15:
 		w.add()
 	case n < 45:
-		choose(Ready, func(at string, l *life) bool { return l.runs && !l.lost && w.state(at) == lifecycle.Starting })
+		choose(Ready, func(at string, l *life) bool { return l.lives() && w.state(at) == lifecycle.Starting })
 	case n < 46:
 		choose(Ready, running)
 	case n < 60:
@@ -133,7 +136,7 @@ func (w *world) event() {
 	case n < 68:
 		choose(Exit, running)
 	case n < 70:
-		choose(Finish, func(_ string, l *life) bool { return l.runs && !l.Group })
+		choose(Finish, func(_ string, l *life) bool { return l.lives() && !l.Group })
 	case n < 72:
 		choose(Hung, running)
 	case n < 74:
@@ -142,11 +145,10 @@ func (w *world) event() {
 		choose(Upgrade, all)
 	case n < 79:
 		choose(Retry, all)
-	case n < 81:
-		w.away["h"] = true
-		w.step(Event{Kind: Away, Path: "h"})
 	case n < 84:
-		w.back()
+		w.step(Event{Kind: pick(w.rng, Away, Cut, Back, Back, Lost, Fenced), Path: "h"})
+	case n < 85:
+		choose(Move, func(_ string, l *life) bool { return !l.runs && !l.Group })
 	default:
 		w.tick()
 	}
@@ -163,15 +165,45 @@ func (w *world) tick() {
 	w.step(Event{Kind: Tick})
 }
 
-func (w *world) back() {
-	delete(w.away, "h")
+// lives reports whether a member runs that has not ended.
+func (l *life) lives() bool { return l.runs && l.told == "" && !l.doubted }
+
+// here reports whether the host of a member can be asked.
+func (w *world) here(l *life) bool { return l.Host == "" || w.host == "" }
+
+// hosted notes what happens to the host, and what it means for those that are there.
+func (w *world) hosted(kind Kind) {
+	was := w.host
+	switch {
+	case (kind == Away || kind == Cut) && was != Lost:
+		w.host = kind
+		return
+	case kind == Back, kind == Fenced && was == Lost:
+		w.host = ""
+	case kind == Lost && was == Cut:
+		w.host = Lost
+	default:
+		return
+	}
+
 	for at, l := range w.lives {
-		if l.Host == "h" && l.lost {
-			l.lost = false
-			l.runs = l.halted || l.killed || w.tree.nodes[at].fate != goesOn // they are asked, perhaps again
+		if l.Host != "h" {
+			continue
+		}
+		told, doubted := l.told, l.doubted
+		l.told, l.doubted = "", false
+		switch {
+		case told != "":
+			w.ends(at, l, told)
+		case kind == Lost && l.runs:
+			w.ends(at, l, Exit)
+		case doubted:
+			l.runs, l.unsure = false, true // it is asked to end, perhaps again, or taken over
+		}
+		if kind == Fenced {
+			l.Host = ""
 		}
 	}
-	w.step(Event{Kind: Back, Path: "h"})
 }
 
 // add starts a member somewhere.
@@ -215,12 +247,17 @@ func (w *world) start(at string, spec Spec) {
 // step has the tree take an event and checks what it says.
 func (w *world) step(e Event) {
 	w.log = append(w.log, fmt.Sprintf("%s %s @%v", e.Kind, e.Path, w.now.Sub(begin)))
+	w.many = e.Kind == Back || e.Kind == Lost
 	w.happens(e)
+	if e.Kind == Move {
+		e.Spec.Host = w.lives[e.Path].Host
+	}
 	w.perform(w.tree.Step(e, w.now))
 
-	for at := range w.lives {
+	for at, l := range w.lives {
+		l.unsure = false
 		if w.tree.nodes[at] == nil {
-			if w.lives[at].runs {
+			if l.runs {
 				w.fatalf("%s is forgotten, and runs", at)
 			}
 			delete(w.lives, at)
@@ -241,11 +278,18 @@ func (w *world) happens(e Event) {
 			l.runs = false
 		}
 	case Exit, Finish:
-		if l.Host != "" && w.away[l.Host] {
-			l.lost = true
-			break
+		switch {
+		case w.here(l):
+			w.ends(e.Path, l, e.Kind)
+		case w.host == Away:
+			l.told = e.Kind
+		default:
+			l.doubted = true
 		}
-		w.ends(e.Path, l, e.Kind)
+	case Away, Cut, Back, Lost, Fenced:
+		w.hosted(e.Kind)
+	case Move:
+		l.Host = pick(w.rng, "", "h")
 	case Stop, Upgrade:
 		l.doomed, l.asked = true, true
 	case Retry:
@@ -324,15 +368,24 @@ func (w *world) doomed(l *life) bool {
 
 func (w *world) perform(did []Action) {
 	for _, a := range did {
-		l := w.lives[a.Path]
 		w.log = append(w.log, fmt.Sprintf("    %s %s", a.Do, a.Path))
+		if a.Do == Fence {
+			continue
+		}
+		l := w.lives[a.Path]
+		if acts := a.Do == Run || a.Do == Halt || a.Do == Kill; acts && !w.here(l) {
+			w.fatalf("%s is to be done for %s, whose host is %s", a.Do, a.Path, w.host)
+		}
+		if a.Do == Halt || a.Do == Kill {
+			l.runs = l.runs || l.unsure
+		}
 		switch a.Do {
 		case Run:
 			if l.runs {
 				w.fatalf("%s runs twice", a.Path)
 			}
 			l.runs, l.halted, l.killed, l.asked = true, false, false, false
-			l.doomed = false
+			l.doomed = l.doomed && w.many
 		case Halt:
 			w.halt(a.Path, l)
 		case Kill:
@@ -405,7 +458,7 @@ func (w *world) ended(at string, l *life) {
 
 // heal has everybody answer until nothing happens any more: then all that is wanted is there.
 func (w *world) heal() {
-	w.back()
+	w.step(Event{Kind: Back, Path: "h"})
 	for range 1000 {
 		busy := false
 		for _, m := range w.tree.Members() {

@@ -127,6 +127,9 @@ func (p *player) duration(text string) time.Duration {
 func (p *player) show() {
 	for _, m := range p.tree.Members() {
 		fmt.Fprintf(&p.out, "  %s %s", m.Path, m.State)
+		if m.Host != "" {
+			fmt.Fprintf(&p.out, " %s", m.Host)
+		}
 		if m.Restarts > 0 {
 			fmt.Fprintf(&p.out, " restarts=%d", m.Restarts)
 		}
@@ -163,7 +166,7 @@ func TestScripts(t *testing.T) {
 		}
 	}
 
-	for _, do := range []Do{Run, Halt, Kill, Complain, Wait, Fail, Ended, Refuse} {
+	for _, do := range []Do{Run, Halt, Kill, Complain, Wait, Fail, Ended, Fence, Refuse} {
 		if !did[do] {
 			t.Errorf("no script has the action %s", do)
 		}

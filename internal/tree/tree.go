@@ -18,6 +18,13 @@
 // each member, so that no one uses up what the others may; and a member that ends before it was ever ready
 // is forgotten, for whoever starts it has the error.
 //
+// A process that has died, a keeper that has died and a host that cannot be reached are three things. The end of
+// a process is a failure, or not, by its policy. While the keeper of a host is [Away] all goes on there, so nothing
+// is decided about it; the ends that the keeper tells when it is there again count as any other. While a host is
+// [Cut] off nobody knows anything of it, and nothing is decided either, until it is [Back], when what runs there is
+// taken over, or until its owner says that it is [Lost]. Then its members have ended, and no one of them starts
+// before the host is fenced: what runs there, if anything does, can do nothing any more.
+//
 // STATES.md draws the states of members, and testdata plays every rule.
 //
 // Whoever acts for the tree owes it one [Exit] or [Finish] for each [Run], however that came to its end:
@@ -59,7 +66,7 @@ type Spec struct {
 	Group    bool
 	Strategy Strategy         // of a group, for its members
 	Policy   lifecycle.Policy // zero fields have the defaults; the default of StopTime is Grace
-	Host     string           // whose loss is no end of the member; "" for none
+	Host     string           // that it runs on, whose loss is no end of it; "" for none
 }
 
 // Kind says what happened.
@@ -76,15 +83,19 @@ const (
 	Upgrade Kind = "upgrade" // it is to end and to start again, which counts as no failure
 	Retry   Kind = "retry"   // one that waits or has failed is to start again at once, and its failures are forgotten
 	Tick    Kind = "tick"    // the time of Wake has come
-	Away    Kind = "away"    // a host cannot be reached; nothing is decided about its members until it is back
-	Back    Kind = "back"    // it can be reached again
+	Away    Kind = "away"    // the keeper of a host is not there; what runs on the host goes on
+	Cut     Kind = "cut"     // a host cannot be reached; nobody knows what goes on there
+	Back    Kind = "back"    // it can be asked again, and has all that has not ended
+	Lost    Kind = "lost"    // one that is cut off will not be back: its owner has given it up
+	Fenced  Kind = "fenced"  // nothing on one that is lost can do anything any more; what was there is on no host
+	Move    Kind = "move"    // a member that does not run yet is on the host of Spec
 )
 
 // Event is something that happened.
 type Event struct {
 	Kind Kind
-	Path string // of the member, such as "/orderd/eu/positiond", "/" being the outermost group; of Away and Back: the host
-	Spec Spec   // of Start
+	Path string // of the member, such as "/orderd/eu/positiond", "/" being the outermost group; or the host
+	Spec Spec   // of Start and Move
 }
 
 // Do is something to do.
@@ -99,13 +110,14 @@ const (
 	Wait     Do = "wait"     // it has failed, and starts again at Until
 	Fail     Do = "fail"     // it has failed too often, or the outermost group has failed; somebody is to know
 	Ended    Do = "ended"    // everything in the group has ended, and is forgotten
+	Fence    Do = "fence"    // see to it that what runs on the host can do nothing any more, and say Fenced
 	Refuse   Do = "refuse"   // it cannot start: the name is taken, or its group takes no more
 )
 
 // Action is something to do for a member.
 type Action struct {
 	Do    Do
-	Path  string
+	Path  string    // of Fence: the host
 	Until time.Time // of Wait, and of Fail if it starts again by itself
 }
 
@@ -117,12 +129,14 @@ type Action struct {
 //   - A member is halted only because somebody has asked, or because of a failure within its group, or
 //     within one that is around it.
 //   - A group that has Ended has nothing running.
+//   - Nothing is started, halted or killed on a host that cannot be asked. What was on one that is lost starts
+//     again when that is fenced, or back.
 type Tree struct {
 	Rand func() float64 // from [0, 1), for the waits; nil waits for the whole bound
 	Asks bool           // what has failed at the top waits for Retry or Stop, instead of starting again by itself
 
 	nodes map[string]*node
-	away  map[string]bool // hosts
+	hosts map[string]Kind // those that cannot be asked, for they are Away, Cut or Lost
 	now   time.Time       // of the step
 	did   []Action        // in the step
 
@@ -132,7 +146,7 @@ type Tree struct {
 // Step is the only way a tree changes.
 func (t *Tree) Step(e Event, now time.Time) []Action {
 	if t.nodes == nil {
-		t.nodes, t.away = map[string]*node{}, map[string]bool{}
+		t.nodes, t.hosts = map[string]*node{}, map[string]Kind{}
 	}
 	t.now, t.did = now, nil
 
@@ -141,13 +155,11 @@ func (t *Tree) Step(e Event, now time.Time) []Action {
 		t.start(e.Path, e.Spec)
 	case Tick:
 		t.each(t.tick)
-	case Away:
-		t.away[e.Path] = true
-	case Back:
-		t.back(e.Path)
-	case Ready, Exit, Finish, Hung, Stop, Upgrade, Retry:
+	case Away, Cut, Back, Lost, Fenced:
+		t.host(e.Path, e.Kind)
+	case Ready, Exit, Finish, Hung, Stop, Upgrade, Retry, Move:
 		if n := t.nodes[e.Path]; n != nil {
-			t.happened(n, e.Kind)
+			t.happened(n, e)
 		}
 	default:
 		panic(fmt.Sprintf("tree: unknown event %q", e.Kind))
@@ -156,8 +168,8 @@ func (t *Tree) Step(e Event, now time.Time) []Action {
 	return t.did
 }
 
-func (t *Tree) happened(n *node, kind Kind) {
-	switch kind {
+func (t *Tree) happened(n *node, e Event) {
+	switch e.Kind {
 	case Ready:
 		t.ready(n)
 	case Exit:
@@ -177,6 +189,8 @@ func (t *Tree) happened(n *node, kind Kind) {
 			n.failures = nil
 			t.renew(n)
 		}
+	case Move:
+		t.relocate(n, e.Spec.Host)
 	}
 }
 
@@ -198,6 +212,7 @@ type Member struct {
 	Path     string
 	Spec     Spec
 	State    lifecycle.State
+	Host     Kind      // Away, Cut or Lost, as its host is; "" while that can be asked, or there is none
 	Since    time.Time // of the state
 	Wake     time.Time // when the state changes by itself; zero for never
 	Restarts int
@@ -209,7 +224,7 @@ func (t *Tree) Members() []Member {
 	t.each(func(n *node) {
 		m := Member{
 			Path: n.path, Spec: n.spec, State: n.proc.State, Since: n.proc.Since, Wake: n.proc.Wake,
-			Restarts: n.proc.Restarts,
+			Restarts: n.proc.Restarts, Host: t.hosts[n.spec.Host],
 		}
 		if m.State == "" {
 			m.State = lifecycle.Stopped
