@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func main() {
 	told := text(all, *rounds, *took)
 	if *write == "" {
 		fmt.Print(told)
+		if slices.ContainsFunc(all, func(o outcome) bool { return len(o.failed) > 0 }) {
+			os.Exit(1) // it has been said why
+		}
 		return
 	}
 	if err := report.Put(*write, "overload", told); err != nil {

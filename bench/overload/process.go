@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/bench/overload/work"
@@ -49,10 +52,13 @@ func deployServiceWeaver(ctx context.Context, dir string, with work.Setting) err
 
 // crew is the processes of a system while they run.
 type crew struct {
-	life   net.Listener // as long as it is there, servers are
 	client net.Conn
 	in     *json.Decoder
 	cancel context.CancelFunc
+
+	life    net.Listener   // as long as it is there, processes are
+	joining sync.WaitGroup // adds to members until life is closed
+	members []net.Conn     // all processes
 }
 
 // patience is how long a process may take to start, or a measurement to end.
@@ -72,6 +78,7 @@ func (s *system) start(ctx context.Context, dir string, with work.Setting) (*cre
 	if c.life, err = net.Listen("unix", work.Life(dir)); err != nil {
 		return nil, err
 	}
+	c.joining.Go(c.join)
 	ctx, c.cancel = context.WithCancel(ctx)
 	if err = s.deploy(ctx, dir, with); err == nil {
 		c.client, err = control.Accept()
@@ -85,16 +92,49 @@ func (s *system) start(ctx context.Context, dir string, with work.Setting) (*cre
 	return c, nil
 }
 
+// join takes processes in.
+func (c *crew) join() {
+	for {
+		conn, err := c.life.Accept()
+		if err != nil {
+			return
+		}
+		c.members = append(c.members, conn)
+	}
+}
+
 // end ends the processes.
 func (c *crew) end() {
 	c.life.Close()
+	c.joining.Wait()
+	for _, member := range c.members {
+		member.Close()
+	}
 	if c.client != nil {
 		c.client.Close()
 	}
 	c.cancel()
 }
 
-// ask has the client make calls.
+// stacks shows what all processes do, which ends them.
+func (c *crew) stacks(w io.Writer) {
+	c.life.Close()
+	c.joining.Wait()
+	for _, member := range c.members {
+		err := member.SetDeadline(time.Now().Add(patience))
+		if err == nil {
+			_, err = member.Write([]byte{1})
+		}
+		if err == nil {
+			_, err = io.Copy(w, member)
+		}
+		if err != nil {
+			fmt.Fprintf(w, "a process does not say what it does: %v\n", err)
+		}
+	}
+}
+
+// ask has the client make calls. If it does not come to an end, all processes show what they do.
 func (c *crew) ask(o work.Order) (s work.Seen, err error) {
 	if err := c.client.SetDeadline(time.Now().Add(o.Time + patience)); err != nil {
 		return s, err
@@ -103,6 +143,9 @@ func (c *crew) ask(o work.Order) (s work.Seen, err error) {
 		return s, err
 	}
 	if err := c.in.Decode(&s); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.stacks(os.Stderr)
+		}
 		return s, fmt.Errorf("the client does not answer: %w", err)
 	}
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 )
@@ -66,16 +67,23 @@ var slow = func() bool {
 // Control is the socket of orders in a folder.
 func Control(dir string) string { return filepath.Join(dir, "control") }
 
-// Life is a socket in a folder that is there as long as servers are to be.
+// Life is a socket in a folder that is there as long as the processes are to be.
 func Life(dir string) string { return filepath.Join(dir, "life") }
 
-// EndTogether ends this process, a server, when the benchmark does, however that ends.
+// EndTogether ends this process when the benchmark does, however that ends. A process that gets a byte before
+// says what its goroutines do, and ends.
 func EndTogether() {
 	conn, err := net.Dial("unix", Life(filepath.Dir(os.Getenv(controlVariable))))
-	if err == nil {
-		_, _ = conn.Read(make([]byte, 1)) // there is nothing before the end
+	if err != nil {
+		Exit(err)
 	}
-	Exit(err)
+	if n, _ := conn.Read(make([]byte, 1)); n == 0 {
+		Exit(nil)
+	}
+
+	system, side := Role()
+	fmt.Fprintf(conn, "%s, %s, process %d\n\n", system, side, os.Getpid())
+	Exit(pprof.Lookup("goroutine").WriteTo(conn, 2)) // as a panic would
 }
 
 // Caller gives a task to a server.
@@ -87,6 +95,7 @@ func Obey(call Caller) error {
 	if err != nil {
 		return fmt.Errorf("no orders: %w", err)
 	}
+	go EndTogether() // also if a call never ends
 	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
 	for {
 		var o Order
