@@ -1,0 +1,150 @@
+package system_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/divisi-go/divisi/system"
+)
+
+// TestDocumented: the code of docs/system.md is that of this file, which is compiled.
+func TestDocumented(t *testing.T) {
+	document, err := os.ReadFile("../docs/system.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := flat(string(own))
+
+	blocks := 0
+	for _, block := range regexp.MustCompile(`(?m)(?:^    .*\n|^\n)+`).FindAllString(string(document), -1) {
+		switch {
+		case !strings.Contains(block, "ctx"), strings.Contains(block, "..."): // it is not whole
+			continue
+		case strings.Contains(block, "package main"):
+			_, block, _ = strings.Cut(block, "func main() { system.Run(\"orderd\", deploy) }")
+		}
+		blocks++
+		if !strings.Contains(source, flat(block)) {
+			t.Errorf("docs/system.md has code that nobody compiles:\n%s", block)
+		}
+	}
+	if blocks != 4 {
+		t.Errorf("docs/system.md has %d pieces of code, and had 4", blocks)
+	}
+}
+
+// flat returns code without its indentation.
+func flat(code string) string { return strings.Join(strings.Fields(code), " ") }
+
+func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
+	dir, err := h.Dir("positiond")
+	if err != nil {
+		return err
+	}
+	positiond, err := StartPositiond(ctx, n, h, dir)
+	if err != nil {
+		return err
+	}
+	orders, err := h.Listen(ctx, n, "orders", "localhost:7000")
+	if err != nil {
+		return err
+	}
+	_, err = StartOrderd(ctx, n, h, positiond, orders)
+	return err
+}
+
+// Positiond is where positions are told.
+type Positiond struct{ Socket system.File }
+
+func StartPositiond(ctx context.Context, n *system.Nursery, h *system.Host, dir system.Dir) (*Positiond, error) {
+	_, err := h.Ensure(ctx, n, system.Spec{
+		Name: "positiond", Program: "positiond", Args: []any{"--verbose"}, Dir: dir, Ready: "file:socket",
+	})
+	return &Positiond{dir.File("socket")}, err
+}
+
+type Orderd struct{ Addr string }
+
+func StartOrderd(ctx context.Context, n *system.Nursery, h *system.Host, positiond *Positiond, l *system.Listener) (*Orderd, error) {
+	_, err := h.Ensure(ctx, n, system.Spec{
+		Name: "orderd", Program: "orderd", Args: []any{positiond.Socket}, Listeners: []*system.Listener{l}, Ready: "port",
+	})
+	return &Orderd{l.Addr()}, err
+}
+
+func StartAll(ctx context.Context, n *system.Nursery, h *system.Host, address string) (*Orderd, error) {
+	l, err := h.Listen(ctx, n, "orders", address)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := h.Dir(strings.TrimPrefix(n.Path(), "/"))
+	if err != nil {
+		return nil, err
+	}
+	positiond, err := StartPositiond(ctx, n, h, dir)
+	if err != nil {
+		return nil, err
+	}
+	return StartOrderd(ctx, n, h, positiond, l)
+}
+
+// A system that is deployed by a function.
+func Example() { system.Run("orderd", deploy) }
+
+// The same twice, each in a nursery of its own.
+func ExampleStart() {
+	system.Run("orderd", func(ctx context.Context, n *system.Nursery, h *system.Host) error {
+		eu, err := system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (*Orderd, error) {
+			return StartAll(ctx, n, h, "localhost:7001")
+		})
+		if err != nil {
+			return err
+		}
+		us, err := system.Start(ctx, n, system.Scope{Name: "us"}, func(ctx context.Context, n *system.Nursery) (*Orderd, error) {
+			return StartAll(ctx, n, h, "localhost:7002")
+		})
+		if err == nil && eu.Addr == us.Addr {
+			err = errors.New("both take orders at " + eu.Addr)
+		}
+		return err
+	})
+}
+
+// An application of components, beside a program that it depends on.
+func ExampleHost_App() {
+	system.Run("orderd", func(ctx context.Context, n *system.Nursery, h *system.Host) error {
+		prices, err := h.Listen(ctx, n, "prices", "localhost:0")
+		if err != nil {
+			return err
+		}
+		_, err = h.Ensure(ctx, n, system.Spec{
+			Name: "prices", Program: "prices", Listeners: []*system.Listener{prices}, Ready: "notify",
+		})
+		if err != nil {
+			return err
+		}
+		web, err := h.Listen(ctx, n, "web", "localhost:8080")
+		if err != nil {
+			return err
+		}
+
+		app, err := h.App(ctx, n, system.Application{
+			Name: "shop", Program: "./shop", Args: []any{prices.Addr()}, Listeners: []*system.Listener{web},
+			Config: "[divisi]\nreplicas = 2\n",
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Println("the shop is at", app.Address("web"))
+		return nil
+	})
+}
