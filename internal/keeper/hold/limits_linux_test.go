@@ -70,7 +70,7 @@ func TestGroupLimit(t *testing.T) {
 // TestOutOfMemory: the end of a process whose memory was used up says so.
 func TestOutOfMemory(t *testing.T) {
 	s := openSession(t)
-	p := limited(t, s, "memory=16M", "exec tail -c 1G /dev/zero")
+	p := limited(t, s, "memory=16M", "exec dd if=/dev/zero of=/dev/null bs=64M count=1")
 	exit, err := s.Wait(t.Context(), p.ID)
 	if err != nil || !exit.OutOfMemory || !strings.HasSuffix(exit.String(), ": its memory was used up") {
 		t.Errorf("%+v (%v), %v", exit, exit, err)
