@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/lab/disk"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
 
@@ -174,9 +175,16 @@ func (h *Host) Boot(ctx context.Context) error {
 	return err
 }
 
-// Disk gives the host a disk of a size in bytes, mounted at a path. It is in memory, and outlives power cuts.
+// Disk gives the host a disk of a size in bytes, mounted at a path. It is in memory, has no faults, and outlives power cuts.
 func (h *Host) Disk(ctx context.Context, path string, size int64) error {
 	_, _, err := h.lab.ask(ctx, protocol.Request{Op: protocol.OpDisk, Host: h.name, Path: path, Size: size})
+	return err
+}
+
+// FaultyDisk changes how well a disk works that the host has at a path. If there is none, the host gets one of a size in
+// bytes, 0 for 64 MB: a disk in memory that can be slow, full, failing and forgetful.
+func (h *Host) FaultyDisk(ctx context.Context, path string, size int64, c disk.Change) error {
+	_, _, err := h.lab.ask(ctx, protocol.Request{Op: protocol.OpDisk, Host: h.name, Path: path, Size: size, Disk: &c})
 	return err
 }
 

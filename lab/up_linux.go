@@ -22,10 +22,11 @@ import (
 	"github.com/divisi-go/divisi/lab/protocol"
 )
 
-// Status, HostStatus and LinkStatus are what a lab has.
+// Status, HostStatus, DiskStatus and LinkStatus are what a lab has.
 type (
 	Status     = protocol.Status
 	HostStatus = protocol.HostStatus
+	DiskStatus = protocol.DiskStatus
 	LinkStatus = protocol.LinkStatus
 )
 

@@ -223,7 +223,7 @@ func TestRootModuleImportsLittle(t *testing.T) {
 }
 
 // pure are the packages that decide and do nothing: no clock, no goroutine, no system.
-var pure = []string{"internal/name", "internal/call/admission", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout", "internal/tree", "lab/fabric"}
+var pure = []string{"internal/name", "internal/call/admission", "internal/wire", "internal/lifecycle", "internal/place", "internal/rollout", "internal/tree", "lab/fabric", "lab/disk"}
 
 func TestCoresArePure(t *testing.T) {
 	banned := []string{"os", "os/exec", "net", "net/http", "syscall"}

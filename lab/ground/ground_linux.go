@@ -156,6 +156,9 @@ func (g *ground) boot(number int) (err error) {
 
 	device, err := g.bring(number, own)
 	if err != nil {
+		for _, d := range g.hosts[number].drives {
+			d.powerCut()
+		}
 		return fmt.Errorf("%s does not start: %w", g.Names[number], err)
 	}
 	g.network.join(number, device)
@@ -187,12 +190,12 @@ func (g *ground) bring(number int, c *net.UnixConn) (*os.File, error) {
 		}
 		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, path)
 	}
-	for _, d := range g.hosts[number].disks {
-		tree, err := mount.Copy(d.at)
+	for _, d := range g.hosts[number].drives {
+		tree, err := d.mount()
 		if err != nil {
 			return nil, err
 		}
-		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, d.Path)
+		mounts, b.Mounts = append(mounts, tree), append(b.Mounts, d.path)
 	}
 	b.Clock = g.hosts[number].clock
 	_ = c.SetDeadline(time.Now().Add(answerTime))
@@ -223,6 +226,9 @@ func (g *ground) cut(number int) {
 	}
 	device := g.network.leave(number)
 	_ = p.process.Process.Kill()
+	for _, d := range p.drives {
+		d.powerCut()
+	}
 	<-p.ended
 	_ = p.conn.Close()
 	_ = device.Close()

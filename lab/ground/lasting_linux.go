@@ -9,79 +9,153 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/lab/device"
 	"github.com/divisi-go/divisi/lab/mount"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
 
 // lasting is what a host has beside its power.
 type lasting struct {
-	disks []disk
-	clock time.Duration // by how much it is wrong
+	drives []drive
+	clock  time.Duration // by how much it is wrong
 }
 
-// disk is memory that a host mounts. A power cut leaves it as it is.
-type disk struct {
-	protocol.DiskStatus
-	at string // where the ground has it
+// drive is a disk that a host mounts: memory, or, if it is to have faults, a device of its own.
+type drive struct {
+	path   string
+	size   int64
+	at     string // where the ground has it, for memory
+	device *device.Device
+}
+
+// mount returns the drive for a host to mount.
+func (d drive) mount() (*os.File, error) {
+	if d.device != nil {
+		return d.device.Open()
+	}
+	return mount.Copy(d.at)
+}
+
+// powerCut is what happens to the drive at a power cut.
+func (d drive) powerCut() {
+	if d.device != nil {
+		d.device.PowerCut()
+	}
+}
+
+// remove takes away a drive that no host has.
+func (d drive) remove() {
+	if d.device != nil {
+		d.device.PowerCut()
+		return
+	}
+	_ = unix.Unmount(d.at, unix.MNT_DETACH)
 }
 
 func (l lasting) diskStatus() (list []protocol.DiskStatus) {
-	for _, d := range l.disks {
-		list = append(list, d.DiskStatus)
+	for _, d := range l.drives {
+		s := protocol.DiskStatus{Path: d.path, Size: d.size}
+		if d.device != nil {
+			condition, count := d.device.Status()
+			s.Condition, s.Count = &condition, &count
+		}
+		list = append(list, s)
 	}
 	return list
 }
 
 // The bounds of disks: those of a host travel in one packet, and all are in the memory of the machine.
 const (
-	minSize  = 64 << 10
-	maxDisks = 16
+	minSize     = 64 << 10
+	defaultSize = 64 << 20
+	maxDrives   = 16
 )
 
-// disk gives a host another disk.
+// disk gives a host another disk, or changes how well one works that it has.
 func (g *ground) disk(r protocol.Request) error {
 	number, err := g.number(r.Host)
 	if err != nil {
 		return err
+	}
+	if r.Disk != nil {
+		if err := r.Disk.Check(); err != nil {
+			return err
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.hosts[number]
+	for _, d := range p.drives {
+		if d.path == r.Path {
+			return d.change(r)
+		}
+	}
+
+	if r.Size == 0 {
+		r.Size = defaultSize
 	}
 	switch {
 	case !filepath.IsAbs(r.Path) || filepath.Clean(r.Path) != r.Path || r.Path == "/":
 		return fmt.Errorf("no disk can be mounted at %q: give an absolute path such as /data", r.Path)
 	case r.Size < minSize:
 		return fmt.Errorf("a disk of %d bytes cannot be: give %d at least, such as 64M", r.Size, minSize)
+	case len(p.drives) == maxDrives:
+		return fmt.Errorf("%s has %d disks already, which is what a host may have", r.Host, maxDrives)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	p := g.hosts[number]
-	for _, other := range p.disks {
-		if other.Path == r.Path {
-			return fmt.Errorf("%s has a disk at %s already", r.Host, r.Path)
-		}
-	}
-	if len(p.disks) == maxDisks {
-		return fmt.Errorf("%s has %d disks already, which is what a host may have", r.Host, maxDisks)
-	}
-
-	d := disk{protocol.DiskStatus{Path: r.Path, Size: r.Size}, fmt.Sprintf("/run/disk/%d/%d", number, len(p.disks))}
-	if err := os.MkdirAll(d.at, 0o755); err != nil {
+	d, err := newDrive(r, fmt.Sprintf("/run/disk/%d/%d", number, len(p.drives)))
+	if err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", d.at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=755,size=%d", d.Size)); err != nil {
-		return fmt.Errorf("cannot make a disk of %d bytes: %w", d.Size, err)
+	if err := p.insert(r, d); err != nil {
+		d.remove()
+		return err
 	}
-	if err := g.insert(p, r, d); err != nil {
-		return errors.Join(err, unix.Unmount(d.at, unix.MNT_DETACH))
-	}
-	p.disks = append(p.disks, d)
+	p.drives = append(p.drives, d)
 	return nil
 }
 
-// insert has a host that has power mount a disk.
-func (g *ground) insert(p *powered, r protocol.Request, d disk) error {
+// change changes how well a drive works that a host has.
+func (d drive) change(r protocol.Request) error {
+	switch {
+	case r.Disk == nil:
+		return fmt.Errorf("%s has a disk at %s already", r.Host, r.Path)
+	case d.device == nil:
+		return fmt.Errorf("the disk of %s at %s was made without faults, and has none: make another one at another path", r.Host, r.Path)
+	case r.Size != 0 && r.Size != d.size:
+		return fmt.Errorf("the disk of %s at %s has %d bytes already: leave its size out", r.Host, r.Path, d.size)
+	}
+	d.device.Change(*r.Disk)
+	return nil
+}
+
+// newDrive makes a drive.
+func newDrive(r protocol.Request, at string) (drive, error) {
+	d := drive{path: r.Path, size: r.Size, at: at}
+	if r.Disk != nil {
+		made, err := device.New(r.Size)
+		if err != nil {
+			return d, err
+		}
+		made.Change(*r.Disk)
+		d.device = made
+		return d, nil
+	}
+
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return d, err
+	}
+	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=755,size=%d", r.Size)); err != nil {
+		return d, fmt.Errorf("cannot make a disk of %d bytes: %w", r.Size, err)
+	}
+	return d, nil
+}
+
+// insert has a host that has power mount a drive.
+func (p *powered) insert(r protocol.Request, d drive) error {
 	if p.process == nil {
 		return nil
 	}
-	tree, err := mount.Copy(d.at)
+	tree, err := d.mount()
 	if err != nil {
 		return err
 	}

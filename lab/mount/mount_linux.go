@@ -35,6 +35,41 @@ func Copy(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// Fuse returns the file system that is served on a descriptor of /dev/fuse, as a mount that can be moved elsewhere.
+func Fuse(channel *os.File) (*os.File, error) {
+	raw, err := channel.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	system, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot mount by FUSE: %w; load the module fuse", err)
+	}
+	defer unix.Close(system)
+
+	tree := -1
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = errors.Join(
+			unix.FsconfigSetString(system, "source", "divisi-lab"),
+			unix.FsconfigSetString(system, "fd", fmt.Sprint(fd)),
+			unix.FsconfigSetString(system, "rootmode", fmt.Sprintf("%o", unix.S_IFDIR)),
+			unix.FsconfigSetString(system, "user_id", "0"),
+			unix.FsconfigSetString(system, "group_id", "0"),
+			unix.FsconfigSetFlag(system, "allow_other"),
+			unix.FsconfigSetFlag(system, "default_permissions"),
+			unix.FsconfigCreate(system))
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("cannot mount by FUSE: %w", err)
+	}
+	tree, err = unix.Fsmount(system, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return nil, fmt.Errorf("cannot mount by FUSE: %w", err)
+	}
+	return os.NewFile(uintptr(tree), "disk"), nil
+}
+
 // Attach moves a mount to a path, and makes that before: a folder, or a file if the mount is one.
 func Attach(mount *os.File, path string) error {
 	info, err := mount.Stat()

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/divisi-go/divisi/lab/disk"
 	"github.com/divisi-go/divisi/lab/fabric"
 )
 
@@ -22,6 +23,7 @@ type Request struct {
 	Timeout time.Duration  `json:"timeout,omitempty"`
 	Path    string         `json:"path,omitempty"` // disk
 	Size    int64          `json:"size,omitempty"`
+	Disk    *disk.Change   `json:"disk,omitempty"`   // nil for a disk that has no faults
 	Offset  time.Duration  `json:"offset,omitempty"` // clock
 	To      string         `json:"to,omitempty"`     // change
 	OneWay  bool           `json:"one_way,omitempty"`
@@ -78,10 +80,12 @@ type HostStatus struct {
 	Clock time.Duration `json:"clock,omitempty"` // by how much it is wrong
 }
 
-// DiskStatus is one disk of a host.
+// DiskStatus is one disk of a host. One that has no faults has no condition, and nobody counts what it does.
 type DiskStatus struct {
-	Path string `json:"path"`
-	Size int64  `json:"size"`
+	Path      string          `json:"path"`
+	Size      int64           `json:"size"`
+	Condition *disk.Condition `json:"condition,omitempty"`
+	Count     *disk.Count     `json:"count,omitempty"`
 }
 
 // LinkStatus is one direction between two hosts.

@@ -174,24 +174,6 @@ func (c command) boot() *cobra.Command {
 	}
 }
 
-func (c command) disk() *cobra.Command {
-	size := "64M"
-	cmd := &cobra.Command{
-		Use: "disk HOST PATH", Short: "Give a host a disk", Args: cobra.ExactArgs(2),
-		Long:    "Give a host a disk of a size, mounted at a path. It is in memory, and a power cut leaves it as it is.",
-		Example: "  divisi lab disk host1 /data --size 16M",
-		RunE: c.on(func(ctx context.Context, l *lab.Lab, args []string) error {
-			bytes, err := bytesOf(size)
-			if err != nil {
-				return err
-			}
-			return l.Host(args[0]).Disk(ctx, args[1], bytes)
-		}),
-	}
-	cmd.Flags().StringVar(&size, "size", size, "size in bytes, or with K, M or G")
-	return cmd
-}
-
 func (c command) clock() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "clock HOST OFFSET", Short: "Have the clock of a host be wrong", Args: cobra.ExactArgs(2),

@@ -110,27 +110,6 @@ func share(text string) (float64, error) {
 	return percent / 100, nil
 }
 
-// bytesOf reads a size.
-func bytesOf(text string) (int64, error) {
-	number, unit := strings.TrimRight(text, "KMG"), int64(1)
-	switch strings.TrimPrefix(text, number) {
-	case "":
-	case "K":
-		unit = 1 << 10
-	case "M":
-		unit = 1 << 20
-	case "G":
-		unit = 1 << 30
-	default:
-		number = ""
-	}
-	n, err := strconv.ParseInt(number, 10, 32)
-	if err != nil || n <= 0 {
-		return 0, console.UsageError("the size %q is none: give one such as 64M", text)
-	}
-	return n * unit, nil
-}
-
 // show shows the lab, and how long it has taken to make it.
 func (c command) show(ctx context.Context, l *lab.Lab, took time.Duration) error {
 	s, err := l.Status(ctx)
@@ -155,10 +134,9 @@ func (c command) show(ctx context.Context, l *lab.Lab, took time.Duration) error
 		}
 		for i, d := range h.Disks {
 			if i == 0 {
-				disks = d.Path
-				continue
+				disks = ""
 			}
-			disks += " " + d.Path
+			disks += strings.Repeat(", ", min(i, 1)) + diskText(d)
 		}
 		rows = append(rows, []string{h.Name, h.Address, power, clock, disks})
 	}
