@@ -177,7 +177,11 @@ func Tune[T any](n *Nursery, name string, value T, check func(T) error) (*Tunabl
 // open opens the desk of the program, and its front.
 func (p *program) open(h *Host) (err error) {
 	who := "user " + strconv.Itoa(os.Getuid())
-	p.desk = operator.New(p.Name, who, operator.NewShelf(h.below.Desk))
+	shelf := operator.NewShelf(h.below.Desk)
+	if err := shelf.PutCommand(operator.ThisCommand()); err != nil {
+		p.log.Warn("nobody will know how the program was run", "why", err)
+	}
+	p.desk = operator.New(p.Name, who, shelf)
 	p.desk.Say = func(q control.Question) { p.log.Warn("a question: divisi answer "+q.Key, "asks", q.Text) }
 	p.front, err = operator.NewFront(operator.System{
 		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),

@@ -28,8 +28,6 @@ func TestProgram(t *testing.T) {
 	former := s.run("SUBJECT_FORMER=1")
 	s.until("it asks", func() bool { return len(s.questions()) == 1 })
 	former.end()
-	s.run()
-	s.until("it asks again", func() bool { return len(s.questions()) == 1 })
 
 	visit := func(name, sign string, actions ...action) {
 		t.Helper()
@@ -39,7 +37,13 @@ func TestProgram(t *testing.T) {
 			t.Fatal(strings.Join(v.problems, "\n"))
 		}
 	}
-	visit("tree", row("positiond@/orderd"), chromedp.Navigate(s.page()), shows(row("positiond@/orderd"), "ready"))
+	visit("killed", row("former@/orderd"), chromedp.Navigate(s.page()), shows("#state", "not running"), shows("#resume", "Run it again: cd "),
+		shows(row("former@/orderd"), "ready"), shows("#questions", "address already in use"),
+		is(`[...document.querySelectorAll("#tree .acts button")].every(b => b.hidden)`))
+	v.picture("program-killed.png")
+	s.run()
+	s.until("it asks again", func() bool { return len(s.questions()) == 1 })
+	visit("tree", row("positiond@/orderd"), shows(row("positiond@/orderd"), "ready"), is(`document.querySelector("#resume").hidden`))
 	s.answerWrongly(visit, v.watch)
 	visit("answer", row("orders@/orderd/eu"), fill("#questions input", "8081"), press("#questions .main"),
 		is(`document.querySelector("#asked").hidden`), shows(row("reports@/orderd/eu"), "ready"),

@@ -22,8 +22,9 @@ type Status struct {
 	App        string           `json:"app"`
 	Domain     string           `json:"domain"` // such as "/shop"
 	Version    string           `json:"version"`
-	State      string           `json:"state"`                // starting, running, degraded, stopping, stopped
+	State      string           `json:"state"`                // starting, running, degraded, stopping, stopped, or [NotRunning]
 	Unattended bool             `json:"unattended,omitempty"` // nobody decides about it: it has no deployer
+	Again      string           `json:"again,omitempty"`      // of an unattended program: the command that runs it again
 	Binary     string           `json:"binary"`
 	Started    time.Time        `json:"started"`
 	Controller Controller       `json:"controller"`
@@ -33,6 +34,9 @@ type Status struct {
 	Edges      []Edge           `json:"edges"`
 	Members    []Member         `json:"members,omitempty"` // of a program of package system
 }
+
+// NotRunning is the state of a program that does not run while its servers do.
+const NotRunning = "not running"
 
 // Member is something in a program: a server, a task or a scope, or all of it. Those in a scope follow it.
 type Member struct {

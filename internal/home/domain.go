@@ -27,7 +27,7 @@ type Domain struct {
 	Deployer string // socket in that folder which replicas dial
 	Failures string // file of the versions that have failed lately
 	Boot     string // folder of what replicas start from without a deployer
-	Desk     string // folder of what an operator was asked and has said, see package operator
+	Desk     string // folder of what concerns the operator of a program, see package operator
 	Data     string // folder of the data of programs
 
 	home Home
@@ -67,7 +67,7 @@ func (h Home) domains() string { return filepath.Join(h.Dir, "domains") }
 // Domains returns the paths of the domains that may have records of versions.
 func (h Home) Domains() ([]string, error) { return h.domainsWith(versions) }
 
-// Desks returns the paths of the domains whose operators were asked something.
+// Desks returns the paths of the domains of programs, which have a folder for what concerns their operators.
 func (h Home) Desks() ([]string, error) { return h.domainsWith(desk) }
 
 // domainsWith returns the paths of the domains that have a folder.

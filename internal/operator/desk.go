@@ -53,7 +53,7 @@ func New(app, who string, shelf *Shelf) *Desk {
 type waiting struct {
 	question control.Question
 	take     func(text string) error
-	mu       sync.Mutex // held while an answer is tried
+	mu       sync.Mutex // held until it is kept, and while an answer is tried
 	answered chan control.Answer
 }
 
@@ -94,20 +94,16 @@ func (d *Desk) Ask(ctx context.Context, q control.Question, take func(text strin
 func (d *Desk) put(q control.Question, take func(text string) error) (*waiting, error) {
 	q.App, q.Since = d.app, time.Now()
 	w := &waiting{question: q, take: take, answered: make(chan control.Answer, 1)}
-
-	d.mu.Lock()
-	if d.asking[q.Key] != nil {
-		d.mu.Unlock()
-		return nil, fmt.Errorf("the question %s is being asked already", q.Key)
+	w.mu.Lock() // nobody sees the question before it is kept
+	again, err := d.enter(w)
+	if err != nil {
+		return nil, err
 	}
-	d.asking[q.Key] = w
-	again := d.asked[q.Key]
-	d.asked[q.Key] = true
-	d.mu.Unlock()
 
 	before, ok := d.shelf.question(q.Key)
 	stands := ok && before.Given != nil && (!before.Taken || before.Given.Kind == control.Value)
 	if stands && !again {
+		w.mu.Unlock()
 		if d.try(w, *before.Given) != nil { // which is on the shelf
 			d.say(w)
 		}
@@ -116,13 +112,29 @@ func (d *Desk) put(q control.Question, take func(text string) error) (*waiting, 
 	if ok && !again {
 		w.question.Since = before.Since
 	}
-	d.say(w)
+	err = d.shelf.putQuestion(Note{Question: w.question})
+	w.mu.Unlock()
 
-	if err := d.shelf.putQuestion(Note{Question: w.question}); err != nil {
+	if err != nil {
 		d.withdraw(w)
 		return nil, fmt.Errorf("the question %s cannot be kept: %w", q.Key, err)
 	}
+	d.say(w)
 	return w, nil
+}
+
+// enter takes note that a question is being asked, and reports whether this run has asked it before.
+func (d *Desk) enter(w *waiting) (again bool, err error) {
+	key := w.question.Key
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asking[key] != nil {
+		return false, fmt.Errorf("the question %s is being asked already", key)
+	}
+	d.asking[key] = w
+	again = d.asked[key]
+	d.asked[key] = true
+	return again, nil
 }
 
 func (d *Desk) say(w *waiting) {

@@ -141,17 +141,22 @@ func (f *Front) servers() []control.ReplicaStatus {
 		if s.Labels[server.LabelApp] != "" {
 			continue // its application has a door of its own
 		}
-		row := control.ReplicaStatus{
-			Name: s.ID.String(), App: f.Name, Pid: s.Pid, State: string(s.State), Failing: s.Failing, Group: s.Domain,
-			Restarts: s.Restarts, Started: s.Started, Version: s.Digest[:min(8, len(s.Digest))],
-			Components: []string{s.Labels[server.LabelProgram]},
-		}
-		if e := s.LastExit; e != nil {
-			row.LastExit = &control.ExitStatus{Code: e.Code, Signal: e.Signal, Time: e.Time, Text: e.String()}
-		}
-		rows = append(rows, row)
+		rows = append(rows, Row(f.Name, s))
 	}
 	return rows
+}
+
+// Row returns what there is to see of a server of a program.
+func Row(app string, s keeper.Proc) control.ReplicaStatus {
+	row := control.ReplicaStatus{
+		Name: s.ID.String(), App: app, Pid: s.Pid, State: string(s.State), Failing: s.Failing, Group: s.Domain,
+		Restarts: s.Restarts, Started: s.Started, Version: s.Digest[:min(8, len(s.Digest))],
+		Components: []string{s.Labels[server.LabelProgram]},
+	}
+	if e := s.LastExit; e != nil {
+		row.LastExit = &control.ExitStatus{Code: e.Code, Signal: e.Signal, Time: e.Time, Text: e.String()}
+	}
+	return row
 }
 
 // Metrics returns none.

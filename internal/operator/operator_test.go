@@ -326,3 +326,21 @@ func FuzzShelf(f *testing.F) {
 		}
 	})
 }
+
+// TestCommand: what a program was run by is kept, and is written as a shell takes it.
+func TestCommand(t *testing.T) {
+	s := NewShelf(t.TempDir())
+	if c, ok := s.Command(); ok {
+		t.Errorf("before the first run: %v", c)
+	}
+	if err := s.PutCommand(Command{Binary: "/srv/my app/orderd", Args: []string{"--at=:80", "it's", ""}, Dir: "/srv"}); err != nil {
+		t.Fatal(err)
+	}
+	c, ok := s.Command()
+	if want := `cd /srv && '/srv/my app/orderd' --at=:80 'it'\''s' ''`; !ok || c.String() != want {
+		t.Errorf("got %v, want %s", c, want)
+	}
+	if open, err := s.Open(); err != nil || len(open) != 0 {
+		t.Errorf("it is taken for a question: %v, %v", open, err)
+	}
+}

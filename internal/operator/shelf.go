@@ -12,12 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/divisi-go/divisi/internal/control"
 )
 
-// Shelf is where a desk keeps what outlives the program: a folder, with a file for each question and each
-// value that was set. A file is replaced as a whole, so that whoever reads it while it is written reads what
+// Shelf is where a desk keeps what outlives the program: a folder, with a file for each question, for each
+// value that was set, and for the command that has run the program. A file is replaced as a whole, so that whoever reads it while it is written reads what
 // was there before or what is there then.
 type Shelf struct {
 	dir string // "" for none: then it is kept in this process
@@ -42,7 +43,44 @@ type setting struct {
 	Value string `json:"value"`
 }
 
+// Command is how a program was run, so that it can be run again.
+type Command struct {
+	Binary string   `json:"binary"`
+	Args   []string `json:"args"`
+	Dir    string   `json:"dir"` // that it was run in
+}
+
+// String returns the command as a shell takes it.
+func (c Command) String() string {
+	words := []string{"cd", quoted(c.Dir), "&&", quoted(c.Binary)}
+	for _, arg := range c.Args {
+		words = append(words, quoted(arg))
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted returns a word as a shell takes it.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/.,:=@%+-_", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// PutCommand keeps how the program is run.
+func (s *Shelf) PutCommand(c Command) error { return s.put(commandFile, c) }
+
+// Command returns how the program was run last, and false if nobody knows.
+func (s *Shelf) Command() (c Command, ok bool) {
+	err := s.get(commandFile, &c)
+	return c, err == nil && c.Binary != ""
+}
+
 const (
+	commandFile  = "command.json"
 	questionFile = "question-"
 	valueFile    = "value-"
 	fileSuffix   = ".json"
@@ -184,4 +222,13 @@ func (s *Shelf) Answer(a control.Answer) (control.Question, error) {
 	a.Key = key
 	n.Given, n.Refused = &a, ""
 	return n.Question, s.putQuestion(n)
+}
+
+// ThisCommand returns how this process was run.
+func ThisCommand() Command {
+	c := Command{Args: os.Args[1:]}
+	c.Binary, _ = os.Executable() // without one, or without a folder, nobody can run it again
+	c.Binary = strings.TrimSuffix(c.Binary, " (deleted)")
+	c.Dir, _ = os.Getwd()
+	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
@@ -32,6 +33,9 @@ func (c *command) attach() *cobra.Command {
 			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
 				return err
+			}
+			if app.Status.Again != "" {
+				return console.Failure(subject.WayOut(app.Status), "%s is a program, and only the program itself decides about what it has started", app.Status.App)
 			}
 			o.Admin = pageAddresses(cmd, admin)
 			if !cmd.Flags().Changed("logs") {

@@ -23,6 +23,10 @@ func (c *command) dashboard() *cobra.Command {
 			if admin == "" {
 				return console.UsageError("--admin: give an address such as localhost:9090")
 			}
+			addresses := pageAddresses(cmd, admin)
+			if err := dashboard.Check(addresses); err != nil {
+				return console.UsageError("%w", err)
+			}
 			first := ""
 			if len(args) > 0 {
 				app, err := subject.Pick(cmd.Context(), args)
@@ -35,7 +39,7 @@ func (c *command) dashboard() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			page, err := dashboard.Listen(pageAddresses(cmd, admin), h.Token(), h, first)
+			page, err := dashboard.Listen(addresses, h.Token(), h, first)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,13 +57,23 @@ func (c *command) ps() *cobra.Command {
 			if len(servers) > 0 {
 				c.Columns(view.Rows(servers, time.Now()))
 			}
-			for _, app := range unattended(servers) {
-				fmt.Fprintf(c.Err, "nobody decides about %s: %s\n", app, subject.WayOut(app))
+			if names := unattended(servers); len(names) > 0 {
+				c.tellAll(cmd.Context(), h, names)
 			}
 
 			return err
 		},
 	})
+}
+
+// tellAll says of applications what it means that nobody decides about them.
+func (c *command) tellAll(ctx context.Context, h home.Home, names []string) {
+	apps, _ := estate.Unattended(ctx, h) // somebody may decide by now
+	for _, app := range apps {
+		if slices.Contains(names, app.Status.App) {
+			c.tell(app)
+		}
+	}
 }
 
 // unattended returns the applications of servers about which nobody decides.

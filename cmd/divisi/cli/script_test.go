@@ -2,13 +2,18 @@ package cli_test
 
 import (
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -72,7 +77,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "taken": taken, "expand": expand,
+			"code": code, "taken": taken, "expand": expand, "seen": seen,
 		},
 	})
 }
@@ -114,4 +119,33 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// seen FILE TEXT opens the page whose address is in a file, once there is one, and finds a text in it.
+func seen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: seen FILE TEXT")
+	}
+	address := regexp.MustCompile(`http://[^"\s]+`)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var url string
+	for range 600 {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if url = address.FindString(string(text)); err == nil && strings.HasSuffix(string(text), "\n") && url != "" {
+			break
+		}
+		<-tick.C
+	}
+
+	jar, err := cookiejar.New(nil)
+	ts.Check(err)
+	response, err := (&http.Client{Jar: jar}).Get(url)
+	ts.Check(err)
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	ts.Check(err)
+	if !strings.Contains(string(page), args[1]) {
+		ts.Fatalf("%s does not have %q:\n%s", url, args[1], page)
+	}
 }

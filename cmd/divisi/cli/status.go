@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -47,12 +48,15 @@ func (c *command) status() *cobra.Command {
 }
 
 func (c *command) showStatus(s control.Status, now time.Time) {
-	if s.Unattended {
-		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s.App))
-	} else {
+	switch {
+	case s.State == control.NotRunning:
+		fmt.Fprintf(c.Out, "%s is %s, and its servers run: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s))
+	case s.Unattended:
+		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s))
+	default:
 		fmt.Fprintf(c.Out, "%s is %s\n\n", s.App, c.Paint(s.State))
 	}
-	rows := [][]string{{"version", s.Version}, {"binary", s.Binary},
+	rows := [][]string{{"version", cmp.Or(s.Version, "-")}, {"binary", s.Binary},
 		{"started", s.Started.Local().Format(time.DateTime)}}
 	if !s.Unattended {
 		rows = append(rows, []string{"process", fmt.Sprint(s.Controller.Pid)})
@@ -101,7 +105,7 @@ func degraded(s control.Status, err error) error {
 // tell says what it means if nobody decides about an application.
 func (c *command) tell(app estate.Application) {
 	if app.Status.Unattended {
-		fmt.Fprintln(c.Err, "nobody decides about "+app.Status.App+": "+subject.WayOut(app.Status.App))
+		fmt.Fprintln(c.Err, "nobody decides about "+app.Status.App+": "+subject.WayOut(app.Status))
 	}
 }
 

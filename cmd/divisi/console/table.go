@@ -14,7 +14,7 @@ import (
 // stateColors are those of states on a terminal.
 var stateColors = map[string]string{
 	"ready": green, "running": green, "started": yellow, "starting": yellow, "draining": yellow,
-	"stopping": yellow, "backoff": red, "degraded": red, "hung": red, "failed": red,
+	"stopping": yellow, "backoff": red, "degraded": red, "hung": red, "failed": red, "not": red, // running
 }
 
 const (

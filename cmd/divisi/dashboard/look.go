@@ -10,12 +10,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/operator"
 )
 
 // Data is what the page shows at a moment.
@@ -49,32 +53,70 @@ func (p *Page) data(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
 	defer cancel()
 	d := Data{Time: time.Now(), Apps: []control.AppStatus{}, Events: []event.Record{}, Calls: []Calls{}}
-	doors, err := p.home.Doors()
+	unattended, err := p.running(ctx, &d)
 	if err != nil {
 		d.Problem = err.Error()
-	}
-	if apps, _ := control.Apps(ctx, doors); len(apps) > 0 { // the others do not answer
-		d.Apps = apps
 	}
 
 	d.Of = cmp.Or(r.FormValue("of"), p.first)
 	if d.Of == "" && len(d.Apps) > 0 {
 		d.Of = d.Apps[0].App
 	}
-	if client, err := p.client(d.Of); err == nil {
+	left := slices.IndexFunc(unattended, func(a estate.Application) bool { return a.Status.App == d.Of })
+	client, err := p.client(d.Of)
+	switch {
+	case left >= 0:
+		d.leftBehind(p.home, unattended[left].Status)
+	case err == nil:
 		d.look(ctx, client)
-	} else if d.Of != "" {
+	case d.Of != "":
 		d.Problem = err.Error()
 	}
 	reply(w, d)
 }
 
+// running fills in what runs, and returns what of it nobody decides about.
+func (p *Page) running(ctx context.Context, d *Data) (unattended []estate.Application, err error) {
+	doors, err := p.home.Doors()
+	if err != nil {
+		return nil, err
+	}
+	if apps, _ := control.Apps(ctx, doors); len(apps) > 0 { // the others do not answer
+		d.Apps = apps
+	}
+
+	unattended, err = estate.Unattended(ctx, p.home)
+	for _, app := range unattended {
+		s := app.Status
+		questions, _ := operator.NewShelf(p.home.Domain(s.Domain).Desk).Open() // they are asked when it runs
+		d.Apps = append(d.Apps, control.AppStatus{
+			App: s.App, Domain: s.Domain, Version: s.Version, State: s.State, Started: s.Started, Questions: len(questions),
+		})
+	}
+	slices.SortStableFunc(d.Apps, func(a, b control.AppStatus) int { return strings.Compare(a.App, b.App) })
+	return unattended, err
+}
+
 // client returns a client of an application, which may have ended.
 func (p *Page) client(app string) (*control.Client, error) {
-	if err := name.CheckLabel(app); err != nil {
+	if err := name.CheckDomain("/" + app); err != nil || app == "" {
 		return nil, &control.Error{Code: control.NotFound, Text: fmt.Sprintf("nothing runs that is called %q", app)}
 	}
 	return control.NewClient(p.home.Domain(name.Domain(app)).Door, app), nil
+}
+
+// leftBehind fills in what the keeper has of something that nobody decides about. What a program has asked can
+// be answered meanwhile.
+func (d *Data) leftBehind(h home.Home, s control.Status) {
+	d.Status = &s
+	if s.Again == "" {
+		return
+	}
+	questions, err := operator.NewShelf(h.Domain(s.Domain).Desk).Open()
+	if err != nil {
+		d.Problem = err.Error()
+	}
+	d.Program = &Program{Questions: questions, Values: json.RawMessage("[]"), Verbs: []control.Verb{}}
 }
 
 // look fills in what a client says.
@@ -156,12 +198,7 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &control.Error{Code: control.Invalid, Text: err.Error()})
 		return
 	}
-	client, err := p.client(cmp.Or(r.FormValue("of"), p.first))
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	status, err := client.Status(ctx)
+	status, err := p.status(ctx, cmp.Or(r.FormValue("of"), p.first))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -172,6 +209,30 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, entries)
+}
+
+// status returns that of an application or a program, whether somebody decides about it or not.
+func (p *Page) status(ctx context.Context, app string) (control.Status, error) {
+	client, err := p.client(app)
+	if err != nil {
+		return control.Status{}, err
+	}
+	status, err := client.Status(ctx)
+	if !isNobody(err) {
+		return status, err
+	}
+	unattended, silent := estate.Unattended(ctx, p.home)
+	for _, u := range unattended {
+		if u.Status.App == app {
+			return u.Status, nil
+		}
+	}
+	return status, cmp.Or(silent, err)
+}
+
+// isNobody reports whether an error says that nobody is behind a door.
+func isNobody(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
 // recent returns the latest entries that a filter chooses. The log of an application has earlier runs as well.

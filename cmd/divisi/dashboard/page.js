@@ -30,9 +30,10 @@ function showHeader(data) {
   set($("app"), s.app);
   set($("state"), s.state);
   type($("state"), "chip " + (mood[s.state] ?? ""));
-  set($("version"), s.version.slice(0, 12));
+  set($("version"), s.version.slice(0, 12) || "–");
   $("version").title = s.version;
-  set($("pid"), String(s.controller.pid));
+  set($("pid"), String(s.controller.pid || "–"));
+  showResume(s);
   $("metrics").href = "/metrics?" + new URLSearchParams({ of: s.app });
   set($("uptime"), age(Date.parse(data.time) - Date.parse(s.started)));
   const links = s.listeners.filter(l => /^https?:\/\//.test(l.url));
@@ -44,6 +45,13 @@ function showHeader(data) {
       return a;
     }));
   }
+}
+
+// showResume says what somebody has to do about what nobody decides about.
+function showResume(s) {
+  $("resume").hidden = !s.unattended;
+  set($("resume"), s.again ? `${s.app} does not run, and its servers do. Run it again: ${s.again}`
+    : s.unattended ? `Nobody decides about ${s.app}: divisi attach ${s.app} goes on with it.` : "");
 }
 
 function showEvents(data) {
@@ -143,6 +151,7 @@ function show(data) {
     set($("state"), "nothing runs");
     type($("state"), "chip");
     document.body.dataset.kind = "none";
+    $("resume").hidden = true;
     return;
   }
   if (!data.status) throw new Error(data.problem);

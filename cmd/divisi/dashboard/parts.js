@@ -34,7 +34,7 @@ export function millis(n) {
 export const mood = {
   ready: "good", running: "good", started: "good", upgraded: "good", listening: "good",
   starting: "warn", draining: "warn", stopping: "warn", backoff: "warn", unclaimed: "warn", "not ready": "warn", silent: "warn",
-  hung: "bad", failed: "bad", exited: "bad", degraded: "bad",
+  hung: "bad", failed: "bad", exited: "bad", degraded: "bad", "not running": "bad",
 };
 
 // keep shows items as children of a list, and keeps those that are there already: what is written, selected or

@@ -163,10 +163,11 @@ function what(member, server, now) {
 }
 
 // cells returns the row of a member, with its server if it is one.
-function cells(member, server, now, showLogOf) {
-  const is = member.state, down = is === "stopped" || is === "failed" || is === "backoff";
+function cells(member, server, now, showLogOf, nobody) {
+  const is = member.state;
   const why = what(member, server, now), doing = busy.get(member.path);
   const log = member.kind === "server" || member.kind === "unclaimed";
+  const fixed = nobody || member.kind === "program" || member.kind === "unclaimed"; // nothing can be done with it
   const act = (verb, text, hidden) => ({
     text, hidden, disabled: Boolean(doing), label: `${text} ${last(member.path)}`, press: () => order(verb, members.get(member.path)),
   });
@@ -174,13 +175,13 @@ function cells(member, server, now, showLogOf) {
     { text: last(member.path), more: member.kind, tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
     { text: is, chip: "chip " + (mood[is] ?? "") },
     { text: server?.pid ? String(server.pid) : "–", type: server?.pid ? "n" : "n zero" },
-    { text: server ? server.version : "–", type: server ? "mono" : "zero" },
+    { text: server?.version || "–", type: server?.version ? "mono" : "zero" },
     { text: String(member.restarts), type: member.restarts ? "n" : "n zero" },
     { text: age(now - Date.parse(member.since)), type: "n" },
     { text: why || "–", type: why ? "text" : "text zero", tip: member.failure },
     { text: doing ?? "", type: "acts", buttons: [
-      act("restart", is === "stopped" ? "Start" : "Restart", member.kind === "program" || member.kind === "unclaimed"),
-      act("drain", "Drain", down && is === "stopped" || member.kind === "program" || member.kind === "unclaimed"),
+      act("restart", is === "stopped" ? "Start" : "Restart", fixed),
+      act("drain", "Drain", is === "stopped" || fixed),
     ] },
   ];
 }
@@ -198,7 +199,7 @@ function showTree(data, showLogOf) {
       state: s.state === "starting" ? r.state : "unclaimed", failure: "" } });
   }
   members = new Map(items.map(item => [item.member.path, item.member]));
-  rows($("tree"), items, item => item.member.path, true, item => cells(item.member, item.server, now, showLogOf));
+  rows($("tree"), items, item => item.member.path, true, item => cells(item.member, item.server, now, showLogOf, s.unattended));
   items.forEach(({ member, server }, i) => {
     const row = $("tree").tBodies[0].rows[i], depth = member.path.slice(s.domain.length).split("/").length - 1;
     type(row, member.kind);

@@ -98,7 +98,7 @@ func TestProgram(t *testing.T) {
 		{"/answer?of=orderd", `{"key":"/orderd/port","kind":"value","value":"80"}`, 400, `use port 8081`},
 		{"/answer?of=orderd", `{"key":"/orderd/port","kind":"maybe"}`, 400, `none of value, retry and give-up`},
 		{"/answer?of=shop", `{"key":"/orderd/port","kind":"retry"}`, 404, `shop has no questions`},
-		{"/answer?of=store", `{"key":"/orderd/port","kind":"retry"}`, 500, `error`},
+		{"/answer?of=store", `{"key":"/orderd/port","kind":"retry"}`, 404, `nothing is asked`},
 		{"/answer?of=orderd", `{"key":`, 400, `this is not what the page sends`},
 		{"/answer?of=orderd", `{"key":"` + strings.Repeat("x", maxOrder) + `"}`, 400, `too large`},
 		{"/do?of=orderd", `{"verb":"double","args":["4"]}`, 200, "8\n"},

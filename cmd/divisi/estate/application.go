@@ -17,7 +17,7 @@ import (
 type Application struct {
 	Decider
 	Status control.Status
-	Client *control.Client // of the door of its deployer; nil if it is unattended
+	Client *control.Client // of the door of whoever decides; nil if it is unattended
 	home   home.Home
 }
 
@@ -31,14 +31,20 @@ func Find(ctx context.Context, h home.Home) ([]Application, error) {
 			}
 			return apps, err
 		},
-		func(u *unattended) []Application { return []Application{{u, u.status, nil, h}} })
+		func(u Application) []Application { return []Application{u} })
+}
+
+// Unattended returns the applications and programs that run while nobody decides about them, by name.
+func Unattended(ctx context.Context, h home.Home) ([]Application, error) {
+	found, _, err := findUnattended(ctx, h)
+	return found, err
 }
 
 // Replicas returns those of all applications, by application. The error is about those that do not answer.
 func Replicas(ctx context.Context, h home.Home) ([]control.ReplicaStatus, error) {
 	return look(ctx, h, func(r control.ReplicaStatus) string { return r.App },
 		func(doors []string) ([]control.ReplicaStatus, error) { return control.Servers(ctx, doors) },
-		func(u *unattended) []control.ReplicaStatus { return u.status.Replicas })
+		func(u Application) []control.ReplicaStatus { return u.Status.Replicas })
 }
 
 // mostLooks bounds how often one looks again because a deployer has come meanwhile.
@@ -50,7 +56,7 @@ const mostLooks = 5
 // A deployer that comes between the two questions has no door yet at the first, and decides already at the
 // second. Then both are asked again: its application would be missing.
 func look[T any](ctx context.Context, h home.Home, app func(T) string,
-	say func(doors []string) ([]T, error), of func(*unattended) []T,
+	say func(doors []string) ([]T, error), of func(Application) []T,
 ) (all []T, err error) {
 	for range mostLooks {
 		doors, err := h.Doors()
@@ -65,7 +71,7 @@ func look[T any](ctx context.Context, h home.Home, app func(T) string,
 			return slices.ContainsFunc(said, func(t T) bool { return app(t) == name })
 		}
 		for _, u := range unattended {
-			if !known(u.status.App) { // else a deployer has gone meanwhile
+			if !known(u.Status.App) { // else a deployer has gone meanwhile
 				all = append(all, of(u)...)
 			}
 		}
@@ -78,10 +84,10 @@ func look[T any](ctx context.Context, h home.Home, app func(T) string,
 	return all, nil
 }
 
-// Owns reports whether a server ends with the application: a replica, or whatever is in the domain of one
-// that somebody decides about.
+// Owns reports whether a server ends with the application: a replica, or whatever is in the domain of a program
+// or of an application that somebody decides about.
 func (a Application) Owns(p keeper.Proc) bool {
-	return keeper.Within(p.Domain, a.Status.Domain) && (!a.Status.Unattended || isReplica(p))
+	return keeper.Within(p.Domain, a.Status.Domain) && (!a.Status.Unattended || a.Status.Again != "" || isReplica(p))
 }
 
 // often is how often it is asked how an application is about which nobody decides.

@@ -56,7 +56,7 @@ func TestLook(t *testing.T) {
 	find := func(say func(doors []string) ([]string, error)) []string {
 		t.Helper()
 		found, err := look(t.Context(), h, func(app string) string { return app }, say,
-			func(u *unattended) []string { return []string{u.status.App} })
+			func(u Application) []string { return []string{u.Status.App} })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,9 +28,9 @@ type unattended struct {
 	domain home.Domain
 }
 
-// findUnattended returns the applications that run while nobody decides about them, by name, and the names of
-// the others that the keeper knows. A deployer that does not answer decides nevertheless.
-func findUnattended(ctx context.Context, h home.Home) (found []*unattended, decided []string, err error) {
+// findUnattended returns the applications and programs that run while nobody decides about them, by name, and
+// the names of the others that the keeper knows. A deployer that does not answer decides nevertheless.
+func findUnattended(ctx context.Context, h home.Home) (found []Application, decided []string, err error) {
 	k, err := door.Find(ctx, h)
 	if errors.Is(err, door.ErrNone) {
 		return nil, nil, nil
@@ -44,6 +44,11 @@ func findUnattended(ctx context.Context, h home.Home) (found []*unattended, deci
 	if err != nil {
 		return nil, nil, err
 	}
+	found, decided, err = unattendedPrograms(h, list)
+	if err != nil {
+		return nil, nil, err
+	}
+
 	replicas := map[string][]keeper.Proc{} // by domain
 	for _, p := range list {
 		if isReplica(p) {
@@ -63,9 +68,9 @@ func findUnattended(ctx context.Context, h home.Home) (found []*unattended, deci
 		}
 		status := statusOf(path, processes, sockets, specs(d.Versions))
 		status.Controller.LogDir = d.Logs
-		found = append(found, &unattended{status: status, home: h, domain: d})
+		found = append(found, Application{&unattended{status: status, home: h, domain: d}, status, nil, h})
 	}
-	slices.SortFunc(found, func(a, b *unattended) int { return strings.Compare(a.status.App, b.status.App) })
+	slices.SortFunc(found, func(a, b Application) int { return strings.Compare(a.Status.App, b.Status.App) })
 	return found, decided, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
+	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
@@ -87,10 +88,12 @@ func pick(ctx context.Context, args []string) (*control.Client, error) {
 	asked := strings.TrimPrefix(strings.Join(args, ""), "/")
 	var names []string
 	for _, app := range apps {
-		if app.Client == nil {
+		switch {
+		case app.Client == nil && app.Status.App == asked:
+			return nil, console.Failure(subject.WayOut(app.Status), "%s does not run, and only its servers do", asked)
+		case app.Client == nil:
 			continue
-		}
-		if app.Status.App == asked {
+		case app.Status.App == asked:
 			return app.Client, nil
 		}
 		names = append(names, app.Status.App)

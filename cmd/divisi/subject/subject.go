@@ -12,6 +12,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -25,9 +26,12 @@ func Running(ctx context.Context) ([]estate.Application, error) {
 	return estate.Find(ctx, h)
 }
 
-// WayOut says how somebody decides about an application again.
-func WayOut(app string) string {
-	return "divisi attach " + app + ", or divisi run TARGET, goes on with it"
+// WayOut says how somebody decides again about what is unattended.
+func WayOut(s control.Status) string {
+	if s.Again != "" {
+		return "run it again: " + s.Again
+	}
+	return "divisi attach " + s.App + ", or divisi run TARGET, goes on with it"
 }
 
 // ErrNothing is the error when neither an application nor a server runs.
@@ -72,7 +76,7 @@ func Pick(ctx context.Context, args []string) (estate.Application, error) {
 // Ended returns an error about an application that has run, or nil.
 func Ended(app string) *EndedError {
 	h, err := home.Find()
-	if err != nil || name.CheckLabel(app) != nil {
+	if err != nil || app == "" || name.CheckDomain("/"+app) != nil {
 		return nil
 	}
 	d := h.Domain(name.Domain(app))
