@@ -85,7 +85,7 @@ func (h *Host) Ensure(ctx context.Context, n *Nursery, s Spec) (*Proc, error) {
 	p := &Proc{host: h, nursery: n, plan: plan}
 	p.member = n.member(operator.KindServer, s.Name, site)
 	p.member.Run = p.run
-	p.member.Spec = tree.Spec{Policy: s.Policy.lifecycle(Permanent)}
+	p.member.Spec = tree.Spec{Policy: s.Policy.lifecycle(Permanent), Host: h.name}
 	p.member.Spec.Policy.StopTime = plan.spec.Grace + stopMargin // the keeper kills after the grace
 	plan.spec.Policy, plan.spec.Yields = s.Policy.keeper(), true
 	if err := n.start(ctx, p.member); err != nil {

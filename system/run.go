@@ -166,6 +166,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	var serving sync.WaitGroup
 	serving.Go(p.supervisor.Serve)
 	serving.Go(func() { p.guard(h, end) })
+	serving.Go(func() { p.watch(h) })
 	if h.below.Door != "" {
 		serving.Go(func() {
 			if err := p.front.Serve(life, h.below.Door); err != nil {
@@ -210,6 +211,20 @@ func (p *program) guard(h *Host, end context.CancelCauseFunc) {
 	err := h.below.Keeper.Fenced(p.life)
 	if p.life.Err() == nil {
 		end(fmt.Errorf("%w: %w", ErrTaken, err))
+	}
+}
+
+// watch says when the keeper of the host is away, and when it is back.
+func (p *program) watch(h *Host) {
+	k, distant := h.below.Keeper.(server.Distant)
+	for distant && k.Answers(p.life, false) == nil {
+		p.supervisor.Tell(tree.Away, h.name)
+		p.log.Warn("the keeper is away: what runs goes on, and nothing starts or stops until the next one is there", "host", h.name)
+		if k.Answers(p.life, true) != nil {
+			return
+		}
+		p.supervisor.Tell(tree.Back, h.name)
+		p.log.Info("the keeper is back", "host", h.name)
 	}
 }
 

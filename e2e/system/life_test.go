@@ -4,6 +4,7 @@ package system
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 )
 
@@ -183,6 +185,61 @@ func TestWithdrawn(t *testing.T) {
 	if later := s.servers("subject"); !maps.Equal(later, now) {
 		t.Errorf("there are %v, and there were %v", later, now)
 	}
+}
+
+// TestKeeperKilled: the keeper is killed under load, again and again, and nothing starts again for that. A server
+// that has ended meanwhile does, when the next keeper is there.
+func TestKeeperKilled(t *testing.T) {
+	const away, most = "the keeper is away: what runs goes on", 20
+	s := newSite(t)
+	r := s.run("subject", "1").runs()
+	before := s.servers("subject")
+	visits := visit(t, s.address("subject"))
+	for i := 0; i < *kills || !strings.Contains(r.words(), away); i++ {
+		if i == most {
+			t.Fatalf("nobody says that the keeper was away:\n%s", r.words())
+		}
+		s.killKeeper(func() error { return nil })
+		if now := s.servers("subject"); !maps.Equal(now, before) {
+			t.Fatalf("after kill %d there are %v, and there were %v", i, now, before)
+		}
+	}
+
+	s.killKeeper(func() error { return syscall.Kill(before["steady@/subject"], syscall.SIGKILL) })
+	s.until("what has ended meanwhile runs again", func() bool {
+		pid := s.servers("subject")["steady@/subject"]
+		return pid != 0 && pid != before["steady@/subject"]
+	})
+	if now := s.servers("subject"); len(now) != 2 || now["web@/subject/front"] != before["web@/subject/front"] {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+	visits.leave(t)
+}
+
+// killKeeper kills the keeper, has something happen, and returns when there is the next keeper.
+func (s *site) killKeeper(meanwhile func() error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := door.Find(ctx, s.home)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Release()
+	before, err := client.Info(ctx)
+	if err == nil {
+		err = syscall.Kill(before.Pid, syscall.SIGKILL)
+	}
+	if err == nil {
+		err = meanwhile()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the next keeper answers", func() bool {
+		now, err := client.Info(ctx)
+		return err == nil && now.Pid != before.Pid
+	})
 }
 
 // TestSilent: what runs as wanted and does not answer when the program comes again is replaced, as if it ran in

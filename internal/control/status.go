@@ -3,6 +3,8 @@ package control
 import (
 	"net"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/tree"
 )
 
 // AppStatus is an application in the list of those behind a door.
@@ -45,9 +47,22 @@ type Member struct {
 	State    string     `json:"state"`
 	Since    time.Time  `json:"since"`
 	Restarts int        `json:"restarts"`
+	Host     string     `json:"host,omitempty"`       // that it runs on, if it is a server
+	HostIs   string     `json:"host_state,omitempty"` // away: its keeper is; cut: it cannot be reached; lost: it was given up
 	Next     *time.Time `json:"next_start,omitempty"`
 	Failure  string     `json:"failure,omitempty"` // the last one
 	Site     string     `json:"site,omitempty"`    // of the call that has asked for it
+}
+
+// Is returns the state for people, such as "ready, its keeper is away".
+func (m Member) Is() string {
+	switch tree.Kind(m.HostIs) {
+	case "":
+		return m.State
+	case tree.Away:
+		return m.State + ", its keeper is away"
+	}
+	return m.State + ", its host is " + m.HostIs
 }
 
 // Controller is the process that decides about an application. Of one that is unattended only the folder of

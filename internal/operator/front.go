@@ -116,6 +116,9 @@ func (f application) Status() control.Status {
 
 	s.State = "running"
 	for _, m := range s.Members {
+		if m.HostIs != "" {
+			s.State = "degraded"
+		}
 		switch lifecycle.State(m.State) {
 		case lifecycle.Failed, lifecycle.Backoff, lifecycle.Hung:
 			s.State = "degraded"
@@ -180,7 +183,7 @@ func (f *Front) tree() string {
 	var b strings.Builder
 	for _, m := range f.Members() {
 		depth := strings.Count(strings.TrimPrefix(m.Path, f.Domain), "/")
-		fmt.Fprintf(&b, "%s%s  %s", strings.Repeat("  ", depth), path.Base(m.Path), m.State)
+		fmt.Fprintf(&b, "%s%s  %s", strings.Repeat("  ", depth), path.Base(m.Path), m.Is())
 		if m.Restarts > 0 {
 			fmt.Fprintf(&b, ", %d restarts", m.Restarts)
 		}

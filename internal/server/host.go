@@ -22,6 +22,12 @@ type Session interface {
 	Spec(context.Context, keeper.ID) (keeper.Spec, error)
 }
 
+// Distant is a session of a keeper in another process, which may be away.
+type Distant interface {
+	// Answers returns once the keeper answers, or once it does not.
+	Answers(ctx context.Context, wanted bool) error
+}
+
 // Host is what a host is to whoever decides what runs on it.
 type Host struct {
 	Keeper Session

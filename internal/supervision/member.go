@@ -20,7 +20,7 @@ type Member struct {
 	// for its end; a group has none.
 	Run func(ctx context.Context) (wait func() (finished bool, err error), err error)
 
-	begin context.Context // of whoever has asked for it, for the first start
+	begin context.Context // of whoever has asked for it, for the first start; nil once that has begun
 	first chan error      // what became of that
 	once  sync.Once       // for its one value
 

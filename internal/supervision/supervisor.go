@@ -79,8 +79,27 @@ func (s *Supervisor) Start(ctx context.Context, m *Member) error {
 	select {
 	case err := <-m.first:
 		return err
+	case <-ctx.Done():
+		s.ask(asked{see: func() { s.forgo(ctx, m) }})
 	case <-s.life.Done():
 		return context.Cause(s.life)
+	}
+
+	select {
+	case err := <-m.first:
+		return err
+	case <-s.life.Done():
+		return context.Cause(s.life)
+	}
+}
+
+// forgo has a member not start whose turn has not come, as where its keeper is away, when nobody waits for it any
+// more. One that starts knows by its context.
+func (s *Supervisor) forgo(ctx context.Context, m *Member) {
+	if m.begin != nil {
+		m.begin = nil
+		m.answer(context.Cause(ctx))
+		s.act(s.tree.Step(tree.Event{Kind: tree.Stop, Path: m.Path}, time.Now()))
 	}
 }
 
@@ -110,6 +129,7 @@ func (s *Supervisor) view() []control.Member {
 	for _, at := range s.tree.Members() {
 		shown := control.Member{
 			Path: path.Join(s.Domain, at.Path), State: string(at.State), Since: at.Since, Restarts: at.Restarts,
+			Host: at.Spec.Host, HostIs: string(at.Host),
 		}
 		if m := s.members[at.Path]; m != nil {
 			shown.Kind, shown.Site = m.Kind, m.Site
@@ -223,8 +243,12 @@ func isBelow(at, group string) bool {
 
 // run begins one life of a member.
 func (s *Supervisor) run(m *Member) {
-	ctx, cancel := context.WithCancelCause(m.begin)
-	m.begin = context.Background() // nobody waits for a later start
+	begin := m.begin
+	if begin == nil {
+		begin = context.Background() // nobody waits for a later start
+	}
+	m.begin = nil
+	ctx, cancel := context.WithCancelCause(begin)
 	m.WhenHalted(func(bool) { cancel(ErrStopped) })
 	s.live.Go(func() {
 		defer cancel(nil)

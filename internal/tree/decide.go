@@ -226,7 +226,7 @@ func (t *Tree) dismiss(n *node) {
 	}
 
 	t.halt(n, stopped)
-	if n.temporary() && n.parent != nil {
+	if (n.temporary() || !n.proven) && n.parent != nil { // it never was there, if its turn had not come
 		t.remove(n)
 	}
 	t.settle(n.parent)

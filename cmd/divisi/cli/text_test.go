@@ -150,11 +150,13 @@ func TestMembersText(t *testing.T) {
 		{Path: "/orderd", Kind: "program", State: "ready", Since: now.Add(-time.Minute)},
 		{Path: "/orderd/eu", Kind: "scope", State: "ready", Since: now.Add(-time.Minute), Failure: "of yesterday"},
 		{Path: "/orderd/eu/web", Kind: "server", State: "backoff", Since: now, Restarts: 3, Next: &next, Failure: "exited with code 1\nlast words"},
+		{Path: "/orderd/eu/db", Kind: "server", State: "ready", Since: now, Host: "local", HostIs: "away"},
 	}, now))
-	want := `MEMBER   KIND     STATE       RESTARTS  AGE   FAILURE
-orderd   program  ready       0         1m0s
-  eu     scope    ready       0         1m0s
-    web  server   backoff 2s  3         0s    exited with code 1
+	want := `MEMBER   KIND     STATE                      RESTARTS  AGE   FAILURE
+orderd   program  ready                      0         1m0s
+  eu     scope    ready                      0         1m0s
+    web  server   backoff 2s                 3         0s    exited with code 1
+    db   server   ready, its keeper is away  0         0s
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

@@ -155,6 +155,7 @@ async function order(verb, member) {
 function what(member, server, now) {
   const exit = server?.last_exit;
   const parts = [];
+  if (member.host_state) parts.push(member.host_state === "away" ? "its keeper is away" : `its host is ${member.host_state}`);
   if (member.next_start) parts.push(`starts again in ${age(Date.parse(member.next_start) - now + 999)}`);
   if (member.failure && member.state !== "ready" && member.state !== "stopped") parts.push(firstLine(member.failure));
   else if (server?.failing) parts.push(server.failing);

@@ -50,8 +50,8 @@ func Members(members []control.Member, now time.Time) [][]string {
 	rows := [][]string{{"MEMBER", "KIND", "STATE", "RESTARTS", "AGE", "FAILURE"}}
 	for _, m := range members {
 		depth := strings.Count(strings.TrimPrefix(m.Path, members[0].Path), "/")
-		state, failure := m.State, ""
-		if state != string(lifecycle.Ready) {
+		state, failure := m.Is(), ""
+		if m.State != string(lifecycle.Ready) {
 			failure, _, _ = strings.Cut(m.Failure, "\n")
 		}
 		if m.Next != nil {

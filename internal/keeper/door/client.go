@@ -320,6 +320,25 @@ func (c *Client) Fenced(ctx context.Context) error {
 	}
 }
 
+// Answers returns once there is a keeper that answers, or once there is none, and with an error when there will be
+// none any more.
+func (c *Client) Answers(ctx context.Context, wanted bool) error {
+	for {
+		c.mu.Lock()
+		is, err, changed := c.link != nil, c.err, c.changed
+		c.mu.Unlock()
+		if err != nil || is == wanted {
+			return err
+		}
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // Listen opens a listening socket and keeps it under a key. See [hold.Session.Listen].
 func (c *Client) Listen(ctx context.Context, want keeper.Socket) (got keeper.Socket, err error) {
 	_, err = c.call(ctx, "listen", &link.Ask{Socket: &want}, nil, &got)
