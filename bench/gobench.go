@@ -28,7 +28,7 @@ func (b *bench) local(ctx context.Context) error {
 	for _, what := range []string{"nothing", "numbers", "text", "1 KB", "100 numbers", "100 structs", "64 KB", "message", "64 KB, shared", "message, shared"} {
 		cells := []string{strings.Replace(what, "shared", "`//divisi:shared`", 1)}
 		for _, way := range ways {
-			name := "Local/" + what + "/" + way
+			name := "Local/Local/" + what // the runner is called so as well + "/" + way
 			took, ok := seen.Lowest(name, "ns/op")
 			if !ok {
 				cells = append(cells, "")
@@ -43,10 +43,7 @@ func (b *bench) local(ctx context.Context) error {
 		}
 		t.Add(cells...)
 	}
-	if err := figures.Save(b.dir, "local"); err != nil {
-		return err
-	}
-	return report.Put(b.file, "local", report.Machine()+".\n\n"+t.String())
+	return b.keep("local", figures, t)
 }
 
 // codec compares what makes bytes of messages. Service Weaver's may be missing.
@@ -104,10 +101,7 @@ func (b *bench) start(ctx context.Context) error {
 	}
 	figures := report.Figures{}
 	figures.Set(report.Median(of["keeper/exec"]), "start", "keeper")
-	if err := figures.Save(b.dir, "start"); err != nil {
-		return err
-	}
-	return report.Put(b.file, "start", report.Machine()+".\n\n"+t.String())
+	return b.keep("start", figures, t)
 }
 
 // system measures how long the system of examples/orderd takes to come up and to go down.
@@ -122,8 +116,5 @@ func (b *bench) system(ctx context.Context) error {
 	t.Add("down: all servers have ended", report.Spread(of["ms/down"]))
 	figures := report.Figures{}
 	figures.Set(report.Median(of["ms/up"])+report.Median(of["ms/down"]), "system", "up and down")
-	if err := figures.Save(b.dir, "system"); err != nil {
-		return err
-	}
-	return report.Put(b.file, "system", report.Machine()+".\n\n"+t.String())
+	return b.keep("system", figures, t)
 }

@@ -54,8 +54,13 @@ type part struct {
 var parts = []part{
 	{"local", (*bench).local, 5 * time.Minute},
 	{"codec", (*bench).codec, 5 * time.Minute},
-	{"calls", command("compare", "-rounds 1 -time 30ms"), 15 * time.Minute},
-	{"overload", command("overload", "-rounds 1 -time 200ms"), 12 * time.Minute},
+	{"calls", command("compare", "", "-rounds 1 -time 30ms"), 20 * time.Minute},
+	{"overload", command("overload", "", "-rounds 1 -time 200ms"), 15 * time.Minute},
+	{"connection", command("compare", "-connections", "-time 50ms"), 6 * time.Minute},
+	{"chain", (*bench).chain, 5 * time.Minute},
+	{"ready", (*bench).ready, 5 * time.Minute},
+	{"idle", (*bench).idle, 3 * time.Minute},
+	{"weight", (*bench).weight, 5 * time.Minute},
 	{"start", (*bench).start, 5 * time.Minute},
 	{"system", (*bench).system, 5 * time.Minute},
 }
@@ -76,7 +81,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.name, err))
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			break
 		}
 	}
 
@@ -87,21 +92,39 @@ func (b *bench) run(ctx context.Context, only string) error {
 	return errors.Join(failed, report.Put(b.file, "aims", aimsTable(f)))
 }
 
-// runPart runs a part, and puts into its place that it has failed if it has.
+// runPart runs a part, and puts into its place that it has failed if it has written nothing itself.
 func (b *bench) runPart(ctx context.Context, p part) error {
 	begin := time.Now()
 	if err := (report.Figures{}).Save(b.dir, p.name); err != nil { // none of an earlier run
 		return err
 	}
-	within, cancel := context.WithTimeout(ctx, p.most)
-	defer cancel()
-	err := p.run(b, within)
-	fmt.Fprintf(os.Stderr, "%s took %v\n", p.name, time.Since(begin).Round(time.Second))
-	if err == nil || ctx.Err() != nil {
+	before, err := report.Part(b.file, p.name)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%s failed: %v\n", p.name, err)
-	return errors.Join(err, report.Put(b.file, p.name, fmt.Sprintf("This part failed on %s:\n\n```\n%v\n```", time.Now().Format(time.DateOnly), err)))
+	within, cancel := context.WithTimeout(ctx, p.most)
+	defer cancel()
+	failed := p.run(b, within)
+	fmt.Fprintf(os.Stderr, "%s took %v\n", p.name, time.Since(begin).Round(time.Second))
+	if failed == nil {
+		return nil
+	}
+
+	fmt.Fprintf(os.Stderr, "%s failed: %v\n", p.name, failed)
+	after, err := report.Part(b.file, p.name)
+	if err != nil || ctx.Err() != nil && after == before {
+		return errors.Join(failed, err)
+	}
+	text := fmt.Sprintf("This part failed on %s:\n\n```\n%v\n```", time.Now().Format(time.DateOnly), failed)
+	if after != before {
+		text = after + "\n\n" + text
+	}
+	return errors.Join(failed, report.Put(b.file, p.name, text))
+}
+
+// keep keeps what a part tells.
+func (b *bench) keep(part string, figures report.Figures, t *report.Table) error {
+	return errors.Join(figures.Save(b.dir, part), report.Put(b.file, part, report.Machine()+".\n\n"+t.String()))
 }
 
 // build builds what is run. Service Weaver's part is a module of its own, whose requirements are older than
@@ -114,7 +137,7 @@ func (b *bench) build(ctx context.Context) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
-	for _, folder := range []string{"./compare", "./overload"} {
+	for _, folder := range []string{"./compare", "./overload", "./chain", "../cmd/divisi"} {
 		if err := b.compile(ctx, folder); err != nil {
 			return err
 		}
@@ -141,10 +164,10 @@ func (b *bench) compile(ctx context.Context, folder string) error {
 	return nil
 }
 
-// command returns a part that is a program of its own, with what makes it short.
-func command(name, short string) func(*bench, context.Context) error {
+// command returns a part that is a program of its own, with flags, and those that make it short.
+func command(name, always, short string) func(*bench, context.Context) error {
 	return func(b *bench, ctx context.Context) error {
-		args := []string{"-write", b.file, "-programs", b.dir, "-figures", b.dir}
+		args := append(strings.Fields(always), "-write", b.file, "-programs", b.dir, "-figures", b.dir)
 		if b.short {
 			args = append(args, strings.Fields(short)...)
 		}

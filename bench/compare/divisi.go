@@ -57,7 +57,8 @@ const calledComponent = "github.com/divisi-go/divisi/bench/echo/Echo"
 type deployer struct {
 	envelope.EnvelopeHandler
 	client, server *envelope.Envelope
-	identity       []byte // certificate and key
+	addresses      []string // of the server
+	identity       []byte   // certificate and key
 }
 
 func (divisiRival) start(ctx context.Context, name string, e endpoint) (err error) {
@@ -68,6 +69,9 @@ func (divisiRival) start(ctx context.Context, name string, e endpoint) (err erro
 		}
 	}
 	if d.server, err = newWeavelet(ctx, name, "server", e); err != nil {
+		return err
+	}
+	if d.addresses, err = load.Reach(d.server.WeaveletInfo().DialAddr); err != nil {
 		return err
 	}
 	if d.client, err = newWeavelet(ctx, name, "client", e); err != nil {
@@ -84,7 +88,7 @@ func newWeavelet(ctx context.Context, name, side string, e endpoint) (*envelope.
 	if err != nil {
 		return nil, err
 	}
-	listen := "127.0.0.1:0"
+	listen := load.Anywhere()
 	if e.network == "unix" {
 		listen = "unix://" + filepath.Join(e.dir, side)
 	}
@@ -112,7 +116,7 @@ func (d *deployer) VerifyServerCertificate(context.Context, *protos.VerifyServer
 // ActivateComponent says that the component is in the other process.
 func (d *deployer) ActivateComponent(_ context.Context, r *protos.ActivateComponentRequest) (*protos.ActivateComponentReply, error) {
 	return &protos.ActivateComponentReply{}, d.client.UpdateRoutingInfo(&protos.RoutingInfo{
-		Component: r.Component, Replicas: []string{d.server.WeaveletInfo().DialAddr},
+		Component: r.Component, Replicas: d.addresses,
 	})
 }
 

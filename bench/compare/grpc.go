@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -46,17 +47,26 @@ func serveGRPC(l net.Listener) error {
 	return s.Serve(l)
 }
 
+// connectGRPC returns callers that take turns with the connections, of which there is one, if nobody says
+// another number.
 func connectGRPC(e endpoint) (func() (load.Caller, error), error) {
-	conn, err := grpc.NewClient("passthrough:///bench", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return e.dial(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
-	if err != nil {
-		return nil, err
+	var conns []*grpc.ClientConn
+	for range load.Connections() {
+		conn, err := dialGRPC(e)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, conn)
 	}
+	var turn atomic.Uint64
 	return func() (load.Caller, error) {
 		m := pb.Of(load.NewMessage())
 		blob := make([]byte, load.Huge.Size())
 		return func(ctx context.Context, p load.Payload) error {
+			conn := conns[0]
+			if len(conns) > 1 {
+				conn = conns[turn.Add(1)%uint64(len(conns))]
+			}
 			switch p {
 			case load.Nothing:
 				return conn.Invoke(ctx, "/divisi.bench.Echo/Null", &pb.Empty{}, new(pb.Empty))
@@ -66,4 +76,10 @@ func connectGRPC(e endpoint) (func() (load.Caller, error), error) {
 			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", &pb.Blob{Data: blob[:p.Size()]}, new(pb.Blob))
 		}, nil
 	}, nil
+}
+
+func dialGRPC(e endpoint) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///bench", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return e.dial(ctx) }),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
 }

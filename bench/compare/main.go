@@ -8,14 +8,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/bench/load"
+	"github.com/divisi-go/divisi/bench/report"
 )
 
 func main() {
@@ -24,8 +27,9 @@ func main() {
 	}
 	var o options
 	var only, write, figures string
+	weigh := flag.Bool("connections", false, "measure what an idle connection takes in memory, and nothing else")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each case is measured")
-	flag.DurationVar(&o.took, "time", 600*time.Millisecond, "how long each measurement takes")
+	flag.DurationVar(&o.took, "time", 400*time.Millisecond, "how long each measurement takes")
 	flag.StringVar(&only, "rivals", "", "measure only these, with commas between them")
 	flag.StringVar(&o.cases, "cases", "", "measure only cases whose names contain this, such as \"tcp: nothing\"")
 	flag.BoolVar(&o.quick, "quick", false, "measure only a few cases")
@@ -49,15 +53,32 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	all, err := o.measure(ctx)
-	if err != nil {
-		load.Exit(err)
+	if *weigh {
+		table, f, err := o.weigh(ctx)
+		load.Exit(errors.Join(err, f.Save(figures, "connection"), show(write, "connection", report.Machine()+".\n\n"+table)))
 	}
-	if err := o.figures(all).Save(figures, "calls"); err != nil {
-		load.Exit(err)
+	load.Exit(o.run(ctx, write, figures))
+}
+
+// run measures calls, and writes what was measured, also when it is interrupted.
+func (o options) run(ctx context.Context, write, figures string) error {
+	all, rounds, interrupted := o.measure(ctx)
+	o.rounds = rounds
+	if rounds == 0 {
+		return interrupted
 	}
+	err := errors.Join(interrupted, o.figures(all).Save(figures, "calls"), show(write, "calls", o.text(all)))
 	if write != "" {
-		load.Exit(o.write(write, all))
+		err = errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(write), "calls.svg"), []byte(o.chart(all)), 0o644))
 	}
-	fmt.Print(o.text(all))
+	return err
+}
+
+// show puts text into a part of a Markdown file, or prints it if there is none.
+func show(file, part, text string) error {
+	if file == "" {
+		_, err := fmt.Print(text)
+		return err
+	}
+	return report.Put(file, part, text)
 }

@@ -119,11 +119,12 @@ func (o options) selected() (list []measurement) {
 	return list
 }
 
-// measure measures the selected cases of all rivals. All of them run at the same time and take turns.
-func (o options) measure(ctx context.Context) (results, error) {
+// measure measures the selected cases of all rivals. All of them run at the same time and take turns. When it
+// is interrupted, there is what was measured in whole rounds, and the number of those.
+func (o options) measure(ctx context.Context) (all results, rounds int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var all []*contender
+	var contenders []*contender
 	for _, r := range rivals {
 		if len(o.only) > 0 && !slices.Contains(o.only, r.name) {
 			continue
@@ -131,21 +132,31 @@ func (o options) measure(ctx context.Context) (results, error) {
 		for _, network := range []string{"unix", "tcp", "tls"} {
 			c := &contender{contestant: r, network: network}
 			defer c.end()
-			all = append(all, c)
+			contenders = append(contenders, c)
 		}
 	}
 
-	seen := results{}
+	all = results{}
 	for round := range o.rounds {
 		for _, m := range o.selected() {
-			part := slices.DeleteFunc(slices.Clone(all), func(c *contender) bool { return c.network != m.network || c.lacks(m) != "" })
-			if err := o.round(ctx, seen, m, part, round); err != nil {
-				return nil, err
+			part := slices.DeleteFunc(slices.Clone(contenders), func(c *contender) bool { return c.network != m.network || c.lacks(m) != "" })
+			if err := o.round(ctx, all, m, part, round); err != nil {
+				all.cut(round)
+				return all, round, err
 			}
 		}
 		fmt.Fprintf(os.Stderr, "calls: round %d of %d\n", round+1, o.rounds)
 	}
-	return seen, nil
+	return all, o.rounds, nil
+}
+
+// cut leaves a number of rounds, and nothing of later ones.
+func (r results) cut(rounds int) {
+	for _, rivals := range r {
+		for _, of := range rivals {
+			of.rounds = of.rounds[:min(rounds, len(of.rounds))]
+		}
+	}
 }
 
 // round measures one case of all rivals once. A rival that fails in a case is left out of it from then on.
@@ -168,6 +179,9 @@ func (o options) round(ctx context.Context, all results, m measurement, contende
 		}
 
 		r, err := c.measure(ctx, m, o.took)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s, %v: %v\n", c.name, m, err)
 			of.failed = err

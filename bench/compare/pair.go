@@ -2,49 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/bench/load"
 )
 
-// patience is how long a process may take to start, or a measurement to end.
-const patience = 30 * time.Second
-
-// process is a process that takes orders.
-type process struct {
-	conn net.Conn
-	in   *json.Decoder
-	out  *json.Encoder
-	pid  int
-}
-
-// ask gives an order and returns the answer.
-func (p *process) ask(o load.Order) (a load.Answer, err error) {
-	if err := p.conn.SetDeadline(time.Now().Add(o.Time + patience)); err != nil {
-		return a, err
-	}
-	if err := p.out.Encode(o); err != nil {
-		return a, err
-	}
-	if err := p.in.Decode(&a); err != nil {
-		return a, err
-	}
-	if a.Err != "" {
-		return a, fmt.Errorf("%s", a.Err)
-	}
-	return a, nil
-}
-
 // pair is the two processes of a rival over one network.
 type pair struct {
-	client, server *process
+	client, server *load.Worker
 	dir            string
 }
 
@@ -96,56 +65,41 @@ func newPair(ctx context.Context, name string, r rival, network string) (*pair, 
 		return nil, err
 	}
 	p := &pair{dir: dir}
-	control, err := net.Listen("unix", filepath.Join(dir, "control"))
+	desk, err := load.NewDesk(dir)
 	if err != nil {
 		return p, err
 	}
-	defer control.Close()
+	defer desk.Close()
 	e, err := newEndpoint(network, dir)
 	if err != nil {
 		return p, err
 	}
-
-	started := make(chan error, 1)
-	go func() { started <- r.start(ctx, name, e) }()
-	if err := p.accept(control); err != nil {
-		return p, fmt.Errorf("%s does not start over %s: %w", name, network, err)
-	}
-	return p, <-started
+	return p, p.start(ctx, desk, name, r, e)
 }
 
-// accept waits until both processes have said who they are.
-func (p *pair) accept(control net.Listener) error {
+// start starts the processes, and waits until both have said who they are.
+func (p *pair) start(ctx context.Context, desk *load.Desk, name string, r rival, e endpoint) error {
+	started := make(chan error, 1)
+	go func() { started <- r.start(ctx, name, e) }()
 	for p.client == nil || p.server == nil {
-		if err := control.(*net.UnixListener).SetDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
-		conn, err := control.Accept()
+		w, err := desk.Hire(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s does not start over %s: %w", name, e.network, err)
 		}
-		peer := &process{conn: conn, in: json.NewDecoder(conn), out: json.NewEncoder(conn)}
-		var hello load.Answer
-		if err := peer.in.Decode(&hello); err != nil {
-			return err
-		}
-		if peer.pid, err = pidOf(conn); err != nil {
-			return err
-		}
-		if strings.HasSuffix(hello.Role, "/client") {
-			p.client = peer
+		if strings.HasSuffix(w.Role, "/client") {
+			p.client = w
 		} else {
-			p.server = peer
+			p.server = w
 		}
 	}
-	return nil
+	return <-started
 }
 
 // end ends the processes.
 func (p *pair) end() {
-	for _, one := range []*process{p.client, p.server} {
+	for _, one := range []*load.Worker{p.client, p.server} {
 		if one != nil {
-			one.conn.Close()
+			one.Dismiss()
 		}
 	}
 	os.RemoveAll(p.dir)
@@ -153,24 +107,24 @@ func (p *pair) end() {
 
 // measure measures one case, after calls that are not counted.
 func (p *pair) measure(m measurement, took time.Duration) (result, error) {
-	for _, one := range []*process{p.client, p.server} {
-		if err := pin(one.pid, m.oneCPU); err != nil {
+	for _, one := range []*load.Worker{p.client, p.server} {
+		if err := pin(one.Conn(), m.oneCPU); err != nil {
 			return result{}, err
 		}
 	}
 	o := load.Order{Run: true, Payload: m.payload, Callers: m.callers, Time: took / 5, Deadline: m.deadline}
-	if _, err := p.client.ask(o); err != nil {
+	if _, err := p.client.Ask(o); err != nil {
 		return result{}, err
 	}
-	before, err := p.server.ask(load.Order{})
+	before, err := p.server.Ask(load.Order{})
 	if err != nil {
 		return result{}, err
 	}
 	o.Time = took
-	ran, err := p.client.ask(o)
+	ran, err := p.client.Ask(o)
 	if err != nil {
 		return result{}, err
 	}
-	after, err := p.server.ask(load.Order{})
+	after, err := p.server.Ask(load.Order{})
 	return result{Load: ran.Load, server: after.Usage.Since(before.Usage)}, err
 }

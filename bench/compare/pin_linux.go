@@ -12,8 +12,8 @@ import (
 )
 
 // pidOf returns the number of the process at the other end of a Unix socket.
-func pidOf(conn net.Conn) (int, error) {
-	raw, err := conn.(*net.UnixConn).SyscallConn()
+func pidOf(conn *net.UnixConn) (int, error) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
@@ -26,8 +26,12 @@ func pidOf(conn net.Conn) (int, error) {
 	return int(cred.Pid), nil
 }
 
-// pin makes a process run on the first processor only, or on all.
-func pin(pid int, one bool) error {
+// pin makes the process at the other end of a socket run on the first processor only, or on all.
+func pin(conn *net.UnixConn, one bool) error {
+	pid, err := pidOf(conn)
+	if err != nil {
+		return err
+	}
 	var set unix.CPUSet
 	set.Set(0)
 	for cpu := 1; cpu < runtime.NumCPU() && !one; cpu++ {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -28,16 +28,17 @@ type rival interface {
 type contestant struct {
 	name, note string
 	rival
+	many bool // it can be told to have many connections
 }
 
 // rivals are all of them, in the order of the tables.
 var rivals = []contestant{
-	{"raw", "a socket for each caller, lengths and bytes, buffers used again", simple{serve: serveRaw, connect: connectRaw}},
-	{"Divisi", "one connection, the whole product with its metrics and traces", divisiRival{}},
-	{"gRPC", "one connection, no interceptors", simple{serve: serveGRPC, connect: connectGRPC, lack: lackOfGRPC}},
-	{"Connect", "HTTP/2 without compression, no interceptors", simple{serve: serveConnect, connect: connectConnect, lack: lackOfConnect}},
-	{"dRPC", "a connection for each caller, for it carries one call at a time", simple{serve: serveDRPC, connect: connectDRPC}},
-	{"Service Weaver", "version 0.24.6, the whole product; it has no Unix sockets", serviceWeaver{}},
+	{"raw", "a socket for each caller, lengths and bytes, buffers used again", simple{serve: serveRaw, connect: connectRaw}, false},
+	{"Divisi", "one connection, the whole product with its metrics and traces", divisiRival{}, true},
+	{"gRPC", "one connection, no interceptors", simple{serve: serveGRPC, connect: connectGRPC, lack: lackOfGRPC}, true},
+	{"Connect", "HTTP/2 without compression, no interceptors", simple{serve: serveConnect, connect: connectConnect, lack: lackOfConnect}, false},
+	{"dRPC", "a connection for each caller, for it carries one call at a time", simple{serve: serveDRPC, connect: connectDRPC}, false},
+	{"Service Weaver", "version 0.24.6, the whole product; it has no Unix sockets", serviceWeaver{}, false},
 }
 
 func names() (list []string) {
@@ -48,78 +49,6 @@ func names() (list []string) {
 }
 
 func isRival(name string) bool { return slices.Contains(names(), name) }
-
-// endpoint is where the processes of a rival meet.
-type endpoint struct {
-	network string // unix, tcp or tls
-	address string
-	dir     string // has the socket of orders, and the file with the identity
-}
-
-func newEndpoint(network, dir string) (endpoint, error) {
-	e := endpoint{network: network, address: filepath.Join(dir, "server"), dir: dir}
-	if network == "unix" {
-		return e, nil
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // to find a port
-	if err != nil {
-		return e, err
-	}
-	e.address = l.Addr().String()
-	if err := l.Close(); err != nil {
-		return e, err
-	}
-	return e, writeIdentity(e.identity())
-}
-
-func (e endpoint) control() string  { return filepath.Join(e.dir, "control") }
-func (e endpoint) identity() string { return filepath.Join(e.dir, "identity") }
-
-// environment tells a process what it is.
-func (e endpoint) environment(role string) []string {
-	return []string{
-		load.RoleVariable + "=" + role, load.ControlVariable + "=" + e.control(),
-		load.NetworkVariable + "=" + e.network, load.AddressVariable + "=" + e.address,
-		load.IdentityVariable + "=" + e.identity(),
-	}
-}
-
-// here is the endpoint that this process was told.
-func here() endpoint {
-	return endpoint{
-		network: os.Getenv(load.NetworkVariable), address: os.Getenv(load.AddressVariable),
-		dir: filepath.Dir(os.Getenv(load.ControlVariable)),
-	}
-}
-
-func (e endpoint) kind() string {
-	if e.network == "unix" {
-		return "unix"
-	}
-	return "tcp"
-}
-
-func (e endpoint) listen() (net.Listener, error) {
-	l, err := net.Listen(e.kind(), e.address)
-	if err != nil || e.network != "tls" {
-		return l, err
-	}
-	config, err := tlsConfig(e.identity())
-	return tls.NewListener(l, config), err
-}
-
-func (e endpoint) dial(ctx context.Context) (net.Conn, error) {
-	if e.network != "tls" {
-		var d net.Dialer
-		return d.DialContext(ctx, e.kind(), e.address)
-	}
-	config, err := tlsConfig(e.identity())
-	if err != nil {
-		return nil, err
-	}
-	d := tls.Dialer{Config: config}
-	return d.DialContext(ctx, "tcp", e.address)
-}
 
 // simple is a rival of which only that is known: how it answers, and how it calls.
 type simple struct {
@@ -187,4 +116,33 @@ func play(role string) error {
 		}
 	}
 	return fmt.Errorf("there is no rival %q", name)
+}
+
+// programs is the folder of the program of Service Weaver, which is built of a module of its own: what it
+// requires would change what others get.
+var programs string
+
+func weaverProgram() string { return filepath.Join(programs, "serviceweaver") }
+
+// serviceWeaver is Service Weaver. Its program has a part for the deployer, which starts the other two.
+type serviceWeaver struct{}
+
+var _ rival = serviceWeaver{}
+
+func (serviceWeaver) start(ctx context.Context, name string, e endpoint) error {
+	return spawn(ctx, weaverProgram(), e.environment(name+"/deployer"))
+}
+
+func (serviceWeaver) play(string, string, endpoint) error {
+	return errors.New("the program of Service Weaver is another one")
+}
+
+func (serviceWeaver) lacks(m measurement) string {
+	if m.network == "unix" {
+		return "it has no Unix sockets"
+	}
+	if _, err := os.Stat(weaverProgram()); programs == "" || err != nil {
+		return "its program was not given"
+	}
+	return ""
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -124,12 +122,4 @@ func few(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.1f", v)
-}
-
-// write puts the tables into a Markdown file and the chart beside it.
-func (o options) write(file string, all results) error {
-	if err := report.Put(file, "calls", o.text(all)); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(filepath.Dir(file), "calls.svg"), []byte(o.chart(all)), 0o644)
 }

@@ -54,6 +54,7 @@ type Caller func(context.Context, Payload) error
 // Order is what a process is asked.
 type Order struct {
 	Run      bool // make calls; else only say what was used
+	Weigh    bool // say what is held in memory as well
 	Payload  Payload
 	Callers  int
 	Time     time.Duration
@@ -66,6 +67,7 @@ type Answer struct {
 	Err   string
 	Usage Usage
 	Load  Load
+	Held  uint64 // bytes of the heap and of stacks, after garbage is collected
 }
 
 // Usage is what a process has used since it began.
@@ -107,6 +109,16 @@ func used() (u Usage, err error) {
 	return u, nil
 }
 
+// held returns what is held in memory. What pools keep is garbage at the second collection.
+func held() uint64 {
+	for range 3 {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
 // Since returns what was used since before.
 func (u Usage) Since(before Usage) Usage {
 	return Usage{
@@ -138,6 +150,9 @@ func Obey(role string, callers func() (Caller, error)) error {
 		}
 		if err == nil {
 			a.Usage, err = used()
+		}
+		if o.Weigh {
+			a.Held = held()
 		}
 		if err != nil {
 			a.Err = err.Error()

@@ -4,7 +4,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,33 +41,40 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var all []outcome
+	all, failed := measure(ctx, *only, *rounds, *took)
+	if len(all) == 0 {
+		work.Exit(cmp.Or(failed, fmt.Errorf("no case is called %q", *only)))
+	}
+	told := text(all, *rounds, *took)
+	failed = errors.Join(failed, figures(all).Save(*keep, "overload"))
+	if *write == "" {
+		fmt.Print(told)
+		if failed == nil && slices.ContainsFunc(all, func(o outcome) bool { return len(o.failed) > 0 }) {
+			os.Exit(1) // it has been said why
+		}
+		work.Exit(failed)
+	}
+	work.Exit(errors.Join(failed, report.Put(*write, "overload", told),
+		os.WriteFile(filepath.Join(filepath.Dir(*write), "goodput.svg"), []byte(chart(all)), 0o644)))
+}
+
+// measure measures cases. When it is interrupted, or one fails, there are the others.
+func measure(ctx context.Context, only string, rounds int, took time.Duration) (all []outcome, failed error) {
 	for i := range cases {
 		c := &cases[i]
-		if !strings.Contains(c.name, *only) {
+		if !strings.Contains(c.name, only) {
 			continue
 		}
-		o, err := c.measure(ctx, *rounds, *took)
+		o, err := c.measure(ctx, rounds, took)
+		if ctx.Err() != nil {
+			return all, errors.Join(failed, ctx.Err())
+		}
 		if err != nil {
-			work.Exit(fmt.Errorf("%s: %w", c.name, err))
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.name, err))
+			continue
 		}
 		all = append(all, o)
 		fmt.Fprintf(os.Stderr, "overload: %s\n", c.name)
 	}
-
-	if err := figures(all).Save(*keep, "overload"); err != nil {
-		work.Exit(err)
-	}
-	told := text(all, *rounds, *took)
-	if *write == "" {
-		fmt.Print(told)
-		if slices.ContainsFunc(all, func(o outcome) bool { return len(o.failed) > 0 }) {
-			os.Exit(1) // it has been said why
-		}
-		return
-	}
-	if err := report.Put(*write, "overload", told); err != nil {
-		work.Exit(err)
-	}
-	work.Exit(os.WriteFile(filepath.Join(filepath.Dir(*write), "goodput.svg"), []byte(chart(all)), 0o644))
+	return all, failed
 }

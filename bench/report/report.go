@@ -19,17 +19,32 @@ import (
 
 // Put puts text into a part of a Markdown file, in place of what is there.
 func Put(file, part, text string) error {
-	old, err := os.ReadFile(file)
+	before, _, after, err := split(file, part)
 	if err != nil {
 		return err
 	}
-	begin, end := "<!-- "+part+" begin -->\n", "<!-- "+part+" end -->"
-	before, rest, begins := strings.Cut(string(old), begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !begins || !ends {
-		return fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(begin), end)
+	return os.WriteFile(file, []byte(before+"\n"+strings.TrimSpace(text)+"\n\n"+after), 0o644)
+}
+
+// Part returns what is in a part of a Markdown file.
+func Part(file, part string) (string, error) {
+	_, text, _, err := split(file, part)
+	return strings.TrimSpace(text), err
+}
+
+// split returns what is before a part, with the mark at which it begins, the part, and what is after it.
+func split(file, part string) (before, text, after string, err error) {
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		return "", "", "", err
 	}
-	return os.WriteFile(file, []byte(before+begin+"\n"+strings.TrimSpace(text)+"\n\n"+end+after), 0o644)
+	begin, end := "<!-- "+part+" begin -->\n", "<!-- "+part+" end -->"
+	before, rest, begins := strings.Cut(string(whole), begin)
+	text, after, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		return "", "", "", fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(begin), end)
+	}
+	return before + begin, text, end + after, nil
 }
 
 // Figures are by name: words with slashes between them, from what is measured to what the figure is.
