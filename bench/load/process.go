@@ -144,6 +144,7 @@ func Obey(role string, callers func() (Caller, error)) error {
 		if err := in.Decode(&o); err != nil {
 			return nil // the end
 		}
+		runtime.SetDefaultGOMAXPROCS() // as many as a process has that starts where this one has been moved to
 		var a Answer
 		if o.Run {
 			a.Load, err = crew.run(o)
