@@ -88,14 +88,10 @@ func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
 	return l
 }
 
-// told is for the race detector: what a goroutine does before it writes to a socket is known to who reads
-// that, as it is with [net.Conn], also when two pieces are written at once.
-var told atomic.Uint64
-
 // Read counts what the frame reader reads.
 func (l *Link) Read(b []byte) (int, error) {
 	n, err := l.nc.Read(b)
-	told.Load()
+	hear()
 	l.in.Add(uint64(n))
 	l.watch.wake(l)
 	return n, err

@@ -66,7 +66,7 @@ func (s *socket) WriteNow(b, more []byte) (int, error) {
 			s.pieces[i].Base = unsafe.SliceData(piece)
 			s.pieces[i].SetLen(len(piece))
 		}
-		told.Add(1)
+		tell()
 	}
 	err := s.raw.Write(s.write)
 	s.b, s.pieces = nil, [2]syscall.Iovec{}
