@@ -80,7 +80,10 @@ func (s *system) start(ctx context.Context, dir string, with work.Setting) (*cre
 	}
 	c.joining.Go(c.join)
 	ctx, c.cancel = context.WithCancel(ctx)
-	if err = s.deploy(ctx, dir, with); err == nil {
+	late := time.AfterFunc(2*patience, c.cancel)
+	err = s.deploy(ctx, dir, with)
+	late.Stop()
+	if err == nil {
 		c.client, err = control.Accept()
 	}
 	if err != nil {

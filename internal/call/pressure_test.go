@@ -233,11 +233,13 @@ func (s *squeeze) test(t *testing.T) {
 	const callers, calls = 4, 8
 	c, ended := s.connect(t)
 	var all sync.WaitGroup
+	var first sync.Once
 	for range callers {
 		all.Go(func() {
 			seed := rand.Uint64()
 			if err := s.play(c, rand.New(rand.NewPCG(seed, 0)), calls); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
+				first.Do(func() { t.Log(stacks()) })
 			}
 		})
 	}
@@ -266,9 +268,11 @@ func (s *squeeze) test(t *testing.T) {
 	calltest.Eventually(t, "the server has nothing left to do", func() bool {
 		return s.host.Stats().Connections == 0 && s.host.Stats().InFlight == 0 && s.host.Unfinished() == 0
 	})
-	if t.Failed() {
-		var stacks strings.Builder
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		t.Log(stacks.String())
-	}
+}
+
+// stacks returns what all goroutines do.
+func stacks() string {
+	var text strings.Builder
+	pprof.Lookup("goroutine").WriteTo(&text, 1)
+	return text.String()
 }
