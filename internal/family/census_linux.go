@@ -21,10 +21,12 @@ type person struct {
 	mark string
 }
 
-// census looks at all processes of the machine for whoever wants to know: one look for all who wait,
-// for many servers may end at the same time, and after each a rest that is as long, so that looks take
-// half the time of a processor at most, however many processes there are.
+// census looks at processes for whoever wants to know: one look for all who wait, for many servers may end
+// at the same time, and after each a rest that is as long, so that looks take half the time of a processor
+// at most, however many processes there are.
 type census struct {
+	count func() (map[int]person, error)
+
 	looking sync.Mutex // held by the look that runs, and while it rests before
 	rested  time.Time  // when the next one may begin
 
@@ -35,12 +37,15 @@ type census struct {
 // look is what one look shows.
 type look struct {
 	done chan struct{}
-	all  map[int]person // read only; neither process 1 nor this one is there
+	all  map[int]person // read only
 	err  error
 }
 
-// machine is the census of the machine that this process is on.
-var machine census
+// Neither process 1 nor this one is in a census.
+var (
+	machine  = census{count: everybody} // of the machine that this process is on
+	children = census{count: ownChildren}
+)
 
 // take returns what a look shows that begins after the call.
 func (c *census) take() (map[int]person, error) {
@@ -64,7 +69,7 @@ func (c *census) take() (map[int]person, error) {
 	c.mu.Unlock()
 
 	begun := time.Now()
-	l.all, l.err = everybody()
+	l.all, l.err = c.count()
 	close(l.done)
 	now := time.Now()
 	c.rested = now.Add(now.Sub(begun))
@@ -72,7 +77,7 @@ func (c *census) take() (map[int]person, error) {
 	return l.all, l.err
 }
 
-// everybody looks.
+// everybody looks at all processes.
 func everybody() (map[int]person, error) {
 	folder, err := os.Open("/proc")
 	if err != nil {
@@ -92,6 +97,25 @@ func everybody() (map[int]person, error) {
 		}
 		if stat, err := proc.ReadStat(pid); err == nil { // else it has ended meanwhile
 			all[pid] = person{stat, markOf(pid)}
+		}
+	}
+
+	return all, nil
+}
+
+// ownChildren looks at the children of this process, until a look shows nobody new: a process that one of
+// them leaves behind as it ends comes here, and the kernel may leave one out meanwhile.
+func ownChildren() (map[int]person, error) {
+	all := map[int]person{}
+	for more := true; more; {
+		more = false
+		for _, pid := range proc.Children(os.Getpid()) {
+			if _, known := all[pid]; known {
+				continue
+			}
+			if stat, err := proc.ReadStat(pid); err == nil {
+				all[pid], more = person{stat, markOf(pid)}, true
+			}
 		}
 	}
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/divisi-go/divisi/internal/proc"
 )
@@ -26,6 +28,7 @@ const (
 	maxAncestors = 100
 
 	prSetChildSubreaper = 36 // of <linux/prctl.h>
+	prGetChildSubreaper = 37
 )
 
 // AdoptOrphans has what descends from this process become its child when its own parent ends, and not
@@ -37,6 +40,13 @@ func AdoptOrphans() error {
 	}
 
 	return nil
+}
+
+// adopts reports whether orphans become children of this process, and can be found by that.
+func adopts() bool {
+	var is int32
+	_, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prGetChildSubreaper, uintptr(unsafe.Pointer(&is)), 0)
+	return errno == 0 && is != 0 && proc.TellsChildren()
 }
 
 // Find returns the processes of the family that have not ended, by number.
@@ -147,12 +157,34 @@ func (h *hunt) signal(pid int, s syscall.Signal) error {
 
 // look returns the processes of the family that have not ended, and waits for those that have.
 func (h *hunt) look() ([]int, error) {
-	all, err := machine.take()
+	c, err := h.candidates()
 	if err != nil {
 		return nil, err
 	}
-	grouped := h.grouped()
+	family := c.related(h.known(c.all))
 
+	if h.seen == nil {
+		h.seen = map[int]uint64{}
+	}
+	var found []int
+	for pid := range family {
+		h.seen[pid] = c.all[pid].Ticks
+		switch {
+		case !c.all[pid].Ended:
+			found = append(found, pid)
+		case c.all[pid].Parent == os.Getpid() && pid != h.Pid:
+			// An orphan that has come here. Nobody else waits for it.
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		}
+	}
+	slices.Sort(found)
+
+	return found, nil
+}
+
+// known returns who of some processes are known to be of the family, whatever their relatives are.
+func (h *hunt) known(all map[int]person) map[int]bool {
+	grouped := h.grouped()
 	family := map[int]bool{}
 	for pid, stat := range all {
 		since, seen := h.seen[pid]
@@ -161,32 +193,77 @@ func (h *hunt) look() ([]int, error) {
 			family[pid] = true
 		}
 	}
+	return family
+}
+
+// grouped returns the processes in the control group.
+func (h *hunt) grouped() map[int]bool {
+	if h.Group == nil {
+		return nil
+	}
+
+	return h.Group.members()
+}
+
+// candidates are those of whom some may be of a family.
+type candidates struct {
+	all    map[int]person
+	deeper bool // their children are to be looked for
+}
+
+// candidates returns those of whom some may be of this family. All processes of the machine are, which takes
+// a hundredth of a second to look at, unless this process has started the first one and adopts its
+// orphans: then whoever is of the family is among its children, or descends from one of the family.
+func (h *hunt) candidates() (candidates, error) {
+	first, err := proc.ReadStat(h.Pid)
+	ours := err == nil && first.Parent == os.Getpid() && (h.Ticks == 0 || h.Ticks == first.Ticks)
+	if !ours || !adopts() {
+		all, err := machine.take()
+		return candidates{all: all}, err
+	}
+
+	own, err := children.take()
+	c := candidates{maps.Clone(own), true}
+	for pid := range h.grouped() {
+		c.add(pid)
+	}
+	for pid := range h.seen {
+		c.add(pid)
+	}
+	return c, err
+}
+
+// add looks at one more process, unless it is there already.
+func (c *candidates) add(pid int) {
+	if _, there := c.all[pid]; there {
+		return
+	}
+	if stat, err := proc.ReadStat(pid); err == nil { // else it has ended meanwhile
+		c.all[pid] = person{Stat: stat}
+	}
+}
+
+// related returns a family with all who are related to one of it.
+func (c *candidates) related(family map[int]bool) map[int]bool {
+	asked := map[int]bool{}
 	for more := true; more; {
 		more = false
-		for pid, stat := range all {
+		for pid := range family {
+			if !c.deeper || asked[pid] || c.all[pid].Ended {
+				continue
+			}
+			asked[pid] = true
+			for _, child := range proc.Children(pid) {
+				c.add(child)
+			}
+		}
+		for pid, stat := range c.all {
 			if !family[pid] && (family[stat.Parent] || family[stat.Group] || family[stat.Session]) {
 				family[pid], more = true, true
 			}
 		}
 	}
-
-	if h.seen == nil {
-		h.seen = map[int]uint64{}
-	}
-	var found []int
-	for pid := range family {
-		h.seen[pid] = all[pid].Ticks
-		switch {
-		case !all[pid].Ended:
-			found = append(found, pid)
-		case all[pid].Parent == os.Getpid() && pid != h.Pid:
-			// An orphan that has come here. Nobody else waits for it.
-			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
-		}
-	}
-	slices.Sort(found)
-
-	return found, nil
+	return family
 }
 
 // Whose returns by what one can tell whose a process is: its mark, "" without one, and the numbers of
@@ -203,15 +280,6 @@ func Whose(pid int) (mark string, kin []int) {
 	}
 
 	return mark, kin
-}
-
-// grouped returns the processes in the control group.
-func (h *hunt) grouped() map[int]bool {
-	if h.Group == nil {
-		return nil
-	}
-
-	return h.Group.members()
 }
 
 // describe returns "3 processes do not end: 17 (sleep), 18 (sh) and others".

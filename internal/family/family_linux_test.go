@@ -313,7 +313,45 @@ func TestUnprivileged(t *testing.T) {
 		t.Skip("the tests do not run as root: they are unprivileged already")
 	}
 	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "", "TestEnd", "TestEndOfTheRest", "TestSeenBefore", "TestForks")
-	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "adopt", "TestOrphans")
+	again(t, &syscall.Credential{Uid: nobody, Gid: nobody}, "adopt", append(looks, "TestOrphans")...)
+}
+
+// looks are tests in which families are looked for.
+var looks = []string{"TestEnd", "TestEndOfTheRest", "TestSeenBefore", "TestForks", "TestNumberOfAnother", "TestOthers"}
+
+// TestAdopts does the same in a process that adopts orphans, and looks at nobody but its children and what
+// descends from those of the family.
+func TestAdopts(t *testing.T) { again(t, nil, "adopt", append(looks, "TestEndWithGroup")...) }
+
+// BenchmarkEnd is the end of a server that has left nothing, as the keeper sees each one.
+func BenchmarkEnd(b *testing.B) {
+	for _, role := range []string{"all processes", "adopted"} {
+		b.Run(role, func(b *testing.B) {
+			if role == "adopted" {
+				if err := family.AdoptOrphans(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				b.StopTimer()
+				cmd := exec.Command("/bin/true")
+				if err := cmd.Start(); err != nil {
+					b.Fatal(err)
+				}
+				f := family.Family{Pid: cmd.Process.Pid, Ticks: proc.StartTicks(cmd.Process.Pid), Mark: "a-benchmark"}
+				if err := proc.WaitExited(f.Pid); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				if err := f.End(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				_ = cmd.Wait()
+				b.StartTimer()
+			}
+		})
+	}
 }
 
 // TestRefused: processes that may not be killed are named at once.

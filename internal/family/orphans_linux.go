@@ -55,7 +55,7 @@ type orphan struct {
 // reap looks once, waits for those that were seen often enough, and returns the others.
 func (before orphans) reap() orphans {
 	now := orphans{}
-	for _, pid := range proc.Children() {
+	for _, pid := range proc.Children(os.Getpid()) {
 		stat, err := proc.ReadStat(pid)
 		if err != nil || !stat.Ended {
 			continue

@@ -1,20 +1,28 @@
 package proc
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// Children returns the children of this process, with those that have ended and were not waited for.
-// Kernels without CONFIG_PROC_CHILDREN tell of none.
-func Children() []int {
+// maxChildren bounds what is read of the children of a thread, in bytes.
+const maxChildren = 16 << 20
+
+// Children returns the children of a process, with those that have ended and were not waited for. One is
+// missing now and then if another one ends meanwhile. Kernels without CONFIG_PROC_CHILDREN tell of none.
+func Children(pid int) []int {
 	// They are listed by the threads that they are children of.
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	folder, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil // it has ended
+	}
+	defer folder.Close()
+	threads, _ := folder.Readdirnames(-1)
 	var children []int
-	for _, list := range lists {
-		text, err := os.ReadFile(list)
+	for _, thread := range threads {
+		text, err := Text(pid, "task/"+thread+"/children", maxChildren)
 		if err != nil {
 			continue // the thread has ended
 		}
@@ -25,4 +33,10 @@ func Children() []int {
 		}
 	}
 	return children
+}
+
+// TellsChildren reports whether the kernel tells of the children of processes.
+func TellsChildren() bool {
+	_, err := os.Stat("/proc/thread-self/children")
+	return err == nil
 }
