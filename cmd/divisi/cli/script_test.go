@@ -76,6 +76,13 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "fuse" {
+				return false, errors.New("fuse is the only condition")
+			}
+			_, err := os.Stat("/dev/fuse")
+			return err == nil || os.Getenv("CI") == "true", nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "taken": taken, "expand": expand, "seen": seen,
 		},
