@@ -99,9 +99,12 @@ const stopMargin = 15 * time.Second
 
 // run has the server run, and returns what waits for its end.
 func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
+	id := p.plan.spec.ID()
 	now, outcome, err := p.ensure(ctx)
+	if stopped := errors.Is(context.Cause(ctx), supervision.ErrStopped); err != nil && stopped && p.nursery.program.settled.Load() {
+		err = errors.Join(err, server.Undo(p.host.below.Keeper, id)) // also the one whose place it was to take
+	}
 	if err != nil {
-		id := p.plan.spec.ID()
 		return nil, fmt.Errorf("cannot start %v (%s): %w", id, p.member.Site, err)
 	}
 	p.is(now, outcome)

@@ -291,6 +291,55 @@ func TestSilent(t *testing.T) {
 	}
 }
 
+// upgrading runs the next version of the subject, whose web server does not get ready, and returns when that runs
+// beside the one before.
+func (s *site) upgrading() *run {
+	s.t.Helper()
+	r := s.run("subject", "1", "SUBJECT_BROKEN=1", "SUBJECT_LONG=1")
+	s.until("the next server runs beside the one before", func() bool { return len(s.list("subject")) == 3 })
+	return r
+}
+
+// TestUpgradeInterrupted: who interrupts a program in the middle of an upgrade has everything stop: the next server,
+// and the one before.
+func TestUpgradeInterrupted(t *testing.T) {
+	s := newSite(t)
+	s.run("subject", "1").runs().kill()
+	r := s.upgrading()
+	if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ends(); code != 0 {
+		t.Errorf("it ends with %d:\n%s", code, r.words())
+	}
+	if now := s.servers("subject"); len(now) != 0 {
+		t.Errorf("%v is left", now)
+	}
+}
+
+// TestUpgradeBereft: the server before ends in the middle of an upgrade that fails. That is said, and it runs again
+// when nobody decides about the program any more.
+func TestUpgradeBereft(t *testing.T) {
+	const web = "web@/subject/front"
+	s := newSite(t)
+	s.run("subject", "1").runs().kill()
+	before := s.servers("subject")
+	r := s.upgrading()
+	if err := syscall.Kill(before[web], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ends(); code != 1 || !strings.Contains(r.words(), "has ended meanwhile") {
+		t.Errorf("it ends with %d:\n%s", code, r.words())
+	}
+	s.until("the one before runs again", func() bool {
+		now := s.servers("subject")
+		return len(now) == 2 && now[web] != 0 && now[web] != before[web]
+	})
+	if text, err := once(httpClient(), s.address("subject")); err != nil || text != "1" {
+		t.Errorf("the answer is %q: %v", text, err)
+	}
+}
+
 // TestLeaving: a program is killed in the middle of an upgrade, when the server before was told to end. The next
 // run does not take that one for a server that stays.
 func TestLeaving(t *testing.T) {

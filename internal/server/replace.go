@@ -53,7 +53,7 @@ func (s *Succession) End(ctx context.Context, k Keeper, ready error) error {
 	case s.Order == StopFirst:
 		return ready
 	case ready != nil:
-		return errors.Join(ready, Undo(k, s.Next.ID), fmt.Errorf("the one before, process %d, runs on", s.Before.Pid))
+		return errors.Join(ready, Undo(k, s.Next.ID), s.stays(k))
 	}
 	var err error
 	s.Ended, err = k.Stop(ctx, s.Before.ID)
@@ -61,6 +61,19 @@ func (s *Succession) End(ctx context.Context, k Keeper, ready error) error {
 		return nil // it has ended by itself
 	}
 	return err
+}
+
+// stays says what became of the one before, which was to stay.
+func (s *Succession) stays(k Keeper) error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	list, err := k.List(ctx, s.Before.Domain)
+	for _, p := range list {
+		if p.ID == s.Before.ID && p.Pid == s.Before.Pid {
+			return fmt.Errorf("the one before, process %d, runs on", p.Pid)
+		}
+	}
+	return errors.Join(err, fmt.Errorf("the one before, process %d, has ended meanwhile", s.Before.Pid))
 }
 
 // Undo stops what was started and is not to be.

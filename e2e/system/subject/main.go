@@ -35,7 +35,7 @@ func main() {
 	if os.Getenv("SUBJECT_BROKEN") != "" {
 		within = time.Second
 	}
-	if os.Getenv("SUBJECT_SHY") != "" {
+	if os.Getenv("SUBJECT_SHY") != "" || os.Getenv("SUBJECT_LONG") != "" {
 		within = 4 * time.Second
 	}
 	name := os.Getenv("SUBJECT")
@@ -51,7 +51,7 @@ func main() {
 
 // deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
 // SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
-// the web server is none, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
+// the web server is none, which with SUBJECT_LONG is noticed late, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
 // long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
