@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -40,23 +41,31 @@ func (p *pulse) reply() *protos.GetHealthReply {
 	return p.last.Load()
 }
 
-// unattended is how often the components are looked at while there is no deployer.
-const unattended = 500 * time.Millisecond
+const (
+	// unattended is how often the components are looked at while there is no deployer.
+	unattended = 500 * time.Millisecond
+	// attention is how long after a question it is asked whether there still is one, which nobody does who is
+	// asked in time: a process with nothing to do sleeps from one question to the next.
+	attention = lifecycle.Question + unattended
+)
 
 // serve looks at the components whenever somebody has asked or something has changed, and now and then
 // while there is nobody to ask. It calls changed with an answer whose word on readiness is another than
 // before.
 func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply)) {
-	tick := time.NewTicker(unattended)
-	defer tick.Stop()
+	wake := time.NewTimer(unattended)
+	defer wake.Stop()
 	for {
 		select {
 		case <-p.asked:
+			wake.Reset(attention)
 		case <-p.w.News():
-		case <-tick.C:
+		case <-wake.C:
 			if p.attended() {
+				wake.Reset(attention)
 				continue
 			}
+			wake.Reset(unattended)
 		case <-ctx.Done():
 			return
 		}
