@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/operator"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
@@ -182,10 +183,16 @@ func (p *program) open(h *Host) (err error) {
 		p.log.Warn("nobody will know how the program was run", "why", err)
 	}
 	p.desk = operator.New(p.Name, who, shelf)
-	p.desk.Say = func(q control.Question) { p.log.Warn("a question: divisi answer "+q.Key, "asks", q.Text) }
+	p.desk.Say = func(q control.Question) {
+		p.log.Warn("a question: divisi answer "+q.Key, "asks", q.Text)
+		p.supervisor.Events.Add(event.Asked{Key: q.Key, Text: q.Text})
+	}
+	p.desk.Heard = func(q control.Question) {
+		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: q.Given.String()})
+	}
 	p.front, err = operator.NewFront(operator.System{
 		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
-		Members: p.supervisor.Members,
+		Events: &p.supervisor.Events, Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
 			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
 		},

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/operator"
@@ -109,7 +110,7 @@ func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
 	}
 	p.is(now, outcome)
 	p.host.asked.Add(p.plan.spec.ID())
-	p.nursery.program.log.Info(string(outcome), "server", p.ID(), "pid", now.Pid)
+	p.came(now, outcome)
 
 	life, leave := context.WithCancel(p.nursery.program.life)
 	p.member.WhenHalted(func(kill bool) { p.halt(leave, kill) })
@@ -117,6 +118,22 @@ func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
 		defer leave()
 		return p.wait(life, now)
 	}, nil
+}
+
+// came says how a process of the server has come to be.
+func (p *Proc) came(now keeper.Proc, outcome Outcome) {
+	program := p.nursery.program
+	program.log.Info(string(outcome), "server", p.ID(), "pid", now.Pid)
+	program.supervisor.Events.Add(map[Outcome]event.Event{
+		Started: event.Started{Server: p.of(now)}, Adopted: event.Adopted{Server: p.of(now)}, Upgraded: event.Replaced{Server: p.of(now)},
+	}[outcome])
+}
+
+// of returns the server as events have it.
+func (p *Proc) of(now keeper.Proc) event.Server {
+	of := p.nursery.program.supervisor.Of(p.member)
+	of.Pid, of.Version = now.Pid, operator.ShortVersion(now)
+	return of
 }
 
 // halt ends the server, or leaves it to a program that settles: until this one has, it stops nothing that
@@ -153,7 +170,11 @@ func (p *Proc) wait(life context.Context, now keeper.Proc) (finished bool, err e
 		return false, supervision.ErrStopped
 	case err != nil:
 		return false, err
-	case exit.Event() == lifecycle.Finished:
+	}
+	p.nursery.program.supervisor.Events.Add(event.Exited{
+		Server: p.of(now), Code: exit.Code, Signal: exit.Signal, Text: exit.String(), Asked: p.member.Halted(),
+	})
+	if exit.Event() == lifecycle.Finished {
 		return true, fmt.Errorf("%v %v", p.ID(), exit)
 	}
 	return false, fmt.Errorf("%v %v%s", p.ID(), exit, p.start(now).LastWords())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/claimed"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/local"
@@ -273,5 +274,6 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 // stop has everything stop in order.
 func (p *program) stop() {
 	p.settled.Store(true) // what was there before is to go as well
+	p.supervisor.Events.Add(event.AppDraining{})
 	p.supervisor.Tell(tree.Stop, "/")
 }

@@ -48,6 +48,9 @@ func TestProgram(t *testing.T) {
 	visit("answer", row("orders@/orderd/eu"), fill("#questions input", "8081"), press("#questions .main"),
 		is(`document.querySelector("#asked").hidden`), shows(row("reports@/orderd/eu"), "ready"),
 		shows(row("former@/orderd"), "unclaimed"), shows("#state", "running"))
+	visit("events", "#events tbody tr", shows("#events", "/orderd/port is asked: listen tcp"), shows("#events", `/orderd/port was answered: "8081"`),
+		shows("#events", "positiond@/orderd runs already, as process"), shows("#events", "reports@/orderd/eu started as process"),
+		shows("#events", "/orderd/eu is ready"))
 	v.picture("program.png")
 
 	s.restart(t, visit, v)
@@ -158,6 +161,7 @@ func (s *site) fail(t *testing.T, visit visitFunc, v *visitor) {
 		}
 	}
 	visit("failure", "#questions .main", shows("#questions", "has failed too often"), shows("#tree", "failed"), shows("#state", "degraded"),
+		shows("#events", "/orderd/eu has failed too often, and starts again in"), shows("#events", "was ended by the signal killed"),
 		is(`!document.querySelector("#questions input")`), is(`document.title.startsWith("(1) ")`))
 	v.picture("program-failed.png")
 	visit("failure, dark", "#tree", dark)

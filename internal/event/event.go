@@ -8,6 +8,7 @@ package event
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,10 @@ const (
 	KindTookOver    Kind = "took_over"
 	KindUpgrading   Kind = "upgrading"
 	KindUpgraded    Kind = "upgraded"
+	KindAdopted     Kind = "adopted"
+	KindReplaced    Kind = "replaced"
+	KindAsked       Kind = "asked"
+	KindAnswered    Kind = "answered"
 	KindRolledBack  Kind = "rolled_back"
 	KindAppDraining Kind = "app_draining"
 	KindAppStopped  Kind = "app_stopped"
@@ -114,6 +119,26 @@ type Restarting struct {
 	At     time.Time     `json:"next_start"`
 	In     time.Duration `json:"in_ns"`
 	Failed bool          `json:"failed"`
+	Reason string        `json:"reason,omitempty"` // unless the end of its process says it
+}
+
+// Adopted says that a server runs already as the program wants it.
+type Adopted struct{ Server }
+
+// Replaced says that a server ran in another way than the program wants, and that its next process has taken
+// its place.
+type Replaced struct{ Server }
+
+// Asked says that a program wants to know something.
+type Asked struct {
+	Key  string `json:"key"`
+	Text string `json:"question"`
+}
+
+// Answered says that a program has taken an answer.
+type Answered struct {
+	Key    string `json:"key"`
+	Answer string `json:"answer"` // for people
 }
 
 // Draining says that a server ends what it is doing, and takes no new calls.
@@ -168,6 +193,10 @@ func (Stopped) Kind() Kind     { return KindStopped }
 func (TookOver) Kind() Kind    { return KindTookOver }
 func (Upgrading) Kind() Kind   { return KindUpgrading }
 func (Upgraded) Kind() Kind    { return KindUpgraded }
+func (Adopted) Kind() Kind     { return KindAdopted }
+func (Replaced) Kind() Kind    { return KindReplaced }
+func (Asked) Kind() Kind       { return KindAsked }
+func (Answered) Kind() Kind    { return KindAnswered }
 func (RolledBack) Kind() Kind  { return KindRolledBack }
 func (AppDraining) Kind() Kind { return KindAppDraining }
 func (AppStopped) Kind() Kind  { return KindAppStopped }
@@ -195,8 +224,19 @@ func (e Upgrading) String() string { return "version " + e.Version + " starts" }
 func (e TookOver) String() string {
 	return fmt.Sprintf("version %s runs already, in %d processes: taken over", e.Version, e.Servers)
 }
-func (e Upgraded) String() string  { return "version " + e.Version + " runs" }
-func (e Warning) String() string   { return e.Text }
+func (e Upgraded) String() string { return "version " + e.Version + " runs" }
+func (e Warning) String() string  { return e.Text }
+func (e Answered) String() string { return e.Key + " was answered: " + e.Answer }
+func (e Adopted) String() string {
+	return fmt.Sprintf("%s runs already, as process %d", e.Name, e.Pid)
+}
+func (e Replaced) String() string {
+	return fmt.Sprintf("%s was replaced by process %d", e.Name, e.Pid)
+}
+func (e Asked) String() string {
+	first, _, _ := strings.Cut(e.Text, "\n")
+	return e.Key + " is asked: " + first
+}
 func (AppDraining) String() string { return "stopping in order" }
 func (AppStopped) String() string  { return "everything has stopped" }
 
@@ -219,7 +259,12 @@ func (e Exited) String() string {
 
 func (e Restarting) String() string {
 	in := e.In.Round(time.Millisecond)
-	if e.Failed {
+	switch {
+	case e.Failed && e.Reason != "":
+		return fmt.Sprintf("%s has failed too often, and starts again in %v: %s", e.Name, in, e.Reason)
+	case e.Reason != "":
+		return fmt.Sprintf("%s has failed, and starts again in %v: %s", e.Name, in, e.Reason)
+	case e.Failed:
 		return fmt.Sprintf("%s has failed: it ended too often before it was ready, and starts again in %v", e.Name, in)
 	}
 

@@ -26,7 +26,8 @@ import (
 //   - What was asked in this run is in asked: an answer that is on the shelf from an earlier run is taken the
 //     first time only, for whoever asks again was not helped by it.
 type Desk struct {
-	Say func(control.Question) // is called with each question that is to be answered; nil for nobody
+	Say   func(control.Question) // is called with each question that is to be answered; nil for nobody
+	Heard func(control.Question) // is called with each question whose answer was taken; nil for nobody
 
 	app   string
 	who   string // may give orders
@@ -167,6 +168,9 @@ func (d *Desk) try(w *waiting, a control.Answer) error {
 	taken := w.question
 	taken.Given, taken.Refused = &a, ""
 	err = d.shelf.putQuestion(Note{Question: taken, Taken: true})
+	if d.Heard != nil {
+		d.Heard(taken)
+	}
 	w.answered <- a
 	return err
 }

@@ -27,6 +27,7 @@ type System struct {
 	Name    string
 	Domain  string
 	Host    *server.Host
+	Events  *event.Log // what happens
 	Members func() []control.Member
 	Tell    func(kind tree.Kind, path string) // of a member, as Members has it
 	Settled func() bool                       // it has started all that it wants
@@ -41,7 +42,6 @@ type Front struct {
 	started time.Time
 	version func() string
 	binary  string
-	events  event.Log
 
 	replaced chan *Replacement // has room for one
 }
@@ -91,7 +91,7 @@ func NewFront(of System, desk *Desk) (*Front, error) {
 // Serve answers at a door until ctx ends.
 func (f *Front) Serve(ctx context.Context, door string) error {
 	s := &control.Server{
-		Name: f.Name, App: application{f}, Desk: f.desk, Events: &f.events,
+		Name: f.Name, App: application{f}, Desk: f.desk, Events: f.Events,
 		Controller: control.Controller{Pid: os.Getpid(), LogDir: f.Host.Logs(f.Domain)},
 		Logs: func(context.Context, url.Values, func(any) error) error {
 			return errors.New("the logs of its servers are files, in the folder that the status says")
@@ -149,11 +149,14 @@ func (f *Front) servers() []control.ReplicaStatus {
 	return rows
 }
 
+// ShortVersion returns as much of what a server is as tells it from others.
+func ShortVersion(s keeper.Proc) string { return s.Digest[:min(8, len(s.Digest))] }
+
 // Row returns what there is to see of a server of a program.
 func Row(app string, s keeper.Proc) control.ReplicaStatus {
 	row := control.ReplicaStatus{
 		Name: s.ID.String(), App: app, Pid: s.Pid, State: string(s.State), Failing: s.Failing, Group: s.Domain,
-		Restarts: s.Restarts, Started: s.Started, Version: s.Digest[:min(8, len(s.Digest))],
+		Restarts: s.Restarts, Started: s.Started, Version: ShortVersion(s),
 		Components: []string{s.Labels[server.LabelProgram]},
 	}
 	if e := s.LastExit; e != nil {

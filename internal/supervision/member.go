@@ -27,6 +27,7 @@ type Member struct {
 	mu      sync.Mutex // guards what follows
 	over    func()     // of a group that runs: is called when it has ended
 	halt    func(kill bool)
+	halted  bool   // what runs now was asked to end
 	failure error  // how it has ended last
 	asking  func() // withdraws the question what is to become of it; nil while nobody is asked
 }
@@ -51,9 +52,24 @@ func (m *Member) WhenHalted(halt func(kill bool)) {
 	m.halt = halt
 }
 
+// Halted reports whether what runs now, or has just ended, was asked to end.
+func (m *Member) Halted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.halted
+}
+
+// begins takes note that it starts.
+func (m *Member) begins() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failure, m.halted = nil, false
+}
+
 func (m *Member) stop(kill bool) {
 	m.mu.Lock()
 	halt := m.halt
+	m.halted = true
 	m.mu.Unlock()
 	if halt != nil {
 		halt(kill)

@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -27,6 +29,7 @@ var ErrStopped = errors.New("it was stopped")
 type Supervisor struct {
 	Domain string // in which the outermost group is
 	Log    *slog.Logger
+	Events event.Log // what happens to members, and whatever else the program adds
 
 	// Failed is told of what stays down because it has failed too often, and of the outermost group. It is
 	// called on the deciding goroutine.
@@ -204,13 +207,33 @@ func (s *Supervisor) act(actions []tree.Action) {
 		case tree.Complain:
 			s.Log.Warn("still not ready", "what", m.What(), "in", s.around(m), "at", m.Site)
 		case tree.Wait:
+			s.Events.Add(s.again(m, a.Until, false))
 			s.Log.Warn("failed, and starts again", "what", m.What(), "in", s.around(m), "at", a.Until, "why", m.Why())
 		case tree.Fail:
+			s.Events.Add(s.again(m, a.Until, true))
 			s.Failed(m, m.Why())
 		case tree.Ended:
 			s.ended(m)
 		}
 	}
+}
+
+// again is the event that a member has failed, and when it starts again.
+func (s *Supervisor) again(m *Member, at time.Time, failed bool) event.Restarting {
+	e := event.Restarting{Server: s.Of(m), At: at, In: max(0, time.Until(at)), Failed: failed}
+	if err := m.Why(); err != nil {
+		e.Reason, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	return e
+}
+
+// Of returns a member as events have it: a server by its full name, all else by its path.
+func (s *Supervisor) Of(m *Member) event.Server {
+	of := event.Server{Name: path.Join(s.Domain, m.Path), Group: s.around(m)}
+	if m.Kind == "server" {
+		of.Name = m.Name + "@" + s.around(m)
+	}
+	return of
 }
 
 // around returns the path of the group that a member is in, for people.
@@ -227,6 +250,7 @@ func (s *Supervisor) ended(m *Member) {
 	}
 	m.answer(m.Why())
 	if m.Path == "/" {
+		s.Events.Add(event.AppStopped{})
 		close(s.over)
 	}
 }
@@ -249,6 +273,7 @@ func (s *Supervisor) run(m *Member) {
 	}
 	m.begin = nil
 	ctx, cancel := context.WithCancelCause(begin)
+	m.begins()
 	m.WhenHalted(func(bool) { cancel(ErrStopped) })
 	s.live.Go(func() {
 		defer cancel(nil)
@@ -259,7 +284,6 @@ func (s *Supervisor) run(m *Member) {
 
 // accompany starts a member, and waits for its end.
 func (s *Supervisor) accompany(ctx context.Context, m *Member) {
-	m.failed(nil)
 	wait, err := m.Run(ctx)
 	if err != nil {
 		m.failed(err)
@@ -269,6 +293,7 @@ func (s *Supervisor) accompany(ctx context.Context, m *Member) {
 		s.Tell(tree.Exit, m.Path)
 		return
 	}
+	s.Events.Add(event.Ready{Server: s.Of(m)})
 	s.Tell(tree.Ready, m.Path)
 	m.answer(nil)
 	m.Withdraw()

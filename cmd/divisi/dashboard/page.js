@@ -58,7 +58,7 @@ function showEvents(data) {
   const latest = data.events.slice(-40).reverse();
   rows($("events"), latest, e => e.time + e.kind + (e.name ?? ""), false, e => [
     { text: new Date(e.time).toLocaleTimeString("en-GB") },
-    { text: e.kind, chip: "chip " + (mood[e.kind] ?? "") },
+    { text: e.kind, chip: "chip " + (e.kind === "exited" && e.asked ? "" : mood[e.kind] ?? "") },
     { text: e.text, type: "text" },
   ]);
 }
@@ -102,7 +102,7 @@ function showChoices(status) {
 // showLogOf shows the log of one replica.
 function showLogOf(replica) {
   $("replica").value = replica;
-  $("log-title").scrollIntoView({ behavior: "smooth" });
+  $("log-title").scrollIntoView();
   updateLog().catch(() => {});
 }
 

@@ -32,7 +32,7 @@ export function millis(n) {
 }
 
 export const mood = {
-  ready: "good", running: "good", started: "good", upgraded: "good", listening: "good",
+  ready: "good", running: "good", started: "good", upgraded: "good", adopted: "good", replaced: "good", answered: "good", listening: "good", asked: "warn",
   starting: "warn", draining: "warn", stopping: "warn", backoff: "warn", unclaimed: "warn", "not ready": "warn", silent: "warn",
   hung: "bad", failed: "bad", exited: "bad", degraded: "bad", "not running": "bad",
 };

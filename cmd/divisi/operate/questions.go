@@ -59,7 +59,7 @@ func (c *command) showQuestion(q control.Question) {
 	way := "divisi answer " + q.Key
 	switch {
 	case q.Given != nil:
-		fmt.Fprintf(c.Out, "  answered by %s, which is taken when %s runs\n", showAnswer(*q.Given), q.App)
+		fmt.Fprintf(c.Out, "  answered by %s, which is taken when %s runs\n", *q.Given, q.App)
 	case q.Type == "":
 		fmt.Fprintf(c.Out, "  %s --retry, or --give-up\n", way)
 	case q.Default != "":
@@ -67,13 +67,6 @@ func (c *command) showQuestion(q control.Question) {
 	default:
 		fmt.Fprintf(c.Out, "  %s VALUE (%s), or --give-up\n", way, q.Type)
 	}
-}
-
-func showAnswer(a control.Answer) string {
-	if a.Kind == control.Value {
-		return fmt.Sprintf("%q", a.Value)
-	}
-	return string(a.Kind)
 }
 
 func (c *command) answer() *cobra.Command {
