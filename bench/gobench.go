@@ -28,7 +28,7 @@ func (b *bench) local(ctx context.Context) error {
 	for _, what := range []string{"nothing", "numbers", "text", "1 KB", "100 numbers", "100 structs", "64 KB", "message", "64 KB, shared", "message, shared"} {
 		cells := []string{strings.Replace(what, "shared", "`//divisi:shared`", 1)}
 		for _, way := range ways {
-			name := "Local/Local/" + what // the runner is called so as well + "/" + way
+			name := "Local/Local/" + what + "/" + way // the runner is called so as well
 			took, ok := seen.Lowest(name, "ns/op")
 			if !ok {
 				cells = append(cells, "")
