@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds the life of a machine.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // begin is what the first process of a machine does. The machine has the files of this one; what is written
 // to /run is in its memory.
