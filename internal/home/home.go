@@ -223,14 +223,14 @@ func (h Home) Make() error {
 	return h.replace(h.layoutFile(), layout+"\n")
 }
 
-// replace writes a file by renaming one, so that nobody reads half of it.
+// replace writes a file by renaming one, so that nobody reads half of it, also after a power cut.
 func (h Home) replace(path, text string) error {
 	file, err := os.CreateTemp(h.Dir, filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Close()); err == nil {
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {

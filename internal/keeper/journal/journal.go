@@ -104,14 +104,21 @@ type ask struct {
 	written chan<- error
 }
 
-// Open writes the state to the file at path, in place of what is there, and begins to add to it.
+// Open writes the state to the file at path, in place of what is there, and begins to add to it. If there is none, somebody
+// has just made the folders that it is in: their names are brought to the disk as well, else a power cut takes the journal.
 func Open(path string, state State) (*Journal, error) {
 	j := &Journal{
 		path: path, state: state, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		asks: make(chan ask), quit: make(chan struct{}), done: make(chan struct{}),
 	}
+	_, err := os.Lstat(path)
 	if err := j.replace(); err != nil {
 		return nil, err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			syncNames(filepath.Dir(dir))
+		}
 	}
 
 	go j.serve()
@@ -310,12 +317,7 @@ func (j *Journal) write(state []any) error {
 		return errors.Join(err, file.Close(), os.Remove(j.path+".new"))
 	}
 
-	// The name is as durable as the file where folders can be synced.
-	if dir, err := os.Open(filepath.Dir(j.path)); err == nil {
-		_ = dir.Sync()
-		dir.Close()
-	}
-
+	syncNames(filepath.Dir(j.path))
 	if j.file != nil {
 		j.file.Close()
 	}
@@ -323,6 +325,16 @@ func (j *Journal) write(state []any) error {
 	j.most = 2*j.size + maxGrow
 
 	return nil
+}
+
+// syncNames makes the names in a folder as durable as files that are synced, where folders can be synced.
+func syncNames(dir string) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	_ = folder.Sync()
+	_ = folder.Close()
 }
 
 func encode(value any) ([]byte, error) {
