@@ -33,7 +33,7 @@ demo-check: tools ## the same, without staying: what CI runs
 
 test: test-tools ## everything that decides whether a change is good
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory --jobs 2 unit-race unit-plain fuzz-short
+	@$(MAKE) --no-print-directory --jobs 2 unit-plain unit-race fuzz-short
 	@$(MAKE) --no-print-directory demo-check
 
 check: lint cross ## format, vet, static analysis, fresh generated code, other systems
@@ -51,22 +51,23 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
 	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
-# Packages that start no goroutine, in which the race detector would watch the type checker.
-ALONE := internal/gen|internal/arch|cmd/divisigen
+# Packages whose own code the race detector would watch for nothing: they start no goroutine but type
+# checkers, or start processes and look at them from outside. make soak runs e2e with it.
+PLAIN := e2e|internal/gen|internal/arch|cmd/divisigen
 
 unit: test-tools ## the tests of all modules, with the race detector
-	@$(MAKE) --no-print-directory --jobs 2 unit-race unit-plain
+	@$(MAKE) --no-print-directory --jobs 2 unit-plain unit-race
+
+# What waits for processes for the most part.
+unit-plain: test-tools
+	@echo "test, with what takes minutes first"
+	@$(GO) test -timeout 25m $$($(GO) list $(PACKAGES) | grep -E '/($(PLAIN))(/|$$)') $(EXAMPLES:%=./%/...)
 
 # The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
 # has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
 unit-race: test-tools
-	@echo "test, with what takes minutes first"
 	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
-	  $$($(GO) list $(PACKAGES) | grep -vE '/($(ALONE))(/|$$)')
-
-# Beside the others, which wait and sleep for the most part, one package at a time.
-unit-plain: test-tools
-	@$(GO) test -p 1 -timeout 10m $$($(GO) list $(PACKAGES) | grep -E '/($(ALONE))(/|$$)') $(EXAMPLES:%=./%/...)
+	  $$($(GO) list $(PACKAGES) | grep -vE '/($(PLAIN))(/|$$)')
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
@@ -85,6 +86,7 @@ accept-faults: tools ## kill, freeze, pause and upgrade the store under load, ki
 	@GO="$(GO)" ./scripts/accept.sh
 
 soak: test-tools ## the long forms of tests; those that might go on for ever take SOAK each (default 10m)
+	@cd e2e && GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 0 ./...
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestRace|TestStoppedClient' -v ./internal/keeper/door
