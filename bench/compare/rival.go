@@ -38,7 +38,7 @@ var rivals = []contestant{
 	{"gRPC", "one connection, no interceptors", simple{serve: serveGRPC, connect: connectGRPC, lack: lackOfGRPC}, true},
 	{"Connect", "HTTP/2 without compression, no interceptors", simple{serve: serveConnect, connect: connectConnect, lack: lackOfConnect}, false},
 	{"dRPC", "a connection for each caller, for it carries one call at a time", simple{serve: serveDRPC, connect: connectDRPC}, false},
-	{"Service Weaver", "version 0.24.6, the whole product; it has no Unix sockets", serviceWeaver{}, false},
+	{"Service Weaver", "version 0.24.6, the whole product; it has no Unix sockets", serviceWeaver{}, true},
 }
 
 func names() (list []string) {

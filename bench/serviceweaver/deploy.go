@@ -44,7 +44,11 @@ func (d *deployer) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		d.addresses = append(d.addresses, server.WeaveletAddress())
+		addresses, err := load.Reach(server.WeaveletAddress())
+		if err != nil {
+			return err
+		}
+		d.addresses = append(d.addresses, addresses...)
 		go func() { ended <- server.Serve(d) }()
 		if err := server.UpdateComponents(called); err != nil {
 			return err
@@ -68,7 +72,7 @@ func (d *deployer) newWeavelet(ctx context.Context, side string, encrypted bool)
 	}
 	return envelope.NewEnvelope(ctx, &protos.WeaveletArgs{
 		App: "bench", DeploymentId: "00000000-0000-0000-0000-000000000001", Id: side,
-		RunMain: side == "client", InternalAddress: "127.0.0.1:0", Mtls: encrypted,
+		RunMain: side == "client", InternalAddress: load.Anywhere(), Mtls: encrypted,
 	}, &protos.AppConfig{Name: "bench", Binary: self, Env: d.env(side)},
 		envelope.Options{Logger: slog.New(slog.DiscardHandler)})
 }
