@@ -100,10 +100,10 @@ func TestDomain(t *testing.T) {
 
 func TestIsChosen(t *testing.T) {
 	for selector, want := range map[string]string{
-		"":              "cart-1@/shop cart-10@/shop cart-1@/shop-2",
-		"cart":          "cart-1@/shop cart-10@/shop cart-1@/shop-2",
-		"cart-":         "cart-1@/shop cart-10@/shop cart-1@/shop-2",
-		"cart-1":        "cart-1@/shop cart-1@/shop-2",
+		"":              "cart-1@/shop cart-10@/shop cart-1@/shop-2 cart-1@/shop/eu",
+		"cart":          "cart-1@/shop cart-10@/shop cart-1@/shop-2 cart-1@/shop/eu",
+		"cart-":         "cart-1@/shop cart-10@/shop cart-1@/shop-2 cart-1@/shop/eu",
+		"cart-1":        "cart-1@/shop cart-1@/shop-2 cart-1@/shop/eu",
 		"cart-10":       "cart-10@/shop",
 		"cart-1@/shop":  "cart-1@/shop cart-1@/shop-2",
 		"cart-1@/shop-": "cart-1@/shop-2",
@@ -111,7 +111,7 @@ func TestIsChosen(t *testing.T) {
 		"@/shop":        "",
 	} {
 		var got []string
-		for _, server := range []string{"cart-1@/shop", "cart-10@/shop", "cart-1@/shop-2"} {
+		for _, server := range []string{"cart-1@/shop", "cart-10@/shop", "cart-1@/shop-2", "cart-1@/shop/eu"} {
 			if IsChosen(server, selector) {
 				got = append(got, server)
 			}

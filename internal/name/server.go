@@ -81,11 +81,15 @@ func Replica(app, group string, n int) Server {
 
 // IsChosen reports whether a selector picks a server. A selector is a full name, a name without its
 // domain, or the beginning of either; one that ends in a number has all of it: "cart-1" picks
-// "cart-1@/shop", "cart" picks that and "cart-10@/shop".
+// "cart-1@/shop", "cart" picks that and "cart-10@/shop". What follows the whole of a domain is another
+// domain: "cart-1@/shop" does not pick "cart-1@/shop/eu".
 func IsChosen(server, selector string) bool {
 	rest, ok := strings.CutPrefix(server, selector)
 	if !ok || rest == "" || selector == "" {
 		return ok
+	}
+	if rest[0] == '/' && strings.Contains(selector, "@") {
+		return false
 	}
 	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
 	return !isDigit(rest[0]) || !isDigit(selector[len(selector)-1])

@@ -236,34 +236,18 @@ func isNobody(err error) bool {
 }
 
 // recent returns the latest entries that a filter chooses. The log of an application has earlier runs as well.
-// The servers of a program outlive its runs, and those of each nursery have a folder.
+// The servers of a program outlive its runs.
 func (p *Page) recent(s control.Status, f *telemetry.Filter) ([]telemetry.Entry, error) {
 	if len(s.Groups) > 0 {
 		f.Since = s.Started
 		return telemetry.Recent(s.Controller.LogDir, f, maxEntries)
 	}
 
-	domains := []string{s.Domain}
-	for _, m := range s.Members {
-		domains = append(domains, m.Path)
+	entries, err := telemetry.Recent(p.home.Domain(s.Domain).Logs, f, maxEntries)
+	if errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
+		return []telemetry.Entry{}, nil
 	}
-	for _, r := range s.Replicas {
-		domains = append(domains, r.Group)
-	}
-	slices.Sort(domains)
-	all := []telemetry.Entry{}
-	for _, domain := range slices.Compact(domains) {
-		if _, only, ok := strings.Cut(f.Replica, "@"); ok && only != domain {
-			continue
-		}
-		entries, err := telemetry.Recent(p.home.Domain(domain).Logs, f, maxEntries)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
-			return nil, err
-		}
-		all = append(all, entries...)
-	}
-	slices.SortStableFunc(all, func(a, b telemetry.Entry) int { return a.Time.Compare(b.Time) })
-	return all[max(0, len(all)-maxEntries):], nil
+	return entries, err
 }
 
 // reply writes a value.

@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +20,7 @@ const (
 )
 
 // Show passes the entries of a log that a query chooses to show, in the order of their times. The log
-// is the folder of a keeper. If the query follows, Show goes on until ctx ends, and then shows what
+// is the folder of a domain, with those of the domains in it. If the query follows, Show goes on until ctx ends, and then shows what
 // was written before that; else it ends at the end of the log. Files that are rotated
 // meanwhile are read to their ends.
 func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) error {
@@ -108,37 +110,29 @@ func (l *logs) follow(ctx context.Context, q *Query, show func(Entry) error) err
 // logFile is the name of the log of a replica, or of a part of it that was rotated away.
 var logFile = regexp.MustCompile(`^(.+\.log)(\.[0-9]+)?$`)
 
-// Replicas returns the names of the replicas that have a log in a folder.
-func Replicas(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var replicas []string
-	for _, entry := range entries {
-		if replica, ok := strings.CutSuffix(entry.Name(), ".log"); ok && entry.Name() != eventLog {
+// Replicas returns the names of the replicas that have a log in a folder, without their domains.
+func Replicas(dir string) (replicas []string, err error) {
+	err = walk(dir, func(file string) error {
+		base := filepath.Base(file)
+		if replica, ok := strings.CutSuffix(base, ".log"); ok && base != eventLog {
 			replicas = append(replicas, replica)
 		}
-	}
-	return replicas, nil
+		return nil
+	})
+	return replicas, err
 }
 
 // find opens the logs of replicas that are new.
 func (l *logs) find() error {
-	entries, err := os.ReadDir(l.dir)
-	if err != nil {
-		return err
-	}
-
-	for _, entry := range entries {
-		match := logFile.FindStringSubmatch(entry.Name())
+	return walk(l.dir, func(file string) error {
+		match := logFile.FindStringSubmatch(filepath.Base(file))
 		if match == nil {
-			continue
+			return nil
 		}
 
-		path := filepath.Join(l.dir, match[1])
+		path := filepath.Join(filepath.Dir(file), match[1])
 		if slices.ContainsFunc(l.tails, func(t *tail) bool { return t.path == path }) {
-			continue
+			return nil
 		}
 
 		t, err := openTail(path)
@@ -147,9 +141,21 @@ func (l *logs) find() error {
 		}
 
 		l.tails = append(l.tails, t)
-	}
+		return nil
+	})
+}
 
-	return nil
+// walk calls f with the files of the log in a folder. One that is removed meanwhile is left out.
+func walk(dir string, f func(file string) error) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && path != dir && errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil || entry.IsDir():
+			return err
+		}
+		return f(path)
+	})
 }
 
 // read shows what was written since the last call, up to a time; the zero time is no limit.

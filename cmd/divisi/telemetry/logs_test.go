@@ -129,6 +129,32 @@ func TestShowWrongTimes(t *testing.T) {
 	}
 }
 
+// The nurseries of a program are domains in its own.
+func TestShowDomainsWithin(t *testing.T) {
+	f := newFolder(t)
+	inner := &folder{t, filepath.Join(f.dir, "eu", "west")}
+	if err := os.MkdirAll(inner.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.log("a", "a0", at(0))
+	inner.log("b", "b1", at(1))
+	f.log("a", "a2", at(2))
+	if got, want := f.show(Query{Tail: -1}), "a0 b1 a2"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := inner.show(Query{Tail: -1}), "b1"; got != want {
+		t.Errorf("of the inner one there is %s, want %s", got, want)
+	}
+
+	recent, err := Recent(f.dir, &Filter{}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(recent) != 2 || recent[0].Msg != "b1" || recent[1].Msg != "a2" {
+		t.Errorf("the last two are %v, want b1 and a2", recent)
+	}
+}
+
 func TestShowStopsWhenTheReaderDoes(t *testing.T) {
 	f := newFolder(t)
 	f.log("a", "a0", at(0))

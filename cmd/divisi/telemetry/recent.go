@@ -12,28 +12,23 @@ import (
 // recentBytes is how much of each replica's log Recent looks at.
 const recentBytes = 64 << 10
 
-// Recent returns the last entries of a log that a filter chooses, at most so many, in the order of
-// their times. It only looks at what was written to each file lately, so that it may be called
+// Recent returns the last entries of a log, as [Show] has it, that a filter chooses, at most so many, in
+// the order of their times. It only looks at what was written to each file lately, so that it may be called
 // often.
 func Recent(dir string, f *Filter, most int) ([]Entry, error) {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-
 	entries := []Entry{}
-	for _, file := range files {
-		replica, ok := strings.CutSuffix(file.Name(), ".log")
+	err := walk(dir, func(file string) error {
+		replica, ok := strings.CutSuffix(filepath.Base(file), ".log")
 		if !ok {
-			continue
+			return nil
 		}
 
-		end, err := readEnd(filepath.Join(dir, file.Name()))
+		end, err := readEnd(file)
 		if os.IsNotExist(err) {
-			continue // it is being rotated
+			return nil // it is being rotated
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 
 		for text := range bytes.Lines(end) {
@@ -46,6 +41,10 @@ func Recent(dir string, f *Filter, most int) ([]Entry, error) {
 				entries = append(entries, e)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 
 	slices.SortStableFunc(entries, func(a, b Entry) int { return a.Time.Compare(b.Time) })
