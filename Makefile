@@ -94,6 +94,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@$(GO) test -count=1 -timeout 0 -run 'TestUpgrades$$' -v ./internal/keeper/door -args -upgrades 50 -children 1000
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestFaults|TestSystemd' -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
+	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./limits -args -long
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
 	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20
 	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000

@@ -122,10 +122,25 @@ func ownChildren() (map[int]person, error) {
 	return all, nil
 }
 
+const (
+	// A process that is about to execute another program has no environment for a moment, which is a long one
+	// where many want to run.
+	mostBlinks = 50
+	blink      = time.Millisecond
+)
+
 // markOf returns the mark of a process, "" without one. The environments of other users cannot be
 // read; this process may not signal them either.
 func markOf(pid int) string {
-	environment, _ := proc.Text(pid, "environ", maxEnvironment) // what could be read counts
+	var environment []byte
+	for range mostBlinks {
+		var err error
+		environment, err = proc.Text(pid, "environ", maxEnvironment) // what could be read counts
+		if len(environment) > 0 || err != nil || !isBetween(pid) {
+			break
+		}
+		time.Sleep(blink)
+	}
 
 	for entry := range bytes.SplitSeq(environment, []byte{0}) {
 		if mark, ok := bytes.CutPrefix(entry, []byte(Variable+"=")); ok {
@@ -135,3 +150,17 @@ func markOf(pid int) string {
 
 	return ""
 }
+
+// isBetween reports whether a process without an environment is between two programs: it has no arguments
+// either. Threads of the kernel, which descend from process 2, never have any.
+func isBetween(pid int) bool {
+	arguments, err := proc.Text(pid, "cmdline", 1)
+	if err != nil || len(arguments) > 0 {
+		return false
+	}
+	stat, err := proc.ReadStat(pid)
+	return err == nil && !stat.Ended && pid != kernel && stat.Parent != kernel
+}
+
+// kernel is the process whose children are threads of the kernel.
+const kernel = 2

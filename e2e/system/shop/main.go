@@ -114,6 +114,12 @@ type app struct {
 	web    divisi.Listener
 }
 
+// Init returns once there are labels: the application has not started before that.
+func (a *app) Init(ctx context.Context) error {
+	_, err := a.labels.Get().Label(ctx, "7")
+	return err
+}
+
 // page answers with what the label of a price says, once it has all of the request. At /slow it begins to answer
 // before that, so that whoever asks knows that it is being served.
 func (a *app) page(prices string) http.HandlerFunc {
