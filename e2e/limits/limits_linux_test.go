@@ -58,7 +58,10 @@ user() (
 
 # A server that uses more than its memory. The end says why.
 hungry() {
-	$1 start hungry --restart temporary --limit memory=16M -- dd if=/dev/zero of=/dev/null bs=64M count=1
+	$1 start hungry --restart temporary --limit memory=16M -- sh -c '
+		while [ ! -e /run/table ]; do sleep 0.05; done
+		exec dd if=/dev/zero of=/dev/null bs=64M count=1'
+	touch /run/table
 	code=0
 	$1 wait hungry -o json >/run/end || code=$?
 	cat /run/end
