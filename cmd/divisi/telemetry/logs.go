@@ -20,9 +20,9 @@ const (
 )
 
 // Show passes the entries of a log that a query chooses to show, in the order of their times. The log
-// is the folder of a domain, with those of the domains in it. If the query follows, Show goes on until ctx ends, and then shows what
-// was written before that; else it ends at the end of the log. Files that are rotated
-// meanwhile are read to their ends.
+// is the folder of a domain, with those of the domains in it. If the query follows, Show goes on until
+// ctx ends, and then shows what was written before that; else it ends at the end of the log. Files that
+// are rotated meanwhile are read to their ends.
 func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) error {
 	l := &logs{dir: dir}
 	defer l.close()
