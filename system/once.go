@@ -30,7 +30,7 @@ func (h *Host) Run(ctx context.Context, n *Nursery, s Spec) (Exit, error) {
 }
 
 func (h *Host) once(ctx context.Context, n *Nursery, s Spec, site string) (Exit, error) {
-	plan, err := h.plan(n.Path(), s)
+	wanted, err := h.wanted(n.Path(), s)
 	if err != nil {
 		return Exit{}, err
 	}
@@ -45,19 +45,18 @@ func (h *Host) once(ctx context.Context, n *Nursery, s Spec, site string) (Exit,
 	defer context.AfterFunc(n.ctx, func() { cancel(context.Cause(n.ctx)) })()
 
 	session := h.below.Keeper
-	if err := server.Undo(session, plan.spec.ID()); err != nil {
+	if err := server.Undo(session, wanted.Spec.ID()); err != nil {
 		return Exit{}, err
 	}
-	now, err := session.Start(ctx, plan.spec)
+	now, err := session.Start(ctx, wanted.Spec)
 	if err != nil {
-		return Exit{}, stored.Explain(plan.spec.Path, err)
+		return Exit{}, stored.Explain(wanted.Spec.Path, err)
 	}
-	run := &server.Start{Keeper: session, Proc: now, Spec: &plan.spec, Log: h.below.Log(now.ID)}
 	end, err := session.Wait(ctx, now.ID)
 	if err != nil {
 		return Exit{}, errors.Join(err, server.Undo(session, now.ID))
 	}
-	return ended(run, end)
+	return ended(wanted.Start(now), end)
 }
 
 // ended says how a program has ended.

@@ -122,6 +122,7 @@ type program struct {
 	life       context.Context // ends with the run; what runs may go on
 	settled    atomic.Bool     // the body has returned
 	upgrades   chan struct{}   // has room for the upgrade that goes on
+	hangs      server.Hangs
 	desk       *operator.Desk
 	front      *operator.Front
 }
@@ -168,6 +169,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	serving.Go(p.supervisor.Serve)
 	serving.Go(func() { p.guard(h, end) })
 	serving.Go(func() { p.watch(h) })
+	serving.Go(func() { p.hangs.Serve(life, h.below.Keeper, p.domain) })
 	if h.below.Door != "" {
 		serving.Go(func() {
 			if err := p.front.Serve(life, h.below.Door); err != nil {

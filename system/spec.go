@@ -61,51 +61,44 @@ type Spec struct {
 // withinDefault is the default of Spec.Within.
 const withinDefault = 30 * time.Second
 
-// plan is what a host is to do for a specification.
-type plan struct {
-	spec  keeper.Spec
-	ready probe.Probe
-	check func(context.Context) error
-	time  time.Duration
-	alone bool
-	at    []probe.Address
-}
-
-// plan checks a specification for a server of a domain.
-func (h *Host) plan(domain string, s Spec) (*plan, error) {
-	p := &plan{check: s.Check, time: cmp.Or(s.Within, withinDefault), alone: s.Alone || len(s.Listeners) == 0}
-	p.spec = keeper.Spec{
+// wanted checks a specification for a server of a domain.
+func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
+	w := &server.Wanted{
+		Keeper: h.below.Keeper, Log: h.below.Log(keeper.ID{Domain: domain, Name: s.Name}),
+		Check: s.Check, Within: cmp.Or(s.Within, withinDefault), Alone: s.Alone || len(s.Listeners) == 0,
+	}
+	w.Spec = keeper.Spec{
 		Domain: domain, Name: s.Name, Env: slices.Clone(s.Env), User: s.User, Grouped: true, Stop: s.Stop, Grace: s.Grace,
 	}
-	program, err := h.program(s, &p.spec)
+	program, err := h.program(s, &w.Spec)
 	if err != nil {
 		return nil, fmt.Errorf("on %s: %w", h.name, err)
 	}
-	if p.spec.Dir, err = h.folder(s.Dir); err != nil {
+	if w.Spec.Dir, err = h.folder(s.Dir); err != nil {
 		return nil, err
 	}
 	for _, l := range s.Listeners {
 		if l.host != h {
 			return nil, fmt.Errorf("the listener %s is on %s, and cannot be used on %s", l.name, l.host.name, h.name)
 		}
-		p.spec.Sockets = append(p.spec.Sockets, keeper.Inherit{Domain: l.domain, Key: l.key, As: l.name})
-		p.at = append(p.at, probe.Address{Network: l.network, Address: l.address})
+		w.Spec.Sockets = append(w.Spec.Sockets, keeper.Inherit{Domain: l.domain, Key: l.key, As: l.name})
+		w.Listeners = append(w.Listeners, probe.Address{Network: l.network, Address: l.address})
 	}
-	if err := p.probes(s); err != nil {
+	if err := probes(s, w); err != nil {
 		return nil, err
 	}
 
-	if p.spec.Digest, err = digest(p.spec, program.Sum); err != nil {
+	if w.Spec.Digest, err = digest(w.Spec, program.Sum); err != nil {
 		return nil, err
 	}
-	if p.spec.Env, err = environment(s); err != nil {
+	if w.Spec.Env, err = environment(s); err != nil {
 		return nil, err
 	}
-	p.spec.Labels = map[string]string{server.LabelReady: s.Ready, server.LabelProgram: server.Shown(&p.spec)}
+	w.Spec.Labels = map[string]string{server.LabelReady: s.Ready, server.LabelProgram: server.Shown(&w.Spec)}
 	if program.Kept {
-		p.spec.Labels[server.LabelKept] = program.Path
+		w.Spec.Labels[server.LabelKept] = program.Path
 	}
-	return p, nil
+	return w, nil
 }
 
 // program finds the program of a specification, and says how it is called.
@@ -140,14 +133,14 @@ func (h *Host) argument(arg any) (string, error) {
 }
 
 // probes reads how one sees that the program is ready and well.
-func (p *plan) probes(s Spec) (err error) {
+func probes(s Spec, w *server.Wanted) (err error) {
 	if s.Ready != "" {
-		p.ready, err = probe.Parse(s.Ready)
+		w.Ready, err = probe.Parse(s.Ready)
 	}
-	p.spec.Notify = p.ready.Kind == probe.Notify
+	w.Spec.Notify = w.Ready.Kind == probe.Notify
 	if s.Health != "" && err == nil {
-		p.spec.Probe = &keeper.Probe{Ask: s.Health}
-		_, err = p.spec.Probe.Question()
+		w.Spec.Probe = &keeper.Probe{Ask: s.Health}
+		_, err = w.Spec.Probe.Question()
 	}
 	return err
 }

@@ -176,8 +176,7 @@ func TestAppFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	operator := control.NewClient(s.home.Domain("/subject").Door, "subject")
-	if err := operator.Answer(ctx, control.Answer{Key: "/subject/shop", Kind: control.Retry}); err != nil {
+	if err := s.operator().Answer(ctx, control.Answer{Key: "/subject/shop", Kind: control.Retry}); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the shop runs again", func() bool {

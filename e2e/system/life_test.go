@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -96,6 +98,61 @@ func (s *site) until(what string, met func() bool) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+// TestHung: a server that stops giving signs of life is killed by the keeper, and starts again. Why is said by its end,
+// by an event and by the program, and nothing else is disturbed.
+func TestHung(t *testing.T) {
+	s := newSite(t)
+	r := s.run("subject", "1", "SUBJECT_MUTE=1").runs()
+	before := s.servers("subject")
+	if err := syscall.Kill(before["steady@/subject"], syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	const why = "hung: it has given no sign of life for 100ms"
+	s.until("it starts again", func() bool { return s.restarts("steady") == 1 })
+	if !strings.Contains(r.words(), "steady@/subject was ended by the signal killed: "+why) {
+		t.Errorf("it does not say why:\n%s", r.words())
+	}
+	if now := s.servers("subject"); now["web@/subject/front"] != before["web@/subject/front"] {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+
+	events, err := s.operator().Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, e := range events {
+		if of, ok := event.About(e.Event); ok && of.Name == "steady@/subject" {
+			said = append(said, e.Event.String())
+		}
+	}
+	text := strings.Join(said, "\n")
+	hung, ended := strings.Index(text, "steady@/subject is killed: "+why), strings.Index(text, "was ended by the signal killed: "+why)
+	if hung < 0 || ended < hung {
+		t.Errorf("its events are\n%s", text)
+	}
+}
+
+// operator returns who operates the subject.
+func (s *site) operator() *control.Client {
+	return control.NewClient(s.home.Domain("/subject").Door, "subject")
+}
+
+// restarts returns how often a member of the subject has started again and is ready; -1 if it is not.
+func (s *site) restarts(name string) int {
+	s.t.Helper()
+	status, err := s.operator().Status(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, m := range status.Members {
+		if m.Path == "/subject/"+name && m.State == string(lifecycle.Ready) {
+			return m.Restarts
+		}
+	}
+	return -1
 }
 
 // TestTaken: of two runs of one program the later one decides, and the earlier one says so.

@@ -99,8 +99,11 @@ type Late struct {
 // Silent says that a server gets no calls because it has not answered.
 type Silent struct{ Server }
 
-// Hung says that a server is killed because it has not answered.
-type Hung struct{ Server }
+// Hung says that a server is killed because it has not answered, or does nothing any more.
+type Hung struct {
+	Server
+	Reason string `json:"reason,omitempty"` // what else it is that tells so
+}
 
 // Exited says how a process ended.
 type Exited struct {
@@ -219,7 +222,6 @@ func (e Ready) String() string     { return e.Name + " is ready" }
 func (e Draining) String() string  { return e.Name + " is draining" }
 func (e Stopped) String() string   { return e.Name + " has stopped" }
 func (e Silent) String() string    { return e.Name + " does not answer: it gets no calls until it does" }
-func (e Hung) String() string      { return e.Name + " still does not answer: it is killed" }
 func (e Upgrading) String() string { return "version " + e.Version + " starts" }
 func (e TookOver) String() string {
 	return fmt.Sprintf("version %s runs already, in %d processes: taken over", e.Version, e.Servers)
@@ -242,6 +244,13 @@ func (AppStopped) String() string  { return "everything has stopped" }
 
 func (e NotReady) String() string {
 	return e.Name + " is not ready: " + cmp.Or(e.Reason, "it does not say why")
+}
+
+func (e Hung) String() string {
+	if e.Reason == "" {
+		return e.Name + " still does not answer: it is killed"
+	}
+	return e.Name + " is killed: hung: " + e.Reason
 }
 
 func (e Late) String() string {

@@ -232,10 +232,13 @@ type Exit struct {
 
 	// OutOfMemory is that the kernel has killed a process of its control group, whose memory was used up.
 	OutOfMemory bool `json:"out_of_memory,omitempty"`
+
+	// Hung is why the keeper has given the process up and killed it; "" if it has not.
+	Hung string `json:"hung,omitempty"`
 }
 
 // String returns "exited with code 1", "was ended by the signal killed" or "ended in an unknown
-// way", and that its memory was used up if it was.
+// way", and that its memory was used up, or why it was killed, if it was.
 func (e Exit) String() string {
 	text := fmt.Sprintf("exited with code %d", e.Code)
 	switch {
@@ -246,6 +249,9 @@ func (e Exit) String() string {
 	}
 	if e.OutOfMemory {
 		text += ": its memory was used up"
+	}
+	if e.Hung != "" {
+		text += ": hung: " + e.Hung
 	}
 	return text
 }
@@ -287,6 +293,7 @@ const (
 	Started  Kind = "started"
 	Ready    Kind = "ready"
 	NotReady Kind = "not ready"
+	Hung     Kind = "hung" // it is being killed
 	Exited   Kind = "exited"
 	Waits    Kind = "backoff" // for its next start
 	Failed   Kind = "failed"  // as Waits, after too many restarts

@@ -20,6 +20,7 @@ type Session interface {
 	Unlisten(ctx context.Context, domain, key string) error
 	Sockets(ctx context.Context, domain string) ([]keeper.Socket, error)
 	Spec(context.Context, keeper.ID) (keeper.Spec, error)
+	Next(ctx context.Context, domain string, after uint64) ([]keeper.Event, error)
 }
 
 // Distant is a session of a keeper in another process, which may be away.

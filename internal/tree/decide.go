@@ -174,8 +174,11 @@ func (t *Tree) halt(n *node, why fate) {
 	}
 }
 
-// ask asks a member to end.
+// ask asks a member to end, also one that is being killed: whoever has it would have it start again.
 func (t *Tree) ask(n *node) {
+	if n.proc.State == lifecycle.Hung && t.here(n) {
+		t.do(Halt, n)
+	}
 	t.step(n, lifecycle.Stop)
 	t.step(n, lifecycle.Drained) // to drain is the member's own matter
 }

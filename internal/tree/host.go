@@ -51,6 +51,9 @@ func (t *Tree) resume(n *node) {
 
 	switch {
 	case n.proc.State == lifecycle.Hung, n.proc.State == lifecycle.Stopping && n.proc.Wake.IsZero():
+		if n.fate != goesOn {
+			t.do(Halt, n)
+		}
 		t.do(Kill, n)
 	case n.proc.State == lifecycle.Stopping:
 		n.proc.Extend(n.proc.Policy.StopTime, t.now)

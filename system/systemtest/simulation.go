@@ -162,6 +162,12 @@ func (s *simulation) Listen(_ context.Context, want keeper.Socket) (keeper.Socke
 	return want, nil
 }
 
+// Next implements [server.Session]. Nothing happens that is not told otherwise.
+func (s *simulation) Next(ctx context.Context, _ string, _ uint64) ([]keeper.Event, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
 // Unlisten implements [server.Session].
 func (s *simulation) Unlisten(context.Context, string, string) error { return nil }
 

@@ -21,10 +21,11 @@ type Exit struct {
 	control.ExitStatus
 	How         keeper.How `json:"how"`                     // it is known
 	OutOfMemory bool       `json:"out_of_memory,omitempty"` // the memory of its control group was used up
+	Hung        string     `json:"hung,omitempty"`          // why it was given up and killed
 }
 
 func exitOf(e keeper.Exit) Exit {
-	return Exit{launch.ExitStatus(e), e.How, e.OutOfMemory}
+	return Exit{launch.ExitStatus(e), e.How, e.OutOfMemory, e.Hung}
 }
 
 // Record is the end of a process, as it is shown.

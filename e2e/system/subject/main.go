@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/serve"
 	"github.com/divisi-go/divisi/system"
 )
@@ -25,6 +28,7 @@ var (
 	web     = system.Server("web", func([]string) error { return serveEdition() })
 	sleeper = system.Server("sleep", func([]string) error { return sleep() })
 	shy     = system.Server("shy", func([]string) error { return serveShyly() })
+	mute    = system.Server("mute", func([]string) error { return fallSilent() })
 	broken  = system.Server("broken", func([]string) error {
 		fmt.Println("this is broken")
 		return sleep()
@@ -50,7 +54,7 @@ func main() {
 }
 
 // deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
-// SUBJECT_ALONE that is this program as well; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
+// SUBJECT_ALONE that is this program as well, with SUBJECT_MUTE one that hangs when it is told to; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
 // the web server is none, which with SUBJECT_LONG is noticed late, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
 // long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
@@ -61,6 +65,9 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []any{"1000000"}}
 	if os.Getenv("SUBJECT_ALONE") != "" {
 		steady.Program = sleeper
+	}
+	if os.Getenv("SUBJECT_MUTE") != "" {
+		steady.Program, steady.Ready = mute, "notify"
 	}
 	grace, _ := time.ParseDuration(os.Getenv("SUBJECT_GRACE")) // or the default
 	front, ready := web, "notify"
@@ -95,6 +102,20 @@ func fail() error {
 		return errors.New("this version fails")
 	}
 	return nil
+}
+
+// fallSilent promises a sign of life every 100 ms when it gets SIGUSR1, and gives none.
+func fallSilent() error {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	if err := notify.Send("READY=1"); err != nil {
+		return err
+	}
+	<-asked
+	if err := notify.Send("WATCHDOG_USEC=100000"); err != nil {
+		return err
+	}
+	return sleep()
 }
 
 func sleep() error {

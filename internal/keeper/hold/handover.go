@@ -62,7 +62,7 @@ func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 func (s *server) handOver() (record.HandedServer, error) {
 	h := record.HandedServer{
 		Born: s.born, Run: s.run, Spec: s.spec, Life: s.life, Started: s.started, Status: s.status,
-		Watchdog: s.pulse.Every, LastExit: s.lastExit,
+		Watchdog: s.pulse.Every, LastExit: s.lastExit, Hung: s.hung,
 	}
 	fds, names := s.shelf.All()
 	for i, fd := range fds {
@@ -126,7 +126,7 @@ func (k *Keeper) takeOver(before *record.Past, h *record.Handover) error {
 func (k *Keeper) takeServer(h record.HandedServer) {
 	s := k.newServer(h.Spec)
 	s.born, s.run, s.started = h.Born, max(h.Run, h.Born), h.Started
-	s.status, s.lastExit = h.Status, h.LastExit
+	s.status, s.hung, s.lastExit = h.Status, h.Hung, h.LastExit
 	h.Life.Policy, h.Life.Rand = s.life.Policy, s.life.Rand
 	s.life = h.Life
 	for _, f := range h.Shelf {

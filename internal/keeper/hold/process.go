@@ -186,6 +186,7 @@ func (k *Keeper) tryReap(p *process) bool {
 		return false
 	}
 
+	exit.Hung = p.server.hung
 	p.exit = exit
 	p.Leave(p.logged)
 	k.record(p.server, p.id, p.Pid, exit)

@@ -39,6 +39,7 @@ type server struct {
 	started  time.Time        // of the last one
 	status   string           // what it says of itself
 	failing  string           // what its probes have shown, while they fail
+	hung     string           // why its process is given up
 	pulse    pulse.Pulse      // its signs of life
 	shelf    shelf.Shelf      // what its next process gets from this one
 	next     uint64           // the number of the process that is being started
@@ -347,7 +348,8 @@ func (s *server) spawn(files []keeper.File) (*process, error) {
 
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	s.process, s.run, s.started, s.status, s.failing = p, p.id.Run, p.Started, "", ""
+	s.process, s.run, s.started = p, p.id.Run, p.Started
+	s.status, s.failing, s.hung = "", "", ""
 	s.writing++
 	s.tell(keeper.Started, "")
 	for _, number := range s.signals {

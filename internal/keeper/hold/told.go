@@ -112,6 +112,7 @@ func (s *server) stuck(why string) {
 	before := s.life.State
 	s.step(lifecycle.Stuck)
 	if s.life.State != before {
-		s.tell(keeper.NotReady, why)
+		s.hung = why
+		s.tell(keeper.Hung, why)
 	}
 }

@@ -36,10 +36,10 @@ func probes(t *testing.T, d *desk.Desk) {
 	if err := os.WriteFile(sick, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if exit := d.Await(t, p.ID); exit.Signal != "killed" {
+	if exit := d.Await(t, p.ID); exit.Signal != "killed" || !strings.Contains(exit.String(), "killed: hung: 3 probes in a row have failed") {
 		t.Errorf("it %v", exit)
 	}
-	e := d.Until(t, "asked", 0, keeper.NotReady)
+	e := d.Until(t, "asked", 0, keeper.Hung)
 	for _, part := range []string{"3 probes in a row have failed", "it is sick"} {
 		if !strings.Contains(e.Text, part) {
 			t.Errorf("%q does not say %q", e.Text, part)

@@ -147,10 +147,10 @@ func signsOfLife(t *testing.T, d *desk.Desk) {
 		}
 	}
 	exit := d.Await(t, s.ID) // it says no more
-	if exit.Signal != "killed" {
+	if exit.Signal != "killed" || exit.Hung != "it has given no sign of life for 2s" {
 		t.Errorf("%+v", exit)
 	}
-	if e := d.Until(t, "speaker", 0, keeper.NotReady); !strings.Contains(e.Text, "no sign of life for 2s") {
+	if e := d.Until(t, "speaker", 0, keeper.Hung); !strings.Contains(e.Text, "no sign of life for 2s") {
 		t.Errorf("%+v", e)
 	}
 
@@ -165,7 +165,7 @@ func signsOfLife(t *testing.T, d *desk.Desk) {
 func saysThatItIsStuck(t *testing.T, d *desk.Desk) {
 	s := speaks(t, d, func(*keeper.Spec) {})
 	fmt.Fprintln(s.pipes.Life, "READY=1;WATCHDOG=trigger")
-	if exit := d.Await(t, s.ID); exit.Signal != "killed" {
+	if exit := d.Await(t, s.ID); exit.Signal != "killed" || exit.Hung != "it says that it is stuck" {
 		t.Errorf("%+v", exit)
 	}
 }

@@ -35,6 +35,7 @@ type HandedServer struct {
 	Life     lifecycle.Process `json:"life"`
 	Started  time.Time         `json:"started"`
 	Status   string            `json:"status,omitempty"`
+	Hung     string            `json:"hung,omitempty"`
 	Watchdog time.Duration     `json:"watchdog,omitempty"`
 	Shelf    []HandedFile      `json:"shelf,omitempty"`
 	LastExit *keeper.Exit      `json:"last_exit,omitempty"`
