@@ -1,14 +1,19 @@
-// Package artifact keeps programs by their content: what a version of an application runs is what
-// was read when it began, whatever happens to the file that it was read from.
+// Package artifact keeps programs, and trees of files, by their content: what a version of an application runs is
+// what was read when it began, whatever happens to the file that it was read from.
 //
-//	cas/sha256-HEX/shop   a program under its own name, in a folder named by its content
-//	cas/new-RANDOM/       one that is being made, or removed
+//	cas/sha256-HEX/shop            a program under its own name, in a folder named by its content
+//	cas/sha256-HEX/artifact.toml   a tree of files, in a folder named by this text, which has the sums of all of them
+//	cas/new-RANDOM/                one that is being made, or removed
+//	cas/part-HEX/                  a tree that is arriving
+//	cas/name-NAME/                 which trees have a name, and which of them is the current one
 //
-// A program stays as long as
+// A program or tree stays as long as
 //
 //   - a process uses it: that one has its folder locked, and the lock ends with the process, however that
 //     ends, or
-//   - it is needed, as the user of the store knows: what runs it may outlive who has started it.
+//   - it is needed, as the user of the store knows: what runs it may outlive who has started it, or
+//   - it is one of the last versions that have a name, or
+//   - one that stays requires it.
 //
 // Nothing is lost between the two if whoever uses a program goes on to until others can see that it is
 // needed: [Store.Clean] locks what nobody uses, and asks then what is needed.
@@ -34,13 +39,15 @@ import (
 )
 
 const (
-	kept       = "sha256-" // begins the names of folders with programs
-	unfinished = "new-"    // begins the names of others
-	spare      = 3         // programs that nobody uses and that are kept, the newest ones
-	attempts   = 100       // to use a folder that others remove at the same time
+	kept       = "sha256-"      // begins the names of folders with programs
+	unfinished = "new-"         // begins the names of others
+	arriving   = "part-"        // begins the names of folders with trees that are not complete
+	spare      = 3              // programs that nobody uses and that are kept, the newest ones
+	patience   = 24 * time.Hour // after which nobody goes on to send what has begun to arrive
+	attempts   = 100            // to use a folder that others remove at the same time
 )
 
-// Store is a folder of programs.
+// Store is a folder of programs and trees.
 type Store struct {
 	dir    string
 	needed func() ([]string, error)
@@ -162,21 +169,39 @@ func (s *Store) keep(dir string, lock *os.File, program func(string) (string, er
 	if err := os.Chmod(file, 0o500); err != nil {
 		return nil, err
 	}
-	if err := executable(file); err != nil {
-		return nil, fmt.Errorf("programs cannot run in %s: %w (set DIVISI_HOME to a folder "+
-			"whose file system is not mounted noexec)", s.dir, err)
+	if err := s.runs(file); err != nil {
+		return nil, err
 	}
 	sum, err := sumOf(file)
 	if err != nil {
 		return nil, err
 	}
 
+	path := filepath.Join(s.dir, kept+sum, filepath.Base(file))
+	used, err := s.settle(dir, lock, sum, func(home string) error { return refresh(home, path, file, sum) })
+	if err != nil {
+		return nil, err
+	}
+	return &Program{path, used}, nil
+}
+
+// runs says why a program in the store cannot be executed.
+func (s *Store) runs(file string) error {
+	if err := executable(file); err != nil {
+		return fmt.Errorf("programs cannot run in %s: %w (set DIVISI_HOME to a folder "+
+			"whose file system is not mounted noexec)", s.dir, err)
+	}
+	return nil
+}
+
+// settle makes a locked folder that of a content. If there is one, that is mended, and returned as it is locked
+// then.
+func (s *Store) settle(dir string, lock *os.File, sum string, mend func(home string) error) (*os.File, error) {
 	home := filepath.Join(s.dir, kept+sum)
-	path := filepath.Join(home, filepath.Base(file))
 	for range attempts {
 		err := os.Rename(dir, home)
 		if err == nil {
-			return &Program{path, lock}, nil
+			return lock, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -188,10 +213,10 @@ func (s *Store) keep(dir string, lock *os.File, program func(string) (string, er
 		if err != nil {
 			return nil, err
 		}
-		if err := refresh(home, path, file, sum); err != nil {
+		if err := mend(home); err != nil {
 			return nil, errors.Join(err, used.Close())
 		}
-		return &Program{path, used}, nil
+		return used, nil
 	}
 	return nil, fmt.Errorf("%s is removed as soon as it is made", home)
 }
@@ -278,18 +303,27 @@ func (s *Store) Clean() error {
 	if err != nil {
 		return errors.Join(append(failed, err)...)
 	}
+	versions, err := s.versions()
+	if err != nil {
+		return errors.Join(append(failed, err)...)
+	}
 	stays := map[string]bool{}
-	for _, path := range paths {
-		stays[filepath.Base(filepath.Dir(path))] = true
+	for _, path := range append(paths, versions...) {
+		for folder := range strings.SplitSeq(filepath.ToSlash(path), "/") {
+			stays[folder] = true
+		}
 	}
 	left := spare
 	for _, f := range unused {
 		name := filepath.Base(f.Name())
-		switch {
-		case stays[name]:
-		case left > 0:
+		if !stays[name] && left > 0 {
+			stays[name] = true
 			left--
-		default:
+		}
+	}
+	s.addRequired(stays)
+	for _, f := range unused {
+		if name := filepath.Base(f.Name()); !stays[name] {
 			failed = append(failed, s.discard(name))
 		}
 	}
@@ -316,7 +350,9 @@ func (s *Store) unused() (programs []*os.File, err error) {
 	var failed []error
 	for _, folder := range folders {
 		isProgram := strings.HasPrefix(folder.Name(), kept)
-		if !isProgram && !strings.HasPrefix(folder.Name(), unfinished) {
+		isLeft := strings.HasPrefix(folder.Name(), unfinished) ||
+			strings.HasPrefix(folder.Name(), arriving) && time.Since(folder.ModTime()) > patience
+		if !isProgram && !isLeft {
 			continue
 		}
 		f := lockUnused(filepath.Join(s.dir, folder.Name()))

@@ -39,6 +39,11 @@ func (s Section) origin() (file string, line, col int) {
 	return "section", 1, 1
 }
 
+// Whole is the section that is all of a file.
+func Whole(file, text string) Section {
+	return Section(fmt.Sprintf("%s%s%q 1 1\n", text, origin, file))
+}
+
 // Decode decodes a component's section into v, a pointer to a struct, and then calls v's method
 // Validate() error if it has one. Fields that the section does not name keep their values. A key for
 // which v has no field is an error. A time.Duration is a string such as "1m30s", or nanoseconds.

@@ -13,7 +13,7 @@
 //	  domains/shop/versions/        a record of each version that has processes
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  token                         what opens the live page of all that runs
-//	  cas/                          programs, by their content
+//	  cas/                          programs and artifacts, by their content
 //	  keeper/lock                   held by the keeper
 //	  keeper/journal.ndjson         what it holds, and how what it held has ended
 //	  keeper/keeper.log             what it has to say itself
