@@ -92,7 +92,8 @@ func TestAppStops(t *testing.T) {
 }
 
 // TestAppWithdrawn: a next version of an application that does not get ready in time, or ends again and again, is
-// stopped, and said with its last words. The one before has never left.
+// stopped, and said with its last words. The one before has never left, and no request has come to the next one, which
+// would serve at once.
 func TestAppWithdrawn(t *testing.T) {
 	for fault, words := range map[string][]string{
 		"hangs": {"not ready within 10s", "labels-0@/subject/shop is", "labels-0@/subject/shop the printer of labels warms up"},
@@ -104,7 +105,7 @@ func TestAppWithdrawn(t *testing.T) {
 			before := s.servers("subject")
 			visits := visit(t, s.address("subject"))
 
-			next := s.run("subject", "shop-1", "SHOP_FAULT="+fault)
+			next := s.run("subject", "shop-1", "SHOP_FAULT="+fault, "SHOP_EAGER=1")
 			if code := next.ends(); code != 1 {
 				t.Errorf("it ends with %d", code)
 			}

@@ -226,7 +226,7 @@ func (d *Deployer) settle() (over bool) {
 
 	if d.stopping && d.begun != nil {
 		d.sets, d.begun = append(d.sets, d.begun), nil
-		d.current().resume()
+		d.current().resume(false)
 	}
 
 	d.upgradeStep()

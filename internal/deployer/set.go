@@ -44,7 +44,7 @@ func (d *Deployer) newSet(v version) *set {
 }
 
 // begin starts the version, or goes on with what a deployer before has started of it.
-func (s *set) begin() { s.resume() }
+func (s *set) begin() { s.resume(len(s.before) > 0) }
 
 // perform does what the placement says.
 func (s *set) perform(actions []place.Action) {
@@ -282,7 +282,7 @@ func (s *set) ready() bool {
 			return false
 		}
 	}
-	return len(s.replicas) > 0
+	return len(s.replicas) > 0 && !s.placement.Holds()
 }
 
 // ended reports whether the main component's program has returned in all of its replicas.

@@ -269,7 +269,7 @@ func (d *Deployer) decide(what rollout.Decision) (upgrade bool) {
 		}
 	}
 	for _, s := range d.sets {
-		s.resume()
+		s.resume(false)
 	}
 	d.known = true
 	d.emit(event.TookOver{Version: what.Serve, Servers: len(serving.replicas)})
@@ -278,7 +278,7 @@ func (d *Deployer) decide(what rollout.Decision) (upgrade bool) {
 }
 
 // resume puts what was found running into its place, and starts what is missing.
-func (s *set) resume() {
+func (s *set) resume(beside bool) {
 	var hosted []place.Hosted
 	for _, r := range s.ordered() {
 		h := place.Hosted{Replica: r.ID}
@@ -294,7 +294,7 @@ func (s *set) resume() {
 	}
 
 	var actions []place.Action
-	s.placement, actions = place.Resume(s.plan, hosted)
+	s.placement, actions = place.Resume(s.plan, hosted, beside)
 	s.perform(actions)
 	for _, r := range s.ordered() {
 		if r.Conversation() != nil {

@@ -37,6 +37,7 @@ func (Route) action() {}
 type State struct {
 	plan    Plan
 	active  map[string]bool               // groups that were started
+	held    map[string]bool               // groups that start when what they need takes calls
 	address map[Replica]string            // of replicas that take calls
 	sent    map[Replica]map[string]*Route // what each replica that asked was last told
 	keys    map[string]Assignment         // of routed components
@@ -48,12 +49,55 @@ func NewState(plan Plan) *State {
 	return &State{
 		plan:    plan,
 		active:  map[string]bool{},
+		held:    map[string]bool{},
 		address: map[Replica]string{},
 		sent:    map[Replica]map[string]*Route{},
 		keys:    map[string]Assignment{},
 		loads:   map[string][]Load{},
 	}
 }
+
+// hold has the groups of the main component start once all replicas of the groups that they need take calls: beside
+// another version, requests on the same sockets come to the main component as soon as it serves, and are lost if
+// nothing else of its version can be called.
+func (s *State) hold() {
+	for _, name := range s.plan.MainGroups() {
+		if !s.active[name] {
+			s.held[name] = true
+		}
+	}
+}
+
+// unhold starts what groups that are held need, and those that lack nothing of it any more.
+func (s *State) unhold() (actions []Action) {
+	for _, g := range s.plan.Groups {
+		if !s.held[g.Name] {
+			continue
+		}
+		needs := s.plan.needs(g.Name)
+		for _, need := range needs {
+			actions = append(actions, s.start(need)...)
+		}
+		if !slices.ContainsFunc(needs, s.lacks) {
+			delete(s.held, g.Name)
+			actions = append(actions, s.start(g)...)
+		}
+	}
+	return actions
+}
+
+// lacks reports whether a replica of a group takes no calls.
+func (s *State) lacks(g Group) bool {
+	for n := range g.Replicas {
+		if !s.Takes(Replica{g.Name, n}) {
+			return true
+		}
+	}
+	return false
+}
+
+// Holds reports whether a group is yet to start because what it needs takes no calls.
+func (s *State) Holds() bool { return len(s.held) > 0 }
 
 // Begin starts the groups of the main component, and of those that always run.
 func (s *State) Begin() []Action {
@@ -70,7 +114,7 @@ func (s *State) Begin() []Action {
 }
 
 func (s *State) start(g Group) []Action {
-	if s.active[g.Name] {
+	if s.active[g.Name] || s.held[g.Name] {
 		return nil
 	}
 	s.active[g.Name] = true
@@ -101,10 +145,8 @@ func (s *State) need(r Replica, component string) (actions []Action) {
 	if s.plan.Hosts(r.Group, component) {
 		return nil
 	}
-	for _, g := range s.plan.Groups {
-		if slices.Contains(g.Components, component) {
-			actions = append(actions, s.start(g)...)
-		}
+	for _, g := range s.plan.hosting(component) {
+		actions = append(actions, s.start(g)...)
 	}
 	return actions
 }
@@ -112,7 +154,7 @@ func (s *State) need(r Replica, component string) (actions []Action) {
 // Up is called when a replica takes calls at an address.
 func (s *State) Up(r Replica, address string) []Action {
 	s.address[r] = address
-	return s.reassign(r.Group)
+	return append(s.reassign(r.Group), s.unhold()...)
 }
 
 // Down is called when a replica takes no more calls; it may go on making some.

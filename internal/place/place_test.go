@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "write what the scripts of testdata do i
 // A line "> plan", "> begin", "> activate GROUP/N COMPONENT", "> up GROUP/N ADDRESS", "> down
 // GROUP/N" or "> gone GROUP/N" is an event, and the indented lines after it are what comes of it.
 // A line "> hosted GROUP/N ADDRESS [COMPONENT=ADDRESS,... ...]" is a replica that runs when another
-// deployer takes over, with what it was told, and "> resume" is that it does. "reset" begins a new plan.
+// deployer takes over, with what it was told, and "> resume" is that it does; "> beside" is that the
+// version starts, or goes on to, beside another one. "reset" begins a new plan.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.script")
 	if err != nil || len(files) == 0 {
@@ -172,8 +173,8 @@ func (s *script) event(t *testing.T, words []string) (lines []string) {
 		actions = s.state.Gone(r)
 	case "hosted":
 		s.hosted = append(s.hosted, parseHosted(r, words[2:]))
-	case "resume":
-		s.state, actions = Resume(*s.plan, s.hosted)
+	case "resume", "beside":
+		s.state, actions = Resume(*s.plan, s.hosted, words[0] == "beside")
 		s.hosted = nil
 	default:
 		t.Fatalf("no event %q", words[0])

@@ -162,6 +162,57 @@ func (p Plan) Callees(group string) []string {
 	return slices.Compact(list)
 }
 
+// hosting returns the groups that have a component.
+func (p Plan) hosting(component string) []Group {
+	var list []Group
+	for _, g := range p.Groups {
+		if slices.Contains(g.Components, component) {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// reach returns the groups that calls of a group lead to, also by way of others. What runs once is none of them: it
+// does not start beside another version.
+func (p Plan) reach(group string) map[string]bool {
+	reached := map[string]bool{}
+	var visit func(string)
+	visit = func(from string) {
+		for _, callee := range p.Callees(from) {
+			if p.Hosts(from, callee) {
+				continue
+			}
+			for _, g := range p.hosting(callee) {
+				if !reached[g.Name] && !p.once(g) {
+					reached[g.Name] = true
+					visit(g.Name)
+				}
+			}
+		}
+	}
+	visit(group)
+	return reached
+}
+
+// once reports whether a group has a component that runs once.
+func (p Plan) once(g Group) bool {
+	return slices.ContainsFunc(g.Components, func(c string) bool { return p.components[c].Singleton })
+}
+
+// needs returns the groups without which a group cannot do all that it has to do, but for those that may need it
+// themselves: who waited for these could wait for ever.
+func (p Plan) needs(group string) []Group {
+	var list []Group
+	reached := p.reach(group)
+	for _, g := range p.Groups {
+		if g.Name != group && reached[g.Name] && !p.reach(g.Name)[group] {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
 // StopOrder returns the names of the groups so that a group comes before those it calls, as far
 // as there are no cycles: it is the order in which they can drain without losing a call.
 func (p Plan) StopOrder() []string {
@@ -174,10 +225,8 @@ func (p Plan) StopOrder() []string {
 		}
 		seen[g.Name] = true
 		for _, callee := range p.Callees(g.Name) {
-			for _, other := range p.Groups {
-				if slices.Contains(other.Components, callee) {
-					visit(other)
-				}
+			for _, other := range p.hosting(callee) {
+				visit(other)
 			}
 		}
 		order = append(order, g.Name)

@@ -90,7 +90,7 @@ func (w *twin) resume(t *testing.T, event string, plan Plan, replicas []Replica)
 		hosted = append(hosted, h)
 	}
 
-	s, actions := Resume(plan, hosted)
+	s, actions := Resume(plan, hosted, false)
 	w.take(t, event, false, actions)
 	for r, address := range w.up {
 		if !s.Takes(r) {

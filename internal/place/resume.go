@@ -16,7 +16,9 @@ type Hosted struct {
 // of which something runs are complete again, and everybody knows what anybody was told. Calls go where
 // they went, and keys stay where they are. Replicas take calls, by [State.Takes], if anybody was told that
 // they do. Those that the plan does not have are left out.
-func Resume(plan Plan, hosted []Hosted) (*State, []Action) {
+//
+// An application that starts beside another version of it starts the groups of the main component last.
+func Resume(plan Plan, hosted []Hosted, beside bool) (*State, []Action) {
 	s := NewState(plan)
 	taking := map[string]bool{} // addresses that somebody was told of
 	for _, h := range hosted {
@@ -45,7 +47,10 @@ func Resume(plan Plan, hosted []Hosted) (*State, []Action) {
 			s.sent[h.Replica][route.Component] = &route
 		}
 	}
-	return s, slices.Concat(s.complete(runs), s.catchUp())
+	if beside {
+		s.hold()
+	}
+	return s, slices.Concat(s.complete(runs), s.unhold(), s.catchUp())
 }
 
 // has reports whether a replica is one of the plan's.

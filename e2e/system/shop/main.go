@@ -30,10 +30,7 @@ var (
 		return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(answer)}))
 	})
 	components = system.Server("shop", func(args []string) error {
-		return divisi.Run(context.Background(), func(ctx context.Context, a *app) error {
-			if _, err := a.answer(ctx, args[0]); err != nil {
-				return err // nobody is served before that can be done
-			}
+		return divisi.Run(context.Background(), func(_ context.Context, a *app) error {
 			return http.Serve(a.web, a.page(args[0]))
 		})
 	})
@@ -61,7 +58,7 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		Config: "[divisi]\nreplicas = 1\n", Policy: system.Policy{Intensity: 1},
 	}
 	if fault := os.Getenv("SHOP_FAULT"); fault != "" {
-		app.Env, app.Within = []string{"SHOP_FAULT=" + fault}, 10*time.Second
+		app.Env, app.Within = []string{"SHOP_FAULT=" + fault, "SHOP_EAGER=" + os.Getenv("SHOP_EAGER")}, 10*time.Second
 	}
 	shop, err := h.App(ctx, n, app)
 	if err != nil {
@@ -114,8 +111,11 @@ type app struct {
 	web    divisi.Listener
 }
 
-// Init returns once there are labels: the application has not started before that.
+// Init returns once there are labels: the application has not started before that. With SHOP_EAGER it serves at once.
 func (a *app) Init(ctx context.Context) error {
+	if os.Getenv("SHOP_EAGER") != "" {
+		return nil
+	}
 	_, err := a.labels.Get().Label(ctx, "7")
 	return err
 }
