@@ -130,6 +130,10 @@ func TestFaults(t *testing.T) {
 	}
 	_, err = h.Ensure(ctx, n, system.Spec{Name: "a", Program: sleeper, Args: []any{"x", 7}})
 	has(t, err, "its argument 2: 7 has the type int: use a string, a Dir or a File")
+	_, err = h.Ensure(ctx, n, system.Spec{Name: "a", Program: web, Args: []any{"x", "y"}})
+	has(t, err, "cannot start a in /test (system/faults_test.go:", "the server web is given 2 arguments, and takes 1")
+	_, err = h.Run(ctx, n, system.Spec{Name: "a", Program: web})
+	has(t, err, "cannot run a in /test (system/faults_test.go:", "the server web is given 0 arguments, and takes 1")
 }
 
 // program returns the beginning of a program of a machine.

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 // The servers of the systems.
 var (
-	web     = system.Server("web", func(args []string) error { return answer(args[0]) })
+	web     = system.Server("web", func(text string) error { return answer(text) })
 	sleeper = system.Server("sleep", func([]string) error {
 		fmt.Println("sleeps")
 		<-time.After(time.Hour)

@@ -104,8 +104,11 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 // program finds the program of a specification, and says how it is called.
 func (h *Host) program(s Spec, spec *keeper.Spec) (server.Program, error) {
 	word := s.Program
-	if name, own := serverOf(word); own {
-		word, spec.Args = "", append(spec.Args, name)
+	if own, ok := serverOf(word); ok {
+		if err := own.check(len(s.Args)); err != nil {
+			return server.Program{}, err
+		}
+		word, spec.Args = "", append(spec.Args, own.name)
 	} else if word == "" {
 		return server.Program{}, errors.New("it has no Program")
 	}

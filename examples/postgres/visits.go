@@ -29,7 +29,7 @@ func StartVisits(ctx context.Context, n *system.Nursery, h *system.Host, db *Pos
 	return &Visits{"http://" + l.Addr()}, err
 }
 
-var program = system.Server("visits", func(args []string) error { return visits(args[0], args[1], args[2]) })
+var program = system.Server("visits", visits)
 
 // visits serves the page.
 func visits(listener, source, edition string) error {

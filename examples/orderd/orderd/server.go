@@ -20,9 +20,9 @@ import (
 
 // The programs that this one may be.
 var (
-	program   = system.Server("orderd", func(args []string) error { return run(args[0], args[1], args[2]) })
-	maker     = system.Server("make-database", func(args []string) error { return makeDatabase(args[0]) })
-	recoverer = system.Server("recover-database", func(args []string) error { return recoverDatabase(args[0]) })
+	program   = system.Server("orderd", run)
+	maker     = system.Server("make-database", makeDatabase)
+	recoverer = system.Server("recover-database", recoverDatabase)
 )
 
 // run serves until it is asked to end. Orders are decided from the moment on when positiond knows all

@@ -17,7 +17,7 @@ import (
 	"github.com/divisi-go/divisi/system"
 )
 
-var program = system.Server("positiond", func([]string) error {
+var program = system.Server("positiond", func() error {
 	b, err := open(".")
 	if err != nil {
 		return err
