@@ -36,6 +36,12 @@ var decoders = map[string]string{
 	"internal/message.decode":                  "FuzzWeaveletMsg",
 	"internal/message.Unmarshal":               "FuzzWeaveletMsg",
 	"internal/message.unmarshal":               "FuzzWeaveletMsg",
+	"discover.answer":                          "FuzzAnswer",
+	"discover.problem":                         "FuzzAnswer",
+	"discover.readCache":                       "FuzzCache",
+	"discover.strict":                          "FuzzStrict",
+	"discover.syntax":                          "FuzzStrict",
+	"discover.unambiguous":                     "FuzzStrict",
 	"envelope/runtime.ParseConfig":             "FuzzParseConfig",
 	"examples/orderd/positiond.ParseMove":      "FuzzMove",
 	"examples/rawdeployer.fields":              "FuzzFields",
@@ -141,6 +147,8 @@ var decoders = map[string]string{
 // notDecoders lists functions that look like decoders, with the reason why they are none.
 var notDecoders = map[string]string{
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
+	"discover.File.read":                      "takes the files as they are",
+	"discover.readUpTo":                       "takes the file as it is",
 	"envelope.Accept":                         "passes the bytes on to pipe.NewEnvelope",
 	"envelope/protomsg.Read":                  "passes the bytes on to message.Read",
 	"envelope/protos.Unmarshal":               "passes the bytes on to message.Unmarshal",
