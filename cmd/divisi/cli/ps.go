@@ -57,6 +57,7 @@ func (c *command) ps() *cobra.Command {
 			if len(servers) > 0 {
 				c.Columns(view.Rows(servers, time.Now()))
 			}
+			server.Warn(cmd.Context(), c.Console)
 			if names := unattended(servers); len(names) > 0 {
 				c.tellAll(cmd.Context(), h, names)
 			}

@@ -30,6 +30,7 @@ func (c *command) status() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			server.Warn(cmd.Context(), c.Console)
 			if of {
 				return server.ShowStatus(cmd.Context(), c.Console, asked)
 			}

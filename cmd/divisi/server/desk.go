@@ -46,6 +46,27 @@ func Open(ctx context.Context, command string, begin bool) (*Desk, error) {
 	return d, nil
 }
 
+// able says why nothing can be started now.
+func (d *Desk) able(ctx context.Context) error {
+	info, err := d.Info(ctx)
+	if err == nil && info.Trouble != "" {
+		err = errors.New(info.Trouble)
+	}
+	return err
+}
+
+// Warn says what is wrong with the keeper, if there is one.
+func Warn(ctx context.Context, c *console.Console) {
+	d, err := Open(ctx, "divisi", false)
+	if err != nil {
+		return
+	}
+	defer d.close()
+	if err := d.able(ctx); err != nil {
+		fmt.Fprintf(c.Err, "divisi: warning: the keeper starts nothing new: %v\n", err)
+	}
+}
+
 // close ends the session. What it has begun goes on.
 func (d *Desk) close() { _ = d.Release() }
 

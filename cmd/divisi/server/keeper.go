@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,6 +147,7 @@ func (c command) showKeeper(s keeperStatus) {
 		{"process", fmt.Sprint(s.Pid)}, {"program", s.Program}, {"protocol", fmt.Sprint(s.Protocol)},
 		{"started", s.Started.Local().Format(time.DateTime)}, {"memory", fmt.Sprintf("%.1f MB", float64(s.Resident)/1e6)},
 		{"clients", fmt.Sprint(s.Clients)}, {"unit", s.unit()}, {"home", s.Home}, {"door", s.Door},
+		{"journal", cmp.Or(s.Trouble, "written")},
 	})
 
 	if len(s.Sockets) > 0 {

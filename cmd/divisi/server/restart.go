@@ -33,6 +33,9 @@ func (d *Desk) restart(ctx context.Context, old keeper.Proc, exclusive bool, lim
 	if err == nil {
 		_, err = exec.LookPath(spec.Path)
 	}
+	if err == nil {
+		err = d.able(ctx) // else it might be stopped, and not be started
+	}
 	if err != nil {
 		return Restarted{}, console.Failure("process "+fmt.Sprint(old.Pid)+" runs on", "cannot restart %v: %w", old.ID, err)
 	}

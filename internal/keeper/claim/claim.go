@@ -87,7 +87,11 @@ func (t *Table) Grant(wish keeper.Claim, now time.Time) (granted, other *Claim, 
 		epoch = former.Holder.Epoch
 		own = wish.Token != "" && wish.Token == former.Holder.Token
 	}
-	if renews && epoch > wish.Epoch && !own {
+	isOver := epoch > wish.Epoch
+	if former != nil && epoch == wish.Epoch { // given twice, if the journal could not be written before the first one's keeper ended
+		isOver = former.Holder.Token != wish.Token
+	}
+	if renews && isOver && !own {
 		return nil, nil, fmt.Errorf("cannot decide about %s any more: %w: epoch %d is over, the last one is %d",
 			wish.Domain, keeper.ErrFenced, wish.Epoch, epoch)
 	}

@@ -67,6 +67,15 @@ func TestGrant(t *testing.T) {
 	table.fence(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: 1})
 }
 
+// TestEpochTwice: where an epoch was forgotten and given to somebody else, whoever had it first cannot renew it.
+func TestEpochTwice(t *testing.T) {
+	var table Table
+	table.Recall(Claim{Holder: keeper.Holder{Domain: "/shop", Epoch: 5, Token: "zero"}, State: Over})
+	two := table.grant(t, keeper.Claim{Domain: "/shop", Who: "two", Token: "two"})
+	table.fence(t, keeper.Claim{Domain: "/shop", Who: "one", Epoch: two.Holder.Epoch, Token: "one"})
+	table.grant(t, keeper.Claim{Domain: "/shop", Who: "two", Epoch: two.Holder.Epoch, Token: "two"})
+}
+
 func TestTake(t *testing.T) {
 	var table Table
 	one := table.grant(t, keeper.Claim{Domain: "/shop", Who: "one"})

@@ -3,6 +3,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,10 @@ import (
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/daemon"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/hold"
+	"github.com/divisi-go/divisi/internal/keeper/journal"
 	"github.com/divisi-go/divisi/internal/keeper/link"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/notify"
@@ -45,8 +48,9 @@ type server struct {
 	before   outcome // of the upgrade by which this program has come
 
 	supervisor notify.Supervisor
-	kept       *store.Store // what it keeps
-	reported   string       // how the keeper is, as the supervisor was told
+	kept       *store.Store   // what it keeps
+	reported   string         // how the keeper is, as the supervisor was told
+	health     journal.Health // of the journal, as the log says
 
 	shut sync.Once
 
@@ -116,6 +120,7 @@ func (s *server) serve(ctx context.Context) error {
 			if s.leave() {
 				return nil
 			}
+			s.complain()
 			s.report()
 		case next := <-s.next:
 			return s.giveWay(h, next)
@@ -272,10 +277,26 @@ func (s *server) info() link.Info {
 	s.mu.Lock()
 	clients := len(s.clients)
 	s.mu.Unlock()
-	return link.Info{
+	info := link.Info{
 		Pid: os.Getpid(), Protocol: link.Protocol, Program: s.program, Home: s.home.Dir, Boot: proc.BootID(),
 		Started: s.started, Clients: clients, Resident: resident(),
 		Supervised: s.supervisor.Exists(),
+	}
+	if err := s.keeper.Health().Trouble; err != nil {
+		info.Trouble = err.Error()
+	}
+	return info
+}
+
+// complain says in the log that the journal cannot be written, and that it can again.
+func (s *server) complain() {
+	before, now := s.health, s.keeper.Health()
+	s.health = now
+	if before.Trouble == nil && (now.Trouble != nil || now.Failed > before.Failed) {
+		daemon.Say("%v: what is started meanwhile is refused, and what runs goes on", cmp.Or(now.Trouble, now.Last))
+	}
+	if now.Trouble == nil && (before.Trouble != nil || now.Failed > before.Failed) {
+		daemon.Say("the journal is written again, and nothing is missing there")
 	}
 }
 

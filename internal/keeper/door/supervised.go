@@ -74,7 +74,11 @@ func dismiss(h home.Home) (gone bool, err error) {
 // status says what the keeper holds, for its supervisor.
 func (s *server) status() string {
 	servers, sockets := s.keeper.Count()
-	return fmt.Sprintf("STATUS=servers: %d, sockets: %d", servers, sockets)
+	status := fmt.Sprintf("STATUS=servers: %d, sockets: %d", servers, sockets)
+	if err := s.keeper.Health().Trouble; err != nil {
+		status += "; " + err.Error()
+	}
+	return status
 }
 
 // report tells the supervisor what the keeper holds, if that has changed.

@@ -17,12 +17,11 @@ import (
 // processes, as far as they live, its sockets, and the servers that are to start again. Nobody uses
 // this keeper yet.
 func (k *Keeper) adopt(before *record.Past) {
-	k.recall(before)
 	for _, born := range slices.Sorted(maps.Keys(before.Servers)) {
 		k.adoptServer(before, born)
 	}
 	for at, old := range before.Sockets {
-		k.stock.Recover(k.stock.Recall(at, old), before.Boot == k.boot, k.living())
+		k.stock.Recover(k.stock.Recall(at, old), before.Boot == k.ledger.Boot, k.living())
 	}
 	for _, old := range before.Servers {
 		if old.Spec.Ends {
@@ -64,12 +63,12 @@ func (k *Keeper) adoptServer(before *record.Past, born uint64) {
 // lastExit returns how the last process of a server has ended that has none.
 func (k *Keeper) lastExit(before *record.Past, old *record.Server) keeper.Exit {
 	how := keeper.Unknown
-	if before.Boot != k.boot {
+	if before.Boot != k.ledger.Boot {
 		how = keeper.Reboot
 	}
 	id := old.Spec.ID()
 	id.Run = old.Run
-	exit, known := k.exits.Of(id)
+	exit, known := k.ledger.Exits.Of(id)
 	if !known {
 		exit = keeper.Exit{Code: -1, How: how, Time: time.Now()}
 	}
@@ -78,11 +77,11 @@ func (k *Keeper) lastExit(before *record.Past, old *record.Server) keeper.Exit {
 
 // findAgain returns the process of a start, if it lives, and what can be had of its output.
 func (k *Keeper) findAgain(before *record.Past, e record.Entry) *process {
-	if before.Boot != k.boot {
+	if before.Boot != k.ledger.Boot {
 		return nil
 	}
 	known := child.Child{Pid: e.Pid, Ticks: e.Ticks, Started: e.Time} // nothing if it was killed before it knew more
-	found, err := child.Find(known, k.markOf(e.ID.Run))
+	found, err := child.Find(known, k.ledger.MarkOf(e.ID.Run))
 	if err != nil {
 		return nil
 	}
@@ -117,7 +116,7 @@ func (k *Keeper) resume() {
 			if c.Ends {
 				k.end(c.Holder.Domain)
 			}
-			k.note(record.Decides(c))
+			k.ledger.Note(record.Decides(c))
 		}
 		k.rearm("/")
 	})

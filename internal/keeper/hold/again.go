@@ -21,7 +21,7 @@ func (s *Session) Again(ctx context.Context, spec keeper.Spec) (keeper.Proc, err
 	for _, f := range spec.Files {
 		f.File.Close()
 	}
-	s.k.written(spec.Policy != nil)
+	s.k.ledger.Settle(spec.Policy != nil)
 	return p, err
 }
 
@@ -31,7 +31,7 @@ func (k *Keeper) begun(ctx context.Context, token string) (keeper.Proc, bool, er
 	for {
 		k.mu.Lock()
 		s := k.byToken(token)
-		end, ended := k.exits.ByToken(token)
+		end, ended := k.ledger.Exits.ByToken(token)
 		if s == nil {
 			k.mu.Unlock()
 			return keeper.Proc{ID: end.ID, Pid: end.Pid, State: lifecycle.Stopped, LastExit: &end.Exit}, ended, nil

@@ -15,7 +15,7 @@ import (
 )
 
 // Writable says why the journal cannot be written, which is the first that another program does.
-func (k *Keeper) Writable() error { return k.journal.Sync(noteTime) }
+func (k *Keeper) Writable() error { return k.ledger.Promise(true) }
 
 // HandOver ends the keeper for this program, and returns what the next one takes over. Nothing is closed,
 // and no process ends for it; those that end from now on are waited for by the next program. Every
@@ -23,7 +23,7 @@ func (k *Keeper) Writable() error { return k.journal.Sync(noteTime) }
 func (k *Keeper) HandOver(sessions []*Session) (*record.Handover, error) {
 	k.ear.Deafen()
 	k.whole.Lock() // what was being done is done, and nothing more is begun
-	k.written(true)
+	k.ledger.Settle(true)
 	k.mu.Lock()
 	if k.closed {
 		return nil, keeper.ErrClosed
@@ -101,7 +101,6 @@ func TakeOver(kept *store.Store, dir, logs, sockets string, h *record.Handover) 
 
 // takeOver takes over all that was handed over. Nobody uses this keeper yet.
 func (k *Keeper) takeOver(before *record.Past, h *record.Handover) error {
-	k.recall(before)
 	for i := range h.Claims {
 		k.claims.Restore(&h.Claims[i])
 	}
@@ -138,7 +137,7 @@ func (k *Keeper) takeServer(h record.HandedServer) {
 	}
 
 	p := &process{id: h.Process.ID, server: s, logged: make(chan struct{})}
-	p.Child = child.TakeOver(h.Process, k.markOf(p.id.Run))
+	p.Child = child.TakeOver(h.Process, k.ledger.MarkOf(p.id.Run))
 	k.openLog(p)
 	s.process, s.run, s.writing = p, p.id.Run, 1
 	k.processes[p.id.Run] = p

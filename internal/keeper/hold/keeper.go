@@ -4,7 +4,6 @@
 package hold
 
 import (
-	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/ear"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/keeper/journal"
+	"github.com/divisi-go/divisi/internal/keeper/ledger"
 	"github.com/divisi-go/divisi/internal/keeper/output"
 	"github.com/divisi-go/divisi/internal/keeper/recent"
 	"github.com/divisi-go/divisi/internal/keeper/record"
@@ -22,7 +22,6 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper/stock"
 	"github.com/divisi-go/divisi/internal/keeper/store"
 	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/proc"
 )
 
 // Keeper holds servers, sockets and slots for one state folder. Clients use it by a [Session]. It is
@@ -31,15 +30,12 @@ import (
 // Invariants:
 //   - A process is signalled and reaped under mu only, so that no signal reaches a number that may be
 //     another's.
-//   - What changes is added to the journal under mu, in the order in which it happens.
+//   - What changes is noted in the ledger under mu, in the order in which it happens.
 //   - Nothing that may wait happens under mu: a slow disk or resolver delays neither a signal nor the
 //     record of an end.
 type Keeper struct {
 	logs    string   // folder
-	boot    string   // which start of the machine this is; "" if nobody knows
-	mark    string   // begins the value of DIVISI_RUN in every process of this state folder
 	ear     *ear.Ear // for what servers say of themselves; nil without one
-	journal *journal.Journal
 	output  output.Logs
 	starter fork.Starter
 	store   *store.Store // of the supervisor; nil without one
@@ -50,12 +46,11 @@ type Keeper struct {
 	listening sync.Mutex // held to open a socket, one at a time
 
 	mu        sync.Mutex // guards what follows
-	run       uint64     // the last number of a start
+	ledger    *ledger.Ledger
 	servers   register.Register[*server]
 	processes map[uint64]*process // by the number of the start, until their logs are written
 	stock     *stock.Stock
 	claims    claim.Table
-	exits     recent.Exits
 	events    recent.Events
 	forgo     *time.Timer // until claims of an earlier keeper are not renewed any more
 	closed    bool
@@ -84,11 +79,14 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 	}
 
 	k := &Keeper{
-		logs: logs, store: kept, boot: proc.BootID(), mark: rand.Text(),
+		logs: logs, store: kept, ledger: ledger.New(before),
 		servers:   register.New[*server](),
 		processes: map[uint64]*process{},
 	}
-	k.stock = stock.New(k.note, kept)
+	k.stock = stock.New(k.ledger.Note, kept)
+	for _, c := range before.Claims {
+		k.claims.Recall(c)
+	}
 	fork.CloseOnExec()
 	var err error
 	if handed != nil {
@@ -100,12 +98,12 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 		return nil, err
 	}
 
-	if k.journal, err = journal.Open(record.Path(dir), k.state); err != nil {
+	if err := k.ledger.Open(dir, k.state); err != nil {
 		return nil, err
 	}
 	if sockets != "" && k.ear == nil { // none was handed over
-		if k.ear, err = ear.Open(sockets, k.mark); err != nil {
-			return nil, errors.Join(err, k.journal.Close())
+		if k.ear, err = ear.Open(sockets, k.ledger.Mark()); err != nil {
+			return nil, errors.Join(err, k.ledger.Close())
 		}
 	}
 	if k.ear != nil {
@@ -116,27 +114,8 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 	return k, nil
 }
 
-// noteTime bounds how long a change may take to be in the journal. A disk that is slow or full delays
-// what is asked for by that, and prevents nothing.
-const noteTime = time.Second
-
-// written waits until what has changed is in the journal, so that what a client is told is true after
-// the end of the keeper, or of the machine.
-func (k *Keeper) written(machine bool) {
-	write := k.journal.Flush
-	if machine {
-		write = k.journal.Sync
-	}
-	_ = write(noteTime) // what is missing is counted, and written later
-}
-
-// note adds a change to the journal, unless that is yet to be opened with the whole state; the mutex
-// is held.
-func (k *Keeper) note(e record.Entry) {
-	if k.journal != nil {
-		k.journal.Add(e)
-	}
-}
+// Health returns how well the disk takes the keeper's journal.
+func (k *Keeper) Health() journal.Health { return k.ledger.Health() }
 
 // Close kills every process with its children, and closes sockets and logs. A second call does
 // nothing.
@@ -164,7 +143,7 @@ func (k *Keeper) Close() error {
 	k.wait.Wait()
 	k.starter.Close()
 	k.store.Settle()
-	return errors.Join(err, k.journal.Close())
+	return errors.Join(err, k.ledger.Close())
 }
 
 // Idle reports whether the keeper holds nothing: no server, no socket and no slot.

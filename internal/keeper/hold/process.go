@@ -23,7 +23,7 @@ type process struct {
 	server *server
 	logged chan struct{} // closed when all of its log is written
 	exit   keeper.Exit   // set before logged is closed
-	synced chan struct{} // closed when it survives the end of the machine that the process is wanted; nil if that is not for sure
+	synced chan error    // has whether it survives the end of the machine that the server is wanted; nil if it need not
 }
 
 // spawn starts a process of a server, as the leader of a process group of its own. The caller has
@@ -38,19 +38,16 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	for _, f := range files {
 		program.Files, program.Vars = append(program.Files, f.File), append(program.Vars, f.Var)
 	}
-	k.written(false)
+	k.ledger.Settle(false)
 	if s.spec.Policy != nil { // it is started again after that, whatever became of this process
-		p.synced = make(chan struct{})
-		k.wait.Go(func() {
-			k.written(true)
-			close(p.synced)
-		})
+		p.synced = make(chan error, 1)
+		k.wait.Go(func() { p.synced <- k.ledger.Promise(true) })
 	}
-	p.Child, err = child.Start(&k.starter, program, k.markOf(p.id.Run), s.spec.Grouped)
+	p.Child, err = child.Start(&k.starter, program, k.ledger.MarkOf(p.id.Run), s.spec.Grouped)
 	if err != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.note(record.Entry{Event: record.Refused, Born: s.born, ID: p.id})
+		k.ledger.Note(record.Entry{Event: record.Refused, Born: s.born, ID: p.id})
 		return nil, fmt.Errorf("cannot start %s as %v: %w", s.spec.Path, p.id, err)
 	}
 	k.openLog(p)
@@ -58,7 +55,7 @@ func (k *Keeper) spawn(s *server, files []keeper.File) (*process, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.processes[p.id.Run] = p
-	k.note(p.entry())
+	k.ledger.Note(p.entry())
 
 	return p, nil
 }
@@ -81,15 +78,15 @@ func (k *Keeper) plan(s *server) (*process, fork.Program, error) {
 		return nil, fork.Program{}, fmt.Errorf("cannot start %v: %w", s.spec.ID(), err)
 	}
 
-	k.run++
+	k.ledger.Run++
 	p := &process{server: s, id: s.spec.ID(), logged: make(chan struct{})}
-	p.id.Run = k.run
+	p.id.Run = k.ledger.Run
 	if s.born == 0 {
 		s.born = p.id.Run
-		k.note(record.Want(s.born, 0, &s.spec))
+		k.ledger.Note(record.Want(s.born, 0, &s.spec))
 	}
 	s.next = p.id.Run
-	k.note(s.starts())
+	k.ledger.Note(s.starts())
 
 	program.More = s.variables()
 	return p, program, nil
@@ -119,9 +116,6 @@ func (s *server) variables() []string {
 	}
 	return list
 }
-
-// markOf returns what tells the processes of one start from all others.
-func (k *Keeper) markOf(run uint64) string { return k.mark + "-" + strconv.FormatUint(run, 10) }
 
 // openLog opens the log of a process.
 func (k *Keeper) openLog(p *process) {
@@ -168,7 +162,7 @@ func (k *Keeper) reap(p *process) {
 		}
 		k.whole.RLock()
 		if k.tryReap(p) {
-			k.written(false)
+			k.ledger.Settle(false)
 			return
 		}
 		k.whole.RUnlock()
@@ -223,7 +217,7 @@ func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 	defer k.mu.Unlock()
 
 	if id.Run == 0 {
-		id.Run = k.exits.LastRun(id)
+		id.Run = k.ledger.Exits.LastRun(id)
 		for _, s := range k.servers.Named(id) {
 			if s.process != nil {
 				id.Run = s.process.id.Run
@@ -233,7 +227,7 @@ func (k *Keeper) lookUp(id keeper.ID) (*process, keeper.Exit, error) {
 	if p, ok := k.processes[id.Run]; ok && p.id == id {
 		return p, keeper.Exit{}, nil
 	}
-	if exit, ok := k.exits.Of(id); ok {
+	if exit, ok := k.ledger.Exits.Of(id); ok {
 		return nil, exit, nil
 	}
 

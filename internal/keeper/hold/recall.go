@@ -3,18 +3,13 @@
 package hold
 
 import (
-	"cmp"
-	"time"
-
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/record"
 )
 
 // record remembers the end of a process; the mutex is held.
 func (k *Keeper) record(s *server, id keeper.ID, pid int, exit keeper.Exit) {
-	last := record.End(k.exits.Add(keeper.ExitRecord{ID: id, Pid: pid, Exit: exit, Token: s.spec.Token}))
-	last.Born = s.born
-	k.note(last)
+	k.ledger.End(s.born, keeper.ExitRecord{ID: id, Pid: pid, Exit: exit, Token: s.spec.Token})
 }
 
 // state returns the whole state for the journal.
@@ -28,14 +23,14 @@ func (k *Keeper) state(forget func()) []any {
 
 // entries returns the whole state; the mutex is held.
 func (k *Keeper) entries() []any {
-	list := []any{record.Entry{Event: record.Begun, Format: record.Format, Boot: k.boot, Mark: k.mark, Run: k.run, Number: k.exits.Number, Time: time.Now()}}
+	list := []any{k.ledger.Begun()}
 	for c := range k.claims.All() {
 		list = append(list, record.Decides(c))
 	}
 	for _, s := range k.stock.Sockets("/") {
 		list = append(list, s.Entry())
 	}
-	for _, r := range k.exits.List {
+	for _, r := range k.ledger.Exits.List {
 		list = append(list, record.End(r))
 	}
 	for s := range k.servers.All() {
@@ -65,16 +60,4 @@ func (s *server) starts() record.Entry {
 	id := s.spec.ID()
 	id.Run = s.next
 	return record.Entry{Event: record.Starts, Born: s.born, ID: id}
-}
-
-// recall takes over the numbers, the epochs and the ends that an earlier keeper has known.
-func (k *Keeper) recall(before *record.Past) {
-	k.run, k.exits.Number = before.Run, before.Exit
-	k.mark = cmp.Or(before.Mark, k.mark)
-	for _, c := range before.Claims {
-		k.claims.Recall(c)
-	}
-	for _, r := range before.Exits {
-		k.exits.Recall(r)
-	}
 }

@@ -4,6 +4,8 @@ package hold
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -53,10 +55,14 @@ type server struct {
 // stopGrace is the default of Spec.Grace.
 const stopGrace = 10 * time.Second
 
-// start starts a server for a session. One whose first process cannot be started leaves nothing.
-func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) {
+// start starts a server for a session. One whose first process cannot be started, or that the next keeper would
+// not know of, leaves nothing.
+func (k *Keeper) start(ctx context.Context, session *Session, spec keeper.Spec) (keeper.Proc, error) {
 	if err := spec.Check(); err != nil {
 		return keeper.Proc{}, err
+	}
+	if err := k.ledger.Able(spec.Policy != nil); err != nil {
+		return keeper.Proc{}, fmt.Errorf("cannot start %v: %w", spec.ID(), err)
 	}
 
 	s, begun, err := k.begin(session, spec)
@@ -64,9 +70,15 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 		return keeper.Proc{}, err
 	}
 
-	k.written(false)
-	if begun.synced != nil {
-		<-begun.synced
+	if err := k.promised(begun); err != nil {
+		k.mu.Lock()
+		s.step(lifecycle.Kill)
+		k.mu.Unlock()
+		select {
+		case <-s.over:
+		case <-ctx.Done():
+		}
+		return keeper.Proc{}, fmt.Errorf("cannot start %v: %w", s.ID(), err)
 	}
 
 	k.mu.Lock()
@@ -76,6 +88,16 @@ func (k *Keeper) start(session *Session, spec keeper.Spec) (keeper.Proc, error) 
 		p.ID, p.Pid = begun.id, 0
 	}
 	return p, nil
+}
+
+// promised returns when the journal has a process, and the server is known after the end of the machine if it
+// need be, or says why not.
+func (k *Keeper) promised(p *process) error {
+	err := k.ledger.Promise(false)
+	if p.synced != nil {
+		err = errors.Join(err, <-p.synced)
+	}
+	return err
 }
 
 // begin returns a server with its first process, or the one that has waited for its client to start it,
@@ -160,7 +182,7 @@ func (s *server) waits() bool {
 // restart has a server that waits be about to start, as its client wants it now; the mutex is held.
 func (s *server) restart(spec keeper.Spec) {
 	s.mean(spec)
-	s.k.note(record.Want(s.born, s.run, &s.spec))
+	s.k.ledger.Note(record.Want(s.born, s.run, &s.spec))
 	s.life.Wake = time.Now() // the client has waited for as long as it likes
 	s.life.Step(lifecycle.Tick, s.life.Wake)
 	s.arm()
@@ -181,7 +203,7 @@ func (s *server) leave() {
 	s.k.servers.Remove(s)
 	s.alarm.Stop()
 	if s.born != 0 {
-		s.k.note(record.Entry{Event: record.Left, Born: s.born})
+		s.k.ledger.Note(record.Entry{Event: record.Left, Born: s.born})
 	}
 	if s.spec.Ends {
 		s.k.leftBy(&s.spec)

@@ -5,6 +5,7 @@ package hold
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -54,7 +55,7 @@ func (k *Keeper) Attach(ctx context.Context, c keeper.Claim) (*Session, error) {
 	}
 
 	// An epoch that is forgotten would be given twice.
-	k.written(true)
+	k.ledger.Settle(true)
 
 	return s, nil
 }
@@ -79,7 +80,7 @@ func (s *Session) decide(wish keeper.Claim) (held error, changed <-chan struct{}
 	if wish.Ends && wish.Epoch == 0 {
 		s.k.end(wish.Domain)
 	}
-	s.k.note(record.Decides(granted))
+	s.k.ledger.Note(record.Decides(granted))
 	s.k.rearm(wish.Domain)
 
 	return nil, nil, nil
@@ -104,7 +105,7 @@ func (s *Session) release() {
 		if s.claim.Ends {
 			s.k.end(s.claim.Holder.Domain)
 		}
-		s.k.note(record.Decides(s.claim))
+		s.k.ledger.Note(record.Decides(s.claim))
 		s.k.rearm(s.claim.Holder.Domain)
 	}
 	for _, spec := range s.claim.Left {
@@ -163,11 +164,16 @@ func (s *Session) Fenced(ctx context.Context) error {
 // Listen opens a listening socket and keeps it under a key, whoever comes and goes. If the key has
 // one, that is returned; asked for with another address it is [keeper.ErrDiffers].
 func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, error) {
-	socket, err := s.k.listen(s, want)
-	if err == nil {
-		s.k.written(false)
-		s.k.store.Settle()
+	socket, isNew, err := s.k.listen(s, want)
+	if err != nil || !isNew {
+		return socket, err
 	}
+
+	err = s.k.ledger.Promise(false)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("cannot open %s in %s: %w", want.Key, want.Domain, err), s.unlisten(want.Domain, want.Key))
+	}
+	s.k.store.Settle()
 	return socket, err
 }
 
@@ -175,7 +181,7 @@ func (s *Session) Listen(_ context.Context, want keeper.Socket) (keeper.Socket, 
 func (s *Session) Unlisten(_ context.Context, domain, name string) error {
 	err := s.unlisten(domain, name)
 	if err == nil {
-		s.k.written(false)
+		s.k.ledger.Settle(false)
 		s.k.store.Settle()
 	}
 	return err
@@ -203,7 +209,7 @@ func (s *Session) Take(_ context.Context, domain, name string) (*os.File, error)
 
 // Sockets returns the sockets of a domain and of those below it.
 func (s *Session) Sockets(_ context.Context, domain string) ([]keeper.Socket, error) {
-	defer s.k.written(false)
+	defer s.k.ledger.Settle(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -242,14 +248,14 @@ func (s *Session) Get(_ context.Context, domain, slot string) (*os.File, error) 
 
 // Start starts a server, and returns once its process is there: it may not be ready yet. A name that
 // runs is [keeper.ErrRuns], unless the server is to start beside it.
-func (s *Session) Start(_ context.Context, spec keeper.Spec) (keeper.Proc, error) {
+func (s *Session) Start(ctx context.Context, spec keeper.Spec) (keeper.Proc, error) {
 	defer func() {
 		for _, f := range spec.Files {
 			f.File.Close()
 		}
 	}()
 
-	return s.k.start(s, spec)
+	return s.k.start(ctx, s, spec)
 }
 
 // Signal sends a signal to a process and its children.
@@ -305,7 +311,7 @@ func (s *Session) Stop(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 			return keeper.Exit{}, context.Cause(ctx)
 		}
 	}
-	s.k.written(slices.ContainsFunc(found, func(server *server) bool { return server.spec.Policy != nil }))
+	s.k.ledger.Settle(slices.ContainsFunc(found, func(server *server) bool { return server.spec.Policy != nil }))
 
 	return exit, nil
 }
@@ -339,7 +345,7 @@ func (s *Session) Wait(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 
 	select {
 	case <-process.logged:
-		s.k.written(false)
+		s.k.ledger.Settle(false)
 		return process.exit, nil
 	case <-ctx.Done():
 		return keeper.Exit{}, context.Cause(ctx)
@@ -348,7 +354,7 @@ func (s *Session) Wait(ctx context.Context, id keeper.ID) (keeper.Exit, error) {
 
 // List returns the servers of a domain and of those below it, by name.
 func (s *Session) List(_ context.Context, domain string) ([]keeper.Proc, error) {
-	defer s.k.written(false)
+	defer s.k.ledger.Settle(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
@@ -376,11 +382,11 @@ func (s *Session) Spec(_ context.Context, id keeper.ID) (keeper.Spec, error) {
 // Exits returns the ends of the processes of a domain and of those below it, behind a number, the
 // oldest first. A bounded number is remembered.
 func (s *Session) Exits(_ context.Context, domain string, after uint64) ([]keeper.ExitRecord, error) {
-	defer s.k.written(false)
+	defer s.k.ledger.Settle(false)
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 
-	return s.k.exits.After(domain, after), nil
+	return s.k.ledger.Exits.After(domain, after), nil
 }
 
 // Next returns the events of a domain and of those below it, behind a number. If there are none it
@@ -392,7 +398,7 @@ func (s *Session) Next(ctx context.Context, domain string, after uint64) ([]keep
 		list, more := s.k.events.After(domain, after)
 		s.k.mu.Unlock()
 		if len(list) > 0 {
-			s.k.written(false)
+			s.k.ledger.Settle(false)
 			return list, nil
 		}
 

@@ -11,9 +11,9 @@ import (
 )
 
 // listen opens a listening socket for a session, or returns the one that has the key.
-func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, error) {
+func (k *Keeper) listen(session *Session, want keeper.Socket) (socket keeper.Socket, isNew bool, err error) {
 	if err := stock.Check(want); err != nil {
-		return keeper.Socket{}, err
+		return keeper.Socket{}, false, err
 	}
 	k.whole.RLock()
 	defer k.whole.RUnlock()
@@ -21,7 +21,7 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 	defer k.listening.Unlock()
 
 	k.mu.Lock()
-	err := session.may(want.Domain)
+	err = session.may(want.Domain)
 	var s *stock.Socket
 	if err == nil {
 		s, err = k.stock.Find(want)
@@ -29,9 +29,9 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 	k.mu.Unlock()
 	switch {
 	case err != nil:
-		return keeper.Socket{}, err
+		return keeper.Socket{}, false, err
 	case s != nil:
-		return s.Socket, nil
+		return s.Socket, false, nil
 	}
 
 	s, err = stock.Listen(want)
@@ -40,18 +40,18 @@ func (k *Keeper) listen(session *Session, want keeper.Socket) (keeper.Socket, er
 		s, err = stock.Listen(want)
 	}
 	if err != nil {
-		return keeper.Socket{}, err
+		return keeper.Socket{}, false, err
 	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := session.may(want.Domain); err != nil {
 		s.Close()
-		return keeper.Socket{}, err
+		return keeper.Socket{}, false, err
 	}
 	k.stock.Add(s)
 
-	return s.Socket, nil
+	return s.Socket, true, nil
 }
 
 // leftBy takes note that a server has left: what it inherited is closed, at once or when the client that

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/family"
@@ -31,7 +29,7 @@ func (k *Keeper) told(m *notify.Message) {
 // nothing.
 func (k *Keeper) deliver(m *notify.Message) {
 	mark, kin := family.Whose(m.Pid) // looks, so not under the mutex
-	run, _ := strconv.ParseUint(strings.TrimPrefix(mark, k.mark+"-"), 10, 64)
+	run := k.ledger.RunOf(mark)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -32,7 +33,7 @@ const (
 // Errors of waiting for a journal.
 var (
 	ErrClosed = errors.New("the journal is closed")
-	ErrSlow   = errors.New("the journal is not written yet: the disk is slow")
+	ErrSlow   = errors.New("the disk is slow")
 )
 
 // Read returns the lines of a journal, none if there is no file. A last line without an end, as a
@@ -69,25 +70,38 @@ func Read(path string) ([][]byte, error) {
 // the state contains everything that was added, and nothing can be added.
 type State func(forget func()) []any
 
+// file is what a journal writes to.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
 // Journal is a journal that is being written.
 //
 // Invariants:
 //   - What is in the file is the state at some time, followed by the changes since, in order.
 //   - After a change that could not be written, nothing is added before the state has replaced the
 //     file.
-//   - Changes are written by whoever waits for them: that is sooner than by somebody else. Only the
-//     journal's own goroutine waits for the disk.
+//   - After a sync that has failed nobody knows what is on the disk, and the system takes it for written: no
+//     other sync of that file tells. What is added is still there for the next process, but it survives the
+//     end of the machine only once the state has replaced the file.
+//   - Nobody waits for the disk longer than he wants to, but for the journal's own goroutine.
 type Journal struct {
-	path  string
-	state State
-	lost  atomic.Int64 // changes that are not in the file
+	path   string
+	state  State
+	create func(path string) (file, error)
+	lost   atomic.Int64 // changes that are not in the file
 
-	mu     sync.Mutex // guards what follows
-	queue  []byte     // changes that are to be written
-	queued int64      // how many they are
+	mu      sync.Mutex // guards what follows
+	queue   []byte     // changes that are to be written
+	queued  int64      // how many they are
+	doubted bool       // a sync of the file has failed
+	failed  int64      // attempts
+	last    error      // why, of the last one of them
+	trouble error      // why what was added is not where it should be
 
 	turn   chan struct{} // has something while somebody has what follows
-	file   *os.File
+	file   file
 	size   int64
 	most   int64 // size at which the state replaces the file
 	broken bool  // a change could not be written
@@ -98,6 +112,14 @@ type Journal struct {
 	done chan struct{} // closed when everything is written
 }
 
+// Health is how well the disk takes a journal.
+type Health struct {
+	Trouble error // why what was added is not in the file, or may not be on the disk, as far as that is known
+	Failed  int64 // attempts to write
+	Last    error // why, of the last one of them
+	Lost    int64 // changes that are not in the file; they get there with the next state that can be written
+}
+
 // ask is the wish to have everything written that was added.
 type ask struct {
 	sync    bool // it is to survive the end of the machine
@@ -106,18 +128,22 @@ type ask struct {
 
 // Open writes the state to the file at path, in place of what is there, and begins to add to it. If there is none, somebody
 // has just made the folders that it is in: their names are brought to the disk as well, else a power cut takes the journal.
-func Open(path string, state State) (*Journal, error) {
+// A file that is there and cannot be replaced is no error: it still has what was, and [Journal.Health] says so.
+func Open(path string, state State) (*Journal, error) { return open(path, state, create) }
+
+func open(path string, state State, create func(path string) (file, error)) (*Journal, error) {
 	j := &Journal{
-		path: path, state: state, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
+		path: path, state: state, create: create, broken: true, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		asks: make(chan ask), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	_, err := os.Lstat(path)
-	if err := j.replace(); err != nil {
-		return nil, err
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-			syncNames(filepath.Dir(dir))
+	_, before := os.Lstat(path)
+	err := j.replace()
+	if errors.Is(before, fs.ErrNotExist) {
+		for dir := filepath.Dir(path); err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			err = syncNames(filepath.Dir(dir))
+		}
+		if err != nil {
+			return nil, errors.Join(err, j.close())
 		}
 	}
 
@@ -137,57 +163,90 @@ func (j *Journal) Add(change any) {
 	}
 	j.queue = append(j.queue, line...)
 	j.queued++
+	j.remind()
+}
+
+// remind has the journal's goroutine write in a while.
+func (j *Journal) remind() {
 	select {
 	case j.more <- struct{}{}:
 	default:
 	}
 }
 
-// Lost returns how many changes are not in the file, because the disk is full or slow. They get
-// there with the next state that can be written.
-func (j *Journal) Lost() int64 { return j.lost.Load() }
+// Health returns how well the disk takes the journal. It does not wait.
+func (j *Journal) Health() Health {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Health{Trouble: j.trouble, Failed: j.failed, Last: j.last, Lost: j.lost.Load()}
+}
 
 // Flush writes everything that was added to the file, where it survives the end of this process: the
-// system has it in memory, and the caller does not wait for the disk. If the state has to be written
-// first, and that takes longer than it may, the error is [ErrSlow].
+// system has it in memory. If that takes longer than it may, the error is [ErrSlow].
 func (j *Journal) Flush(most time.Duration) error {
+	late := time.NewTimer(most)
+	defer late.Stop()
 	select {
 	case j.turn <- struct{}{}:
-		written := j.append()
-		<-j.turn
-		if written {
-			return nil
-		}
-	default:
+	case <-late.C:
+		return j.slow()
 	}
 
-	return j.wait(most, false)
+	// Sooner than by the journal's goroutine, which may wait for the disk.
+	written := make(chan bool, 1)
+	go func() {
+		written <- j.append()
+		<-j.turn
+	}()
+	select {
+	case isWhole := <-written:
+		if isWhole {
+			return nil
+		}
+	case <-late.C:
+		return j.slow()
+	}
+
+	return j.wait(late.C, false)
 }
 
 // Sync brings everything that was added to the disk, where it survives the end of the machine. If
 // that takes longer than it may, the error is [ErrSlow].
-func (j *Journal) Sync(most time.Duration) error { return j.wait(most, true) }
-
-// wait has the journal's goroutine write.
-func (j *Journal) wait(most time.Duration, sync bool) error {
+func (j *Journal) Sync(most time.Duration) error {
 	late := time.NewTimer(most)
 	defer late.Stop()
+	return j.wait(late.C, true)
+}
 
+// wait has the journal's goroutine write.
+func (j *Journal) wait(late <-chan time.Time, sync bool) error {
 	written := make(chan error, 1)
 	select {
 	case j.asks <- ask{sync, written}:
 	case <-j.done:
 		return ErrClosed
-	case <-late.C:
-		return ErrSlow
+	case <-late:
+		return j.slow()
 	}
 
 	select {
 	case err := <-written:
 		return err
-	case <-late.C:
-		return ErrSlow
+	case <-late:
+		return j.slow()
 	}
+}
+
+// slow is the error of somebody who does not wait any longer.
+func (j *Journal) slow() error {
+	err := fmt.Errorf("the journal %s is not written yet: %w", j.path, ErrSlow)
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.trouble == nil {
+		j.trouble = err
+	}
+	return err
 }
 
 // Close writes what was added before. Nothing is added any more.
@@ -195,6 +254,13 @@ func (j *Journal) Close() error {
 	close(j.quit)
 	<-j.done
 
+	return j.close()
+}
+
+func (j *Journal) close() error {
+	if j.file == nil {
+		return nil
+	}
 	return j.file.Close()
 }
 
@@ -207,7 +273,7 @@ func (j *Journal) serve() {
 	for {
 		select {
 		case a := <-j.asks:
-			a.written <- j.flush(a.sync)
+			j.answer(a)
 		case <-j.more:
 			if lazy == nil {
 				lazy = time.After(lazyTime)
@@ -215,42 +281,85 @@ func (j *Journal) serve() {
 		case <-lazy:
 			lazy = nil
 			if j.lost.Load() == 0 { // else it is not tried so often
-				_ = j.flush(false) // what is lost is counted
+				_ = j.flush(false) // [Journal.Health] says it
 			}
 		case <-mend.C:
-			if j.lost.Load() > 0 {
-				_ = j.flush(false) // the next one may succeed
+			if h := j.Health(); h.Trouble != nil || h.Lost > 0 {
+				_ = j.flush(true) // the next one may succeed
 			}
 		case <-j.quit:
-			_ = j.flush(false) // there is nobody left to tell
+			_ = j.flush(j.Health().Trouble != nil) // there is nobody left to tell
 			return
 		}
 	}
 }
 
+// answer does what is asked, for all who ask by now: who comes while the disk is busy is served with the others.
+func (j *Journal) answer(first ask) {
+	all := []ask{first}
+	isSync := first.sync
+	for more := true; more; {
+		select {
+		case a := <-j.asks:
+			all = append(all, a)
+			isSync = isSync || a.sync
+		default:
+			more = false
+		}
+	}
+
+	err := j.flush(isSync)
+	for _, a := range all {
+		a.written <- err
+	}
+}
+
 // flush brings everything to the file, and to the disk if that is wanted.
 func (j *Journal) flush(sync bool) error {
-	j.turn <- struct{}{}
-	var err error
-	if !j.append() {
-		err = j.replace()
-	}
-	file := j.file
-	<-j.turn
-	if err != nil || !sync {
+	isFresh, err := j.write(sync)
+	if isFresh || err != nil || !sync {
 		return err
 	}
 
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("cannot write the journal: %w", err)
+	err = j.file.Sync() // others add to it meanwhile
+	if err == nil {
+		j.succeeds()
+		return nil
 	}
-	return nil
+	j.mu.Lock()
+	j.doubted = true
+	j.mu.Unlock()
+	_ = j.fails(err)
+	_, err = j.write(true)
+	return err
+}
+
+// write brings everything to the file, and reports whether that is a fresh one, which is on the disk.
+func (j *Journal) write(sync bool) (isFresh bool, err error) {
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
+	isWhole := j.append()
+	j.mu.Lock()
+	isDoubted := j.doubted
+	j.mu.Unlock()
+
+	switch {
+	case !isWhole || sync && isDoubted:
+		return true, j.replace()
+	case j.size > j.most:
+		if err := j.replace(); err == nil {
+			return true, nil
+		}
+		j.most = j.size + maxGrow // it goes on with the long one
+	}
+	return false, nil
 }
 
 // append writes the queue behind what is in the file. If it returns false, the state is to replace
 // the file.
-func (j *Journal) append() bool {
-	lines, n := j.take()
+func (j *Journal) append() bool { return j.add(j.take()) }
+
+func (j *Journal) add(lines []byte, n int64) bool {
 	switch {
 	case j.broken || j.lost.Load() > 0:
 		j.lost.Add(n)
@@ -264,8 +373,34 @@ func (j *Journal) append() bool {
 	if err != nil {
 		j.broken = true
 		j.lost.Add(n)
+		_ = j.fails(err)
+		return false
 	}
-	return err == nil && j.size <= j.most
+	j.succeeds()
+	if j.size > j.most {
+		j.remind()
+	}
+	return true
+}
+
+// fails takes note that the disk has failed, and returns why.
+func (j *Journal) fails(err error) error {
+	err = fmt.Errorf("cannot write the journal: %w", err)
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failed++
+	j.last, j.trouble = err, err
+	return err
+}
+
+// succeeds takes note that the disk has taken something.
+func (j *Journal) succeeds() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.doubted {
+		j.trouble = nil
+	}
 }
 
 // take empties the queue.
@@ -277,25 +412,36 @@ func (j *Journal) take() (lines []byte, n int64) {
 	return lines, n
 }
 
-// replace writes the state in place of the file.
+// replace writes the state in place of the file. If that fails, the file before goes on, unless it is broken.
 func (j *Journal) replace() error {
 	var lost int64 // changes that only the state has
+	var lines []byte
+	var n int64
 	state := j.state(func() {
-		_, n := j.take()
-		lost = j.lost.Add(n)
+		lost = j.lost.Load()
+		lines, n = j.take()
 	})
 
-	if err := j.write(state); err != nil {
-		j.broken = true
-		return fmt.Errorf("cannot write the journal: %w", err)
+	if err := j.renew(state); err != nil {
+		j.add(lines, n)
+		return j.fails(err)
 	}
 	j.broken = false
 	j.lost.Add(-lost)
+
+	err := syncNames(filepath.Dir(j.path)) // else a power cut may leave the file before
+	j.mu.Lock()
+	j.doubted = err != nil
+	j.mu.Unlock()
+	if err != nil {
+		return j.fails(err)
+	}
+	j.succeeds()
 	return nil
 }
 
-// write makes a new file of the state, and the journal's of it once it is on the disk.
-func (j *Journal) write(state []any) error {
+// renew makes a new file of the state, and the journal's of it once its bytes are on the disk.
+func (j *Journal) renew(state []any) error {
 	var text bytes.Buffer
 	for _, value := range state {
 		line, err := encode(value)
@@ -305,36 +451,53 @@ func (j *Journal) write(state []any) error {
 		text.Write(line)
 	}
 
-	file, err := os.OpenFile(j.path+".new", os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, 0o600)
+	next := j.path + ".new"
+	file, err := j.create(next)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(text.Bytes())
-	if err = errors.Join(err, file.Sync()); err == nil {
-		err = os.Rename(file.Name(), j.path)
+	if f, ok := file.(*os.File); ok && err == nil {
+		reserve(f, int64(text.Len()), maxGrow) // a disk that is full by then takes that much all the same
 	}
-	if err != nil {
-		return errors.Join(err, file.Close(), os.Remove(j.path+".new"))
+	if err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		err = os.Rename(next, j.path)
+	}
+	if err != nil { // which says more than what follows from it
+		_ = file.Close()
+		_ = os.Remove(next)
+		return err
 	}
 
-	syncNames(filepath.Dir(j.path))
 	if j.file != nil {
-		j.file.Close()
+		_ = j.file.Close()
 	}
 	j.file, j.size = file, int64(text.Len())
 	j.most = 2*j.size + maxGrow
-
 	return nil
 }
 
-// syncNames makes the names in a folder as durable as files that are synced, where folders can be synced.
-func syncNames(dir string) {
+// create makes an empty file.
+func create(path string) (file, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+// syncNames makes the names in a folder as durable as files that are synced, where folders can be read and synced.
+func syncNames(dir string) error {
 	folder, err := os.Open(dir)
 	if err != nil {
-		return
+		return nil
 	}
-	_ = folder.Sync()
-	_ = folder.Close()
+	defer folder.Close()
+
+	err = folder.Sync()
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	return err
 }
 
 func encode(value any) ([]byte, error) {

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -24,9 +26,15 @@ type counter struct {
 
 func openCounter(t *testing.T, path string) *counter {
 	t.Helper()
+	return openOn(t, path, create)
+}
+
+// openOn has the files of the journal made by a function.
+func openOn(t *testing.T, path string, create func(string) (file, error)) *counter {
+	t.Helper()
 	c := &counter{}
 	var err error
-	if c.journal, err = Open(path, c.state); err != nil {
+	if c.journal, err = open(path, c.state, create); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -72,7 +80,7 @@ func (c *counter) check(t *testing.T, path string) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%d lines, want %d", len(got), len(want))
 	}
-	if lost := c.journal.Lost(); lost != 0 {
+	if lost := c.journal.Health().Lost; lost != 0 {
 		t.Errorf("%d changes are lost", lost)
 	}
 }
@@ -103,9 +111,9 @@ func TestFullDisk(t *testing.T) {
 	c.check(t, path)
 
 	// Nothing can be written any more, and no new file can be made.
-	c.mu.Lock()
+	c.journal.turn <- struct{}{}
 	c.journal.file.Close()
-	c.mu.Unlock()
+	<-c.journal.turn
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +126,7 @@ func TestFullDisk(t *testing.T) {
 	if err := c.journal.Sync(time.Minute); err == nil {
 		t.Error("the disk takes nothing, and nobody says so")
 	}
-	if lost := c.journal.Lost(); lost != 10 {
+	if lost := c.journal.Health().Lost; lost != 10 {
 		t.Errorf("%d changes are lost, not 10", lost)
 	}
 
@@ -133,6 +141,224 @@ func TestFullDisk(t *testing.T) {
 	if err := c.journal.Sync(time.Minute); !errors.Is(err, ErrClosed) {
 		t.Errorf("after its end: %v", err)
 	}
+}
+
+// badDisk is a disk that fails, or takes its time.
+type badDisk struct {
+	mu    sync.Mutex // guards what follows
+	write error
+	sync  error
+	takes time.Duration // each write and sync
+	syncs int           // that have succeeded
+}
+
+func (d *badDisk) create(path string) (file, error) {
+	f, err := create(path)
+	if err != nil {
+		return nil, err
+	}
+	return &badFile{f, d}, nil
+}
+
+// set changes the disk.
+func (d *badDisk) set(write, sync error, takes time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.write, d.sync, d.takes = write, sync, takes
+}
+
+func (d *badDisk) is() (write, sync error) {
+	d.mu.Lock()
+	takes := d.takes
+	d.mu.Unlock()
+	if takes > 0 {
+		time.Sleep(takes)
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.write, d.sync
+}
+
+type badFile struct {
+	file
+	disk *badDisk
+}
+
+func (f *badFile) Write(data []byte) (int, error) {
+	if err, _ := f.disk.is(); err != nil {
+		return 0, err
+	}
+	return f.file.Write(data)
+}
+
+func (f *badFile) Sync() error {
+	if _, err := f.disk.is(); err != nil {
+		return err
+	}
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.disk.syncs++
+	return f.file.Sync()
+}
+
+// written returns how many states were written, and how many syncs of a disk have succeeded.
+func (c *counter) written(d *badDisk) (states, syncs int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return c.states, d.syncs
+}
+
+// close ends a journal whose disk is well.
+func (c *counter) close(t *testing.T) {
+	t.Helper()
+	if err := c.journal.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFailedSync: while syncs fail, nobody is told that anything is on the disk, and what was added can be read. Once they
+// succeed, it is a fresh file that is synced, also of what was added before, without anybody asking.
+func TestFailedSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "j")
+		d := &badDisk{}
+		c := openOn(t, path, d.create)
+		c.add(1)
+		d.set(nil, syscall.EIO, 0)
+		for n := range 3 {
+			if err := c.journal.Sync(time.Minute); !errors.Is(err, syscall.EIO) {
+				t.Errorf("a sync that fails is %v", err)
+			}
+			c.add(n)
+			if err := c.journal.Flush(time.Minute); err != nil {
+				t.Error(err)
+			}
+			if h := c.journal.Health(); h.Trouble == nil || h.Failed < int64(n) || h.Lost > 0 {
+				t.Errorf("the journal is %+v", h)
+			}
+		}
+		lines, err := Read(path)
+		if err != nil || len(lines) != 5 {
+			t.Errorf("there is %q, %v", lines, err)
+		}
+
+		d.set(nil, nil, 0)
+		states, syncs := c.written(d)
+		time.Sleep(2 * mendEvery)
+		if h := c.journal.Health(); h.Trouble != nil || !errors.Is(h.Last, syscall.EIO) {
+			t.Errorf("the journal is %+v", h)
+		}
+		if nowStates, nowSyncs := c.written(d); nowStates != states+1 || nowSyncs != syncs+1 {
+			t.Errorf("%d states and %d syncs more, not one fresh file", nowStates-states, nowSyncs-syncs)
+		}
+		c.check(t, path)
+		c.close(t)
+	})
+}
+
+// TestOneFailedSync: a fresh file takes the place of one whose sync has failed once, and whoever waited for that is told
+// nothing of it.
+func TestOneFailedSync(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	d := &badDisk{}
+	c := openOn(t, path, func(path string) (file, error) {
+		d.set(nil, nil, 0) // from the next file on
+		return d.create(path)
+	})
+	c.add(1)
+	d.set(nil, syscall.EIO, 0)
+	c.check(t, path)
+	if h := c.journal.Health(); h.Failed != 1 || h.Trouble != nil || c.states != 2 {
+		t.Errorf("the journal is %+v after %d states", h, c.states)
+	}
+	c.close(t)
+}
+
+// TestBadBegin: a journal that cannot be written from the beginning has what was, and goes on as soon as the disk does.
+// Where nothing was, there is none.
+func TestBadBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "j")
+		d := &badDisk{write: syscall.ENOSPC}
+		if j, err := open(path, (&counter{}).state, d.create); j != nil || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("without a file before: %v, %v", j, err)
+		}
+
+		if err := os.WriteFile(path, []byte("1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := openOn(t, path, d.create)
+		c.add(2)
+		if err := c.journal.Flush(time.Minute); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("a full disk is %v", err)
+		}
+		if h := c.journal.Health(); h.Lost != 1 || !errors.Is(h.Trouble, syscall.ENOSPC) {
+			t.Errorf("the journal is %+v", h)
+		}
+		if lines, err := Read(path); err != nil || len(lines) != 1 {
+			t.Errorf("there is %q, %v", lines, err)
+		}
+		d.set(nil, nil, 0)
+		time.Sleep(2 * mendEvery)
+		if h := c.journal.Health(); h.Lost != 0 || h.Trouble != nil {
+			t.Errorf("the journal is %+v", h)
+		}
+		c.check(t, path)
+		c.close(t)
+	})
+}
+
+// TestSlowDisk: nobody waits for a slow disk longer than he wants to, those who wait for it wait together, and all is there
+// in the end.
+func TestSlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takes, many = 500 * time.Millisecond, 20
+		path := filepath.Join(t.TempDir(), "j")
+		d := &badDisk{}
+		c := openOn(t, path, d.create)
+		d.set(nil, nil, takes)
+
+		begin := time.Now()
+		var wait sync.WaitGroup
+		for n := range many {
+			c.add(n)
+			wait.Go(func() {
+				if err := c.journal.Sync(time.Minute); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		if took := time.Since(begin); took > 4*takes { // the first one, and all others
+			t.Errorf("%d syncs take %v", many, took)
+		}
+
+		d.set(nil, nil, 5*time.Second)
+		begin = time.Now()
+		c.add(many)
+		for _, write := range []func(time.Duration) error{c.journal.Flush, c.journal.Sync, c.journal.Flush} {
+			if err := write(time.Second); !errors.Is(err, ErrSlow) || !strings.Contains(err.Error(), path) {
+				t.Errorf("a disk that does not answer is %v", err)
+			}
+		}
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("three who wait a second wait %v", took)
+		}
+		if h := c.journal.Health(); !errors.Is(h.Trouble, ErrSlow) || h.Failed != 0 {
+			t.Errorf("the journal is %+v", h)
+		}
+
+		d.set(nil, nil, 0)
+		time.Sleep(11 * time.Second)
+		if h := c.journal.Health(); h.Trouble != nil {
+			t.Errorf("the journal is %+v", h)
+		}
+		c.check(t, path)
+		c.close(t)
+	})
 }
 
 // TestHalfLine: a line without an end is none.

@@ -45,7 +45,8 @@ type Info struct {
 	Clients  int       `json:"clients"`            // that are attached
 	Resident int64     `json:"resident,omitempty"` // memory, in bytes
 
-	Supervised bool `json:"supervised,omitempty"` // something starts it again, such as systemd
+	Supervised bool   `json:"supervised,omitempty"` // something starts it again, such as systemd
+	Trouble    string `json:"trouble,omitempty"`    // why its journal is not written, for people
 }
 
 // Ask is the body of every other request. A verb uses what it needs.
