@@ -51,23 +51,19 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
 	@echo "generated code" && $(GO) run ./cmd/divisigen --check $(PACKAGES)
 
-# Packages whose own code the race detector would watch for nothing: they start no goroutine but type
-# checkers, or start processes and look at them from outside. make soak runs e2e with it.
-PLAIN := e2e|internal/gen|internal/arch|cmd/divisigen
-
 unit: test-tools ## the tests of all modules, with the race detector
 	@$(MAKE) --no-print-directory --jobs 2 unit-plain unit-race
 
-# What waits for processes for the most part.
+# What waits for processes for the most part. Vet has run in lint.
 unit-plain: test-tools
 	@echo "test, with what takes minutes first"
-	@$(GO) test -timeout 25m $$($(GO) list $(PACKAGES) | grep -E '/($(PLAIN))(/|$$)') $(EXAMPLES:%=./%/...)
+	@$(GO) test -vet=off -timeout 25m $$(GO="$(GO)" ./scripts/watched.sh --not $(PACKAGES)) $(EXAMPLES:%=./%/...)
 
-# The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. Vet
-# has run in lint. A program that the detector watches sleeps for a second before it ends, unless told.
+# The race detector needs cgo; what the tests build themselves does not, and no debugger looks at it. A
+# program that the detector watches sleeps for a second before it ends, unless told.
 unit-race: test-tools
 	@GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -vet=off -ldflags=-w -timeout 25m -exec "env CGO_ENABLED=0 'GOFLAGS=$$GOFLAGS -ldflags=-w'" \
-	  $$($(GO) list $(PACKAGES) | grep -vE '/($(PLAIN))(/|$$)')
+	  $$(GO="$(GO)" ./scripts/watched.sh $(PACKAGES))
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
