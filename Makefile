@@ -91,8 +91,9 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestFaults|TestSystemd' -v .
 	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
 	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./limits -args -long
-	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20
-	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20
+	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20 -pause 8ms
+	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20 -pause 8ms
+	@cd e2e && $(GO) test -count=1 -timeout 0 -run TestKillUnderLoad -v ./processes -args -kills 20
 	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000
 
 bench: test-tools ## compare with what one would use instead, in 25 minutes; the tables are in bench/README.md

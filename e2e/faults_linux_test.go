@@ -59,10 +59,12 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			often, children, requests := 2, 40, int64(0)
+			pause := 16 * time.Millisecond
 			if os.Getenv("DIVISI_SOAK") != "" {
 				often, children, requests = f.often, 1000, 100_000
+				pause = 4 * time.Millisecond
 			}
-			s := begin(t)
+			s := begin(t, pause)
 			codes := s.children(t, children)
 			n := 0
 			for ; n < often || s.sent.Load() < requests; n++ {
@@ -98,7 +100,7 @@ type faults struct {
 	why     map[string]int
 }
 
-func begin(t *testing.T) *faults {
+func begin(t *testing.T, pause time.Duration) *faults {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "faults") // paths of sockets are short
 	if err != nil {
@@ -115,7 +117,7 @@ func begin(t *testing.T) *faults {
 	printed := s.do(t, "start", "web", "--listen", "web=127.0.0.1:0", "--ready", "notify", "--", "web")
 	s.address = strings.TrimSpace(regexp.MustCompile(` listens at (\S+)`).FindStringSubmatch(printed)[1])
 	for i := range workers {
-		s.wait.Go(func() { s.work(i%2 == 0) })
+		s.wait.Go(func() { s.work(i%2 == 0, pause) })
 	}
 	t.Cleanup(s.leave)
 	return s
@@ -218,8 +220,8 @@ func (s *faults) leave() {
 	s.wait.Wait()
 }
 
-// work sends requests with pauses, each on a connection of its own or all on one.
-func (s *faults) work(keeps bool) {
+// work sends requests with pauses of a random time up to that, each on a connection of its own or all on one.
+func (s *faults) work(keeps bool, pause time.Duration) {
 	var conn net.Conn
 	for {
 		select {
@@ -228,7 +230,7 @@ func (s *faults) work(keeps bool) {
 				conn.Close()
 			}
 			return
-		case <-time.After(rand.N(4 * time.Millisecond)):
+		case <-time.After(rand.N(pause)):
 		}
 
 		var err error

@@ -4,6 +4,7 @@ package processes_test
 
 import (
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"net"
 	"regexp"
@@ -17,6 +18,9 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 )
+
+// Six are one in each group.
+var kills = flag.Int("kills", 6, "of the shop's processes under load")
 
 // slack is how much later than its cause a failure may be noticed on a busy machine.
 const slack = 3 * time.Second
@@ -68,7 +72,7 @@ func (m *matcher) charged(f failure) bool {
 // requests fail that a killed process had taken, or that a call was part of which is not made
 // again.
 func TestKillUnderLoad(t *testing.T) {
-	const kills, requests = 20, 5000
+	const between = 250 // requests
 	spec := specOf(t, "shop", shopConfig(t))
 	d := deploy(t, spec, deployer.Options{}, nil)
 	status := d.ready(12)
@@ -78,10 +82,10 @@ func TestKillUnderLoad(t *testing.T) {
 	c := visit(t, d.url, "-users", "16")
 	random := rand.New(rand.NewPCG(1, 2))
 	var m matcher
-	for i := range kills {
+	for i := range *kills {
 		// As many requests again are served before each process is killed.
 		before := d.served()
-		if !poll(t, func() bool { return d.served()-before >= requests/kills }) {
+		if !poll(t, func() bool { return d.served()-before >= between }) {
 			t.Fatalf("the load generator sends no requests after %d kills", i)
 		}
 		pair := inGroup(status, status.Groups[i%6].Name)
@@ -105,7 +109,7 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, k := range m.kills {
 		accepted += len(k.peers)
 	}
-	if made < requests || len(m.kills) != kills {
+	if made < *kills*between || len(m.kills) != *kills {
 		t.Errorf("%d requests, %d kills", made, len(m.kills))
 	}
 	t.Logf("%d requests, %d kills with %d accepted connections, %d failures: %v, unmatched %d",

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -206,10 +207,9 @@ func (s *site) address(name string) string {
 	return string(text)
 }
 
-const (
-	visitors = 4
-	pause    = 8 * time.Millisecond // between two requests of a visitor, at most
-)
+const visitors = 4
+
+var pause = flag.Duration("pause", 32*time.Millisecond, "between two requests of a visitor, at most")
 
 // load is visitors who ask for a page, once each time: half of them on new connections, half on the one that
 // they have.
@@ -258,7 +258,7 @@ func (l *load) work(keeps bool) {
 		select {
 		case <-l.quit:
 			return
-		case <-time.After(rand.N(pause)):
+		case <-time.After(rand.N(*pause)):
 		}
 		text, err := once(&client, l.address)
 		l.sent.Add(1)

@@ -27,8 +27,8 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 5, "of the program")
-	upgrades = flag.Int("upgrades", 3, "of the program")
+	kills    = flag.Int("kills", 3, "of the program")
+	upgrades = flag.Int("upgrades", 2, "of the program")
 	rounds   = flag.Int("rounds", 3, "of what happens to two programs at random")
 )
 

@@ -4,6 +4,7 @@ package takeover
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,10 +17,9 @@ import (
 	"time"
 )
 
-const (
-	visitors = 8
-	pause    = 8 * time.Millisecond // between two requests of a visitor, at most
-)
+const visitors = 8
+
+var pause = flag.Duration("pause", 32*time.Millisecond, "between two requests of a visitor, at most")
 
 // load is visitors who ask for a page, once each time: half of them on new connections, half on the one that
 // they have.
@@ -72,7 +72,7 @@ func (l *load) work(keeps bool) {
 		select {
 		case <-l.quit:
 			return
-		case <-time.After(rand.N(pause)):
+		case <-time.After(rand.N(*pause)):
 		}
 
 		began, fresh := time.Now(), conn == nil
