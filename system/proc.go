@@ -82,8 +82,12 @@ func (h *Host) Ensure(ctx context.Context, n *Nursery, s Spec) (*Proc, error) {
 	}
 	p := &Proc{host: h, nursery: n, wanted: wanted}
 	wanted.Turn = n.program.upgrades
-	wanted.Doubt = func(why error) {
-		n.program.log.Warn("it runs as wanted, and cannot be used: another one takes its place", "server", p.ID(), "why", why)
+	wanted.Warn = func(what string, err error) {
+		why := []any{"server", p.ID()}
+		if err != nil {
+			why = append(why, "why", err)
+		}
+		n.program.log.Warn(what, why...)
 	}
 	p.member = n.member(operator.KindServer, s.Name, site)
 	p.member.Run = p.run

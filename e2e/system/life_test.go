@@ -155,6 +155,40 @@ func (s *site) restarts(name string) int {
 	return -1
 }
 
+// TestPortTaken: a port that somebody else has becomes a question. The answer is another one, and the same run goes on
+// with it; what ran before has the same process.
+func TestPortTaken(t *testing.T) {
+	s := newSite(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	r := s.run("subject", "1", "SUBJECT_LISTEN="+other.Addr().String())
+	var asked []control.Question
+	s.until("it asks for another address", func() bool {
+		asked, _ = s.operator().Questions(t.Context()) // it may not listen yet
+		return len(asked) == 1
+	})
+	if q := asked[0]; q.Key != "/subject/listen" || !strings.Contains(q.Text, "address already in use") {
+		t.Errorf("it asks %+v", q)
+	}
+	before := s.servers("subject")
+
+	answer := control.Answer{Key: "/subject/listen", Kind: control.Value, Value: "127.0.0.1:0"}
+	if err := s.operator().Answer(t.Context(), answer); err != nil {
+		t.Fatal(err)
+	}
+	r.runs()
+	now := s.servers("subject")
+	if len(now) != 2 || now["steady@/subject"] == 0 || now["steady@/subject"] != before["steady@/subject"] {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+	if text, err := once(httpClient(), s.address("subject")); err != nil || text != "1" {
+		t.Errorf("the answer is %q: %v", text, err)
+	}
+}
+
 // TestTaken: of two runs of one program the later one decides, and the earlier one says so.
 func TestTaken(t *testing.T) {
 	s := newSite(t)
@@ -334,7 +368,11 @@ func TestSilent(t *testing.T) {
 	if err := os.Remove(shy); err != nil {
 		t.Fatal(err)
 	}
-	s.run("subject", "1").runs().kill()
+	r = s.run("subject", "1").runs()
+	if !strings.Contains(r.words(), "the one before may have answered that the next one is ready") {
+		t.Errorf("it does not say that nobody can be sure:\n%s", r.words())
+	}
+	r.kill()
 	now := s.servers("subject")
 	if len(s.list("subject")) != 2 || now["steady@/subject"] != before["steady@/subject"] || now[web] == before[web] {
 		t.Errorf("there are %v, and there were %v", now, before)

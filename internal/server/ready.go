@@ -47,8 +47,7 @@ func (s *Start) Await(ctx context.Context) error {
 	ready := make(chan error, 1)
 	go func() {
 		err := s.ask(ctx)
-		own := s.Ready.Kind == probe.Notify || s.Ready.Kind == probe.Log
-		if err == nil && s.Beside && !own {
+		if err == nil && s.Beside && !s.own() {
 			err = s.settle(ctx) // the process before it may have answered
 		}
 		ready <- err
@@ -69,6 +68,15 @@ func (s *Start) Await(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// own reports whether only this start can have answered that it is ready, and no other one on its sockets.
+func (s *Start) own() bool {
+	switch s.Ready.Kind {
+	case probe.Notify, probe.Log, probe.File: // which is newer than the start
+		return s.Check == nil
+	}
+	return false
 }
 
 // ask asks until the server is ready.

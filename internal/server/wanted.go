@@ -25,8 +25,8 @@ type Wanted struct {
 	Alone     bool          // no two of it run at the same time
 	Log       string        // file
 
-	Turn  chan struct{} // has room for the upgrade that goes on
-	Doubt func(error)   // is told why one that runs as wanted is replaced
+	Turn chan struct{}                // has room for the upgrade that goes on
+	Warn func(what string, err error) // err may be nil
 }
 
 // Outcome says what was done to have a server run as wanted.
@@ -72,7 +72,7 @@ func (w *Wanted) Ensure(ctx context.Context) (keeper.Proc, Outcome, error) {
 		case ctx.Err() != nil:
 			return list[same], "", err
 		}
-		w.Doubt(err)
+		w.Warn("it runs as wanted, and cannot be used: another one takes its place", err)
 		now, err := w.upgrade(ctx, list)
 		return now, Upgraded, err
 	}
@@ -142,8 +142,15 @@ func (w *Wanted) upgrade(ctx context.Context, list []keeper.Proc) (keeper.Proc, 
 	if err != nil {
 		return next.Next, err
 	}
+	if next.Order == StartFirst && !w.Start(next.Next).own() {
+		w.Warn(unsure, nil)
+	}
 	return next.Next, w.undo(list[:len(list)-1], next.Next)
 }
+
+// unsure is what there is to say of an upgrade that nobody can be sure of.
+const unsure = "the one before may have answered that the next one is ready, so it counts as ready once it has run for a while: " +
+	"notify, log and file are answered by the next one itself"
 
 // restore starts what was stopped for an upgrade that has failed.
 func (w *Wanted) restore(former keeper.Spec) error {

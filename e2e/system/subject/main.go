@@ -58,10 +58,6 @@ func main() {
 // the web server is none, which with SUBJECT_LONG is noticed late, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
 // long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
-	l, err := h.Listen(ctx, n, "web", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []any{"1000000"}}
 	if os.Getenv("SUBJECT_ALONE") != "" {
 		steady.Program = sleeper
@@ -80,6 +76,10 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if _, err := h.Ensure(ctx, n, steady); err != nil {
 		return err
 	}
+	l, err := listen(ctx, n, h, cmp.Or(os.Getenv("SUBJECT_LISTEN"), "127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
 	_, err = system.Start(ctx, n, system.Scope{Name: "front"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
 		return h.Ensure(ctx, n, system.Spec{
 			Name: cmp.Or(os.Getenv("SUBJECT_WEB"), "web"), Program: front,
@@ -94,6 +94,20 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		return err
 	}
 	return errors.Join(dir.WriteFile("address", []byte(l.Addr())), fail())
+}
+
+// listen opens the listener of the web server. If somebody else has its port, the operator may say another address.
+func listen(ctx context.Context, n *system.Nursery, h *system.Host, address string) (*system.Listener, error) {
+	for {
+		l, err := h.Listen(ctx, n, "web", address)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+		address, err = system.Ask(ctx, n, system.Question[string]{Key: "listen", Text: err.Error(), Default: address})
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // fail is the end of a version that dies half-way.
