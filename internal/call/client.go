@@ -16,8 +16,8 @@ const (
 	maxSlots = 1 << link.CallBits
 
 	// A slot is used again only when so many are free. With 4,096 generations of each, an
-	// answer that comes late by less than 262,144 calls cannot be taken for another's.
-	restingSlots = 64
+	// answer that comes late by less than 98,304 calls cannot be taken for another's.
+	restingSlots = 24
 )
 
 // pending is a call that has no answer yet. That of a plain call is used again, once its caller has got

@@ -144,7 +144,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // serve serves one connection, and calls ended when that has ended: perhaps later, as the goroutine may
 // come to execute a call that goes on.
 func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
-	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { link.Cut(nc) })
 	end := func(what string, err error) {
 		if ctx.Err() == nil && what != "" {
@@ -152,7 +151,6 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
 		}
 		stop()
 		link.Cut(nc)
-		cancel()
 		ended()
 	}
 
@@ -161,7 +159,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
 		end("a connection was refused", err)
 		return
 	}
-	ss.run(func(err error) {
+	ss.open(func(err error) {
 		if worthLogging(err) {
 			end("a connection was ended", err)
 		} else {

@@ -26,8 +26,18 @@ const (
 
 	// madeAtOnce is how many calls are made at a time: a handler that keeps the context of one keeps
 	// those of so many from being collected.
-	madeAtOnce = 8
+	madeAtOnce = 32
 )
+
+// toCome are calls to come, made several at a time, which costs less. All connections share them: one that
+// is idle has none.
+var toCome = sync.Pool{New: func() any { return new(batch) }}
+
+// batch is calls of which so many have been used.
+type batch struct {
+	used  int
+	calls [madeAtOnce]Incoming
+}
 
 // session is the server's end of a connection.
 type session struct {
@@ -46,7 +56,6 @@ type session struct {
 	active int                  // these, and cancelled ones whose handlers still run
 
 	// The reading goroutine's:
-	next       []Incoming // calls to come
 	methods    map[uint16]*method
 	parts      map[uint32]*part
 	assembling uint64 // bytes that the messages in parts may come to
@@ -73,13 +82,14 @@ func newSession(s *Server, nc net.Conn, who Peer, hello wire.Hello) *session {
 	return ss
 }
 
-// run reads until the connection ends or another goroutine reads on. The end cancels its calls.
-func (ss *session) run(ended func(error)) {
+// open has a goroutine read, which has nothing else on its stack as long as the connection is idle.
+func (ss *session) open(ended func(error)) {
 	ss.ended = ended
 	ss.s.add(ss)
-	ss.serve()
+	go ss.serve()
 }
 
+// serve reads until the connection ends or another goroutine reads on. The end cancels its calls.
 func (ss *session) serve() {
 	err := ss.link.Serve(ss.handle)
 	if err == link.ErrLeft {
@@ -318,7 +328,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	if !stays {
 		args = ss.link.Keep(args)
 	}
-	in := ss.incoming()
+	in := incoming()
 	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, args, trace, meta, ss.who
 	in.session, in.id, in.method = ss, h.Call, m
 	in.life.Begin(ss.ctx, deadline)
@@ -338,14 +348,13 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	return nil
 }
 
-// incoming returns a new call. A handler may keep its context, so none is used twice; but to make several
-// at once costs less.
-func (ss *session) incoming() *Incoming {
-	if len(ss.next) == 0 {
-		ss.next = make([]Incoming, madeAtOnce)
+// incoming returns a new call. A handler may keep its context, so none is used twice.
+func incoming() *Incoming {
+	b := toCome.Get().(*batch)
+	in := &b.calls[b.used]
+	if b.used++; b.used < madeAtOnce {
+		toCome.Put(b)
 	}
-	in := &ss.next[0]
-	ss.next = ss.next[1:]
 	return in
 }
 

@@ -201,22 +201,26 @@ func (r *Recorder) Serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(r.options.Flush)
-	defer tick.Stop()
+	due := time.NewTimer(r.options.Flush) // armed while a batch is begun
+	defer due.Stop()
 	var batch []*Span
 	for {
 		select {
 		case s := <-r.finished:
+			if len(batch) == 0 {
+				due.Reset(r.options.Flush)
+			}
 			if batch = append(batch, s); len(batch) < r.options.Batch {
 				continue
 			}
-		case <-tick.C:
+		case <-due.C:
 		case <-ctx.Done():
 			r.last(ctx, batch)
 			return nil
 		}
 		r.export(ctx, batch)
 		batch = nil
+		due.Stop()
 	}
 }
 

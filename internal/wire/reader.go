@@ -10,27 +10,41 @@ const (
 	largeBuffer = HeaderSize + MaxBody
 )
 
-// largeBuffers lends buffers to connections for as long as something is in them, so that an
-// idle connection costs no more than its small buffer.
-var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+// Buffers are lent to readers for as long as something is in them: an idle connection has none.
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+)
+
+// Lender is a source that needs no buffer while it waits. ReadLent reads once, into what lend returns, and
+// calls back, and lend again later, when it finds that it has to wait.
+type Lender interface {
+	ReadLent(lend func() []byte, back func()) (int, error)
+}
 
 // Reader reads frames. What it allocates is bounded by what has arrived: 4 KB, and one longest
 // frame once these are full. It does not read the end of a long body, which goes straight to where the body
 // stays, by [Frame.ReadBody], or is skipped.
 type Reader struct {
-	src   io.Reader
-	small []byte
+	src    io.Reader
+	lender Lender // src; nil if that is none
+	lend   func() []byte
+	back   func()
+
+	small *[smallBuffer]byte
 	large *[largeBuffer]byte
-	buf   []byte // small, or large in full
+	buf   []byte // small or large in full, of which there is one at most
 	r, w  int    // buf[r:w] has been read from src and not yet returned
 	much  bool   // the last read from src brought as much as a small buffer holds: more may be there
 	left  int    // bytes of the last frame's body that have not been read from src; then the buffer is empty
 }
 
-// NewReader returns a Reader of the frames in src.
+// NewReader returns a Reader of the frames in src, which may be a [Lender].
 func NewReader(src io.Reader) *Reader {
-	small := make([]byte, smallBuffer)
-	return &Reader{src: src, small: small, buf: small}
+	r := &Reader{src: src}
+	r.lend, r.back = r.room, r.rewind
+	r.lender, _ = src.(Lender)
+	return r
 }
 
 // Next returns the next frame, whose body is valid until the next call of Next. The error is
@@ -77,7 +91,7 @@ func (r *Reader) rest(b []byte) error {
 	n, err := io.ReadAtLeast(r.src, room, len(b))
 	r.left -= min(n, len(b))
 	if n > len(b) {
-		r.w = copy(r.buf, room[len(b):n])
+		r.w = copy(r.room(), room[len(b):n])
 	}
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -101,22 +115,36 @@ func (r *Reader) Whole() bool {
 	return n >= HeaderSize && n >= HeaderSize+int(le.Uint32(r.buf[r.r:]))
 }
 
-// rewind makes an empty buffer a small one, unless much is there.
+// rewind gives an empty buffer back.
 func (r *Reader) rewind() {
-	r.r, r.w = 0, 0
-	if r.large != nil && !r.much {
-		largeBuffers.Put(r.large)
-		r.large, r.buf = nil, r.small
+	r.r, r.w, r.buf = 0, 0, nil
+	if r.small != nil {
+		smallBuffers.Put(r.small)
 	}
+	if r.large != nil {
+		largeBuffers.Put(r.large)
+	}
+	r.small, r.large = nil, nil
+}
+
+// room returns where to read to: in a buffer that is lent now, if there is none.
+func (r *Reader) room() []byte {
+	switch {
+	case r.buf != nil:
+	case r.much:
+		r.large = largeBuffers.Get().(*[largeBuffer]byte)
+		r.buf = r.large[:]
+	default:
+		r.small = smallBuffers.Get().(*[smallBuffer]byte)
+		r.buf = r.small[:]
+	}
+	return r.buf[r.w:]
 }
 
 // fill makes sure that n bytes are buffered.
 func (r *Reader) fill(n int) error {
 	for empty := 0; r.w-r.r < n; {
-		if r.w == len(r.buf) || r.much && r.large == nil {
-			r.makeRoom()
-		}
-		m, err := r.src.Read(r.buf[r.w:])
+		m, err := r.read()
 		r.w += m
 		r.much = m >= smallBuffer || r.w == len(r.buf)
 		switch {
@@ -134,13 +162,26 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
+// read reads once from src.
+func (r *Reader) read() (int, error) {
+	if r.w == 0 && r.lender != nil {
+		return r.lender.ReadLent(r.lend, r.back)
+	}
+	if r.w > 0 && (r.w == len(r.buf) || r.much && r.large == nil) {
+		r.makeRoom()
+	}
+	return r.src.Read(r.room())
+}
+
 // makeRoom moves what is buffered to the start, of a large buffer if the small one is full or much is
 // there.
 func (r *Reader) makeRoom() {
-	old := r.buf[r.r:r.w]
-	if r.large == nil && (r.r == 0 || r.much) {
-		r.large = largeBuffers.Get().(*[largeBuffer]byte)
-		r.buf = r.large[:]
+	if r.large != nil || r.r > 0 && !r.much {
+		r.r, r.w = 0, copy(r.buf, r.buf[r.r:r.w])
+		return
 	}
-	r.r, r.w = 0, copy(r.buf, old)
+	large := largeBuffers.Get().(*[largeBuffer]byte)
+	n := copy(large[:], r.buf[r.r:r.w])
+	r.rewind()
+	r.large, r.buf, r.w = large, large[:], n
 }

@@ -323,11 +323,15 @@ func (p *Pool) dialLocked(r *replica) {
 		return
 	}
 	r.dialing = true
-	p.wg.Go(func() { p.connect(r) })
+	p.wg.Go(func() {
+		if c := p.connect(r); c != nil {
+			p.disconnected(r, c, c.Run())
+		}
+	})
 }
 
-// connect runs without mu, and until the connection ends.
-func (p *Pool) connect(r *replica) {
+// connect connects to a replica; it returns nil if it cannot. It runs without mu.
+func (p *Pool) connect(r *replica) *call.Client {
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.DialTimeout)
 	nc, err := p.o.Dial(ctx, r.addr)
 	var c *call.Client
@@ -349,7 +353,7 @@ func (p *Pool) connect(r *replica) {
 		if failures == 1 && p.ctx.Err() == nil {
 			p.o.Logger.Warn("cannot connect to a replica", "addr", r.addr, "err", err)
 		}
-		return
+		return nil
 	}
 	p.conns[c] = struct{}{}
 	switch {
@@ -366,8 +370,11 @@ func (p *Pool) connect(r *replica) {
 	}
 	p.broadcastLocked()
 	p.mu.Unlock()
+	return c
+}
 
-	err = c.Run()
+// disconnected notes that a connection has ended, and why.
+func (p *Pool) disconnected(r *replica, c *call.Client, err error) {
 	p.mu.Lock()
 	delete(p.conns, c)
 	in, out := c.Bytes()

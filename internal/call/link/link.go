@@ -23,6 +23,7 @@ type Link struct {
 	Out     Writer
 
 	nc     net.Conn
+	lender wire.Lender  // reads from nc; nil if nothing does so without a buffer
 	calls  func() int   // in flight
 	frames *wire.Reader // of the goroutine that reads
 
@@ -82,19 +83,36 @@ func (f *Inflow) Expect(total uint64, window int) (memory int, credit uint32) {
 func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
 	l := &Link{Options: o, Peer: peer, nc: nc, calls: calls, gone: make(chan struct{})}
 	l.window.Left = int64(o.Window)
+	l.lender = lenderOf(nc)
 	l.Out.init(nc, o.MaxQueue, peer.Window, calls, l.Fail)
 	l.frames = wire.NewReader(l)
 	l.watch.start(l)
 	return l
 }
 
+var _ wire.Lender = (*Link)(nil)
+
 // Read counts what the frame reader reads.
 func (l *Link) Read(b []byte) (int, error) {
 	n, err := l.nc.Read(b)
+	l.heard(n)
+	return n, err
+}
+
+// ReadLent implements [wire.Lender].
+func (l *Link) ReadLent(lend func() []byte, back func()) (int, error) {
+	if l.lender == nil {
+		return l.Read(lend())
+	}
+	n, err := l.lender.ReadLent(lend, back)
+	l.heard(n)
+	return n, err
+}
+
+func (l *Link) heard(n int) {
 	hear()
 	l.in.Add(uint64(n))
 	l.watch.wake(l)
-	return n, err
 }
 
 // ErrLeft is returned by whoever handles a frame and has left the reading to another goroutine, which
