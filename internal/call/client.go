@@ -34,7 +34,7 @@ type pending struct {
 
 	// The reading goroutine's:
 	rx      link.Inflow
-	message *wire.Message // a response in chunks, so far
+	message *wire.Message // a response in chunks, so far; once it is done and the outcome is set, its body
 }
 
 // slot holds the call whose index it has. Its generation is the upper part of the next id.
@@ -238,7 +238,7 @@ func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 		<-p.answered
 	}
 
-	reply, err := p.reply, p.err
+	reply, err := p.outcome()
 	*p = pending{answered: p.answered}
 	c.used.Put(p)
 	return reply, err
@@ -347,6 +347,14 @@ func (p *pending) finish(reply Reply, err error) {
 	p.answered <- struct{}{}
 }
 
+// outcome returns how the call has ended. Its caller joins a long answer: other answers wait for whoever reads.
+func (p *pending) outcome() (Reply, error) {
+	if p.err == nil && p.message != nil && p.message.Done() {
+		p.reply.Body = p.message.Body()
+	}
+	return p.reply, p.err
+}
+
 // settle ends the call with an id on the reading goroutine, unless it has ended. If its request has not
 // left completely, the server must be told that the rest is not coming.
 func (c *Client) settle(id uint32, reply Reply, err error) {
@@ -435,7 +443,11 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 			c.received(p, cost)
 			return nil
 		}
-		body, first, p.message = p.message.Body(), p.message.First, nil
+		if first = p.message.First; first.Type == wire.TypeData {
+			p.feed.push(element{message: p.message, cost: cost})
+			p.message = nil
+			return nil
+		}
 	case f.Flags&wire.FlagCont != 0:
 		return wire.Violation(fmt.Sprintf("continuation of a %s that was not started", f.Type))
 	default:
@@ -445,7 +457,7 @@ func (c *Client) receive(p *pending, f wire.Frame) error {
 		}
 	}
 	if f.Type == wire.TypeData {
-		p.feed.push(body, cost)
+		p.feed.push(element{b: body, cost: cost})
 		return nil
 	}
 	c.settle(f.Call, Reply{Status: codegen.Status(first.Code), Body: body}, nil)

@@ -119,7 +119,7 @@ func (e *entrance) clear(ss *session) {
 // turnAway ends a call that has not begun.
 func (in *Incoming) turnAway(r Reply) {
 	in.life.End()
-	in.Args, in.Meta = nil, nil
+	in.Args, in.Meta, in.whole = nil, nil, nil
 	in.session.s.running.Add(-1)
 	if in.leave() {
 		in.session.refuse(in.id, r)

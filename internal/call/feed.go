@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/divisi-go/divisi/internal/call/link"
+	"github.com/divisi-go/divisi/internal/wire"
 )
 
 // Feed is the receiving end of a stream on one connection. The reading goroutine puts elements
@@ -25,8 +26,9 @@ type Feed struct {
 }
 
 type element struct {
-	b    []byte
-	cost int64
+	b       []byte
+	message *wire.Message // has it, if it came in chunks
+	cost    int64
 }
 
 func newFeed(c *Client, p *pending) *Feed {
@@ -66,9 +68,10 @@ func (f *Feed) givePartsLocked() uint32 {
 	return f.rx.Give(cost, f.c.link.Options.CallWindow)
 }
 
-func (f *Feed) push(b []byte, cost int64) {
+func (f *Feed) push(e element) {
 	f.mu.Lock()
-	f.queue = append(f.queue, element{b, cost + f.parts})
+	e.cost += f.parts
+	f.queue = append(f.queue, e)
 	f.parts, f.waiting = 0, false
 	f.mu.Unlock()
 	f.look()
@@ -104,6 +107,9 @@ func (f *Feed) Next(ctx context.Context) ([]byte, error) {
 			n := f.rx.Give(e.cost, f.c.link.Options.CallWindow)
 			f.mu.Unlock()
 			f.c.link.SendCredit(f.p.id, n)
+			if e.message != nil {
+				return e.message.Body(), nil
+			}
 			return e.b, nil
 		}
 		ended := f.ended
@@ -123,7 +129,7 @@ func (f *Feed) Next(ctx context.Context) ([]byte, error) {
 }
 
 // Outcome returns how the call has ended. It is for whom Next has told that it has.
-func (f *Feed) Outcome() (Reply, error) { return f.p.reply, f.p.err }
+func (f *Feed) Outcome() (Reply, error) { return f.p.outcome() }
 
 // Abandon ends a stream that nobody reads any more, unless it has ended. The server is told.
 func (f *Feed) Abandon() { f.c.abandon(f.p) }

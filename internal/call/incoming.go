@@ -31,6 +31,9 @@ type Incoming struct {
 	out     *link.Outgoing // being sent; the session's mutex
 	gone    bool           // the caller takes no answer; the session's mutex
 
+	whole *wire.Message // Args are in it, after so many bytes, until the handler is called; nil if they came in one frame
+	front int
+
 	place *admission.Call // at the entrance; nil if it runs on the goroutine that reads
 
 	here  bool // runs on the goroutine that reads
@@ -64,6 +67,9 @@ func (in *Incoming) handle() Reply {
 	if m.handler == nil {
 		return textReply(codegen.StatusUnimplemented, "the replica has no method %x", in.Method)
 	}
+	if in.whole != nil {
+		in.Args, in.whole = in.whole.Body()[in.front:], nil
+	}
 	if !in.timed {
 		return m.handler(&in.life, in)
 	}
@@ -78,7 +84,7 @@ func (in *Incoming) end(reply Reply) {
 	ss := in.session
 	s := ss.s
 	in.life.End()
-	in.Args, in.Meta = nil, nil // whatever keeps the context does not keep these
+	in.Args, in.Meta, in.whole = nil, nil, nil // whatever keeps the context does not keep these
 	s.running.Add(-1)
 	s.entrance.leave(in)
 	if size, most := uint64(len(reply.Body)), ss.link.Peer.MaxMessage; size > most {

@@ -180,13 +180,13 @@ func (ss *session) begin(f wire.Frame) error {
 		f.First() && ss.s.unfinished.Load() > unfinished:
 		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
 	case !f.First() && f.Whole():
-		return ss.start(f.Header, f.Body, now, false)
+		return ss.start(f.Header, f.Body, now, false, nil)
 	case !f.First():
 		body, err := ss.link.Stay(f)
 		if err != nil {
 			return err
 		}
-		return ss.start(f.Header, body, now, true)
+		return ss.start(f.Header, body, now, true, nil)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
@@ -240,14 +240,14 @@ func (ss *session) proceed(f wire.Frame) error {
 	case ss.s.draining.Load():
 		ss.refuse(f.Call, Reply{Status: codegen.StatusDraining})
 	default:
-		return ss.start(p.message.First, p.message.Body(), p.arrived, true)
+		return ss.start(p.message.First, p.message.Head(), p.arrived, true, p.message)
 	}
 	return nil
 }
 
 // hold accounts for the memory of a message of which chunks are missing.
 func (ss *session) hold(p *part) {
-	memory := int64(cap(p.message.Body()))
+	memory := int64(p.message.Memory())
 	ss.s.unfinished.Add(memory - p.memory)
 	p.memory = memory
 }
@@ -300,8 +300,9 @@ func (ss *session) header(id uint32, r Reply) wire.Header {
 }
 
 // start executes a request that has arrived completely: here if its method has proved fast, or else on
-// a goroutine of its own. The body may stay where it is, or must be copied.
-func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bool) error {
+// a goroutine of its own. The body may stay where it is, or must be copied. That of a message in chunks is
+// its head; the handler's goroutine joins the rest.
+func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bool, whole *wire.Message) error {
 	m, bound := ss.methods[h.Code]
 	trace, meta, args, err := wire.ParseSections(h.Flags, body)
 	left, bounded := wire.TimeLeft(h.Aux)
@@ -331,6 +332,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	in := incoming()
 	in.Method, in.Args, in.Trace, in.Meta, in.Peer = m.key, args, trace, meta, ss.who
 	in.session, in.id, in.method = ss, h.Call, m
+	in.whole, in.front = whole, len(body)-len(args)
 	in.life.Begin(ss.ctx, deadline)
 	in.tx.Credit = int64(ss.link.Peer.CallWindow)
 	ss.mu.Lock()

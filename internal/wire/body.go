@@ -12,6 +12,8 @@ const traceSize = 25
 // MaxMeta is the longest encoded metadata of a request.
 const MaxMeta = 1<<16 - 1
 
+const maxSections = traceSize + 2 + MaxMeta
+
 // AppendBind appends a BIND frame: from now on index means the method with the key.
 func AppendBind(b []byte, index uint16, key [16]byte) []byte {
 	b = Header{Length: 18, Type: TypeBind}.Append(b)

@@ -214,8 +214,8 @@ func TestMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !m.Done() || string(m.Body()) != "onetwosix" || cap(m.body) != 9 {
-		t.Fatalf("%q with capacity %d, done %v", m.Body(), cap(m.body), m.Done())
+	if !m.Done() || string(m.Body()) != "onetwosix" || m.Memory() != 4+6 {
+		t.Fatalf("%q in %d bytes of memory, done %v", m.Body(), m.Memory(), m.Done())
 	}
 
 	for name, second := range map[string]Frame{
@@ -236,6 +236,22 @@ func TestMessage(t *testing.T) {
 	}
 	if _, err := NewMessage(chunk(FlagMore, AppendTotal(nil, 2), []byte("one")), 4); err == nil {
 		t.Error("a first chunk longer than the message is accepted")
+	}
+	long := bytes.Repeat([]byte("0123456789abcdef"), MaxChunk/4)
+	m, err = NewMessage(chunk(FlagMore, AppendTotal(nil, len(long)), long[:MaxChunk]), 2*MaxChunk)
+	for at := MaxChunk; err == nil && at < len(long); at += MaxChunk {
+		flags := FlagCont
+		if at+MaxChunk < len(long) {
+			flags |= FlagMore
+		}
+		before := m.Memory()
+		err = m.Add(chunk(flags, long[at:at+MaxChunk]))
+		if grown := m.Memory() - before; grown > piece || m.Memory() > growth*(at+MaxChunk) {
+			t.Errorf("%d bytes take %d of memory, %d more than before", at+MaxChunk, m.Memory(), grown)
+		}
+	}
+	if head := m.Head(); err != nil || len(head) < maxSections || !bytes.HasPrefix(long, head) || !bytes.Equal(m.Body(), long) {
+		t.Errorf("a message in pieces, of which the first has %d bytes, is not what was sent: %v", len(head), err)
 	}
 	huge := chunk(FlagMore, []byte{255, 255, 255, 255, 255, 255, 255, 255, 'x'})
 	if m, err := NewMessage(huge, 1<<10); err != nil || cap(m.body) != 1<<10 {
