@@ -28,7 +28,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(frame(Header{Call: 1, Type: TypeData, Flags: FlagCont}, make([]byte, 10_000)))
 	f.Add(bytes.Repeat([]byte{0xff}, 22))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := NewReader(bytes.NewReader(data))
+		r := NewReader(&trickle{rest: data, piece: 1 + len(data)%5000, waits: func() {}})
 		var back []byte
 		for {
 			fr, err := r.Next()
