@@ -158,6 +158,7 @@ var notDecoders = map[string]string{
 	"examples/shop/load.parseTarget":          "reads the user's own flags",
 	"examples/shop/load.readJourney":          "opens the file, which parseJourney decodes",
 	"internal/arch/elsewhere.parse":           "passes the user's own source on to go/parser",
+	"cmd/divisi/library.read":                 "passes the file on to debug/elf",
 	"internal/artifact.leftover.Read":         "copies the bytes",
 	"internal/call.(*arrival).Read":           "notes that there are bytes, which the handshakes decode",
 	"internal/call.(*session).start":          "passes the bytes on to wire.ParseSections",

@@ -51,11 +51,14 @@ const (
 type Store struct {
 	dir    string
 	needed func() ([]string, error)
+	alone  bool // it is for one tree, without what that requires
 }
 
 // NewStore returns the store in a folder, which is made with the first program. The function returns the
 // paths of the programs that are needed, in the store or not.
-func NewStore(dir string, needed func() ([]string, error)) *Store { return &Store{dir, needed} }
+func NewStore(dir string, needed func() ([]string, error)) *Store {
+	return &Store{dir: dir, needed: needed}
+}
 
 // Program is a program in a store. It does not change, and stays until it is released.
 type Program struct {

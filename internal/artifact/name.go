@@ -23,29 +23,32 @@ const (
 // ErrOldest is the error of going back from the oldest version.
 var ErrOldest = errors.New("there is no version before this one: install the one that you want")
 
-// Switch makes an artifact the current one of its name. Whoever follows the link that it returns sees the one
-// before or this one, and nothing between.
-func (s *Store) Switch(sum string) (link string, err error) {
+// Switch makes an artifact the current one of its name. Whoever follows the [Store.Link] of that sees the one before
+// or this one, and nothing between.
+func (s *Store) Switch(sum string) error {
 	t, err := s.Open(sum)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer t.Release()
 	all, err := s.Versions(t.Manifest.Name)
 	if err != nil && !errors.Is(err, ErrNone) {
-		return "", err
+		return err
 	}
 	all = slices.Insert(slices.DeleteFunc(all, func(old string) bool { return old == sum }), 0, sum)
 
 	dir := filepath.Join(s.dir, named+t.Manifest.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+		return err
 	}
 	if err := s.write(dir, history, []byte(strings.Join(all[:min(len(all), lasting)], "\n")+"\n")); err != nil {
-		return "", err
+		return err
 	}
-	return filepath.Join(dir, current), point(dir, sum)
+	return point(dir, sum)
 }
+
+// Link returns the path of a link to the folder of the current version of a name.
+func (s *Store) Link(of string) string { return filepath.Join(s.dir, named+of, current) }
 
 // point has the link in a folder lead to the tree of a sum.
 func point(dir, sum string) error {
@@ -62,26 +65,26 @@ func point(dir, sum string) error {
 	return syncFolder(dir)
 }
 
-// Revert makes the version before the current one the current one, and returns its sum.
-func (s *Store) Revert(of string) (sum string, err error) {
+// Revert makes the version before the current one the current one.
+func (s *Store) Revert(of string) error {
 	now, err := s.Current(of)
 	if err != nil {
-		return "", err
+		return err
 	}
 	all, err := s.Versions(of)
 	if err != nil {
-		return "", err
+		return err
 	}
 	before := slices.Index(all, now) + 1
 	if before == len(all) {
-		return "", fmt.Errorf("%s: %w", of, ErrOldest)
+		return fmt.Errorf("%s: %w", of, ErrOldest)
 	}
 	t, err := s.Open(all[before])
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer t.Release()
-	return t.Sum, point(filepath.Join(s.dir, named+of), t.Sum)
+	return point(filepath.Join(s.dir, named+of), t.Sum)
 }
 
 // Current returns the sum of the artifact that a name means.
@@ -90,7 +93,7 @@ func (s *Store) Current(of string) (string, error) {
 	if name.CheckLabel(of) != nil {
 		return "", none
 	}
-	link, err := os.Readlink(filepath.Join(s.dir, named+of, current))
+	link, err := os.Readlink(s.Link(of))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", none
 	}

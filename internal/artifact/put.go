@@ -24,7 +24,8 @@ var (
 	ErrLonger     = errors.New("it has more bytes than " + manifest.File + " says: do not use this artifact unless you " +
 		"know who made it, and pack it again if that was you")
 	ErrRequires = errors.New("install what it requires first, from the archive of that")
-	ErrFull     = errors.New("the disk is full: make room for it, or set DIVISI_HOME to a folder elsewhere")
+	ErrThere    = errors.New("there is something already: name a folder that is not there")
+	ErrFull     = errors.New("the disk is full: make room there, or use a folder on another disk (DIVISI_HOME is that of the state)")
 )
 
 // Source is an artifact that can be read, such as an archive.
@@ -88,6 +89,29 @@ func Send(ctx context.Context, from Source, to Depot) (sum string, err error) {
 	return sum, to.Commit(ctx, sum)
 }
 
+// Unpack makes a folder with the files of an artifact. It is there as a whole, or not at all.
+func Unpack(ctx context.Context, from Source, dir string) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%s: %w", dir, ErrThere)
+	}
+	parent, err := os.MkdirTemp(filepath.Dir(dir), ".artifact-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(parent)
+	s := &Store{dir: parent, alone: true}
+	sum, err := Send(ctx, from, s)
+	if err != nil {
+		return err
+	}
+	made := filepath.Join(parent, kept+sum)
+	const mode = 0o755
+	if err := os.Chmod(made, mode); err != nil {
+		return err
+	}
+	return os.Rename(made, dir)
+}
+
 // partial ends the names of contents of which only a part is there.
 const partial = ".part"
 
@@ -136,6 +160,9 @@ func (s *Store) Begin(_ context.Context, text []byte) ([]Missing, error) {
 
 // hasRequired says which of the artifacts that one requires is not here.
 func (s *Store) hasRequired(m manifest.Manifest) error {
+	if s.alone {
+		return nil
+	}
 	for name, sum := range m.Requires {
 		if _, err := s.manifest(kept + sum); err != nil {
 			return fmt.Errorf("%s requires %s, of the sum %s: %w", m.Title(), name, sum, ErrRequires)

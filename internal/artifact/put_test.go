@@ -312,11 +312,10 @@ func TestVersions(t *testing.T) {
 	s := newStore(t)
 	version := func(i int) *tree { return treeOf("x", map[string]string{"a": fmt.Sprint("version ", i)}) }
 	var sums []string
-	link := ""
+	link := s.Link("x")
 	for i := range 4 {
 		sums = append(sums, sent(t, s, version(i)))
-		var err error
-		if link, err = s.Switch(sums[i]); err != nil {
+		if err := s.Switch(sums[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -329,24 +328,27 @@ func TestVersions(t *testing.T) {
 	}
 	shows("version 3")
 	for _, want := range []int{2, 1} {
-		if sum, err := s.Revert("x"); err != nil || sum != sums[want] {
-			t.Errorf("Revert: %s, %v, want version %d", sum, err, want)
+		if err := s.Revert("x"); err != nil {
+			t.Error(err)
+		}
+		if sum, err := s.Current("x"); err != nil || sum != sums[want] {
+			t.Errorf("the current one is %s, %v, want version %d", sum, err, want)
 		}
 		shows(fmt.Sprint("version ", want))
 	}
-	if _, err := s.Revert("x"); !errors.Is(err, ErrOldest) {
+	if err := s.Revert("x"); !errors.Is(err, ErrOldest) {
 		t.Errorf("Revert of the oldest: %v", err)
 	}
-	if _, err := s.Switch(sums[0]); err != nil {
+	if err := s.Switch(sums[0]); err != nil {
 		t.Error(err)
 	}
 	shows("version 0")
-	if _, err := s.Revert("x"); err != nil {
+	if err := s.Revert("x"); err != nil {
 		t.Error(err)
 	}
 	shows("version 3")
 	for _, name := range []string{"y", "../x", ""} {
-		if _, err := s.Revert(name); !errors.Is(err, ErrNone) {
+		if err := s.Revert(name); !errors.Is(err, ErrNone) {
 			t.Errorf("Revert of %q: %v", name, err)
 		}
 	}
@@ -374,7 +376,7 @@ func TestCollection(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Switch(sums[0]); err != nil {
+	if err := s.Switch(sums[0]); err != nil {
 		t.Fatal(err)
 	}
 	running := opened(t, s, sums[1])

@@ -84,7 +84,7 @@ func TestScripts(t *testing.T) {
 			return err == nil || os.Getenv("CI") == "true", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "taken": taken, "expand": expand, "seen": seen,
+			"code": code, "taken": taken, "expand": expand, "seen": seen, "page": page,
 		},
 	})
 }
@@ -155,4 +155,21 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.Contains(string(page), args[1]) {
 		ts.Fatalf("%s does not have %q:\n%s", url, args[1], page)
 	}
+}
+
+// page FILE runs the commands of a page, which are the lines that begin with "$ ".
+func page(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: page FILE")
+	}
+	script := ""
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			script += command
+		}
+	}
+	if script == "" {
+		ts.Fatalf("%s has no commands", args[0])
+	}
+	ts.Check(ts.Exec("sh", "-exc", script))
 }

@@ -7,6 +7,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -78,7 +79,12 @@ type Archive struct {
 
 // NewReader begins to read an archive, of an artifact whose files have a size of no more than maxSize in all.
 func NewReader(r io.Reader, maxSize int64) (*Archive, error) {
-	zip, err := gzip.NewReader(r)
+	in := bufio.NewReader(r)
+	const magic = "\x1f\x8b"
+	if begin, err := in.Peek(len(magic)); err == nil && string(begin) != magic {
+		return nil, ErrFormat
+	}
+	zip, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, damage(err, ErrFormat)
 	}

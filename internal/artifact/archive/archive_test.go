@@ -175,6 +175,7 @@ func TestBad(t *testing.T) {
 		"good":           {good, nil},
 		"empty":          {nil, manifest.ErrTruncated},
 		"no archive":     {[]byte("#!/bin/sh\nexit 0\n"), ErrFormat},
+		"short":          {[]byte("no"), ErrFormat},
 		"no manifest":    {forgeAll(t, a), ErrFormat},
 		"wrong text":     {forge(t, []byte("nonsense"), a), manifest.ErrText},
 		"half":           {good[:len(good)/2], manifest.ErrTruncated},

@@ -59,7 +59,7 @@ const (
 
 // What can be wrong with an artifact.
 var (
-	ErrText      = errors.New("its " + File + " is not right: pack it again with divisi artifact pack")
+	ErrText      = errors.New("its " + File + " is not right: mend what it is made from, and pack it again")
 	ErrEscapes   = errors.New("it would be outside of the folder: do not use this artifact unless you know who made it")
 	ErrLink      = errors.New("the link leads out of the folder: pack what it points to as well, and link to that by a relative path")
 	ErrDuplicate = errors.New("the same name is there twice: pack the artifact again with divisi artifact pack")
@@ -111,7 +111,7 @@ func Parse(text []byte, maxSize int64) (Manifest, error) {
 	}
 	var m Manifest
 	if err := config.Decode(config.Whole(File, string(text)), &m); err != nil {
-		return Manifest{}, fmt.Errorf("%w\n%w", ErrText, err)
+		return Manifest{}, fmt.Errorf("%w: %w", ErrText, err)
 	}
 	return m, m.Check(maxSize)
 }
@@ -190,7 +190,7 @@ var (
 // Check says what is wrong with an artifact whose files have a size of no more than maxSize in all.
 func (m Manifest) Check(maxSize int64) error {
 	if err := name.CheckLabel(m.Name); err != nil {
-		return fmt.Errorf("the name of the artifact: %w\n%w", ErrText, err)
+		return fmt.Errorf("the name of the artifact: %w (%w)", err, ErrText)
 	}
 	if !versions.MatchString(m.Version) {
 		return fmt.Errorf("the version %q is not up to 64 letters, digits and ._+~-: %w", m.Version, ErrText)
