@@ -246,7 +246,7 @@ func TestStalledDisk(t *testing.T) {
 	if _, err := s.Stop(t.Context(), keeper.ID{Domain: "/shop", Name: "other"}); err != nil {
 		t.Error(err)
 	}
-	if ends, err := s.Exits(t.Context(), "/shop", 0); err != nil || len(ends) != 2 {
+	if ends, err := s.Exits(t.Context(), "/shop", 0); err != nil || len(ends) < 2 {
 		t.Errorf("the ends are %+v, %v", ends, err)
 	}
 	if err := k.Health().Trouble; !errors.Is(err, journal.ErrSlow) {
