@@ -287,7 +287,7 @@ func TestKeeperKilled(t *testing.T) {
 	before := s.servers("subject")
 	visits := visit(t, s.address("subject"))
 	for i := 0; i < *kills || !strings.Contains(r.words(), away); i++ {
-		if i == most {
+		if i == *kills+most {
 			t.Fatalf("nobody says that the keeper was away:\n%s", r.words())
 		}
 		s.killKeeper(func() error { return nil })
