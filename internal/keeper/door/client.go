@@ -25,7 +25,7 @@ import (
 // keeper does, it attaches again, to a keeper that it starts if there is none, renews its claim, and asks
 // again for what was not answered. The end of a keeper is never taken for that of a process.
 type Client struct {
-	home  home.Home
+	way   way
 	claim keeper.Claim
 	ctx   context.Context // until Release
 	stop  context.CancelFunc
@@ -41,19 +41,27 @@ type Client struct {
 // Attach returns a client of the keeper of a home, which it starts if none answers. While somebody
 // else has the claim it waits, until ctx ends; the error then is [keeper.ErrHeld].
 func Attach(ctx context.Context, h home.Home, claim keeper.Claim) (*Client, error) {
-	claim.Token = rand.Text()
-	l, err := connect(ctx, h, claim)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the keeper of %s: %w", h.Dir, err)
-	}
+	return come(ctx, here{h}, claim)
+}
 
-	return newClient(h, claim, l), nil
+// AttachBy is [Attach] for the keeper of another host.
+func AttachBy(ctx context.Context, w Way, claim keeper.Claim) (*Client, error) {
+	return come(ctx, far{w}, claim)
+}
+
+func come(ctx context.Context, w way, claim keeper.Claim) (*Client, error) {
+	claim.Token = rand.Text()
+	l, err := connect(ctx, w, claim)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the keeper of %v: %w", w, err)
+	}
+	return newClient(w, claim, l), nil
 }
 
 // newClient returns a client that is attached.
-func newClient(h home.Home, claim keeper.Claim, l *link.Link) *Client {
+func newClient(w way, claim keeper.Claim, l *link.Link) *Client {
 	c := &Client{
-		home: h, claim: claim, link: l, holder: l.Holder,
+		way: w, claim: claim, link: l, holder: l.Holder,
 		done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -68,7 +76,7 @@ func Find(ctx context.Context, h home.Home) (*Client, error) {
 		l, err := link.Reach(ctx, h, keeper.Claim{})
 		switch {
 		case err == nil:
-			return newClient(h, keeper.Claim{}, l), nil
+			return newClient(here{h}, keeper.Claim{}, l), nil
 		case refuses(err):
 			before, err := record.Load(h.Keeper().State)
 			if err != nil {
@@ -137,7 +145,7 @@ func (c *Client) again(epoch uint64) (*link.Link, error) {
 	claim := c.claim
 	claim.Epoch, claim.Take = epoch, false
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		l, err := connect(c.ctx, c.home, claim)
+		l, err := connect(c.ctx, c.way, claim)
 		switch {
 		case err == nil:
 			return l, nil
@@ -290,7 +298,7 @@ func (c *Client) Upgrade(ctx context.Context, program string) (info link.Info, e
 		}
 	case errors.Is(err, frame.ErrClosed): // asked again, it would end again
 		return link.Info{}, fmt.Errorf("the keeper ended while %s took over, and the next client starts another one: see %s",
-			program, logOf(c.home))
+			program, c.way.log())
 	}
 	return info, refusal.Understood(err)
 }

@@ -32,5 +32,10 @@ func (*Client) Upgrade(context.Context, string) (link.Info, error) { return link
 
 // Attach fails on this system.
 func Attach(context.Context, home.Home, keeper.Claim) (*Client, error) {
-	return nil, errors.New("the keeper is a process of its own on Linux only, and servers that outlive commands need one")
+	return nil, errElsewhere
 }
+
+// AttachBy fails on this system.
+func AttachBy(context.Context, Way, keeper.Claim) (*Client, error) { return nil, errElsewhere }
+
+var errElsewhere = errors.New("the keeper is a process of its own on Linux only, and servers that outlive commands need one")

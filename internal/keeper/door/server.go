@@ -251,7 +251,11 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		return
 	}
-	a := newAttached(s, frame.New(conn.(*net.UnixConn)))
+	talks := frame.New
+	if r.Header.Get(link.FilesHeader) == link.NoFiles {
+		talks = frame.NewPlain
+	}
+	a := newAttached(s, talks(conn.(*net.UnixConn)))
 	s.clients[a] = true
 	s.mu.Unlock()
 	s.talk(r.Context(), a)

@@ -25,20 +25,20 @@ const (
 	stayTime   = 30 * time.Second // for a keeper that is started to answer; one before it may take its time to end
 )
 
-// connect attaches to the keeper of a home, and starts one if none answers.
-func connect(ctx context.Context, h home.Home, c keeper.Claim) (*link.Link, error) {
+// connect attaches to a keeper, and starts one if none answers.
+func connect(ctx context.Context, w way, c keeper.Claim) (*link.Link, error) {
 	begin := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l, err := link.Reach(ctx, h, c)
+		l, err := w.reach(ctx, c)
 		if !errors.Is(err, link.ErrAbsent) {
 			return l, err
 		}
 		if time.Since(begin) > stayTime {
-			return nil, fmt.Errorf("%w, and none stays that is started: see %s", err, logOf(h))
+			return nil, fmt.Errorf("%w, and none stays that is started: see %s", err, w.log())
 		}
 
-		if refuses(err) {
-			if err := start(ctx, h); err != nil {
+		if w.missing(err) {
+			if err := w.start(ctx); err != nil {
 				return nil, err
 			}
 		}

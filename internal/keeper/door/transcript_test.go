@@ -221,7 +221,7 @@ func TestClientUnderstandsTranscript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(h, shop("a client of protocol 1"), l)
+	c := newClient(here{h}, shop("a client of protocol 1"), l)
 	if l.Keeper.Pid != 7 || c.Holder().Domain != "/shop" || c.Holder().Epoch != 1 {
 		t.Errorf("welcome %+v", l.Welcome)
 	}

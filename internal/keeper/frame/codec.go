@@ -16,6 +16,7 @@ const (
 	maxQueue    = 16 << 20  // bytes that wait to be written
 	maxInline   = 512 << 10 // bytes of an answer in its frame
 	MaxAnswer   = 16 << 20  // bytes of an answer
+	maxPlain    = 8 << 20   // bytes of an answer, and of its frame, where no files can be passed
 )
 
 // frame is one line.
@@ -31,11 +32,8 @@ type frame struct {
 	again bool // of a request that was handed over
 }
 
-// errLong is the error of a frame that is longer than MaxFrame.
-var errLong = fmt.Errorf("a frame is longer than %d bytes", MaxFrame)
-
-// encode returns the line of a frame that has no body, with one, which is JSON, or nil.
-func (f *frame) encode(body json.RawMessage) ([]byte, error) {
+// encode returns the line of a frame that has no body, with one, which is JSON, or nil. It is not longer than most.
+func (f *frame) encode(body json.RawMessage, most int) ([]byte, error) {
 	line, err := json.Marshal(f)
 	if err != nil {
 		return nil, err
@@ -45,8 +43,8 @@ func (f *frame) encode(body json.RawMessage) ([]byte, error) {
 		line = append(line[:len(line)-1], `,"body":`...)
 		line = append(append(line, body...), '}')
 	}
-	if len(line) >= MaxFrame {
-		return nil, errLong
+	if len(line) >= most {
+		return nil, fmt.Errorf("a frame is longer than %d bytes", most)
 	}
 	return append(line, '\n'), nil
 }

@@ -52,6 +52,7 @@ type Handler func(context.Context, *Request) (body any, files []*os.File, err er
 //   - once over is closed, err says why and does not change, and queue stays empty.
 type Conn struct {
 	socket *net.UnixConn
+	plain  bool           // it passes no files
 	own    sync.WaitGroup // for the goroutines that read, answer and write
 
 	mu        sync.Mutex // guards what follows
@@ -87,6 +88,22 @@ func New(socket *net.UnixConn) *Conn {
 		answering: map[uint64]context.CancelCauseFunc{},
 		over:      make(chan struct{}),
 	}
+}
+
+// NewPlain is [New] for a connection that comes from another host, whose ends both have to know that: it passes no
+// files, and long answers are in their frames.
+func NewPlain(socket *net.UnixConn) *Conn {
+	c := New(socket)
+	c.plain = true
+	return c
+}
+
+// most returns how long a frame may be, in bytes.
+func (c *Conn) most() int {
+	if c.plain {
+		return maxPlain
+	}
+	return MaxFrame
 }
 
 // Over is closed when the connection is over.
@@ -142,7 +159,7 @@ func (c *Conn) Serve(ctx context.Context, handle Handler) error {
 			c.own.Go(func() { c.answer(own, f, passed{}, handle) })
 		}
 	}
-	r := newReader(c.socket)
+	r := newReader(c.socket, c.most())
 	r.line, r.own = c.paused.Line, passed{c.paused.Files, c.paused.Cut}
 	c.read(ctx, r, handle)
 	c.own.Wait()
@@ -218,6 +235,10 @@ var (
 	errBusy = &Error{
 		Text: fmt.Sprintf("%d requests of this connection are open", MaxRequests), Code: CodeBusy,
 		Way: "wait for some of them",
+	}
+	errPlain = &Error{
+		Text: "files cannot be passed between hosts", Code: CodeNoFiles,
+		Way: "have a process on the host of the keeper do it",
 	}
 	errCut = &Error{
 		Text: "the files did not arrive: the receiving process cannot open more", Code: CodeNoFiles,
@@ -382,7 +403,10 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 			return err
 		}
 	}
-	if len(text) > maxInline && f.Verb == "" {
+	if c.plain && len(files) > 0 {
+		return errPlain
+	}
+	if len(text) > maxInline && f.Verb == "" && !c.plain {
 		file, err := appendix(text)
 		if err != nil {
 			return err
@@ -391,7 +415,7 @@ func (c *Conn) post(f frame, body any, files []*os.File) error {
 		files, f.Long, text = append(files[:len(files):len(files)], file), true, nil
 	}
 	f.Files = len(files)
-	line, err := f.encode(text)
+	line, err := f.encode(text, c.most())
 	if err != nil {
 		return &Error{Text: err.Error(), Code: CodeTooLong}
 	}

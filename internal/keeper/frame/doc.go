@@ -19,6 +19,8 @@
 // The body of an answer that is long for a frame is in a file in memory, the last one of the frame,
 // which then has "long":true.
 //
+// A connection that comes from another host is plain: it passes no descriptors, and a long answer is in its frame.
+//
 // Everything is bounded: a frame in its length and its files, an answer, and a connection in its open
 // requests and in what waits to be written. A peer that leaves a bound ends its own connection and
 // nothing else.

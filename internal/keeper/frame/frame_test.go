@@ -265,7 +265,7 @@ func TestEveryByteAlone(t *testing.T) {
 // line reads one line.
 func line(t testing.TB, socket *net.UnixConn) string {
 	t.Helper()
-	r := newReader(socket)
+	r := newReader(socket, MaxFrame)
 	defer r.close()
 	f, came, err := r.next()
 	if err != nil {
@@ -274,7 +274,7 @@ func line(t testing.TB, socket *net.UnixConn) string {
 	came.close()
 	body := f.Body
 	f.Body = nil
-	text, err := f.encode(body)
+	text, err := f.encode(body, MaxFrame)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -577,7 +577,7 @@ func FuzzServe(f *testing.F) {
 				asked[f.ID]++
 			}
 		}
-		for r := newReader(raw); ; {
+		for r := newReader(raw, MaxFrame); ; {
 			f, _, err := r.next()
 			if err != nil {
 				break

@@ -18,6 +18,7 @@ type Paused struct {
 	Files []int   `json:"files,omitempty"` // the descriptors that came with it
 	Cut   bool    `json:"cut,omitempty"`   // there were more
 	Open  []frame `json:"open,omitempty"`  // requests without an answer
+	Plain bool    `json:"plain,omitempty"` // the peer is on another host, see NewPlain
 }
 
 // take returns the requests, which are answered from now on.
@@ -30,7 +31,7 @@ func (p *Paused) take() []frame {
 // Resume returns a connection that goes on where another program has paused it.
 func Resume(socket *net.UnixConn, at Paused) *Conn {
 	c := New(socket)
-	c.paused = at
+	c.paused, c.plain = at, at.Plain
 	return c
 }
 
@@ -60,6 +61,7 @@ func (c *Conn) interrupt(r *reader) bool {
 		return false
 	}
 
+	c.paused.Plain = c.plain
 	c.paused.Line, c.paused.Files, c.paused.Cut = r.line, r.own.descriptors, r.own.cut
 	r.own = passed{}
 	for _, cancel := range c.answering {

@@ -26,6 +26,7 @@ type reader struct {
 	socket *net.UnixConn
 	buffer [16 << 10]byte
 	oob    []byte
+	most   int // bytes of a frame
 
 	line []byte // of the frame that is being read, as far as it is here
 	own  passed // came with it
@@ -33,8 +34,8 @@ type reader struct {
 	last passed // came with the last read; empty unless rest has bytes
 }
 
-func newReader(socket *net.UnixConn) *reader {
-	return &reader{socket: socket, oob: make([]byte, syscall.CmsgSpace(mostPassed*4))}
+func newReader(socket *net.UnixConn, most int) *reader {
+	return &reader{socket: socket, most: most, oob: make([]byte, syscall.CmsgSpace(mostPassed*4))}
 }
 
 // next returns the next frame and what came with it. The error is io.EOF if the stream ends between
@@ -49,8 +50,8 @@ func (r *reader) next() (frame, passed, error) {
 		}
 
 		switch {
-		case len(r.line) > MaxFrame:
-			return frame{}, passed{}, errLong
+		case len(r.line) > r.most:
+			return frame{}, passed{}, fmt.Errorf("a frame is longer than %d bytes", r.most)
 		case end > 0:
 			return r.finish()
 		}

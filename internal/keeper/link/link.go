@@ -58,8 +58,29 @@ func Reach(ctx context.Context, h home.Home, c keeper.Claim) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	return begin(ctx, frame.New(conn), c)
+}
 
-	l := &Link{Conn: frame.New(conn), Served: make(chan struct{})}
+// ReachOver attaches to a keeper on another host, over a connection to its door, which the link owns. No files can be passed.
+func ReachOver(ctx context.Context, far net.Conn, c keeper.Claim) (*Link, error) {
+	near, err := relayed(far)
+	if err != nil {
+		return nil, errors.Join(err, far.Close())
+	}
+	stop := context.AfterFunc(ctx, func() { _ = near.SetDeadline(time.Unix(1, 0)) })
+	err = upgradeConn(near, "the other host", FilesHeader+": "+NoFiles+"\r\n")
+	if !stop() {
+		err = fmt.Errorf("%w: %w", ErrAbsent, context.Cause(ctx))
+	}
+	if err != nil {
+		return nil, errors.Join(err, near.Close())
+	}
+	return begin(ctx, frame.NewPlain(near), c)
+}
+
+// begin attaches over a connection.
+func begin(ctx context.Context, conn *frame.Conn, c keeper.Claim) (*Link, error) {
+	l := &Link{Conn: conn, Served: make(chan struct{})}
 	go func() {
 		defer close(l.Served)
 		_ = l.Conn.Serve(context.Background(), l.handle) // its end is the news
@@ -83,7 +104,9 @@ func Dial(ctx context.Context, path string) (*net.UnixConn, error) {
 	}
 	conn := plain.(*net.UnixConn)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	err = upgradeConn(conn, path)
+	if err = checkPeer(conn, path); err == nil {
+		err = upgradeConn(conn, path, "")
+	}
 	if !stop() {
 		err = fmt.Errorf("the keeper does not answer: %w", context.Cause(ctx))
 	}
@@ -105,8 +128,8 @@ func absent(err error) error {
 	return err
 }
 
-// upgradeConn has a connection upgraded to frames.
-func upgradeConn(conn *net.UnixConn, path string) error {
+// checkPeer says whether the keeper is this user's.
+func checkPeer(conn *net.UnixConn, path string) error {
 	peer, err := Peer(conn)
 	if err != nil {
 		return err
@@ -114,7 +137,12 @@ func upgradeConn(conn *net.UnixConn, path string) error {
 	if peer.Uid != 0 && int(peer.Uid) != os.Getuid() {
 		return fmt.Errorf("the keeper at %s belongs to another user (%d): set DIVISI_HOME to a folder of your own", path, peer.Uid)
 	}
-	_, err = io.WriteString(conn, "POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: "+Upgrade+"\r\n\r\n")
+	return nil
+}
+
+// upgradeConn has a connection upgraded to frames, with more headers.
+func upgradeConn(conn *net.UnixConn, path, headers string) error {
+	_, err := io.WriteString(conn, "POST /v1/attach HTTP/1.1\r\nHost: divisi\r\nConnection: Upgrade\r\nUpgrade: "+Upgrade+"\r\n"+headers+"\r\n")
 	if err != nil {
 		return absent(err)
 	}

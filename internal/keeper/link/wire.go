@@ -17,6 +17,12 @@ const (
 // Upgrade is the name of the frames in HTTP.
 const Upgrade = "divisi-keeper"
 
+// FilesHeader has the value [NoFiles] from a client on another host, to which no files can be passed.
+const (
+	FilesHeader = "Divisi-Files"
+	NoFiles     = "none"
+)
+
 // Farewell is what the keeper asks its clients when it was shut down: to start no other one.
 const Farewell = "farewell"
 
