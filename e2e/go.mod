@@ -7,6 +7,7 @@ require (
 	github.com/chromedp/chromedp v0.22.1
 	github.com/divisi-go/divisi v0.0.0
 	github.com/divisi-go/divisi/cmd/divisi v0.0.0
+	github.com/divisi-go/divisi/lab v0.0.0
 	github.com/google/pprof v0.0.0-20261105003125-4bf881d7fb0b
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/mod v0.42.0
@@ -17,7 +18,6 @@ require (
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/divisi-go/divisi/lab v0.0.0 // indirect
 	github.com/divisi-go/divisi/opentelemetry v0.0.0 // indirect
 	github.com/expr-lang/expr v1.17.8 // indirect
 	github.com/fsnotify/fsnotify v1.10.1 // indirect

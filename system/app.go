@@ -126,7 +126,7 @@ func (a *App) plan(ctx context.Context, s Application) error {
 	if a.options.Dir, err = a.host.folder(s.Dir); err != nil {
 		return err
 	}
-	if a.options.Env, err = environment(Spec{}); err != nil {
+	if a.options.Env, err = a.host.environment(Spec{}); err != nil {
 		return err
 	}
 	if err := a.listen(ctx, s, application.Listeners(spec)); err != nil {

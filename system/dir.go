@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -32,7 +31,7 @@ func (h *Host) Dir(path string) (Dir, error) {
 }
 
 func (h *Host) makeDir(path string) (Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := h.files().MakeDir(path); err != nil {
 		return Dir{}, fmt.Errorf("cannot make the folder %s on %s: %w", path, h.name, err)
 	}
 	return Dir{h, path}, nil
@@ -97,7 +96,7 @@ func (d Dir) Stat(name string) (fs.FileInfo, error) {
 	if d.host == nil {
 		return nil, errNoDir
 	}
-	return os.Stat(d.File(name).path)
+	return d.host.files().Stat(d.File(name).path)
 }
 
 // ReadFile returns what is in a file of the folder.
@@ -105,7 +104,7 @@ func (d Dir) ReadFile(name string) ([]byte, error) {
 	if d.host == nil {
 		return nil, errNoDir
 	}
-	return os.ReadFile(d.File(name).path)
+	return d.host.files().ReadFile(d.File(name).path)
 }
 
 // WriteFile replaces a file of the folder as a whole: whoever reads it sees all of the one or all of the
@@ -115,24 +114,8 @@ func (d Dir) WriteFile(name string, content []byte) error {
 		return errNoDir
 	}
 	path := d.File(name).path
-	if err := write(path, content); err != nil {
+	if err := d.host.files().WriteFile(path, content); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
-}
-
-// write writes a file by renaming one.
-func write(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }

@@ -43,7 +43,7 @@ func TestDocumented(t *testing.T) {
 }
 
 // examples are compiled, and nobody runs them: each would deploy a system.
-var examples = []func(){Example, ExampleStart, ExampleHost_App}
+var examples = []func(){Example, ExampleStart, ExampleOpen, ExampleHost_App}
 
 // flat returns code without its indentation.
 func flat(code string) string { return strings.Join(strings.Fields(code), " ") }
@@ -119,6 +119,26 @@ func ExampleStart() {
 			err = errors.New("both take orders at " + eu.Addr)
 		}
 		return err
+	})
+}
+
+// Orders are taken on another host.
+func ExampleOpen() {
+	var machine system.Machine // such as a host of a lab
+	system.Run("orderd", func(ctx context.Context, n *system.Nursery, _ *system.Host) error {
+		eu, err := system.Open(ctx, n, machine)
+		if err != nil {
+			return err
+		}
+		orders, err := eu.Listen(ctx, n, "orders", "0.0.0.0:7000") // in the network of that host
+		if err != nil {
+			return err
+		}
+		conn, err := eu.Dial(ctx, "tcp", orders.Addr()) // as a program there does
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	})
 }
 

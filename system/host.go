@@ -3,9 +3,12 @@ package system
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 
+	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/claimed"
+	"github.com/divisi-go/divisi/internal/hosts"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/server"
 )
@@ -16,10 +19,51 @@ type Host struct {
 	name  string
 	below *server.Host
 	asked *claimed.Set
+	hangs *server.Hangs
 }
 
 // Name returns the name of the host, by which errors and logs call it.
 func (h *Host) Name() string { return h.name }
+
+// Machine is what another host than this one is made of: a machine on which one may run a command, and reach a Unix
+// socket. Package lab has some.
+type Machine = agent.Machine
+
+// Open returns the host that a machine is, by the machine's name: the same one each time. Nothing has to be installed there:
+// a machine that does not have this program is sent it, once. The context bounds that.
+//
+// The program decides about its domain on each host that it has opened. When a machine cannot be reached, what runs there
+// goes on, and nothing there is started or stopped until it can be.
+func Open(ctx context.Context, n *Nursery, m Machine) (*Host, error) {
+	below, err := n.program.hosts.Open(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return n.program.host(below), nil
+}
+
+// host returns a host as start functions have it: the same one each time.
+func (p *program) host(below *hosts.Host) *Host {
+	h, _ := p.known.LoadOrStore(below, &Host{name: below.Name, below: below.Host, asked: below.Asked, hangs: &below.Hangs})
+	return h.(*Host)
+}
+
+// files returns those of the host.
+func (h *Host) files() server.Files {
+	if h.below.Files == nil {
+		return server.Local{}
+	}
+	return h.below.Files
+}
+
+// Dial connects to an address as a program on the host would.
+func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if h.below.Dial == nil {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
+	return h.below.Dial(ctx, network, address)
+}
 
 // Listener is a listening socket of one host. The keeper has it, so it stays open whatever becomes of the
 // programs that use it, and of this one.

@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/operator"
+	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -176,9 +177,9 @@ func Tune[T any](n *Nursery, name string, value T, check func(T) error) (*Tunabl
 }
 
 // open opens the desk of the program, and its front.
-func (p *program) open(h *Host) (err error) {
+func (p *program) open(below *server.Host) (err error) {
 	who := "user " + strconv.Itoa(os.Getuid())
-	shelf := operator.NewShelf(h.below.Desk)
+	shelf := operator.NewShelf(below.Desk)
 	if err := shelf.PutCommand(operator.ThisCommand()); err != nil {
 		p.log.Warn("nobody will know how the program was run", "why", err)
 	}
@@ -191,7 +192,7 @@ func (p *program) open(h *Host) (err error) {
 		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: q.Given.String()})
 	}
 	p.front, err = operator.NewFront(operator.System{
-		Name: p.Name, Domain: p.domain, Host: h.below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
+		Name: p.Name, Domain: p.domain, Host: below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
 		Events: &p.supervisor.Events, Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
 			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))

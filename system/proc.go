@@ -170,7 +170,7 @@ func (p *Proc) halt(leave func(), kill bool) {
 // wait waits for the end of a process of the server. The tree hears that it hangs before it hears that it has ended.
 func (p *Proc) wait(life context.Context, now keeper.Proc, leave func()) (finished bool, err error) {
 	program := p.nursery.program
-	hangs, forget := program.hangs.Of(now.ID)
+	hangs, forget := p.host.hangs.Of(now.ID)
 	defer forget()
 	var exit keeper.Exit
 	ended := make(chan error, 1)

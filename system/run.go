@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/divisi-go/divisi/internal/claimed"
+	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/event"
-	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/hosts"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/local"
 	"github.com/divisi-go/divisi/internal/logger"
@@ -86,6 +86,7 @@ func (p Program) Run(ctx context.Context, body Body) error {
 	door.Enter()
 	become()
 	domain := domainOf(p.Name)
+	agent.Enter(domain)
 	if err := errors.Join(name.CheckDomain(domain), checkName(p.Name)); err != nil {
 		return err
 	}
@@ -122,9 +123,10 @@ type program struct {
 	life       context.Context // ends with the run; what runs may go on
 	settled    atomic.Bool     // the body has returned
 	upgrades   chan struct{}   // has room for the upgrade that goes on
-	hangs      server.Hangs
 	desk       *operator.Desk
 	front      *operator.Front
+	hosts      *hosts.Set
+	known      sync.Map // *Host by *hosts.Host
 }
 
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
@@ -135,7 +137,7 @@ func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan o
 	if run.Grace == 0 {
 		run.Grace = graceDefault
 	}
-	return run.serve(ctx, &Host{name: "local", below: below, asked: claimed.New(below, run.log)}, signals, body)
+	return run.serve(ctx, below, signals, body)
 }
 
 func (p Program) logger() *slog.Logger {
@@ -146,7 +148,7 @@ func (p Program) logger() *slog.Logger {
 func domainOf(name string) string { return path.Join("/", name) }
 
 // serve is the run of a program.
-func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, body Body) error {
+func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	p.life = life
@@ -160,19 +162,23 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 		p.log.Error("failed too often", "what", m.What(), "in", path.Join(p.domain, path.Dir(m.Path)), "at", m.Site, "why", err)
 		p.askAbout(m, err)
 	}
-	err := p.open(h)
+	err := p.open(below)
 	if err != nil {
 		return err
 	}
 
 	var serving sync.WaitGroup
 	serving.Go(p.supervisor.Serve)
-	serving.Go(func() { p.guard(h, end) })
-	serving.Go(func() { p.watch(h) })
-	serving.Go(func() { p.hangs.Serve(life, h.below.Keeper, p.domain) })
-	if h.below.Door != "" {
+	var here *hosts.Host
+	p.hosts, here = hosts.New(hosts.Run{
+		Name: p.Name, Domain: p.domain, Log: p.log, Life: life, Go: serving.Go, Tell: p.supervisor.Tell,
+		Taken: func(err error) { end(fmt.Errorf("%w: %w", ErrTaken, err)) },
+	}, below)
+	defer p.hosts.Leave()
+	h := p.host(here)
+	if below.Door != "" {
 		serving.Go(func() {
-			if err := p.front.Serve(life, h.below.Door); err != nil {
+			if err := p.front.Serve(life, below.Door); err != nil {
 				p.log.Error("nobody can operate the program", "why", err)
 			}
 		})
@@ -188,7 +194,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	started := make(chan error, 1)
 	serving.Go(func() { started <- p.supervisor.Start(context.WithoutCancel(ctx), root) })
 
-	err = p.wait(ctx, h, signals, started)
+	err = p.wait(ctx, signals, started)
 	end(errLeft)
 	p.supervisor.Wait()
 	serving.Wait()
@@ -200,7 +206,7 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 	case <-p.supervisor.Over(): // what this run has started has stopped
 		ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
 		defer cancel()
-		return errors.Join(err, lost, h.asked.CloseUnused(ctx, p.domain))
+		return errors.Join(err, lost, p.hosts.CloseUnused(ctx))
 	default:
 		return errors.Join(err, lost)
 	}
@@ -209,33 +215,9 @@ func (p *program) serve(ctx context.Context, h *Host, signals <-chan os.Signal, 
 // errLeft is the end of a run whose servers go on.
 var errLeft = errors.New("the program ends, and what it has started goes on")
 
-// guard ends the run when somebody else has taken the program.
-func (p *program) guard(h *Host, end context.CancelCauseFunc) {
-	err := h.below.Keeper.Fenced(p.life)
-	if p.life.Err() == nil {
-		end(fmt.Errorf("%w: %w", ErrTaken, err))
-	}
-}
-
-// watch says when the keeper of the host is away, and when it is back.
-func (p *program) watch(h *Host) {
-	k, distant := h.below.Keeper.(server.Distant)
-	for distant && k.Answers(p.life, false) == nil {
-		p.supervisor.Tell(tree.Away, h.name)
-		p.log.Warn("the keeper is away: what runs goes on, and nothing starts or stops until the next one is there", "host", h.name)
-		if k.Answers(p.life, true) != nil {
-			return
-		}
-		p.supervisor.Tell(tree.Back, h.name)
-		p.log.Info("the keeper is back", "host", h.name)
-	}
-}
-
 // wait returns when the run is over. A signal that interrupts stops everything first.
-func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, started <-chan error) error {
+func (p *program) wait(ctx context.Context, signals <-chan os.Signal, started <-chan error) error {
 	stops, over := false, ctx.Done()
-	var grace <-chan time.Time
-	var unclaimed []keeper.Proc
 	for {
 		select {
 		case err := <-started:
@@ -247,11 +229,8 @@ func (p *program) wait(ctx context.Context, h *Host, signals <-chan os.Signal, s
 			}
 			started = nil
 			p.settled.Store(true)
-			unclaimed = h.asked.Report(p.life, p.domain, p.Grace)
+			p.hosts.Settle(p.Grace)
 			p.log.Info("runs", "program", p.Name)
-			grace = time.After(p.Grace)
-		case <-grace:
-			h.asked.Clear(p.life, p.domain, unclaimed)
 		case s := <-signals:
 			if s != os.Interrupt || stops {
 				return nil

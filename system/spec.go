@@ -64,7 +64,7 @@ const withinDefault = 30 * time.Second
 // wanted checks a specification for a server of a domain.
 func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	w := &server.Wanted{
-		Keeper: h.below.Keeper, Log: h.below.Log(keeper.ID{Domain: domain, Name: s.Name}),
+		Keeper: h.below.Keeper, Observer: h.below.Observer, Log: h.below.Log(keeper.ID{Domain: domain, Name: s.Name}),
 		Check: s.Check, Within: cmp.Or(s.Within, withinDefault), Alone: s.Alone || len(s.Listeners) == 0,
 	}
 	w.Spec = keeper.Spec{
@@ -91,7 +91,7 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	if w.Spec.Digest, err = digest(w.Spec, program.Sum); err != nil {
 		return nil, err
 	}
-	if w.Spec.Env, err = environment(s); err != nil {
+	if w.Spec.Env, err = h.environment(s); err != nil {
 		return nil, err
 	}
 	w.Spec.Labels = map[string]string{server.LabelReady: s.Ready, server.LabelProgram: server.Shown(&w.Spec)}
@@ -170,12 +170,16 @@ func digest(spec keeper.Spec, program string) (string, error) {
 }
 
 // environment returns all variables of a program. GORACE is that of the race detector, if there is one.
-func environment(s Spec) ([]string, error) {
+func (h *Host) environment(s Spec) ([]string, error) {
 	own := s.Env
 	if value, ok := os.LookupEnv("GORACE"); ok {
 		own = append([]string{"GORACE=" + value}, own...)
 	}
-	env, err := server.Environment(own, s.User)
+	whole := server.Environment
+	if h.below.Environment != nil {
+		whole = h.below.Environment
+	}
+	env, err := whole(own, s.User)
 	if err != nil {
 		return nil, fmt.Errorf("the user %s: %w", s.User, err)
 	}

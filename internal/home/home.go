@@ -24,6 +24,7 @@
 //	  shop.d/                       the sockets on which its replicas are called, and the one that they dial
 //	  keeper.sock                   the door of the keeper
 //	  keeper.d/                     the sockets on which servers tell it how they are
+//	  agents/                       those of the agents of programs on other hosts, by their processes
 //
 // Looking makes and changes nothing. What is made belongs to this user alone; the permissions of
 // what others have made are left as they are.
@@ -37,6 +38,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -238,6 +240,9 @@ func (h Home) replace(path, text string) error {
 	}
 	return err
 }
+
+// Agent returns the socket of the agent that is a process.
+func (h Home) Agent(pid int) string { return filepath.Join(h.Runtime, "agents", strconv.Itoa(pid)) }
 
 // CAS returns the folder of what is kept by its content. Whoever keeps something makes it.
 func (h Home) CAS() string { return filepath.Join(h.Dir, "cas") }

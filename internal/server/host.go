@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -40,6 +41,12 @@ type Host struct {
 
 	// Find finds a program by its path or its name; "" is the one that decides.
 	Find func(word string) (Program, error)
+
+	// Of another host than this machine; nil for this one.
+	Files       Files
+	Observer    Observer
+	Environment func(own []string, user string) ([]string, error)
+	Dial        func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // OnHost returns a context in which a program runs on a host that somebody has opened, as package systemtest

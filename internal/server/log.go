@@ -25,6 +25,9 @@ func (s *Start) line(text []byte) (logline.Entry, bool) {
 
 // LastWords returns the end of what the start has said, as [Words] does.
 func (s *Start) LastWords() string {
+	if s.Observer != nil {
+		return s.Observer.LastWords(s.question())
+	}
 	own := func(e logline.Entry) bool { return e.Node == s.Proc.ID.String() && !e.Time.Before(s.Proc.Started) }
 	return Words(own, s.Log)
 }
@@ -87,6 +90,9 @@ const maxOutput = 1 << 20
 
 // Output returns what the start has printed, its last part if that is long.
 func (s *Start) Output() string {
+	if s.Observer != nil {
+		return s.Observer.Output(s.question())
+	}
 	f := follower{path: s.Log}
 	defer f.close()
 	var text []byte

@@ -28,8 +28,9 @@ type Start struct {
 	Ready     probe.Probe
 	Check     func(context.Context) error // whether it is ready, asked in place of the probe; nil to use that
 	Listeners []probe.Address
-	Log       string // file
-	Beside    bool   // another one runs on its sockets, which may answer in its place
+	Log       string   // file
+	Observer  Observer // on the host of the start; nil for this process
+	Beside    bool     // another one runs on its sockets, which may answer in its place
 }
 
 // Await waits until the start is ready. One that has ended first is an [EndedError].
@@ -46,7 +47,7 @@ func (s *Start) Await(ctx context.Context) error {
 	}()
 	ready := make(chan error, 1)
 	go func() {
-		err := s.ask(ctx)
+		err := s.Ask(ctx)
 		if err == nil && s.Beside && !s.own() {
 			err = s.settle(ctx) // the process before it may have answered
 		}
@@ -79,12 +80,14 @@ func (s *Start) own() bool {
 	return false
 }
 
-// ask asks until the server is ready.
-func (s *Start) ask(ctx context.Context) error {
+// Ask asks until the server is ready.
+func (s *Start) Ask(ctx context.Context) error {
 	switch {
-	case s.Check != nil:
+	case s.Check != nil, s.Ready.Kind == probe.Notify:
 	case s.Ready.Kind == "":
 		return s.settle(ctx)
+	case s.Observer != nil:
+		return s.Observer.Ask(ctx, s.question())
 	case s.Ready.Kind == probe.Log:
 		return s.match(ctx)
 	}

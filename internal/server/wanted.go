@@ -24,6 +24,7 @@ type Wanted struct {
 	Within    time.Duration // it has to become ready
 	Alone     bool          // no two of it run at the same time
 	Log       string        // file
+	Observer  Observer      // as that of [Start]
 
 	Turn chan struct{}                // has room for the upgrade that goes on
 	Warn func(what string, err error) // err may be nil
@@ -43,6 +44,7 @@ const (
 func (w *Wanted) Start(now keeper.Proc) *Start {
 	return &Start{
 		Keeper: w.Keeper, Proc: now, Spec: &w.Spec, Ready: w.Ready, Check: w.Check, Listeners: w.Listeners, Log: w.Log,
+		Observer: w.Observer,
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -35,9 +36,10 @@ import (
 const name = "test"
 
 // Main is all of TestMain. It runs the tests; or main, in processes that are this program once more: servers
-// of [system.Server], and runs of the system that a test starts.
+// of [system.Server], and runs of the system that a test starts. The program is also what other hosts need of it.
 func Main(m *testing.M, main func()) {
 	door.Enter()
+	agent.Enter("/" + name)
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
 		main()
 		os.Exit(0)

@@ -1,0 +1,192 @@
+// Package hosts has the hosts that a run of a program uses. It says when one is away, ends the run when somebody else
+// decides there, and has what nobody has asked for on a host go once the program has settled.
+package hosts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/divisi-go/divisi/internal/agent"
+	"github.com/divisi-go/divisi/internal/claimed"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/server"
+	"github.com/divisi-go/divisi/internal/tree"
+)
+
+// Host is one of the hosts.
+type Host struct {
+	*server.Host
+	Name  string
+	Asked *claimed.Set // what the run has asked for there
+	Hangs server.Hangs // what the keeper there has given up
+
+	agent *agent.Client // of another machine; nil for this one
+}
+
+// Run is a run of a program.
+type Run struct {
+	Name   string // of the program
+	Domain string
+	Log    *slog.Logger
+	Life   context.Context                   // ends with the run
+	Go     func(func())                      // runs what ends with it
+	Tell   func(kind tree.Kind, host string) // of what happens to a host
+	Taken  func(error)                       // is told that somebody else decides
+}
+
+// Set are the hosts of a run. It is safe for concurrent use.
+type Set struct {
+	run Run
+
+	mu    sync.Mutex // guards what follows
+	slots map[string]*slot
+	all   []*Host
+}
+
+// slot is the place of another machine.
+type slot struct {
+	mu   sync.Mutex // guards host; held while the machine is opened
+	host *Host
+}
+
+// New returns a set with this machine.
+func New(r Run, here *server.Host) (*Set, *Host) {
+	s := &Set{run: r, slots: map[string]*slot{}}
+	h := &Host{Host: here, Name: local, Asked: claimed.New(here, r.Log)}
+	s.join(h)
+	return s, h
+}
+
+// local is the name of this machine.
+const local = "local"
+
+// join has a host be watched.
+func (s *Set) join(h *Host) {
+	s.mu.Lock()
+	s.all = append(s.all, h)
+	s.mu.Unlock()
+	s.run.Go(func() { s.guard(h) })
+	s.run.Go(func() { s.watch(h) })
+	s.run.Go(func() { h.Hangs.Serve(s.run.Life, h.Keeper, s.run.Domain) })
+}
+
+// Open returns the host that a machine is: the same one each time.
+func (s *Set) Open(ctx context.Context, m agent.Machine) (*Host, error) {
+	name := m.Name()
+	if name == "" || name == local {
+		return nil, fmt.Errorf("a host cannot be called %q: give its machine another name", name)
+	}
+	s.mu.Lock()
+	at := s.slots[name]
+	if at == nil {
+		at = &slot{}
+		s.slots[name] = at
+	}
+	s.mu.Unlock()
+
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if at.host != nil {
+		return at.host, nil
+	}
+	client, below, err := agent.Open(ctx, m, s.run.Name, s.run.Domain)
+	if err != nil {
+		return nil, err
+	}
+	at.host = &Host{Host: below, Name: name, Asked: claimed.New(below, s.run.Log), agent: client}
+	s.join(at.host)
+	return at.host, nil
+}
+
+// hosts returns those that there are.
+func (s *Set) hosts() []*Host {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*Host(nil), s.all...)
+}
+
+// guard ends the run when somebody else has taken the program.
+func (s *Set) guard(h *Host) {
+	err := h.Keeper.Fenced(s.run.Life)
+	if s.run.Life.Err() == nil {
+		s.run.Taken(fmt.Errorf("on %s: %w", h.Name, err))
+	}
+}
+
+// watch says when a host is away, and when it is back.
+func (s *Set) watch(h *Host) {
+	k, distant := h.Keeper.(server.Distant)
+	for distant && k.Answers(s.run.Life, false) == nil {
+		s.run.Tell(tree.Away, h.Name)
+		s.run.Log.Warn("the keeper is away: what runs goes on, and nothing starts or stops until the next one is there", "host", h.Name)
+		back, stop := context.WithCancel(s.run.Life)
+		s.run.Go(func() { s.reach(back, h) })
+		err := k.Answers(s.run.Life, true)
+		stop()
+		if err != nil {
+			return
+		}
+		s.run.Tell(tree.Back, h.Name)
+		s.run.Log.Info("the keeper is back", "host", h.Name)
+	}
+}
+
+// cutTime is how long a machine whose keeper is away may take to answer.
+const cutTime = 3 * time.Second
+
+// reach says whether a machine whose keeper is away cannot be reached at all.
+func (s *Set) reach(back context.Context, h *Host) {
+	if h.agent == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(back, cutTime)
+	defer cancel()
+	if err := h.agent.Reach(ctx); err != nil && back.Err() == nil {
+		s.run.Tell(tree.Cut, h.Name)
+		s.run.Log.Warn("the host cannot be reached: what runs there goes on", "host", h.Name, "why", err)
+	}
+}
+
+// Settle has what runs on a host, and nobody has asked for, go after a time. What there is on this machine is said before
+// it returns.
+func (s *Set) Settle(grace time.Duration) {
+	for _, h := range s.hosts() {
+		if h.agent != nil {
+			s.run.Go(func() { s.clear(h, grace, h.Asked.Report(s.run.Life, s.run.Domain, grace)) })
+			continue
+		}
+		left := h.Asked.Report(s.run.Life, s.run.Domain, grace)
+		s.run.Go(func() { s.clear(h, grace, left) })
+	}
+}
+
+// clear stops what was left on a host, after a time.
+func (s *Set) clear(h *Host, grace time.Duration, left []keeper.Proc) {
+	select {
+	case <-time.After(grace):
+		h.Asked.Clear(s.run.Life, s.run.Domain, left)
+	case <-s.run.Life.Done():
+	}
+}
+
+// CloseUnused closes the sockets that no server has inherited.
+func (s *Set) CloseUnused(ctx context.Context) (err error) {
+	for _, h := range s.hosts() {
+		err = errors.Join(err, h.Asked.CloseUnused(ctx, s.run.Domain))
+	}
+	return err
+}
+
+// Leave leaves the other machines. What runs there stays.
+func (s *Set) Leave() {
+	for _, h := range s.hosts() {
+		if h.agent != nil {
+			_ = h.Keeper.Release() // which a keeper that does not hear it sees by itself
+			h.agent.Close()
+		}
+	}
+}
