@@ -141,6 +141,10 @@ var decoders = map[string]string{
 	"cmd/divisi/telemetry.parse":               "FuzzEntry",
 	"cmd/divisi/telemetry.readEnd":             "FuzzLog",
 
+	"internal/agent.greet":           "FuzzGreet",
+	"internal/agent.upgrade":         "FuzzUpgrade",
+	"internal/agent.(*through).Read": "FuzzUpgrade",
+
 	// These decode nothing, but what is made of anything they are given is to hold, too.
 	"internal/name.distance": "FuzzDistance",
 }
@@ -197,6 +201,17 @@ var notDecoders = map[string]string{
 	"lab/device.(*session).ReadDir":           "writes names for the kernel",
 	"lab/disk.(*Disk).Read":                   "copies bytes of a file",
 	"lab/disk.(*Disk).store":                  "keeps the bytes as they are",
+	"e2e/hosts/subject.(*line).Run":           "passes the bytes on to a command",
+	"e2e/hosts/subject.(*counted).Read":       "counts the bytes",
+	"internal/agent.files.ReadFile":           "takes the file as it is",
+	"internal/agent.Here.Run":                 "passes the bytes on to a command",
+	"internal/agent.run":                      "passes the bytes on to a command",
+	"internal/agent.read":                     "takes the file as it is",
+	"internal/keeper/link.ReachOver":          "passes the bytes on to package frame",
+	"internal/keeper/link.relayed":            "copies the bytes",
+	"internal/server.Local.ReadFile":          "takes the file as it is",
+	"lab.Machine.Run":                         "passes the bytes on to a command",
+	"lab.(*pipes).from":                       "passes the bytes on to a command",
 	"lab/inside.ioctl":                        "passes the bytes on to the kernel",
 	"lab/protocol.taken":                      "passes the bytes on to golang.org/x/sys/unix",
 	"system.Dir.ReadFile":                     "takes the file as it is",
