@@ -85,3 +85,8 @@ func (*Session) List(context.Context, string) ([]keeper.Proc, error) { return ni
 func (*Session) Spec(context.Context, keeper.ID) (keeper.Spec, error) {
 	return keeper.Spec{}, errUnsupported
 }
+
+// Next fails on this system.
+func (*Session) Next(context.Context, string, uint64) ([]keeper.Event, error) {
+	return nil, errUnsupported
+}
