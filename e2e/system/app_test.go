@@ -122,6 +122,43 @@ func TestAppWithdrawn(t *testing.T) {
 	}
 }
 
+// TestAppCutShort: the program ends in the middle of an upgrade of its application, of which both versions go on. The
+// next run goes on with the upgrade if it wants that, or withdraws it at once and says so.
+func TestAppCutShort(t *testing.T) {
+	cold := []string{"SHOP_FAULT=hangs", "SHOP_EAGER=1", "SHOP_WITHIN=1m"}
+	s := newSite(t)
+	s.run("subject", "shop-1").runs().kill()
+	before := s.servers("subject")
+	visits := visit(t, s.address("subject"))
+	cut := func() {
+		next := s.run("subject", "shop-1", cold...)
+		s.until("the next version starts", func() bool { return len(s.list("subject")) == len(before)+1 })
+		next.kill()
+	}
+
+	cut()
+	r := s.run("subject", "shop-1").runs()
+	s.until("the next version is withdrawn", func() bool { return maps.Equal(s.servers("subject"), before) && len(s.list("subject")) == len(before) })
+	s.until("it says so", func() bool {
+		return strings.Contains(r.words(), "its upgrade was cut short, and it is not wanted any more")
+	})
+	r.kill()
+
+	cut()
+	r = s.run("subject", "shop-1", cold...)
+	if err := os.WriteFile(filepath.Join(s.home.Domain("/subject").Data, "warm"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.runs()
+	s.until("the version before has gone", func() bool { return len(s.list("subject")) == len(before) })
+	now := s.servers("subject")
+	if now["prices@/subject"] != before["prices@/subject"] || now["main-0@/subject/shop"] == before["main-0@/subject/shop"] ||
+		!strings.Contains(r.words(), "the shop was upgraded") {
+		t.Errorf("there are %v, and there were %v:\n%s", now, before, r.words())
+	}
+	visits.leave(t)
+}
+
 // lastWords returns the error that the run has ended with.
 func (r *run) lastWords() string {
 	words := r.words()

@@ -51,7 +51,7 @@ type Options struct {
 
 // Application is one that this process decides about.
 type Application struct {
-	// Fresh says that nothing of the application ran before, and Same that its version did.
+	// Fresh says that nothing of the application ran before, and Same that its version did, and no other one.
 	Fresh, Same bool
 
 	options    Options
@@ -106,9 +106,7 @@ func Begin(ctx context.Context, k Keeper, d home.Domain, o Options) (*Applicatio
 func (a *Application) look(ctx context.Context, k Keeper) error {
 	list, err := k.List(ctx, a.domain.Path)
 	a.Fresh = len(list) == 0
-	for _, p := range list {
-		a.Same = a.Same || p.Digest == a.options.Spec.Version
-	}
+	a.Same = !a.Fresh && !slices.ContainsFunc(list, func(p keeper.Proc) bool { return p.Digest != a.options.Spec.Version })
 	return err
 }
 

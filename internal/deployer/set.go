@@ -33,6 +33,7 @@ type set struct {
 	waiting   []func()        // dismiss what was found waiting for its next start
 	stopping  bool
 	retired   bool          // nobody wants it: it drains, and is forgotten
+	withdrawn bool          // besides, the version before it goes on
 	resumed   chan struct{} // closed when what was found running is in its place
 }
 

@@ -255,6 +255,7 @@ func (d *Deployer) decide(what rollout.Decision) (upgrade bool) {
 			serving = s
 		case slices.Contains(what.Drop, version):
 			s.retired = true // also if it is wanted again: what drains takes no calls any more
+			s.withdrawn = serving != nil
 		case version == what.Upgrade:
 			d.begun = s
 		}
@@ -316,6 +317,9 @@ func (d *Deployer) retire() {
 		}
 
 		d.forget(s)
+		if s.withdrawn {
+			d.emit(event.RolledBack{Version: s.spec.Version, Reason: "its upgrade was cut short, and it is not wanted any more"})
+		}
 	}
 }
 

@@ -36,7 +36,8 @@ var (
 	})
 )
 
-// deploy starts the prices, and the shop that asks for them. With SHOP_FAULT its labels never get ready.
+// deploy starts the prices, and the shop that asks for them. With SHOP_FAULT its labels never get ready, or
+// when there is the file "warm", within the time SHOP_WITHIN.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	inner, err := h.Listen(ctx, n, "prices", "127.0.0.1:0")
 	if err != nil {
@@ -59,6 +60,9 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	}
 	if fault := os.Getenv("SHOP_FAULT"); fault != "" {
 		app.Env, app.Within = []string{"SHOP_FAULT=" + fault, "SHOP_EAGER=" + os.Getenv("SHOP_EAGER")}, 10*time.Second
+		if within, err := time.ParseDuration(os.Getenv("SHOP_WITHIN")); err == nil {
+			app.Within = within
+		}
 	}
 	shop, err := h.App(ctx, n, app)
 	if err != nil {
@@ -81,13 +85,21 @@ type labels struct {
 	divisi.Implements[Labels]
 }
 
-// Init fails while there is the file "jam" in the folder of the program, and if SHOP_FAULT says so.
+// Init fails while there is the file "jam" in the folder of the program, and if SHOP_FAULT says so; or it waits.
 func (*labels) Init(ctx context.Context) error {
 	switch os.Getenv("SHOP_FAULT") {
 	case "hangs":
 		fmt.Println("the printer of labels warms up")
-		<-ctx.Done()
-		return ctx.Err()
+		for {
+			if _, err := os.Stat("warm"); err == nil {
+				return nil
+			}
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 	case "fails":
 		return errors.New("there is no printer of labels")
 	}
