@@ -189,7 +189,7 @@ func (p *program) open(below *server.Host) (err error) {
 		p.supervisor.Events.Add(event.Asked{Key: q.Key, Text: q.Text})
 	}
 	p.desk.Heard = func(q control.Question) {
-		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: q.Given.String()})
+		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: string(q.Given.Kind)})
 	}
 	p.front, err = operator.NewFront(operator.System{
 		Name: p.Name, Domain: p.domain, Host: below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),

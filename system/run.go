@@ -177,6 +177,7 @@ func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan 
 	defer p.hosts.Leave()
 	h := p.host(here)
 	if below.Door != "" {
+		serving.Go(func() { p.front.Record(life) })
 		serving.Go(func() {
 			if err := p.front.Serve(life, below.Door); err != nil {
 				p.log.Error("nobody can operate the program", "why", err)

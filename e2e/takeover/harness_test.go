@@ -27,6 +27,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -387,7 +388,7 @@ func (s *site) alive() map[int]string {
 func (s *site) situation() string {
 	status, err := s.status()
 	text, _ := json.MarshalIndent(status, "", "  ")
-	events, _ := os.ReadFile(filepath.Join(s.domain.Logs, "events.log"))
+	events, _ := os.ReadFile(filepath.Join(s.domain.Logs, event.LogFile))
 	servers, _ := json.MarshalIndent(s.procs(), "", "  ")
 	return fmt.Sprintf("status: %s %v\nalive: %v\nservers: %s\nevents:\n%s", text, err, s.alive(), servers, events)
 }

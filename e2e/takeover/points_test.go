@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // point is a moment at which a deployer is killed. It returns what goes on when the next one is there, which
@@ -230,7 +231,7 @@ func TestStandstill(t *testing.T) {
 // history is the log of events.
 func (s *site) history() string {
 	s.t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.domain.Logs, "events.log"))
+	text, err := os.ReadFile(filepath.Join(s.domain.Logs, event.LogFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,21 +103,21 @@ func TestAnswers(t *testing.T) {
 			"POST /v1/apps/shop/stop", "GET /v1/apps/shop/logs", "GET /v1/apps/shop/events",
 			"GET /v1/apps/store/status", "GET /v1/status",
 			"GET /v1/apps/shop/verbs", "desk", "GET /v1/apps/shop/questions", "GET /v1/apps/shop/verbs",
-			"POST /v1/apps/shop/answer?key=port&kind=value&value=8080", "POST /v1/apps/shop/answer?key=port&kind=no",
-			"POST /v1/apps/shop/answer?key=port&kind=retry", "POST /v1/apps/shop/do?verb=add&arg=1&arg=2",
-			"POST /v1/apps/shop/do?verb=sub",
+			"POST /v1/apps/shop/answer key=port&kind=value&value=8080", "POST /v1/apps/shop/answer key=port&kind=no",
+			"POST /v1/apps/shop/answer key=port&kind=retry", "POST /v1/apps/shop/do verb=add&arg=1&arg=2",
+			"POST /v1/apps/shop/do verb=sub", "POST /v1/apps/shop/do?verb=add&arg=1", "POST /v1/apps/shop/answer key=%",
 		} {
 			if ask == "desk" {
 				s.Desk = desk{}
 				continue
 			}
-			var method, path string
-			if _, err := fmt.Sscan(ask, &method, &path); err != nil {
-				t.Fatal(err)
-			}
+			method, path, _ := strings.Cut(ask, " ")
+			path, form, _ := strings.Cut(path, " ")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			answer := httptest.NewRecorder()
-			s.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(ctx, method, path, nil))
+			request := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(form))
+			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			s.Handler().ServeHTTP(answer, request)
 			cancel()
 			fmt.Fprintf(&out, "%s\n%d %s\n%s\n", ask, answer.Code, answer.Header().Get("Content-Type"), answer.Body)
 		}

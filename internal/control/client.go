@@ -42,11 +42,21 @@ const (
 	maxValue = 4 << 20 // of a stream
 )
 
-// request asks, and returns the body of an answer that is no refusal.
+// request asks, and returns the body of an answer that is no refusal. What is posted is in the body of the
+// request: it may be a secret, and addresses are written to logs.
 func (c *Client) request(ctx context.Context, method, path string, form url.Values) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://divisi"+path+"?"+form.Encode(), nil)
+	address, body := "http://divisi"+path, io.Reader(nil)
+	if method == http.MethodPost {
+		body = strings.NewReader(form.Encode())
+	} else if len(form) > 0 {
+		address += "?" + form.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -69,6 +69,9 @@ type Verb struct {
 // Builtin is the site of verbs that every program has.
 const Builtin = "package system"
 
+// maxTold bounds what an operator says at once, in bytes.
+const maxTold = 1 << 20
+
 // desk answers the paths of a desk, if the application has one.
 func (s *Server) desk(handle func(Desk, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -95,8 +98,28 @@ func questions(d Desk, w http.ResponseWriter, _ *http.Request) { reply(w, d.Ques
 
 func verbs(d Desk, w http.ResponseWriter, _ *http.Request) { reply(w, d.Verbs()) }
 
+// told returns what the body of a request says. Its address is not heard: what an operator says may be a secret.
+func told(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if r.URL.RawQuery != "" {
+		return nil, &Error{
+			Code: Invalid, Text: "parameters are in the address of the request, where they may be seen and logged",
+			Way: "send them as a form in its body, as curl --data-urlencode does",
+		}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxTold)
+	if err := r.ParseForm(); err != nil {
+		return nil, &Error{Code: Invalid, Text: "the body of the request is no form: " + err.Error()}
+	}
+	return r.PostForm, nil
+}
+
 func answer(d Desk, w http.ResponseWriter, r *http.Request) {
-	a := Answer{Key: r.FormValue("key"), Kind: Reply(r.FormValue("kind")), Value: r.FormValue("value")}
+	form, err := told(w, r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	a := Answer{Key: form.Get("key"), Kind: Reply(form.Get("kind")), Value: form.Get("value")}
 	switch a.Kind {
 	case Value, Retry, GiveUp:
 	default:
@@ -112,11 +135,12 @@ func answer(d Desk, w http.ResponseWriter, r *http.Request) {
 }
 
 func do(d Desk, w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		refuse(w, &Error{Code: Invalid, Text: err.Error()})
+	form, err := told(w, r)
+	if err != nil {
+		refuse(w, err)
 		return
 	}
-	result, err := d.Do(r.Context(), r.Form.Get("verb"), r.Form["arg"])
+	result, err := d.Do(r.Context(), form.Get("verb"), form["arg"])
 	if err != nil {
 		refuse(w, err)
 		return

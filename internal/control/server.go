@@ -16,11 +16,11 @@
 // and of programs of package system
 //
 //	GET  /v1/apps/{app}/questions what the program wants to know
-//	POST /v1/apps/{app}/answer    answers one; parameters key, kind (value, retry, give-up), value
+//	POST /v1/apps/{app}/answer    answers one; a form with key, kind (value, retry, give-up) and value
 //	GET  /v1/apps/{app}/verbs     what it can be told to do
-//	POST /v1/apps/{app}/do        tells it; parameters verb, and arg for each argument
+//	POST /v1/apps/{app}/do        tells it; a form with verb, and arg for each argument
 //
-// A refusal is an [Error]. Members are added to answers, never renamed, and readers skip what they
+// Forms are bodies of requests, since what an operator says may be a secret. A refusal is an [Error]. Members are added to answers, never renamed, and readers skip what they
 // do not know.
 package control
 

@@ -138,10 +138,10 @@ type Asked struct {
 	Text string `json:"question"`
 }
 
-// Answered says that a program has taken an answer.
+// Answered says that a program has taken an answer. It does not say which value that was: it may be a secret.
 type Answered struct {
 	Key    string `json:"key"`
-	Answer string `json:"answer"` // for people
+	Answer string `json:"answer"` // its kind: value, retry or give-up
 }
 
 // Draining says that a server ends what it is doing, and takes no new calls.
@@ -228,7 +228,9 @@ func (e TookOver) String() string {
 }
 func (e Upgraded) String() string { return "version " + e.Version + " runs" }
 func (e Warning) String() string  { return e.Text }
-func (e Answered) String() string { return e.Key + " was answered: " + e.Answer }
+func (e Answered) String() string {
+	return e.Key + " was answered: " + cmp.Or(answers[e.Answer], e.Answer)
+}
 func (e Adopted) String() string {
 	return fmt.Sprintf("%s runs already, as process %d", e.Name, e.Pid)
 }
@@ -283,6 +285,9 @@ func (e Restarting) String() string {
 func (e RolledBack) String() string {
 	return fmt.Sprintf("version %s has been stopped: %s; the version before goes on", e.Version, e.Reason)
 }
+
+// answers are kinds of answers for people.
+var answers = map[string]string{"value": "a value was given", "retry": "once more", "give-up": "given up"}
 
 // missedEvents is what a slow follower is shown in the place of n events.
 func missedEvents(n int) Warning {

@@ -40,7 +40,7 @@ var all = []Event{
 	Adopted{cart},
 	Replaced{cart},
 	Asked{"/orderd/port", "port 80 is taken\nwhich one?"},
-	Answered{"/orderd/port", "8081"},
+	Answered{"/orderd/port", "value"},
 	Restarting{Server: cart, At: time.Unix(60, 0).UTC(), In: time.Second, Reason: "no such file"},
 	Restarting{Server: cart, At: time.Unix(60, 0).UTC(), In: time.Minute, Failed: true, Reason: "no such file"},
 	RolledBack{"4", "cart-0@/shop has failed"},

@@ -103,6 +103,23 @@ func (f *Front) Serve(ctx context.Context, door string) error {
 	return s.Serve(ctx)
 }
 
+// Record writes what happens to the log of the program until ctx ends. That it cannot is an event itself.
+func (f *Front) Record(ctx context.Context) {
+	dir := f.Host.Logs(f.Domain)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		f.Events.Add(event.Warning{Text: fmt.Sprintf("the log is not being written: %v", err)})
+		return
+	}
+	log := event.NewWriter(dir)
+	defer log.Close()
+	_ = f.Events.Follow(ctx, func(r event.Record) error {
+		if err := log.Write(r); err != nil {
+			f.Events.Add(event.Warning{Text: fmt.Sprintf("the log is not being written: %v", err)})
+		}
+		return nil
+	})
+}
+
 // Status returns what there is to see.
 func (f application) Status() control.Status {
 	s := control.Status{

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/deployer"
 	"github.com/divisi-go/divisi/internal/event"
@@ -122,7 +121,7 @@ func (e *Estate) decide(ctx context.Context, spec deployer.Spec, f func(Decider)
 
 // record writes what happens to the log of the application until ctx ends.
 func record(ctx context.Context, dir string, events *event.Log) {
-	log := telemetry.NewEventWriter(dir)
+	log := event.NewWriter(dir)
 	defer log.Close()
 	_ = events.Follow(ctx, func(r event.Record) error {
 		_ = log.Write(r) // it is missing in the log, and nothing else fails

@@ -13,7 +13,7 @@ import (
 // the log, hands it on, and ends an application whose start has failed, for the reason that it
 // returns. It follows until ctx ends.
 func (a *application) notice(ctx context.Context) (failed error) {
-	log := telemetry.NewEventWriter(a.logDir)
+	log := event.NewWriter(a.logDir)
 	defer log.Close()
 	history := newHistory(a.spec.Name)
 

@@ -13,11 +13,11 @@ import (
 
 func TestEventWriter(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, eventLog)
+	path := filepath.Join(dir, event.LogFile)
 	if err := os.WriteFile(path, []byte(`{"divisi":1,"half of a l`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := NewEventWriter(dir)
+	w := event.NewWriter(dir)
 	defer w.Close()
 	main := event.Server{Name: "shop-main-0", Group: "main", Version: "v1", Pid: 7}
 	for _, e := range []event.Event{event.Started{Server: main}, event.Exited{Server: main, Code: 3, Text: "exited with code 3"},
@@ -46,7 +46,7 @@ func TestEventWriter(t *testing.T) {
 	}
 
 	// A failure is said once.
-	w = NewEventWriter(filepath.Join(dir, "none"))
+	w = event.NewWriter(filepath.Join(dir, "none"))
 	stopped := event.Record{Event: event.AppStopped{}}
 	if first, second := w.Write(stopped), w.Write(stopped); first == nil || second != nil {
 		t.Errorf("errors %v and %v, want one", first, second)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/event"
 )
 
 // Entries of different replicas that were written within lag of each other are put in the order
@@ -114,7 +116,7 @@ var logFile = regexp.MustCompile(`^(.+\.log)(\.[0-9]+)?$`)
 func Replicas(dir string) (replicas []string, err error) {
 	err = walk(dir, func(file string) error {
 		base := filepath.Base(file)
-		if replica, ok := strings.CutSuffix(base, ".log"); ok && base != eventLog {
+		if replica, ok := strings.CutSuffix(base, ".log"); ok && base != event.LogFile {
 			replicas = append(replicas, replica)
 		}
 		return nil
