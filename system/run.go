@@ -56,8 +56,13 @@ const (
 var ErrTaken = errors.New("another run of the program decides by now")
 
 // Run is all of main. It does not return: see [Program.Run] for when it ends. The exit code is 1 after an
-// error, and 3 after [ErrTaken].
+// error, 2 after arguments that are no flags of package flag, and 3 after [ErrTaken].
 func Run(name string, body Body) {
+	door.Enter()
+	become()
+	if code, ok := operator.Arguments(name, os.Stdout, os.Stderr); !ok {
+		os.Exit(code)
+	}
 	err := Program{Name: name}.Run(context.Background(), body)
 	switch {
 	case err == nil:

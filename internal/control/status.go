@@ -26,7 +26,7 @@ type Status struct {
 	Version    string           `json:"version"`
 	State      string           `json:"state"`                // starting, running, degraded, stopping, stopped, or [NotRunning]
 	Unattended bool             `json:"unattended,omitempty"` // nobody decides about it: it has no deployer
-	Again      string           `json:"again,omitempty"`      // of an unattended program: the command that runs it again
+	Again      string           `json:"again,omitempty"`      // of an unattended program, and of what is a part of it: the command that runs it again
 	Binary     string           `json:"binary"`
 	Started    time.Time        `json:"started"`
 	Controller Controller       `json:"controller"`
@@ -36,6 +36,9 @@ type Status struct {
 	Edges      []Edge           `json:"edges"`
 	Members    []Member         `json:"members,omitempty"` // of a program of package system
 }
+
+// IsProgram reports whether it is a program of package system, and no application of components.
+func (s Status) IsProgram() bool { return len(s.Members) > 0 }
 
 // NotRunning is the state of a program that does not run while its servers do.
 const NotRunning = "not running"

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"unicode"
@@ -48,11 +49,18 @@ type Command struct {
 	Binary string   `json:"binary"`
 	Args   []string `json:"args"`
 	Dir    string   `json:"dir"` // that it was run in
+
+	Package string `json:"package,omitempty"` // of go run, which removes the binary
 }
 
 // String returns the command as a shell takes it.
 func (c Command) String() string {
-	words := []string{"cd", quoted(c.Dir), "&&", quoted(c.Binary)}
+	words := []string{"cd", quoted(c.Dir), "&&"}
+	if _, err := os.Stat(c.Binary); err != nil && c.Package != "" {
+		words = append(words, "go", "run", quoted(c.Package))
+	} else {
+		words = append(words, quoted(c.Binary))
+	}
 	for _, arg := range c.Args {
 		words = append(words, quoted(arg))
 	}
@@ -230,5 +238,13 @@ func ThisCommand() Command {
 	c.Binary, _ = os.Executable() // without one, or without a folder, nobody can run it again
 	c.Binary = strings.TrimSuffix(c.Binary, " (deleted)")
 	c.Dir, _ = os.Getwd()
+	if info, ok := debug.ReadBuildInfo(); ok && ofGoRun(c.Binary) && info.Path != "command-line-arguments" {
+		c.Package = info.Path
+	}
 	return c
+}
+
+// ofGoRun reports whether a binary is where go run has it, which is until it ends.
+func ofGoRun(binary string) bool {
+	return strings.Contains(binary, "/go-build") && filepath.Base(filepath.Dir(binary)) == "exe"
 }

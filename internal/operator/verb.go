@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"runtime/debug"
 	"slices"
@@ -168,12 +169,15 @@ func (v *verb) parse(name string, args []string) ([]reflect.Value, error) {
 		least--
 	}
 	if len(args) < least || len(args) > least && !variadic {
-		number := fmt.Sprint(least)
-		if variadic {
-			number += " or more"
+		number := fmt.Sprint(least, " arguments")
+		switch {
+		case variadic:
+			number = fmt.Sprint(least, " or more arguments")
+		case least == 1:
+			number = "1 argument"
 		}
 		return nil, &control.Error{
-			Code: control.Invalid, Text: fmt.Sprintf("%s takes %s arguments, and there are %d", name, number, len(args)),
+			Code: control.Invalid, Text: fmt.Sprintf("%s takes %s, and there are %d", name, number, len(args)),
 			Way: "usage: " + strings.Join(append([]string{name}, v.usage()...), " "),
 		}
 	}
@@ -195,7 +199,8 @@ func (v *verb) parse(name string, args []string) ([]reflect.Value, error) {
 func (v *verb) do(name string, in []reflect.Value) (answer any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s panics: %v\n%s", name, r, debug.Stack())
+			slog.Error("a verb panics", "verb", name, "why", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s panics: %v (the program has printed where)", name, r)
 		}
 	}()
 

@@ -34,8 +34,11 @@ func (c *command) attach() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if app.Status.Again != "" {
-				return console.Failure(subject.WayOut(app.Status), "%s is a program, and only the program itself decides about what it has started", app.Status.App)
+			switch s := app.Status; {
+			case s.Again != "" && s.IsProgram():
+				return console.Failure(subject.WayOut(s), "%s is a program, and only the program itself decides about what it has started", s.App)
+			case s.Again != "":
+				return console.Failure(subject.WayOut(s), "%s is part of a program, and only that decides about it", s.App)
 			}
 			o.Admin = pageAddresses(cmd, admin)
 			if !cmd.Flags().Changed("logs") {

@@ -42,9 +42,13 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(c.Out)
 	root.SetErr(errOut)
-	return c.report(ctx, root.ExecuteContext(ctx))
+	code := c.report(ctx, root.ExecuteContext(ctx))
+	if lost := c.Lost(); lost != nil && code == console.Done {
+		return c.report(ctx, lost)
+	}
+	return code
 }
 
 // report shows an error and returns the exit code.

@@ -101,29 +101,34 @@ func withServers(replicas []control.ReplicaStatus, servers []keeper.Proc) []cont
 	return replicas
 }
 
-// ofApp returns the servers of the application that was asked for, or of all applications whose names
-// begin with what was asked for, and servers that have such a name.
+// ofApp returns the servers of the application that was asked for, or else those that are called so, or else
+// those of all applications and all servers whose names begin so.
 func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, error) {
-	exact, begin := []control.ReplicaStatus{}, []control.ReplicaStatus{} // JSON shows none as []
+	var exact, called []control.ReplicaStatus
+	begin := []control.ReplicaStatus{} // JSON shows none as []
 	var names []string
 	for _, s := range all {
 		own := s.App
 		if own == "" {
 			own = s.Name
 		}
-		bare, _, _ := strings.Cut(own, "@")
-		if own == asked || bare == asked {
+		bare, _, _ := strings.Cut(s.Name, "@")
+		switch {
+		case own == asked:
 			exact = append(exact, s)
-		}
-		if strings.HasPrefix(own, asked) || s.Name == asked {
+		case bare == asked || s.Name == asked:
+			called = append(called, s)
+		case strings.HasPrefix(own, asked):
 			begin = append(begin, s)
 		}
-		names = append(names, own)
+		names = append(names, own, bare)
 	}
 
 	switch {
 	case len(exact) > 0:
 		return exact, nil
+	case len(called) > 0:
+		return called, nil
 	case len(begin) > 0 || asked == "":
 		return begin, nil
 	}

@@ -1,7 +1,9 @@
 package cli_test
 
 import (
+	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/lab"
+	"github.com/divisi-go/divisi/system"
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +30,38 @@ func TestMain(m *testing.M) {
 	door.Enter()
 	testscript.Main(m, map[string]func(){
 		"divisi": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"orderd": func() {
+			flag.CommandLine = flag.NewFlagSet("orderd", flag.ExitOnError) // without the flags of tests
+			system.Run("orderd", orderd)
+		},
+	})
+}
+
+// orderd is a program with a server that is called as it is, one in a scope, a question, a value and a verb.
+func orderd(ctx context.Context, n *system.Nursery, h *system.Host) error {
+	server := system.Spec{Name: "orderd", Program: "sh", Args: []any{"-c", "echo up; exec sleep 1000"}, Ready: "log:up"}
+	if _, err := h.Ensure(ctx, n, server); err != nil {
+		return err
+	}
+	_, err := system.Start(ctx, n, system.Scope{Name: "eu"}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
+		server.Name = "positiond"
+		return h.Ensure(ctx, n, server)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := system.Tune(n, "limit", 1000, nil); err != nil {
+		return err
+	}
+	if err := n.Verb("add", func(a, b int) int { return a + b }); err != nil {
+		return err
+	}
+	if err := n.Verb("fail", func() { panic("no reason") }); err != nil {
+		return err
+	}
+	return n.Go("asks", func(ctx context.Context) error {
+		_, err := system.Ask(ctx, n, system.Question[int]{Key: "port", Text: "which \x1b[31mport?", Default: 80})
+		return err
 	})
 }
 
@@ -66,13 +101,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOPROXY", "off")
 			env.Setenv("GOTOOLCHAIN", "local")
 			env.Setenv("CGO_ENABLED", "0")
-			env.Setenv("GORACE", "atexit_sleep_ms=10")  // else a second for each command
-			if strings.HasSuffix(env.WorkDir, "-lab") { // which it ends itself, unless it fails
-				env.Defer(func() {
-					down := exec.Command(filepath.Join(env.Getenv("BIN"), "divisi"), "lab", "down")
-					down.Env = env.Vars
-					_ = down.Run()
-				})
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // else a second for each command
+			for script, args := range map[string][]string{"lab": {"lab", "down"}, "program": {"stop", "--all", "--yes"}} {
+				if strings.HasSuffix(env.WorkDir, "-"+script) { // which ends it itself, unless it fails
+					env.Defer(func() {
+						end := exec.Command(filepath.Join(env.Getenv("BIN"), "divisi"), args...)
+						end.Env = env.Vars
+						_ = end.Run()
+					})
+				}
 			}
 			return nil
 		},

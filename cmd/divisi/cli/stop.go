@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 )
@@ -108,7 +109,7 @@ func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) er
 	if !all {
 		chosen, err := toStop(targets, args)
 		if err != nil {
-			return cmp.Or(silent, err)
+			return cmp.Or(silent, aPart(apps, servers, args), err)
 		}
 		if len(chosen) > 1 && !yes {
 			return console.UsageError("%d would be stopped: %s: add --yes to say that you mean it", len(chosen), strings.Join(targetNames(chosen), ", "))
@@ -123,6 +124,29 @@ func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) er
 		fmt.Fprintln(c.Err, subject.ErrNothing)
 	}
 	return c.stopAll(ctx, targets, silent)
+}
+
+// aPart returns the error about the first of some names that is that of a part of an application or a program.
+func aPart(apps []estate.Application, servers []keeper.Proc, args []string) error {
+	for _, asked := range args {
+		for _, p := range server.Find(servers, asked) {
+			var of control.Status
+			for _, app := range apps {
+				if app.Owns(p) && len(app.Status.Domain) > len(of.Domain) {
+					of = app.Status
+				}
+			}
+			switch {
+			case of.App == "":
+				continue
+			case of.IsProgram() && !of.Unattended:
+				return console.Failure(fmt.Sprintf("divisi do %s drain %s stops it alone, and divisi stop %[1]s all of it", of.App, path.Join(p.Domain, p.Name)),
+					"%v is part of %s, which decides about it", p.ID, of.App)
+			}
+			return console.Failure("divisi stop "+of.App+" stops all of it", "%v is part of %s, and is not stopped alone", p.ID, of.App)
+		}
+	}
+	return nil
 }
 
 // everything returns all applications, and all servers that belong to none of them, each once.

@@ -109,7 +109,7 @@ func (p *Page) client(app string) (*control.Client, error) {
 // be answered meanwhile.
 func (d *Data) leftBehind(h home.Home, s control.Status) {
 	d.Status = &s
-	if s.Again == "" {
+	if !s.IsProgram() {
 		return
 	}
 	questions, err := operator.NewShelf(h.Domain(s.Domain).Desk).Open()
@@ -243,11 +243,7 @@ func (p *Page) recent(s control.Status, f *telemetry.Filter) ([]telemetry.Entry,
 		return telemetry.Recent(s.Controller.LogDir, f, maxEntries)
 	}
 
-	entries, err := telemetry.Recent(p.home.Domain(s.Domain).Logs, f, maxEntries)
-	if errors.Is(err, fs.ErrNotExist) { // it has said nothing yet
-		return []telemetry.Entry{}, nil
-	}
-	return entries, err
+	return telemetry.Recent(p.home.Domain(s.Domain).Logs, f, maxEntries)
 }
 
 // reply writes a value.

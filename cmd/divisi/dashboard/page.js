@@ -50,7 +50,8 @@ function showHeader(data) {
 // showResume says what somebody has to do about what nobody decides about.
 function showResume(s) {
   $("resume").hidden = !s.unattended;
-  set($("resume"), s.again ? `${s.app} does not run, and its servers do. Run it again: ${s.again}`
+  set($("resume"), s.again && !s.members ? `Nobody decides about ${s.app}. Run the program that it is a part of again: ${s.again}`
+    : s.again ? `${s.app} does not run, and its servers do. Run it again: ${s.again}`
     : s.unattended ? `Nobody decides about ${s.app}: divisi attach ${s.app} goes on with it.` : "");
 }
 

@@ -87,7 +87,7 @@ func look[T any](ctx context.Context, h home.Home, app func(T) string,
 // Owns reports whether a server ends with the application: a replica, or whatever is in the domain of a program
 // or of an application that somebody decides about.
 func (a Application) Owns(p keeper.Proc) bool {
-	return keeper.Within(p.Domain, a.Status.Domain) && (!a.Status.Unattended || a.Status.Again != "" || isReplica(p))
+	return keeper.Within(p.Domain, a.Status.Domain) && (!a.Status.Unattended || a.Status.IsProgram() || isReplica(p))
 }
 
 // often is how often it is asked how an application is about which nobody decides.

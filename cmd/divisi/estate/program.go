@@ -113,7 +113,7 @@ func (p *program) Stop(ctx context.Context) error {
 		return err
 	}
 	for _, app := range apps {
-		if app.Status.Again == "" && keeper.Within(app.Status.Domain, p.of.Domain) {
+		if !app.Status.IsProgram() && keeper.Within(app.Status.Domain, p.of.Domain) {
 			err = errors.Join(err, app.Stop(ctx))
 		}
 	}

@@ -68,6 +68,11 @@ func findUnattended(ctx context.Context, h home.Home) (found []Application, deci
 		}
 		status := statusOf(path, processes, sockets, specs(d.Versions))
 		status.Controller.LogDir = d.Logs
+		for _, program := range found {
+			if program.Status.IsProgram() && keeper.Within(path, program.Status.Domain) {
+				status.Again = program.Status.Again
+			}
+		}
 		found = append(found, Application{&unattended{status: status, home: h, domain: d}, status, nil, h})
 	}
 	slices.SortFunc(found, func(a, b Application) int { return strings.Compare(a.Status.App, b.Status.App) })

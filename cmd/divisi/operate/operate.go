@@ -40,6 +40,7 @@ type desk struct {
 // desks returns the desks of all programs that ask something, or of one that was named. The error is about
 // those that do not answer.
 func desks(ctx context.Context, only string) ([]desk, error) {
+	only = strings.TrimPrefix(only, "/")
 	h, err := home.Find()
 	if err != nil {
 		return nil, err
@@ -74,6 +75,13 @@ func desks(ctx context.Context, only string) ([]desk, error) {
 		list = append(list, desk{app: strings.TrimPrefix(domain, "/"), shelf: shelf, questions: questions})
 	}
 
+	if only != "" && silent == nil && !slices.ContainsFunc(list, func(d desk) bool { return d.app == only }) {
+		var known []string
+		for _, d := range list {
+			known = append(known, d.app)
+		}
+		return nil, console.Failure("", "no program %q is known: %s", only, name.Suggest(only, known))
+	}
 	list = slices.DeleteFunc(list, func(d desk) bool { return only != "" && d.app != only || len(d.questions) == 0 })
 	return list, silent
 }

@@ -51,9 +51,9 @@ func (c *command) questions() *cobra.Command {
 
 func (c *command) showQuestion(q control.Question) {
 	fmt.Fprintf(c.Out, "%s, since %s\n", q.Key, q.Since.Local().Format(time.DateTime))
-	fmt.Fprintln(c.Out, "  "+strings.ReplaceAll(strings.TrimSpace(q.Text), "\n", "\n  "))
+	fmt.Fprintln(c.Out, "  "+strings.ReplaceAll(console.Visible(strings.TrimSpace(q.Text)), "\n", "\n  "))
 	if q.Refused != "" {
-		fmt.Fprintln(c.Out, "  the last answer was not taken: "+q.Refused)
+		fmt.Fprintln(c.Out, "  the last answer was not taken: "+console.Visible(q.Refused))
 	}
 
 	way := "divisi answer " + q.Key

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 )
 
 func (c *command) verbs() *cobra.Command {
@@ -91,8 +93,34 @@ func completeVerbs(cmd *cobra.Command, args []string, begin string) ([]string, c
 			names = append(names, v.Name+"\t"+v.Help)
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
+	case 2:
+		return completeArgument(cmd, args)
 	}
 	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// completeArgument completes the first argument of a verb that every program has.
+func completeArgument(cmd *cobra.Command, args []string) (names []string, _ cobra.ShellCompDirective) {
+	client, err := pick(cmd.Context(), args[:1])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	from := map[string]struct{ verb, member string }{
+		"restart": {"list", "path"}, "drain": {"list", "path"}, "logs": {"list", "path"},
+		"set": {"values", "name"}, "answer": {"questions", "key"},
+	}[args[1]]
+	if from.verb == "" {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var list []map[string]any
+	answer, err := client.Do(cmd.Context(), from.verb, nil)
+	if err != nil || json.Unmarshal(answer, &list) != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	for _, item := range list {
+		names = append(names, fmt.Sprint(item[from.member]))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // showResult shows what a verb has answered: a text as it is, a list of objects as a table, else JSON.
@@ -103,9 +131,12 @@ func (c *command) showResult(answer json.RawMessage) error {
 	case string(answer) == "null":
 		return nil
 	case json.Unmarshal(answer, &text) == nil:
-		fmt.Fprintln(c.Out, strings.TrimSuffix(text, "\n"))
+		fmt.Fprintln(c.Out, console.Visible(strings.TrimSuffix(text, "\n")))
 		return nil
-	case json.Unmarshal(answer, &list) == nil:
+	case json.Unmarshal(answer, &list) == nil && len(list) == 0:
+		fmt.Fprintln(c.Err, "there is none")
+		return nil
+	case list != nil:
 		if rows := table(list); rows != nil {
 			c.Columns(rows)
 			return nil

@@ -28,7 +28,10 @@ func Running(ctx context.Context) ([]estate.Application, error) {
 
 // WayOut says how somebody decides again about what is unattended.
 func WayOut(s control.Status) string {
-	if s.Again != "" {
+	switch {
+	case s.Again != "" && !s.IsProgram():
+		return "run the program that it is a part of again: " + s.Again
+	case s.Again != "":
 		return "run it again: " + s.Again
 	}
 	return "divisi attach " + s.App + ", or divisi run TARGET, goes on with it"
@@ -133,10 +136,13 @@ func IsServer(ctx context.Context, asked string) (bool, error) {
 	}
 
 	found := server.Find(servers, asked)
-	switch {
-	case !slices.Contains(namesOf(apps), asked):
+	of := slices.IndexFunc(apps, func(a estate.Application) bool { return a.Status.App == asked })
+	if of < 0 {
 		return len(found) > 0 || strings.Contains(asked, "@"), nil
-	case len(found) > 0:
+	}
+	// A program is often called as one of its servers. That one has its whole name.
+	found = slices.DeleteFunc(found, apps[of].Owns)
+	if len(found) > 0 {
 		return false, console.UsageError("%s is an application, and the server %v: give /%s or %v", asked, found[0].ID, asked, found[0].ID)
 	}
 	return false, nil

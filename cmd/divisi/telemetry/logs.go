@@ -147,11 +147,12 @@ func (l *logs) find() error {
 	})
 }
 
-// walk calls f with the files of the log in a folder. One that is removed meanwhile is left out.
+// walk calls f with the files of the log in a folder. One that is removed meanwhile is left out. Nothing has been
+// said yet where there is no folder.
 func walk(dir string, f func(file string) error) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil && path != dir && errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist):
 			return nil
 		case err != nil || entry.IsDir():
 			return err

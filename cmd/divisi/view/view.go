@@ -99,6 +99,11 @@ func summary(s control.Status, livePage string) string {
 		most = max(most, g.Wanted)
 	}
 
+	if s.IsProgram() {
+		text := fmt.Sprintf("%s is %s: %s", s.App, s.State, several(len(s.Replicas), "server", "servers"))
+		return text + livePageText(livePage)
+	}
+
 	processes, groups := several(len(s.Replicas), "process", "processes"), several(len(s.Groups), "group", "groups")
 	text := fmt.Sprintf("%s runs as %s in %s", s.App, processes, groups)
 	if ready < wanted && s.State != "running" {
@@ -107,10 +112,15 @@ func summary(s control.Status, livePage string) string {
 		text += fmt.Sprintf(", up to %d replicas of each (--replicas 1 for one)", most)
 	}
 
-	if livePage != "" {
-		text += ", live page " + livePage
+	return text + livePageText(livePage)
+}
+
+// livePageText is the end of a line that says what runs.
+func livePageText(address string) string {
+	if address == "" {
+		return ""
 	}
-	return text
+	return ", live page " + address
 }
 
 func several(n int, one, many string) string {
@@ -132,7 +142,7 @@ func (v *View) Event(r event.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
-	text := r.Event.String()
+	text := console.Visible(r.Event.String())
 	switch e := r.Event.(type) {
 	case event.Started, event.Listening, event.Ready, event.Draining, event.Stopped:
 		return
