@@ -45,7 +45,7 @@ MARKERS := func: ([A-Za-z]+\.(implements|isRef|setRef|routedBy|is)|Direct\.Get|E
 lint: test-tools $(STATICCHECK) $(DEADCODE)
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
-	@echo "vet" && $(GO) vet $(PACKAGES)
+	@echo "vet" && $(GO) vet $(PACKAGES) $(EXAMPLES:%=./%/...)
 	@echo "staticcheck" && "./$(STATICCHECK)" $(PACKAGES)
 	@echo "dead code" && found=$$("./$(DEADCODE)" -test $(PACKAGES)) && \
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
