@@ -20,7 +20,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz fuzz-short accept-faults soak bench bench-quick build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz accept-faults soak bench bench-quick build install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,7 +33,7 @@ demo-check: tools ## the same, without staying: what CI runs
 
 test: test-tools ## everything that decides whether a change is good
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory --jobs 2 unit-plain unit-race fuzz-short
+	@$(MAKE) --no-print-directory --jobs 2 unit-plain unit-race
 	@$(MAKE) --no-print-directory demo-check
 
 check: lint cross ## format, vet, static analysis, fresh generated code, other systems
@@ -82,6 +82,7 @@ accept-faults: tools ## kill, freeze, pause and upgrade the store under load, ki
 	@GO="$(GO)" ./scripts/accept.sh
 
 soak: test-tools ## the long forms of tests; those that might go on for ever take SOAK each (default 10m)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x
 	@cd e2e && GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 0 ./...
 	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
 	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
@@ -101,9 +102,6 @@ bench: test-tools ## compare with what one would use instead, in 25 minutes; the
 
 bench-quick: ## compare a few calls with what one would use instead, in less than two minutes
 	@cd bench && $(GO) run ./compare -quick -rounds 3 -time 150ms
-
-fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=500x
 
 fuzz: test-tools ## fuzz every decoder, each for FUZZTIME (default 1m)
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh

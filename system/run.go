@@ -212,7 +212,7 @@ func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan 
 	case <-p.supervisor.Over(): // what this run has started has stopped
 		ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
 		defer cancel()
-		return errors.Join(err, lost, p.hosts.CloseUnused(ctx))
+		return errors.Join(err, lost, p.hosts.Clean(ctx))
 	default:
 		return errors.Join(err, lost)
 	}

@@ -135,6 +135,27 @@ func TestHung(t *testing.T) {
 	}
 }
 
+// TestWaiting: a program that is interrupted leaves nothing that its keeper would start again later.
+func TestWaiting(t *testing.T) {
+	s := newSite(t)
+	r := s.run("subject", "1", "SUBJECT_PATIENT=1").runs()
+	waits := func(p keeper.Proc) bool { return p.Name == "steady" && p.State == lifecycle.Backoff }
+	if err := syscall.Kill(s.servers("subject")["steady@/subject"], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.until("it waits for its next start", func() bool { return slices.ContainsFunc(s.list("subject"), waits) })
+
+	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ends(); code != 0 {
+		t.Errorf("the exit code is %d:\n%s", code, r.words())
+	}
+	if left := s.list("subject"); len(left) > 0 {
+		t.Errorf("there is %+v", left)
+	}
+}
+
 // operator returns who operates the subject.
 func (s *site) operator() *control.Client {
 	return control.NewClient(s.home.Domain("/subject").Door, "subject")

@@ -12,7 +12,7 @@ import (
 )
 
 // decoders lists the functions that read what somebody else has written, each with the fuzz test of
-// its package that feeds it. "make fuzz" runs those, and "make test" each for some seconds.
+// its package that feeds it. "make test" runs those on their seeds, "make fuzz" on what it makes of them.
 var decoders = map[string]string{
 	"codegen.(*Errors).decode":                 "FuzzErrors",
 	"codegen.(*Errors).decodeNode":             "FuzzErrors",

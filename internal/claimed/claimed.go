@@ -81,6 +81,18 @@ func (s *Set) Clear(ctx context.Context, domain string, left []keeper.Proc) {
 	}
 }
 
+// StopWaiting stops what the run has asked for in a domain and has no process, for it waits for its next start. When the run
+// ends, its keeper would start it after all.
+func (s *Set) StopWaiting(ctx context.Context, domain string) error {
+	list, err := s.host.Keeper.List(ctx, domain)
+	for _, p := range list {
+		if p.Pid == 0 && s.has(p.Domain, p.Name) {
+			err = errors.Join(err, server.Undo(s.host.Keeper, p.ID))
+		}
+	}
+	return err
+}
+
 // CloseUnused closes the sockets of a domain that no server has inherited, on which nobody would answer.
 func (s *Set) CloseUnused(ctx context.Context, domain string) error {
 	list, err := s.host.Keeper.List(ctx, domain)

@@ -173,10 +173,11 @@ func (s *Set) clear(h *Host, grace time.Duration, left []keeper.Proc) {
 	}
 }
 
-// CloseUnused closes the sockets that no server has inherited.
-func (s *Set) CloseUnused(ctx context.Context) (err error) {
+// Clean leaves nothing of a run that has stopped all that it has started: no server that waits for its next start, and no
+// socket that no server has inherited.
+func (s *Set) Clean(ctx context.Context) (err error) {
 	for _, h := range s.hosts() {
-		err = errors.Join(err, h.Asked.CloseUnused(ctx, s.run.Domain))
+		err = errors.Join(err, h.Asked.StopWaiting(ctx, s.run.Domain), h.Asked.CloseUnused(ctx, s.run.Domain))
 	}
 	return err
 }

@@ -53,10 +53,11 @@ func main() {
 	}
 }
 
-// deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. With
-// SUBJECT_ALONE that is this program as well, with SUBJECT_MUTE one that hangs when it is told to; the program SUBJECT_STEADY takes its place. With SUBJECT_BROKEN
-// the web server is none, which with SUBJECT_LONG is noticed late, and with SUBJECT_SHY one that answers until it is told not to; SUBJECT_GRACE is how
-// long it may take to end.
+// deploy starts a web server of this program, called as SUBJECT_WEB says, and one that no edition changes. The
+// latter is the program SUBJECT_STEADY; with SUBJECT_ALONE it is this program as well, with SUBJECT_MUTE one that
+// hangs when it is told to, and with SUBJECT_PATIENT it does not start again for an hour. With SUBJECT_BROKEN the web
+// server is none, which with SUBJECT_LONG is noticed late, and with SUBJECT_SHY one that answers until it is told not
+// to; SUBJECT_GRACE is how long it may take to end.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	steady := system.Spec{Name: "steady", Program: cmp.Or(os.Getenv("SUBJECT_STEADY"), "sleep"), Args: []any{"1000000"}}
 	if os.Getenv("SUBJECT_ALONE") != "" {
@@ -64,6 +65,9 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	}
 	if os.Getenv("SUBJECT_MUTE") != "" {
 		steady.Program, steady.Ready = mute, "notify"
+	}
+	if os.Getenv("SUBJECT_PATIENT") != "" {
+		steady.Policy.Backoff, steady.Policy.MaxBackoff = time.Hour, time.Hour
 	}
 	grace, _ := time.ParseDuration(os.Getenv("SUBJECT_GRACE")) // or the default
 	front, ready := web, "notify"

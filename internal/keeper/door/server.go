@@ -292,7 +292,8 @@ func (s *server) info() link.Info {
 	return info
 }
 
-// complain says in the log that the journal cannot be written, and that it can again.
+// complain says in the log that the journal cannot be written, and that it can again. The latter says the reason
+// as well: the log may be on the same disk.
 func (s *server) complain() {
 	before, now := s.health, s.keeper.Health()
 	s.health = now
@@ -300,7 +301,7 @@ func (s *server) complain() {
 		daemon.Say("%v: what is started meanwhile is refused, and what runs goes on", cmp.Or(now.Trouble, now.Last))
 	}
 	if now.Trouble == nil && (before.Trouble != nil || now.Failed > before.Failed) {
-		daemon.Say("the journal is written again, and nothing is missing there")
+		daemon.Say("the journal is written again, and nothing is missing there; for a while: %v", cmp.Or(now.Last, before.Trouble))
 	}
 }
 
