@@ -97,7 +97,7 @@ soak: test-tools ## the long forms of tests; those that might go on for ever tak
 	@cd e2e && $(GO) test -count=1 -timeout 0 -run TestKillUnderLoad -v ./processes -args -kills 20
 	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000
 
-bench: test-tools ## compare with what one would use instead, in 25 minutes; the tables are in bench/README.md
+bench: test-tools ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
 	@cd bench && $(GO) run .
 
 bench-quick: ## compare a few calls with what one would use instead, in less than two minutes
