@@ -155,18 +155,17 @@ func (v *Value[T]) Status() Status {
 // Health returns nil while the value is what its source has. Otherwise the error says that there is none yet,
 // that the newest data was not adopted, or that the source has not answered for longer than MaxAge.
 func (v *Value[T]) Health() error {
-	s, age := v.Status(), time.Duration(0)
-	if !s.Contact.IsZero() {
-		age = time.Since(s.Contact).Round(time.Second)
-	}
-
+	s := v.Status()
+	age := time.Since(s.Contact).Round(time.Second)
 	why := cmp.Or(s.Refusal, s.Failure, errSilent)
 	switch {
 	case v.Load() == nil:
 		return fmt.Errorf("%s has no value yet: %w", v.name(), why)
 	case s.Refusal != nil:
 		return fmt.Errorf("%s has kept an older value: %w", v.name(), why)
-	case v.MaxAge > 0 && (age > v.MaxAge || s.Contact.IsZero()):
+	case v.MaxAge > 0 && s.Contact.IsZero():
+		return fmt.Errorf("%s may be out of date, since its source has not answered yet: %w", v.name(), why)
+	case v.MaxAge > 0 && age > v.MaxAge:
 		return fmt.Errorf("%s may be out of date, since its source last answered %v ago: %w", v.name(), age, why)
 	}
 	return nil

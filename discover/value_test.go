@@ -286,8 +286,9 @@ func TestCache(t *testing.T) {
 					t.Errorf("a cache of today: %v", size.Health())
 				}
 				time.Sleep(2 * time.Hour)
-				if size.Health() == nil {
-					t.Error("two hours without an answer are no trouble")
+				want := map[discover.Origin]string{discover.FromCache: "last answered 2h0m0s ago", discover.IsDefault: "has not answered yet"}[c.origin]
+				if err := size.Health(); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("after two hours without an answer: %v; it should say %q", err, want)
 				}
 
 				source.Fail(nil)
