@@ -142,6 +142,10 @@ func (t *Tree) settle(g *node) {
 // raise starts the members of a group that are to start: one after another if their order means something.
 // Where one has to wait, the whole row does.
 func (t *Tree) raise(g *node) {
+	if t.hears {
+		return
+	}
+
 	ordered := g.spec.Strategy.ordered()
 	row := g.row() // of which none is to stop any more
 

@@ -34,11 +34,14 @@ func (t *Tree) on(host string, f func(*node)) {
 // as away, nothing is asked of those that have ended, too. What was asked of the others is asked again. One whose
 // end is in doubt is started again, and whoever does that takes over what still runs: it counts as no failure.
 func (t *Tree) back(host string) {
+	t.hears = true
 	t.on(host, func(n *node) {
 		if n.told != "" {
 			t.bury(n, n.told)
 		}
 	})
+	t.hears = false
+
 	delete(t.hosts, host)
 	t.on(host, t.resume)
 	t.settleAll()
@@ -81,11 +84,16 @@ func (t *Tree) bury(n *node, end lifecycle.Event) {
 // lose has the members of a host have ended.
 func (t *Tree) lose(host string) {
 	t.hosts[host] = Lost
+
+	t.hears = true
 	t.on(host, func(n *node) {
 		if n.proc.Runs() {
 			t.bury(n, cmp.Or(n.told, lifecycle.Exited))
 		}
 	})
+	t.hears = false
+
+	t.settleAll()
 	t.did = append(t.did, Action{Do: Fence, Path: host})
 }
 

@@ -43,7 +43,6 @@ type world struct {
 	now   time.Time
 	lives map[string]*life
 	host  Kind // of the host h: Away, Cut or Lost; "" while it can be asked
-	many  bool // ends are told in one step, so that one that starts again for one of them stops for another
 	count int
 	log   []string
 	drawn map[edge]bool
@@ -247,7 +246,6 @@ func (w *world) start(at string, spec Spec) {
 // step has the tree take an event and checks what it says.
 func (w *world) step(e Event) {
 	w.log = append(w.log, fmt.Sprintf("%s %s @%v", e.Kind, e.Path, w.now.Sub(begin)))
-	w.many = e.Kind == Back || e.Kind == Lost
 	w.happens(e)
 	if e.Kind == Move {
 		e.Spec.Host = w.lives[e.Path].Host
@@ -384,8 +382,7 @@ func (w *world) perform(did []Action) {
 			if l.runs {
 				w.fatalf("%s runs twice", a.Path)
 			}
-			l.runs, l.halted, l.killed, l.asked = true, false, false, false
-			l.doomed = l.doomed && w.many
+			l.runs, l.halted, l.killed, l.asked, l.doomed = true, false, false, false, false
 		case Halt:
 			w.halt(a.Path, l)
 		case Kill:
@@ -418,7 +415,7 @@ func (w *world) halt(at string, l *life) {
 			if other == "/" || path.Dir(other) != path.Dir(child) || o.started <= c.started {
 				continue
 			}
-			both := w.lives[path.Dir(child)].doomed || c.doomed && o.doomed && !o.asked
+			both := w.leaves(path.Dir(child)) || c.doomed && o.doomed && !o.asked
 			if both && w.anyIn(other) {
 				w.fatalf("%s is halted before %s, which started later", at, other)
 			}
@@ -427,6 +424,12 @@ func (w *world) halt(at string, l *life) {
 			return // likewise
 		}
 	}
+}
+
+// leaves reports whether a group ends, not only may.
+func (w *world) leaves(group string) bool {
+	s := w.state(group)
+	return s == lifecycle.Draining || s == lifecycle.Stopping
 }
 
 // anyIn returns whether anything runs in a subtree.

@@ -129,6 +129,7 @@ type Action struct {
 //   - A member is halted only because somebody has asked, or because of a failure within its group, or
 //     within one that is around it.
 //   - A group that has Ended has nothing running.
+//   - Nothing is started and halted in one step.
 //   - Nothing is started, halted or killed on a host that cannot be asked. What was on one that is lost starts
 //     again when that is fenced, or back.
 type Tree struct {
@@ -139,6 +140,7 @@ type Tree struct {
 	hosts map[string]Kind // those that cannot be asked, for they are Away, Cut or Lost
 	now   time.Time       // of the step
 	did   []Action        // in the step
+	hears bool            // of several ends in the step: nothing starts before all of them are known
 
 	trace func(n *node, e lifecycle.Event, from lifecycle.State) // for tests; nil for none
 }
