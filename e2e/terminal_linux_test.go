@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"regexp"
@@ -33,7 +34,7 @@ func withTerminal(p testscript.Params) testscript.Params {
 var keys = map[string]string{"ctrl-c": "\x03", "ctrl-q": "\x11", "ctrl-s": "\x13", "ctrl-z": "\x1a", "enter": "\r"}
 
 // terminal start FILE PROGRAM ARGS...: runs a program as the first one of a new terminal, and what
-// that shows is in a file. terminal type KEY: somebody types there. terminal end: waits until the
+// that shows is in a file. terminal type KEY: somebody types there, a key or a text. terminal end: waits until the
 // program has ended, with success, or without it for ! terminal end.
 func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value("terminal").(*session)
@@ -41,7 +42,7 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	case "start":
 		s.start(ts, args[1], args[2:])
 	case "type":
-		_, err := s.master.WriteString(keys[args[1]])
+		_, err := s.master.WriteString(cmp.Or(keys[args[1]], args[1]))
 		ts.Check(err)
 	case "end":
 		<-s.ended

@@ -125,13 +125,16 @@ func (p *program) askAbout(m *supervision.Member, why error) {
 // as in [Ask]; the last may be variadic. It may return a value, which is shown, an error, or both. In a
 // nursery within another one the name begins with the path of that, as in eu/rebalance. Who may call it is
 // whoever may open the program's control socket: its user.
-func (n *Nursery) Verb(name string, f any) error {
+//
+// Arguments are the names by which an operator knows what the function takes, such as SHARD. Without them each is called
+// by what is to be written, such as NUMBER.
+func (n *Nursery) Verb(name string, f any, arguments ...string) error {
 	site := caller()
 	full, err := n.offer("verb", name, site)
 	if err != nil {
 		return err
 	}
-	forget, err := n.program.desk.Verb(full, site, "", f)
+	forget, err := n.program.desk.Verb(full, site, "", f, arguments...)
 	if err != nil {
 		return err
 	}

@@ -58,12 +58,34 @@ const (
 
 // Verb is something that an application can be told to do.
 type Verb struct {
-	Name   string   `json:"name"` // such as "eu/rebalance"
-	Args   []string `json:"args"` // such as "SHARD int"
-	Answer string   `json:"answer,omitempty"`
-	Help   string   `json:"help,omitempty"`
-	Who    string   `json:"who"`            // may do it
-	Site   string   `json:"site,omitempty"` // of the call that offers it, [Builtin] if every program has it
+	Name   string     `json:"name"`             // such as "eu/rebalance"
+	Args   []string   `json:"args"`             // the types of its arguments in Go, such as "int", or "int..." for any number of them
+	Takes  []Argument `json:"takes"`            // the same for people
+	Answer string     `json:"answer,omitempty"` // its type in Go
+	Gives  string     `json:"gives,omitempty"`  // the same for people, such as "a list"
+	Help   string     `json:"help,omitempty"`
+	Who    string     `json:"who"`            // may do it
+	Site   string     `json:"site,omitempty"` // of the call that offers it, [Builtin] if every program has it
+}
+
+// Argument is what a verb takes, for people.
+type Argument struct {
+	Name  string `json:"name"`           // such as "SHARD"
+	Wants string `json:"wants"`          // such as "a whole number"
+	Many  bool   `json:"many,omitempty"` // it is given any number of times
+}
+
+// Usage returns how a verb is written, such as "eu/rebalance SHARD [MORE...]".
+func (v Verb) Usage() string {
+	usage := v.Name
+	for _, a := range v.Takes {
+		if a.Many {
+			usage += " [" + a.Name + "...]"
+		} else {
+			usage += " " + a.Name
+		}
+	}
+	return usage
 }
 
 // Builtin is the site of verbs that every program has.

@@ -69,19 +69,20 @@ func NewFront(of System, desk *Desk) (*Front, error) {
 	for _, v := range []struct {
 		name, help string
 		call       any
+		takes      []string
 	}{
-		{"list", "what is in its nurseries", f.Members},
-		{"tree", "the same, as a drawing", f.tree},
-		{"logs", "the last lines of a server: its name, and how many", f.logs},
-		{"restart", "has something end and start again, which counts as no failure", f.restart},
-		{"drain", "has something end in order, and stay down", f.drain},
-		{"upgrade", "replaces the program by another binary, keeping what runs", f.upgrade},
-		{"values", "what can be set", desk.Values},
-		{"set", "sets a value, also for later runs", desk.Set},
-		{"questions", "what the program wants to know", desk.Questions},
-		{"answer", "answers a question: its key, and the value", f.answer},
+		{"list", "what is in its nurseries", f.Members, nil},
+		{"tree", "the same, as a drawing", f.tree, nil},
+		{"logs", "the last lines of a server: its name, and how many", f.logs, []string{"SERVER", "LINES"}},
+		{"restart", "has something end and start again, which counts as no failure", f.restart, []string{"MEMBER"}},
+		{"drain", "has something end in order, and stay down", f.drain, []string{"MEMBER"}},
+		{"upgrade", "replaces the program by another binary, keeping what runs", f.upgrade, []string{"BINARY"}},
+		{"values", "what can be set", desk.Values, nil},
+		{"set", "sets a value, also for later runs", desk.Set, []string{"NAME", "VALUE"}},
+		{"questions", "what the program wants to know", desk.Questions, nil},
+		{"answer", "answers a question: its key, and the value", f.answer, []string{"KEY", "VALUE"}},
 	} {
-		if _, err := desk.Verb(v.name, control.Builtin, v.help, v.call); err != nil {
+		if _, err := desk.Verb(v.name, control.Builtin, v.help, v.call, v.takes...); err != nil {
 			return nil, err
 		}
 	}

@@ -200,6 +200,16 @@ func TestVerbs(t *testing.T) {
 	if _, err := d.Verb("eu/add", "b.go:2", "", add); err == nil || !strings.Contains(err.Error(), "a.go:1 and at b.go:2") {
 		t.Error(err)
 	}
+	list := d.Verbs()
+	if v := list[1]; v.Usage() != "eu/add NUMBER [DURATION...]" || v.Takes[1].Wants != "a duration, such as 1m30s" || !v.Takes[1].Many ||
+		v.Gives != "a duration" || v.Answer != "time.Duration" || strings.Join(v.Args, " ") != "int time.Duration..." {
+		t.Errorf("%+v", v)
+	}
+	for _, names := range [][]string{{"A"}, {"A", "B", "C"}} {
+		if _, err := d.Verb("wrong", "", "", add, names...); err == nil || !strings.Contains(err.Error(), "it takes 2 arguments") {
+			t.Errorf("named %q: %v", names, err)
+		}
+	}
 	forget()
 	if list := d.Verbs(); len(list) != 1 || list[0].Name != "boom" {
 		t.Errorf("%+v", list)
@@ -267,7 +277,7 @@ func TestValues(t *testing.T) {
 		{reflect.TypeFor[float64](), "1.5", "1.5"},
 		{reflect.TypeFor[time.Duration](), "90s", "1m30s"},
 		{reflect.TypeFor[level](), "high", "9"},
-		{reflect.TypeFor[level](), "low", "error: it is not a operator.level: only high is known"},
+		{reflect.TypeFor[level](), "low", "error: it is not the text of a operator.level: only high is known"},
 		{reflect.TypeFor[[]int](), "[1, 2]", "[1,2]"},
 		{reflect.TypeFor[struct{ A string }](), `{"A":"x"}`, `{"A":"x"}`},
 		{reflect.TypeFor[time.Time](), "2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"},
@@ -281,6 +291,30 @@ func TestValues(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%v %q: %s, want %s", c.of, c.text, got, c.want)
+		}
+	}
+}
+
+// TestWanted: what is to be written is said to people.
+func TestWanted(t *testing.T) {
+	for _, c := range []struct {
+		of          reflect.Type
+		name, wants string
+		gives       string
+	}{
+		{reflect.TypeFor[string](), "TEXT", "a text", "a text"},
+		{reflect.TypeFor[bool](), "true|false", "true or false", "true or false"},
+		{reflect.TypeFor[uint](), "NUMBER", "a whole number, not below 0", "a whole number"},
+		{reflect.TypeFor[float32](), "NUMBER", "a number", "a number"},
+		{reflect.TypeFor[time.Duration](), "DURATION", "a duration, such as 1m30s", "a duration"},
+		{reflect.TypeFor[time.Time](), "TIME", "the text of a time.Time, such as 0001-01-01T00:00:00Z", "the text of a time.Time"},
+		{reflect.TypeFor[[]int](), "JSON", "JSON, such as [0]", "a list"},
+		{reflect.TypeFor[*struct{ A string }](), "JSON", `JSON, such as {"A":""}`, "an object"},
+		{reflect.TypeFor[map[string]int](), "JSON", "JSON, such as {}", "an object"},
+		{reflect.TypeFor[control.Status](), "JSON", "JSON", "an object"}, // an example would be long
+	} {
+		if name, wants := wanted(c.of); name != c.name || wants != c.wants || given(c.of) != c.gives {
+			t.Errorf("%v: %q, %q, %q", c.of, name, wants, given(c.of))
 		}
 	}
 }

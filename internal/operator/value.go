@@ -13,30 +13,82 @@ import (
 var (
 	durationType    = reflect.TypeFor[time.Duration]()
 	unmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
+	marshalerType   = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
 // TypeName says to people what is wanted.
 func TypeName(t reflect.Type) string {
+	_, wants := wanted(t)
+	return wants
+}
+
+// wanted returns how an argument of a type is called if nobody has given it a name, and what is wanted.
+func wanted(t reflect.Type) (name, wants string) {
 	switch {
 	case t == durationType:
-		return "a duration, such as 1m30s"
+		return "DURATION", "a duration, such as 1m30s"
 	case reflect.PointerTo(t).Implements(unmarshalerType):
-		return "a " + t.String()
+		wants = "the text of a " + t.String()
+		if t.Implements(marshalerType) {
+			wants += such(Show(reflect.Zero(t)))
+		}
+		return strings.ToUpper(t.Name()), wants
 	}
 
 	switch t.Kind() {
 	case reflect.String:
-		return "a text"
+		return "TEXT", "a text"
 	case reflect.Bool:
-		return "true or false"
+		return "true|false", "true or false"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return "a whole number"
+		return "NUMBER", "a whole number"
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "a whole number, not below 0"
+		return "NUMBER", "a whole number, not below 0"
 	case reflect.Float32, reflect.Float64:
-		return "a number"
+		return "NUMBER", "a number"
 	}
-	return "JSON of a " + t.String()
+	return "JSON", "JSON" + such(example(t))
+}
+
+// mostExample bounds examples, in bytes: longer ones are none.
+const mostExample = 60
+
+func such(example string) string {
+	if example == "" || len(example) > mostExample {
+		return ""
+	}
+	return ", such as " + example
+}
+
+// example returns JSON of a type, which has something in it.
+func example(t reflect.Type) string {
+	v := reflect.Zero(t)
+	switch t.Kind() {
+	case reflect.Slice:
+		v = reflect.MakeSlice(t, 1, 1)
+	case reflect.Pointer:
+		v = reflect.New(t.Elem())
+	case reflect.Map:
+		v = reflect.MakeMap(t)
+	}
+	return Show(v)
+}
+
+// given says to people what an answer of a type is.
+func given(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return given(t.Elem())
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map, reflect.Interface:
+		if !reflect.PointerTo(t).Implements(unmarshalerType) {
+			return "an object"
+		}
+	}
+	_, wants := wanted(t)
+	what, _, _ := strings.Cut(wants, ",")
+	return what
 }
 
 // Parse reads a value of a type as an operator writes it: text of the type itself if it reads that, else

@@ -15,11 +15,12 @@ import (
 
 // verb is a function of the program that an operator may call.
 type verb struct {
-	call reflect.Value
-	args []reflect.Type // what an operator gives
-	ctx  bool           // the first argument is a context
-	help string
-	site string
+	call  reflect.Value
+	args  []reflect.Type // what an operator gives
+	takes []control.Argument
+	ctx   bool // the first argument is a context
+	help  string
+	site  string
 }
 
 var (
@@ -29,9 +30,13 @@ var (
 
 // Verb has an operator call a function by a name. It may take a context first, and then values that an
 // operator can write, see [Parse]; the last may be variadic. It may return a value, which the operator is
-// shown, an error, or both. Forget withdraws it.
-func (d *Desk) Verb(name, site, help string, f any) (forget func(), err error) {
+// shown, an error, or both. Names are those of its arguments, for people; if there are none, each is called by what
+// is wanted. Forget withdraws it.
+func (d *Desk) Verb(name, site, help string, f any, names ...string) (forget func(), err error) {
 	v, err := newVerb(f)
+	if err == nil {
+		err = v.describe(names)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the verb %s (%s): %w", name, site, err)
 	}
@@ -82,37 +87,52 @@ func newVerb(f any) (*verb, error) {
 	return v, nil
 }
 
+// describe takes note of what the arguments are for people.
+func (v *verb) describe(names []string) error {
+	if len(names) > 0 && len(names) != len(v.args) {
+		return fmt.Errorf("it takes %d arguments, and the names of %d are given: %s", len(v.args), len(names), strings.Join(names, ", "))
+	}
+	v.takes = []control.Argument{}
+	for i, t := range v.args {
+		name, wants := wanted(t)
+		if len(names) > 0 {
+			name = names[i]
+		}
+		v.takes = append(v.takes, control.Argument{Name: name, Wants: wants, Many: v.many(i)})
+	}
+	return nil
+}
+
+// many reports whether an argument may be given any number of times.
+func (v *verb) many(i int) bool { return v.call.Type().IsVariadic() && i == len(v.args)-1 }
+
 // Verbs returns what an operator can have done, by name.
 func (d *Desk) Verbs() []control.Verb {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := []control.Verb{}
 	for name, v := range d.verbs {
-		list = append(list, control.Verb{Name: name, Args: v.usage(), Answer: v.answer(), Help: v.help, Who: d.who, Site: v.site})
+		shown := control.Verb{Name: name, Args: v.types(), Takes: v.takes, Help: v.help, Who: d.who, Site: v.site}
+		if t := v.call.Type(); t.NumOut() > 0 && t.Out(0) != errorType {
+			shown.Answer, shown.Gives = t.Out(0).String(), given(t.Out(0))
+		}
+		list = append(list, shown)
 	}
 	slices.SortFunc(list, func(a, b control.Verb) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
-// usage returns the arguments of a verb for people.
-func (v *verb) usage() []string {
+// types returns those of the arguments in Go.
+func (v *verb) types() []string {
 	list := []string{}
 	for i, t := range v.args {
 		text := t.String()
-		if v.call.Type().IsVariadic() && i == len(v.args)-1 {
+		if v.many(i) {
 			text += "..."
 		}
 		list = append(list, text)
 	}
 	return list
-}
-
-func (v *verb) answer() string {
-	t := v.call.Type()
-	if t.NumOut() == 0 || t.Out(0) == errorType {
-		return ""
-	}
-	return t.Out(0).String()
 }
 
 // Do has the program do something, and returns its answer, nil if it has none.
@@ -178,7 +198,7 @@ func (v *verb) parse(name string, args []string) ([]reflect.Value, error) {
 		}
 		return nil, &control.Error{
 			Code: control.Invalid, Text: fmt.Sprintf("%s takes %s, and there are %d", name, number, len(args)),
-			Way: "usage: " + strings.Join(append([]string{name}, v.usage()...), " "),
+			Way: "usage: " + control.Verb{Name: name, Takes: v.takes}.Usage(),
 		}
 	}
 

@@ -53,7 +53,7 @@ func orderd(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if _, err := system.Tune(n, "limit", 1000, nil); err != nil {
 		return err
 	}
-	if err := n.Verb("add", func(a, b int) int { return a + b }); err != nil {
+	if err := n.Verb("add", func(a, b int) int { return a + b }, "A", "B"); err != nil {
 		return err
 	}
 	if err := n.Verb("fail", func() { panic("no reason") }); err != nil {

@@ -256,7 +256,7 @@ const words = text => text.split(/\s+/).filter(Boolean);
 function makeVerb(v) {
   const form = element("form"), line = element("div", "line"), result = element("output");
   form.append(element("b", "", v.name), line);
-  const inputs = v.args.map((kind, i) => ({ input: field(line, v.args.length > 1 ? `argument ${i + 1}` : "argument", kind), several: kind.endsWith("...") }));
+  const inputs = v.takes.map(a => ({ input: field(line, a.name, a.wants + (a.many ? ", any number of times" : "")), several: a.many }));
   button(line, "Run").ariaLabel = `Run ${v.name}`;
   errorLine(form, inputs[0]?.input);
   form.append(result);
@@ -271,7 +271,7 @@ function makeVerb(v) {
 
 function showVerbs(list) {
   $("verbs").closest("section").hidden = list.length === 0;
-  keep($("verbs"), list, v => [v.name, ...v.args].join(" "), makeVerb, (form, v) => { form.title = v.help || v.site; });
+  keep($("verbs"), list, v => JSON.stringify([v.name, v.takes]), makeVerb, (form, v) => { form.title = v.help || v.site; });
 }
 
 // showProgram shows a program, whose servers have logs. Look has the page look again at once.

@@ -72,12 +72,14 @@ func (c *command) showQuestion(q control.Question) {
 func (c *command) answer() *cobra.Command {
 	var retry, giveUp bool
 	cmd := &cobra.Command{
-		Use:   "answer KEY VALUE | answer KEY --retry | answer KEY --give-up",
+		Use:   "answer KEY VALUE | answer KEY - | answer KEY --retry | answer KEY --give-up",
 		Short: "Answer the question of a program",
 		Long: "Answer a question of a program of package system, given by its key or the end of that: with a value,\n" +
 			"or with --retry, to try once more what has failed, or with --give-up, to go on without it. A program\n" +
-			"that does not run takes the answer when it runs next.",
-		Example:           "  divisi answer /orderd/port 8081\n  divisi answer port --retry",
+			"that does not run takes the answer when it runs next.\n\n" +
+			"The value - is what standard input has: of a secret, which every user of the machine could read among\n" +
+			"the arguments. At a terminal it is asked for, and not shown.",
+		Example:           "  divisi answer /orderd/port 8081\n  divisi answer port --retry\n  divisi answer password - <password.txt",
 		ValidArgsFunction: completeQuestions,
 		Args: func(_ *cobra.Command, args []string) error {
 			others := 0
@@ -93,13 +95,17 @@ func (c *command) answer() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a := control.Answer{Key: args[0], Kind: control.Value}
+			var err error
 			switch {
 			case retry:
 				a.Kind = control.Retry
 			case giveUp:
 				a.Kind = control.GiveUp
 			default:
-				a.Value = args[1]
+				a.Value, err = c.Given(cmd.Context(), cmd.InOrStdin(), args[1], "the answer to "+a.Key)
+			}
+			if err != nil {
+				return err
 			}
 			return c.giveAnswer(cmd.Context(), a)
 		},

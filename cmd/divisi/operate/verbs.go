@@ -2,6 +2,7 @@ package operate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/internal/control"
 )
 
 func (c *command) verbs() *cobra.Command {
@@ -32,9 +34,9 @@ func (c *command) verbs() *cobra.Command {
 			if done, err := c.JSON(verbs); done {
 				return err
 			}
-			rows := [][]string{{"VERB", "ANSWER", "WHO", "WHAT"}}
+			rows := [][]string{{"VERB", "TAKES", "GIVES", "WHO", "WHAT"}}
 			for _, v := range verbs {
-				rows = append(rows, []string{strings.Join(append([]string{v.Name}, v.Args...), " "), v.Answer, v.Who, v.Help})
+				rows = append(rows, []string{v.Usage(), taken(v), cmp.Or(v.Gives, "-"), v.Who, v.Help})
 			}
 			c.Columns(rows)
 			return nil
@@ -42,16 +44,32 @@ func (c *command) verbs() *cobra.Command {
 	})
 }
 
+// taken says what the arguments of a verb are.
+func taken(v control.Verb) string {
+	var takes []string
+	for _, a := range v.Takes {
+		takes = append(takes, a.Name+": "+a.Wants)
+	}
+	return cmp.Or(strings.Join(takes, "; "), "-")
+}
+
 func (c *command) do() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "do [-o json] PROGRAM VERB [ARGUMENT...]",
 		Short: "Have a program do something",
 		Long: "Have a program of package system do something: what every one can, or what it has said that it can.\n" +
-			"Flags come before PROGRAM. The arguments are checked before anything is done.",
-		Example: "  divisi do orderd list\n  divisi do orderd restart positiond\n  divisi do orderd set max-orders 20000",
+			"Flags come before PROGRAM. The arguments are checked before anything is done.\n\n" +
+			"An argument - is what standard input has: a secret, which every user of the machine could read among\n" +
+			"the arguments. At a terminal it is asked for, and not shown.",
+		Example: "  divisi do orderd list\n  divisi do orderd restart positiond\n  divisi do orderd set max-orders 20000\n" +
+			"  divisi do orderd set password - <password.txt",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return errors.New("give a program and a verb")
+			}
+			from := slices.Index(args, console.Stdin)
+			if from >= 0 && slices.Contains(args[from+1:], console.Stdin) {
+				return errors.New("standard input is one argument: give - once")
 			}
 			return nil
 		},
@@ -60,6 +78,12 @@ func (c *command) do() *cobra.Command {
 			client, err := pick(cmd.Context(), args[:1])
 			if err != nil {
 				return err
+			}
+			for i := 2; i < len(args); i++ {
+				what := fmt.Sprintf("argument %d of %s", i-1, args[1])
+				if args[i], err = c.Given(cmd.Context(), cmd.InOrStdin(), args[i], what); err != nil {
+					return err
+				}
 			}
 			answer, err := client.Do(cmd.Context(), args[1], args[2:])
 			if err != nil {
