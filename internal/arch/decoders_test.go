@@ -193,6 +193,8 @@ var notDecoders = map[string]string{
 	"internal/memfd.New":                      "writes a file",
 	"internal/drain.(*conn).Read":             "passes the bytes on to net/http",
 	"cmd/divisi/cli.parseTime":                "reads the user's own flags",
+	"cmd/divisi/console.(*Console).Given":     "takes the input as it is",
+	"cmd/divisi/console.(*Console).read":      "takes the input as it is",
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
