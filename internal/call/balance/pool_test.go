@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/divisi-go/divisi/codegen"
@@ -221,24 +222,18 @@ func TestRouting(t *testing.T) {
 }
 
 func TestBalance(t *testing.T) {
-	var hosts []*calltest.Host
-	for range 3 {
-		hosts = append(hosts, calltest.ServeUnix(t, call.ServerOptions{Lookup: calltest.Handlers{1: calltest.Echo}.Lookup}))
-	}
-	p := newPool(t, PoolOptions{}, hosts...)
-	warm(t, p, 3)
-	before := make([]uint64, 3)
-	for i, h := range hosts {
-		before[i] = h.Stats().Calls
-	}
-	for range 600 {
-		calltest.MustCall(t, p, &call.Request{Method: codegen.Key{1}})
-	}
-	for i, h := range hosts {
-		if n := h.Stats().Calls - before[i]; n < 120 || n > 300 {
-			t.Errorf("replica %d has had %d of 600 calls", i, n)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 3, 20*time.Millisecond)
+		p := memPool(t, w.n, PoolOptions{}, w.addrs...)
+		r := call.Request{Method: codegen.Key{1}}
+		w.load(t, p, 3, time.Second, time.Minute, r)
+		calls, shares := w.load(t, p, 1, 12*time.Second, time.Minute, r)
+		for i, n := range shares {
+			if n < len(calls)/5 || n > len(calls)/2 {
+				t.Errorf("replica %d has had %d of %d calls", i, n, len(calls))
+			}
 		}
-	}
+	})
 }
 
 // TestEjection: replicas that keep losing connections are left alone for longer and longer,

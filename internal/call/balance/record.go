@@ -3,6 +3,7 @@ package balance
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -13,22 +14,24 @@ import (
 const (
 	missesMost = 5  // calls in a row without an answer, until a replica is half dead
 	answersMin = 20 // until it is known how fast a replica is
-	slower     = 3  // times the time of the others, and it is half dead
 
-	// slack is what an answer may take longer than usual without being called slow: what is near
+	// Times are compared by their binary logarithms, so that averages are geometric: some answers take a
+	// thousand times as long as others of the same method, and say as much as one that is as much faster.
+	slower  = 1.6 // than the others by that much, three times their time, and it is half dead
+	extreme = 3   // bounds what one answer can tell: eight times the usual time
+
+	// slack is how much an answer may differ from what is usual and still be called usual: what is near
 	// takes less time than what is far away.
 	slack = 5 * time.Millisecond
 	// weight is that of one more call in a moving average.
 	weight = 1.0 / 16
-	// extreme bounds what one answer can tell: some calls of a method take much longer than others.
-	extreme = 8
 )
 
 // record is what calls have told of a replica since it was ejected.
 type record struct {
-	misses  int     // calls in a row that got no answer in time, or whose handlers panicked
+	misses  int     // calls that got no answer in time, or whose handlers panicked, since one was answered well
 	answers int     // others
-	pace    float64 // how long these took, compared with all replicas' calls of the same methods
+	pace    float64 // how much longer these took than all replicas' calls of the same methods: 1 is twice as long
 	trial   bool    // it was ejected, and gets one call at a time until one is answered well
 }
 
@@ -60,14 +63,13 @@ func (p *Pool) judgeLocked(r *replica, now time.Time, o *outcome) (ejected bool)
 		r.misses++
 		bad = r.trial || r.misses >= missesMost && p.othersAnswerLocked(r)
 	case o.answered():
-		r.misses = 0
-		pace := p.measureLocked(r, o)
-		if r.trial {
-			bad = pace >= slower*p.paceOfOthersLocked(r)
-			r.trial = false
-		} else {
-			bad = r.answers >= answersMin && r.pace >= slower*p.paceOfOthersLocked(r)
+		pace, others := p.measureLocked(r, o), p.paceOfOthersLocked(r)
+		late := pace >= slower+others
+		if !late {
+			r.misses = 0
 		}
+		bad = r.trial && late || r.answers >= answersMin && r.pace >= slower+others
+		r.trial = false
 	}
 	return bad && p.ejectLocked(r, now)
 }
@@ -75,27 +77,26 @@ func (p *Pool) judgeLocked(r *replica, now time.Time, o *outcome) (ejected bool)
 // measureLocked compares how long an answer took with what is usual for its method, and returns that. Which
 // replica has a routed call is not by chance, so that it says nothing about the replica.
 func (p *Pool) measureLocked(r *replica, o *outcome) (pace float64) {
-	if r.answers++; r.answers == 1 {
-		r.pace = 1
-	}
+	r.answers++
 	if o.took <= 0 || o.routed {
-		return 0
+		return -extreme
 	}
+
+	took := math.Log2(float64(o.took))
 	usual, known := p.usual[o.method]
 	if !known {
-		usual = o.took
+		usual = took
 	}
-	p.usual[o.method] = usual + time.Duration(float64(o.took-usual)*weight)
-
-	pace = min(float64(o.took)/float64(usual), extreme)
-	if o.took < usual+slack {
-		pace = min(pace, 1)
+	pace = min(max(took-usual, -extreme), extreme)
+	p.usual[o.method] = usual + pace*weight
+	if difference := o.took - time.Duration(math.Exp2(usual)); difference.Abs() < slack {
+		pace = 0
 	}
 	r.pace += (pace - r.pace) * weight
 	return pace
 }
 
-// paceOfOthersLocked is what the half of the other replicas that are faster are at most; 1 if nothing is known.
+// paceOfOthersLocked is what the half of the other replicas that are faster have at most; 0 if nothing is known.
 func (p *Pool) paceOfOthersLocked(r *replica) float64 {
 	var paces []float64
 	for _, other := range p.replicas {
@@ -104,7 +105,7 @@ func (p *Pool) paceOfOthersLocked(r *replica) float64 {
 		}
 	}
 	if len(paces) == 0 {
-		return 1
+		return 0
 	}
 	slices.Sort(paces)
 	return paces[len(paces)/2]

@@ -170,6 +170,45 @@ func TestOneSlow(t *testing.T) {
 	})
 }
 
+// TestScattered: answers that take a thousand times as long as others now and then, as on a machine that has
+// too much to do, do not tell replicas apart that are all alike.
+func TestScattered(t *testing.T) {
+	for _, often := range []float64{0.01, 0.1, 0.2, 0.4} {
+		p := NewPool(PoolOptions{})
+		p.SetReplicas([]string{"a", "b", "c"})
+		rnd, now := rand.New(rand.NewPCG(1, 2)), time.Now()
+		for range 30_000 {
+			took := 100*time.Microsecond + time.Duration(rnd.Int64N(int64(100*time.Microsecond)))
+			if rnd.Float64() < often {
+				took += time.Duration(rnd.Int64N(int64(100 * time.Millisecond)))
+			}
+			now = now.Add(took)
+			p.judgeLocked(p.replicas[rnd.IntN(3)], now, &outcome{method: codegen.Key{1}, took: took})
+		}
+		if n := p.Stats().Ejections; n != 0 {
+			t.Errorf("%v of the answers are late, and replicas were left out %d times", often, n)
+		}
+	}
+}
+
+// TestNearAndFar: what takes a tenth of the time because it is near does not make others slow.
+func TestNearAndFar(t *testing.T) {
+	p := NewPool(PoolOptions{})
+	p.SetReplicas([]string{"far", "near"})
+	now := time.Now()
+	for i := range 1000 {
+		took := 300 * time.Microsecond
+		if i%2 == 0 {
+			took *= 10
+		}
+		now = now.Add(took)
+		p.judgeLocked(p.replicas[i%2], now, &outcome{method: codegen.Key{1}, took: took})
+	}
+	if n := p.Stats().Ejections; n != 0 {
+		t.Errorf("replicas were left out %d times", n)
+	}
+}
+
 // TestHotShard: calls of one shard go to one replica, unless they are far more than those of others.
 func TestHotShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
