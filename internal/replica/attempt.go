@@ -154,7 +154,8 @@ func (a *Attempt) Converse(env *envelope.Envelope) {
 }
 
 // await waits until it is known what the process is for others, and reports whether the conversation goes
-// on then. A process that hears nothing would leave: it is asked for its health, which means nothing yet.
+// on then. A process that hears nothing would leave: it is asked for its health, and an answer is a sign of
+// life, whatever it says of calls.
 func (a *Attempt) await(ctx context.Context, env *envelope.Envelope) bool {
 	tick := time.NewTicker(lifecycle.Question)
 	defer tick.Stop()
@@ -165,7 +166,10 @@ func (a *Attempt) await(ctx context.Context, env *envelope.Envelope) bool {
 		case <-ctx.Done():
 			return false
 		case <-tick.C:
-			_, _ = env.Health(ctx) // the end of the conversation is noticed elsewhere
+			reply, err := env.Health(ctx)
+			if err == nil && reply.Status == protos.HealthStatus_HEALTHY { // its end is noticed elsewhere
+				a.tell((*Replica).lives)
+			}
 		}
 	}
 }

@@ -278,6 +278,14 @@ func (r *Replica) health(reply *protos.GetHealthReply) {
 	r.Step(lifecycle.Busy)
 }
 
+// lives takes a sign of life of a process that was found, before it is known what it is for others.
+func (r *Replica) lives() {
+	r.heard = true
+	if r.life.State == lifecycle.Starting {
+		r.Step(lifecycle.Busy)
+	}
+}
+
 // Because says why the replica is not ready, as the end of a sentence.
 func (r *Replica) Because() string {
 	switch {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/divisi-go/divisi/envelope"
@@ -26,8 +29,8 @@ func (owner) Gone(*Replica)                        {}
 func (owner) Stopped(*Replica)                     {}
 func (owner) Activate(*Replica, string) error      { return nil }
 
-// converses returns a conversation with a weavelet that says nothing.
-func converses(t *testing.T) *envelope.Envelope {
+// converses returns a conversation with a weavelet that says nothing, or what the handler says.
+func converses(t *testing.T, h pipe.WeaveletHandler) *envelope.Envelope {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	met := make(chan error, 1)
@@ -39,6 +42,9 @@ func converses(t *testing.T) *envelope.Envelope {
 			})
 		}
 		met <- err
+		if err == nil && h != nil {
+			_ = w.Serve(t.Context(), h) // until the test ends the conversation
+		}
 	}()
 	env, err := envelope.Attach(t.Context(), io.NopCloser(ours), ours, &protos.EnvelopeInfo{App: "shop", DeploymentId: "v1", Id: "cart-0", Features: []string{protos.FeatureReports}})
 	if err != nil {
@@ -56,7 +62,7 @@ func converses(t *testing.T) *envelope.Envelope {
 func TestOvertakenAnswer(t *testing.T) {
 	r := New(Role{Name: "cart-0@/shop"}, lifecycle.Policy{}, nil, Options{Context: t.Context(), Owner: owner{}})
 	r.Step(lifecycle.Adopt)
-	r.env = converses(t)
+	r.env = converses(t, nil)
 	ready := &protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY, Ready: true, Look: 2}
 	r.health(ready)
 
@@ -69,6 +75,66 @@ func TestOvertakenAnswer(t *testing.T) {
 	if r.State() == lifecycle.Ready || len(r.why) != 1 {
 		t.Errorf("it is %v %v", r.State(), r.why)
 	}
+}
+
+// deciding has one goroutine at a time decide.
+type deciding struct {
+	owner
+	mu sync.Mutex
+}
+
+func (d *deciding) Do(_ context.Context, f func()) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+	return nil
+}
+
+// well is a weavelet that is ready, whatever it is to run.
+type well struct{ pipe.WeaveletHandler }
+
+func (well) GetHealth(context.Context, *protos.GetHealthRequest) (*protos.GetHealthReply, error) {
+	return &protos.GetHealthReply{Status: protos.HealthStatus_HEALTHY, Ready: true, Look: 2}, nil
+}
+
+func (well) UpdateComponents(context.Context, *protos.UpdateComponentsRequest) (*protos.UpdateComponentsReply, error) {
+	return &protos.UpdateComponentsReply{}, nil
+}
+
+// TestFoundIdle: a process that has said who it is to the deployer that takes over, and has nothing to do, lives on
+// while that one waits for others, however long. It takes no calls before that is over.
+func TestFoundIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, resumed := &deciding{}, make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		policy := lifecycle.Policy{StartTime: 5 * time.Second, HungTime: 5 * time.Second}
+		r := New(Role{Name: "cart-0@/shop"}, policy, nil, Options{Context: ctx, Owner: d, Resumed: resumed})
+		signals := make(chan os.Signal, 1)
+		d.Do(ctx, func() {
+			r.Adopt(Process{Pid: 1, Signal: func(s os.Signal) error { signals <- s; return nil }}, "", time.Now(), 0)
+		})
+		env := converses(t, well{})
+		defer env.Close()
+		go r.attempt.Converse(env)
+
+		for range 60 {
+			time.Sleep(time.Second)
+			d.Do(ctx, r.Pulse)
+		}
+		synctest.Wait()
+		d.Do(ctx, func() {
+			if r.State() != lifecycle.Starting || len(signals) > 0 {
+				t.Errorf("it is %v, and has got %d signals", r.State(), len(signals))
+			}
+			close(resumed)
+			r.Resume(true)
+			if r.State() != lifecycle.Ready {
+				t.Errorf("afterwards it is %v", r.State())
+			}
+		})
+	})
 }
 
 // TestMailbox: news that could not be told are kept for the next conversation, and never replace later ones.
