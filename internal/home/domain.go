@@ -26,6 +26,7 @@ type Domain struct {
 	Calls    string // folder of the sockets on which replicas are called, or the keeper is told how servers are
 	Deployer string // socket in that folder which replicas dial
 	Failures string // file of the versions that have failed lately
+	Spare    string // of the keeper: its journal while the disk of the state folder fails
 	Boot     string // folder of what replicas start from without a deployer
 	Desk     string // folder of what concerns the operator of a program, see package operator
 	Data     string // folder of the data of programs
@@ -92,6 +93,7 @@ func (h Home) Keeper() Domain {
 		Logs:  h.Logs(),
 		Door:  filepath.Join(h.Runtime, keeperStem) + doorSuffix,
 		Calls: filepath.Join(h.Runtime, keeperStem) + callsSuffix,
+		Spare: filepath.Join(h.Runtime, keeperStem) + ".ndjson",
 		home:  h,
 	}
 }

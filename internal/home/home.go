@@ -24,6 +24,7 @@
 //	  shop.d/                       the sockets on which its replicas are called, and the one that they dial
 //	  keeper.sock                   the door of the keeper
 //	  keeper.d/                     the sockets on which servers tell it how they are
+//	  keeper.ndjson                 its journal, while the disk of the state folder takes nothing
 //	  agents/                       those of the agents of programs on other hosts, by their processes
 //
 // Looking makes and changes nothing. What is made belongs to this user alone; the permissions of

@@ -300,6 +300,9 @@ func (c *command) stopAll(ctx context.Context, targets []target, failed error) e
 		if t.server != nil {
 			done.Servers = append(done.Servers, exit)
 		}
+		if exit.Unwritten != "" {
+			failures = append(failures, fmt.Errorf("%v has ended, but may start again with the machine: %s", t, exit.Unwritten))
+		}
 	}
 	for _, list := range inOrder(targets) {
 		wait.Go(func() {

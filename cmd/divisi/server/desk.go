@@ -63,7 +63,7 @@ func Warn(ctx context.Context, c *console.Console) {
 	}
 	defer d.close()
 	if err := d.able(ctx); err != nil {
-		fmt.Fprintf(c.Err, "divisi: warning: the keeper starts nothing new: %v\n", err)
+		fmt.Fprintf(c.Err, "divisi: warning: the keeper refuses what is to last: %v\n", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -61,6 +62,10 @@ type Stopped struct {
 	Name string `json:"name"`
 	Pid  int    `json:"pid,omitempty"`
 	Exit Exit   `json:"exit"`
+
+	// Unwritten is why the keeper could not note that nobody wants the server any more, which then may start again with
+	// the machine; "" if it could, or does not start it again anyway.
+	Unwritten string `json:"unwritten,omitempty"`
 }
 
 // Stop stops a server, and returns how its last process has ended.
@@ -71,11 +76,29 @@ func Stop(ctx context.Context, p keeper.Proc) (Stopped, error) {
 		return s, err
 	}
 	defer d.close()
+	spec, _ := d.Spec(ctx, p.ID) // one that is unknown is not stopped either
 	err = d.change(ctx, p.Domain, func(c *door.Client) error {
 		exit, err := c.Stop(ctx, keeper.ID{Domain: p.Domain, Name: p.Name})
 		s.Exit = exitOf(exit)
 		return err
 	})
+	if err == nil && spec.Policy != nil && spec.Policy.Restart != lifecycle.Temporary {
+		s.Unwritten = unwritten(ctx)
+	}
 
 	return s, err
+}
+
+// unwritten says why the keeper's journal cannot be written, as it is now: whoever was stopped may have been the last one
+// that it held.
+func unwritten(ctx context.Context) string {
+	d, err := Open(ctx, "divisi stop", false)
+	if err != nil {
+		return ""
+	}
+	defer d.close()
+	if err := d.able(ctx); err != nil {
+		return err.Error()
+	}
+	return ""
 }

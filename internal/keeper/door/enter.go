@@ -104,7 +104,7 @@ func begin(h home.Home, supervisor notify.Supervisor, kept *store.Store) (*serve
 	if claim == nil || err != nil {
 		return nil, err
 	}
-	k, err := hold.OpenWith(kept, claim.State, claim.Logs, claim.Calls)
+	k, err := hold.OpenWith(kept, placeOf(claim))
 	if err != nil {
 		return nil, errors.Join(err, claim.Release())
 	}
@@ -114,6 +114,11 @@ func begin(h home.Home, supervisor notify.Supervisor, kept *store.Store) (*serve
 		return nil, errors.Join(err, claim.Release())
 	}
 	return newServer(h, claim, k, l)
+}
+
+// placeOf returns where the keeper that has a claim has its files.
+func placeOf(c *home.Claim) hold.Place {
+	return hold.Place{State: c.State, Logs: c.Logs, Sockets: c.Calls, Spare: c.Spare}
 }
 
 // keep serves until there is nothing left to keep, or a signal ends the keeper: then what it holds

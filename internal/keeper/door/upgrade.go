@@ -234,7 +234,7 @@ func (g *handed) open(h home.Home, supervisor notify.Supervisor, kept *store.Sto
 	if err != nil {
 		return nil, err
 	}
-	k, sessions, err := hold.TakeOver(kept, claim.State, claim.Logs, claim.Calls, &g.Handover)
+	k, sessions, err := hold.TakeOver(kept, placeOf(claim), &g.Handover)
 	if err != nil {
 		return nil, err
 	}

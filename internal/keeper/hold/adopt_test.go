@@ -32,10 +32,17 @@ const mortalVar = "KEEPER_TEST_MORTAL"
 // boundVar has everything end with the claim of that keeper's client.
 const boundVar = "KEEPER_TEST_BOUND"
 
+// placeIn returns where the keepers of a test have their files.
+func placeIn(dir string) hold.Place {
+	return hold.Place{
+		State: filepath.Join(dir, "state"), Logs: filepath.Join(dir, "logs"), Spare: filepath.Join(dir, "spare.ndjson"),
+	}
+}
+
 // mortal opens a keeper, starts what it reads, as specifications and sockets in JSON, and says what
-// came of it.
+// came of it. It stops, and waits for the next start, of what it reads as names.
 func mortal(dir string) error {
-	k, err := hold.Open(filepath.Join(dir, "state"), filepath.Join(dir, "logs"), "")
+	k, err := hold.OpenWith(nil, placeIn(dir))
 	if err != nil {
 		return err
 	}
@@ -49,15 +56,22 @@ func mortal(dir string) error {
 		var wish struct {
 			Socket *keeper.Socket
 			Spec   *keeper.Spec
+			Stop   *keeper.ID
+			Next   *keeper.ID
 		}
 		if err := in.Decode(&wish); err != nil {
 			return err
 		}
 		var answer any
-		if wish.Socket != nil {
+		switch {
+		case wish.Socket != nil:
 			answer, err = s.Listen(ctx, *wish.Socket)
-		} else {
+		case wish.Spec != nil:
 			answer, err = s.Start(ctx, *wish.Spec)
+		case wish.Stop != nil:
+			answer, err = s.Stop(ctx, *wish.Stop)
+		case wish.Next != nil:
+			answer, err = nextStart(ctx, s, *wish.Next)
 		}
 		if err != nil {
 			return err
@@ -65,6 +79,26 @@ func mortal(dir string) error {
 		if err := out.Encode(answer); err != nil {
 			return err
 		}
+	}
+}
+
+// nextStart waits until a server has a start after one, and returns it.
+func nextStart(ctx context.Context, s *hold.Session, after keeper.ID) (keeper.Proc, error) {
+	for number := uint64(0); ; {
+		list, err := s.List(ctx, after.Domain)
+		if err != nil {
+			return keeper.Proc{}, err
+		}
+		for _, p := range list {
+			if p.Name == after.Name && p.ID.Run > after.Run && p.Pid > 0 {
+				return p, nil
+			}
+		}
+		events, err := s.Next(ctx, after.Domain, number)
+		if err != nil {
+			return keeper.Proc{}, err
+		}
+		number = events[len(events)-1].Number
 	}
 }
 
@@ -82,7 +116,13 @@ func newFirst(t *testing.T) *first {
 	if runtime.GOOS != "linux" {
 		t.Skip("what a killed keeper leaves is adopted on Linux only")
 	}
-	f := &first{t: t, dir: t.TempDir()}
+	return newIn(t, t.TempDir())
+}
+
+// newIn returns the keeper that follows one that was killed, and is killed as well.
+func newIn(t *testing.T, dir string) *first {
+	t.Helper()
+	f := &first{t: t, dir: dir}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +178,7 @@ func (f *first) next(meanwhile func()) (*hold.Keeper, *hold.Session, context.Con
 	f.t.Helper()
 	f.kill()
 	meanwhile()
-	k, err := hold.Open(filepath.Join(f.dir, "state"), filepath.Join(f.dir, "logs"), "")
+	k, err := hold.OpenWith(nil, placeIn(f.dir))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -153,7 +193,7 @@ func (f *first) next(meanwhile func()) (*hold.Keeper, *hold.Session, context.Con
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if s.Holder().Epoch != 2 {
+	if s.Holder().Epoch < 2 {
 		f.t.Errorf("epoch %d follows the first one", s.Holder().Epoch)
 	}
 	return k, s, ctx
@@ -381,6 +421,57 @@ func TestKilledKeeperElsewhere(t *testing.T) {
 	}
 	if err := s.Unlisten(ctx, "/test", "web"); err != nil || !k.Idle() {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestKilledKeeperBadDisk: what a keeper has done while its journal could not be written is known to the next one: the
+// process that it has started again is the same, and what was stopped stays so.
+func TestKilledKeeperBadDisk(t *testing.T) {
+	f := newFirst(t)
+	permanent := func(name string) keeper.Spec {
+		s := script(name, "exec sleep 60")
+		s.Policy = &lifecycle.Policy{Restart: lifecycle.Permanent, Backoff: time.Millisecond}
+		return s
+	}
+	web := f.start(permanent("web"))
+	gone := f.start(permanent("gone"))
+	f.kill()
+
+	bad := filepath.Join(f.dir, "state/journal.ndjson.new")
+	if err := os.MkdirAll(filepath.Join(bad, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	second := newIn(t, f.dir)
+	if err := syscall.Kill(web.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var again keeper.Proc
+	second.wish("Next", web.ID, &again)
+	var stopped keeper.Exit
+	second.wish("Stop", keeper.ID{Domain: "/test", Name: "gone"}, &stopped)
+	if before, err := record.Load(filepath.Join(f.dir, "state")); err != nil || len(before.Servers) != 1 {
+		t.Errorf("beside the journal is %+v, %v", before, err)
+	}
+
+	_, s, ctx := second.next(func() {})
+	list, err := s.List(ctx, "/test")
+	if err != nil || len(list) != 1 || list[0].ID != again.ID || list[0].Pid != again.Pid {
+		t.Errorf("there is %+v, not %v as process %d; %v", list, again.ID, again.Pid, err)
+	}
+	if exit, err := s.Wait(ctx, gone.ID); err != nil || exit.Signal != stopped.Signal {
+		t.Errorf("what was stopped has ended by %+v, %v, not %+v", exit, err, stopped)
+	}
+
+	if err := os.RemoveAll(bad); err != nil {
+		t.Fatal(err)
+	}
+	other := permanent("other")
+	other.Domain, other.Path = "/test", "/bin/sh"
+	if p, err := s.Start(ctx, other); err != nil || p.ID.Run <= again.ID.Run {
+		t.Errorf("when the disk is well: %+v, %v", p, err)
+	}
+	if _, err := os.Lstat(filepath.Join(f.dir, "spare.ndjson")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the spare journal is left: %v", err)
 	}
 }
 

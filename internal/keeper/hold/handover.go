@@ -81,13 +81,13 @@ func (s *server) handOver() (record.HandedServer, error) {
 }
 
 // TakeOver opens a keeper that goes on with what the former program of this process has handed over, and
-// returns its sessions as well. The store and the folders are those of [OpenWith].
-func TakeOver(kept *store.Store, dir, logs, sockets string, h *record.Handover) (*Keeper, []*Session, error) {
+// returns its sessions as well. The store and the place are those of [OpenWith].
+func TakeOver(kept *store.Store, at Place, h *record.Handover) (*Keeper, []*Session, error) {
 	before, err := record.Read(h.Journal)
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := open(kept, dir, logs, sockets, before, h)
+	k, err := open(kept, at, before, h)
 	if err != nil {
 		return nil, nil, err
 	}

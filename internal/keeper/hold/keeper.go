@@ -5,6 +5,7 @@ package hold
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -57,29 +58,38 @@ type Keeper struct {
 	wait      sync.WaitGroup // for what accompanies processes
 }
 
-// Open opens a keeper in this process, with its journal in one folder and logs in another. Both are
-// made if they do not exist, and must be nobody else's meanwhile. In a third one, made as well, is the socket
-// at which servers with Spec.Notify say how they are; without one, "", nobody hears them.
-func Open(dir, logs, sockets string) (*Keeper, error) { return OpenWith(nil, dir, logs, sockets) }
+// Place is where a keeper has its files, which must be nobody else's meanwhile. Folders are made if they do not
+// exist, but for that of the spare file.
+type Place struct {
+	State   string // folder of the journal
+	Logs    string // folder
+	Sockets string // folder of the socket at which servers with Spec.Notify say how they are; "", and nobody hears them
+	Spare   string // file that has the journal while the disk of its folder fails, best in memory; "" for none
+}
+
+// Open opens a keeper in this process.
+func Open(dir, logs, sockets string) (*Keeper, error) {
+	return OpenWith(nil, Place{State: dir, Logs: logs, Sockets: sockets})
+}
 
 // OpenWith is [Open] for a keeper with a supervisor, which has copies of sockets, and of what servers have
 // stored.
-func OpenWith(kept *store.Store, dir, logs, sockets string) (*Keeper, error) {
-	before, err := record.Load(dir)
+func OpenWith(kept *store.Store, at Place) (*Keeper, error) {
+	before, err := record.Load(at.State)
 	if err != nil {
 		return nil, err
 	}
-	return open(kept, dir, logs, sockets, before, nil)
+	return open(kept, at, before, nil)
 }
 
 // open opens a keeper that goes on with what was, and with what was handed over if it was.
-func open(kept *store.Store, dir, logs, sockets string, before *record.Past, handed *record.Handover) (*Keeper, error) {
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(logs, 0o700)); err != nil {
+func open(kept *store.Store, at Place, before *record.Past, handed *record.Handover) (*Keeper, error) {
+	if err := errors.Join(os.MkdirAll(at.State, 0o700), os.MkdirAll(at.Logs, 0o700)); err != nil {
 		return nil, err
 	}
 
 	k := &Keeper{
-		logs: logs, store: kept, ledger: ledger.New(before),
+		logs: at.Logs, store: kept, ledger: ledger.New(before, at.Spare),
 		servers:   register.New[*server](),
 		processes: map[uint64]*process{},
 	}
@@ -98,11 +108,11 @@ func open(kept *store.Store, dir, logs, sockets string, before *record.Past, han
 		return nil, err
 	}
 
-	if err := k.ledger.Open(dir, k.state); err != nil {
+	if err := k.ledger.Open(at.State, k.state); err != nil {
 		return nil, err
 	}
-	if sockets != "" && k.ear == nil { // none was handed over
-		if k.ear, err = ear.Open(sockets, k.ledger.Mark()); err != nil {
+	if at.Sockets != "" && k.ear == nil { // none was handed over
+		if k.ear, err = ear.Open(at.Sockets, k.ledger.Mark()); err != nil {
 			return nil, errors.Join(err, k.ledger.Close())
 		}
 	}
@@ -146,8 +156,14 @@ func (k *Keeper) Close() error {
 	return errors.Join(err, k.ledger.Close())
 }
 
-// Idle reports whether the keeper holds nothing: no server, no socket and no slot.
+// Idle reports whether the keeper holds nothing: no server, no socket and no slot. It does not before its journal says
+// so, for else the next one would start what was stopped; unless its folder is gone, with all that the journal says.
 func (k *Keeper) Idle() bool {
+	h := k.Health()
+	if h.Trouble != nil && !h.Spared && !errors.Is(h.Trouble, fs.ErrNotExist) {
+		return false
+	}
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.servers.Empty() && len(k.processes) == 0 && k.stock.Empty()

@@ -1,6 +1,7 @@
 // Package journal keeps a state in a file of JSON lines: what has changed is added, and the whole
 // state replaces the file when that has become long, or when changes could not be written. Who has
-// something to add never waits for the disk.
+// something to add never waits for the disk. While the disk takes nothing, a file elsewhere, the spare one,
+// has the state and what changes: best in memory, where it survives the process and not the machine.
 package journal
 
 import (
@@ -84,10 +85,12 @@ type file interface {
 //     file.
 //   - After a sync that has failed nobody knows what is on the disk, and the system takes it for written: no
 //     other sync of that file tells. What is added is still there for the next process, but it survives the
-//     end of the machine only once the state has replaced the file.
+//     end of the machine only once the state has replaced the file. So it is while the spare file is written.
+//   - There is a spare file only while what is in it may not be in the file.
 //   - Nobody waits for the disk longer than he wants to, but for the journal's own goroutine.
 type Journal struct {
 	path   string
+	spare  string // "" for none
 	state  State
 	create func(path string) (file, error)
 	lost   atomic.Int64 // changes that are not in the file
@@ -95,7 +98,8 @@ type Journal struct {
 	mu      sync.Mutex // guards what follows
 	queue   []byte     // changes that are to be written
 	queued  int64      // how many they are
-	doubted bool       // a sync of the file has failed
+	doubted bool       // a sync of the file has failed, or the spare one is written
+	spared  bool       // the spare one is
 	failed  int64      // attempts
 	last    error      // why, of the last one of them
 	trouble error      // why what was added is not where it should be
@@ -118,6 +122,7 @@ type Health struct {
 	Failed  int64 // attempts to write
 	Last    error // why, of the last one of them
 	Lost    int64 // changes that are not in the file; they get there with the next state that can be written
+	Spared  bool  // the spare file is written meanwhile
 }
 
 // ask is the wish to have everything written that was added.
@@ -129,11 +134,12 @@ type ask struct {
 // Open writes the state to the file at path, in place of what is there, and begins to add to it. If there is none, somebody
 // has just made the folders that it is in: their names are brought to the disk as well, else a power cut takes the journal.
 // A file that is there and cannot be replaced is no error: it still has what was, and [Journal.Health] says so.
-func Open(path string, state State) (*Journal, error) { return open(path, state, create) }
+// The folder of the spare file, whose path is "" for none, is somebody else's matter.
+func Open(path, spare string, state State) (*Journal, error) { return open(path, spare, state, create) }
 
-func open(path string, state State, create func(path string) (file, error)) (*Journal, error) {
+func open(path, spare string, state State, create func(path string) (file, error)) (*Journal, error) {
 	j := &Journal{
-		path: path, state: state, create: create, broken: true, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
+		path: path, spare: spare, state: state, create: create, broken: true, turn: make(chan struct{}, 1), more: make(chan struct{}, 1),
 		asks: make(chan ask), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	_, before := os.Lstat(path)
@@ -178,7 +184,7 @@ func (j *Journal) remind() {
 func (j *Journal) Health() Health {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Health{Trouble: j.trouble, Failed: j.failed, Last: j.last, Lost: j.lost.Load()}
+	return Health{Trouble: j.trouble, Failed: j.failed, Last: j.last, Lost: j.lost.Load(), Spared: j.spared}
 }
 
 // Flush writes everything that was added to the file, where it survives the end of this process: the
@@ -344,8 +350,13 @@ func (j *Journal) write(sync bool) (isFresh bool, err error) {
 	j.mu.Unlock()
 
 	switch {
-	case !isWhole || sync && isDoubted:
+	case sync && (!isWhole || isDoubted):
 		return true, j.replace()
+	case !isWhole:
+		if err = j.replace(); !j.misses() { // the spare file has it, if not the file
+			err = nil
+		}
+		return true, err
 	case j.size > j.most:
 		if err := j.replace(); err == nil {
 			return true, nil
@@ -361,7 +372,7 @@ func (j *Journal) append() bool { return j.add(j.take()) }
 
 func (j *Journal) add(lines []byte, n int64) bool {
 	switch {
-	case j.broken || j.lost.Load() > 0:
+	case j.misses():
 		j.lost.Add(n)
 		return false
 	case n == 0:
@@ -382,6 +393,9 @@ func (j *Journal) add(lines []byte, n int64) bool {
 	}
 	return true
 }
+
+// misses reports whether changes are missing in the file.
+func (j *Journal) misses() bool { return j.broken || j.lost.Load() > 0 }
 
 // fails takes note that the disk has failed, and returns why.
 func (j *Journal) fails(err error) error {
@@ -412,7 +426,8 @@ func (j *Journal) take() (lines []byte, n int64) {
 	return lines, n
 }
 
-// replace writes the state in place of the file. If that fails, the file before goes on, unless it is broken.
+// replace writes the state in place of the file. If that fails, the file before goes on, or if it is broken the spare
+// one does.
 func (j *Journal) replace() error {
 	var lost int64 // changes that only the state has
 	var lines []byte
@@ -422,16 +437,25 @@ func (j *Journal) replace() error {
 		lines, n = j.take()
 	})
 
-	if err := j.renew(state); err != nil {
-		j.add(lines, n)
+	if err := j.renew(j.path, state); err != nil {
+		if !j.add(lines, n) && j.spare != "" && j.renew(j.spare, state) == nil {
+			j.mu.Lock()
+			j.doubted, j.spared = true, true
+			j.mu.Unlock()
+			j.broken = false
+			j.lost.Add(-lost - n)
+		}
 		return j.fails(err)
 	}
 	j.broken = false
 	j.lost.Add(-lost)
+	if j.spare != "" {
+		_ = os.Remove(j.spare) // one that is older than the file means nothing
+	}
 
 	err := syncNames(filepath.Dir(j.path)) // else a power cut may leave the file before
 	j.mu.Lock()
-	j.doubted = err != nil
+	j.doubted, j.spared = err != nil, false
 	j.mu.Unlock()
 	if err != nil {
 		return j.fails(err)
@@ -440,8 +464,8 @@ func (j *Journal) replace() error {
 	return nil
 }
 
-// renew makes a new file of the state, and the journal's of it once its bytes are on the disk.
-func (j *Journal) renew(state []any) error {
+// renew makes a new file of the state at a path, and the journal's of it once its bytes are on the disk.
+func (j *Journal) renew(path string, state []any) error {
 	var text bytes.Buffer
 	for _, value := range state {
 		line, err := encode(value)
@@ -451,7 +475,7 @@ func (j *Journal) renew(state []any) error {
 		text.Write(line)
 	}
 
-	next := j.path + ".new"
+	next := path + ".new"
 	file, err := j.create(next)
 	if err != nil {
 		return err
@@ -464,7 +488,7 @@ func (j *Journal) renew(state []any) error {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = os.Rename(next, j.path)
+		err = os.Rename(next, path)
 	}
 	if err != nil { // which says more than what follows from it
 		_ = file.Close()

@@ -34,7 +34,7 @@ func openOn(t *testing.T, path string, create func(string) (file, error)) *count
 	t.Helper()
 	c := &counter{}
 	var err error
-	if c.journal, err = open(path, c.state, create); err != nil {
+	if c.journal, err = open(path, "", c.state, create); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -283,7 +283,7 @@ func TestBadBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "j")
 		d := &badDisk{write: syscall.ENOSPC}
-		if j, err := open(path, (&counter{}).state, d.create); j != nil || !errors.Is(err, syscall.ENOSPC) {
+		if j, err := open(path, "", (&counter{}).state, d.create); j != nil || !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("without a file before: %v, %v", j, err)
 		}
 
@@ -353,6 +353,59 @@ func TestSlowDisk(t *testing.T) {
 
 		d.set(nil, nil, 0)
 		time.Sleep(11 * time.Second)
+		if h := c.journal.Health(); h.Trouble != nil {
+			t.Errorf("the journal is %+v", h)
+		}
+		c.check(t, path)
+		c.close(t)
+	})
+}
+
+// TestSpare: while the file cannot be written the spare one is, whole, and all that is added survives the process, but not
+// the machine. It goes as soon as the file has it.
+func TestSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path, spare := filepath.Join(dir, "j"), filepath.Join(dir, "spare")
+		d := &badDisk{}
+		c := &counter{}
+		var err error
+		c.journal, err = open(path, spare, c.state, func(at string) (file, error) {
+			if strings.HasPrefix(at, spare) {
+				return create(at)
+			}
+			return d.create(at)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.add(1)
+		c.check(t, path)
+
+		d.set(syscall.ENOSPC, nil, 0)
+		for n := range 3 {
+			c.add(n)
+			if err := c.journal.Flush(time.Minute); err != nil {
+				t.Errorf("with a spare file: %v", err)
+			}
+			if err := c.journal.Sync(time.Minute); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("a full disk is %v", err)
+			}
+			time.Sleep(2 * mendEvery)
+			lines, err := Read(spare)
+			if err != nil || len(lines) != len(c.numbers)+1 {
+				t.Errorf("there is %q, %v", lines, err)
+			}
+			if h := c.journal.Health(); h.Lost > 0 || !errors.Is(h.Trouble, syscall.ENOSPC) {
+				t.Errorf("the journal is %+v", h)
+			}
+		}
+
+		d.set(nil, nil, 0)
+		time.Sleep(2 * mendEvery)
+		if _, err := os.Lstat(spare); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the spare file is left: %v", err)
+		}
 		if h := c.journal.Health(); h.Trouble != nil {
 			t.Errorf("the journal is %+v", h)
 		}

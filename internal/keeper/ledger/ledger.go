@@ -29,12 +29,17 @@ type Ledger struct {
 	Exits recent.Exits
 
 	mark    string // begins the value of DIVISI_RUN in every process of the state folder
+	state   uint64 // the number of the last whole state
+	spare   string // where the journal goes on while its disk fails; "" for nowhere
 	journal *journal.Journal
 }
 
-// New returns a ledger that goes on with what an earlier keeper has known. It has no journal yet.
-func New(before *record.Past) *Ledger {
-	l := &Ledger{Boot: proc.BootID(), Run: before.Run, mark: cmp.Or(before.Mark, rand.Text())}
+// New returns a ledger that goes on with what an earlier keeper has known. It has no journal yet; a spare file, if its path
+// is not "", is for that while the disk fails.
+func New(before *record.Past, spare string) *Ledger {
+	l := &Ledger{
+		Boot: proc.BootID(), Run: before.Run, state: before.State, mark: cmp.Or(before.Mark, rand.Text()), spare: spare,
+	}
 	l.Exits.Number = before.Exit
 	for _, r := range before.Exits {
 		l.Exits.Recall(r)
@@ -44,7 +49,7 @@ func New(before *record.Past) *Ledger {
 
 // Open begins the journal in a folder, with the whole state.
 func (l *Ledger) Open(dir string, state journal.State) (err error) {
-	l.journal, err = journal.Open(record.Path(dir), state)
+	l.journal, err = journal.Open(record.Path(dir), l.spare, state)
 	return err
 }
 
@@ -60,8 +65,10 @@ func (l *Ledger) Note(e record.Entry) {
 
 // Begun is the first entry of the whole state. The ends are to follow.
 func (l *Ledger) Begun() record.Entry {
+	l.state++
 	return record.Entry{
-		Event: record.Begun, Format: record.Format, Boot: l.Boot, Mark: l.mark, Run: l.Run, Number: l.Exits.Number, Time: time.Now(),
+		Event: record.Begun, Format: record.Format, Boot: l.Boot, Mark: l.mark, Run: l.Run, Number: l.Exits.Number,
+		State: l.state, Spare: l.spare, Time: time.Now(),
 	}
 }
 
@@ -89,10 +96,13 @@ func (l *Ledger) Health() journal.Health { return l.journal.Health() }
 
 // Settle returns when the journal has what was noted, so that what a client is told is true after the end of the keeper, or
 // of the machine. A slow disk delays that by a second, and prevents nothing: what is missing is written later. Where that is
-// known already, nobody waits.
+// known already, nobody waits, but for the spare file if there is one.
 func (l *Ledger) Settle(machine bool) {
-	if l.Health().Trouble == nil {
+	switch h := l.Health(); {
+	case h.Trouble == nil:
 		_ = l.write(machine, noteTime) // the journal's health says it
+	case h.Spared:
+		_ = l.write(false, noteTime)
 	}
 }
 

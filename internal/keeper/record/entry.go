@@ -12,15 +12,28 @@ import (
 // Path returns the file of the journal of a keeper whose state is in a folder.
 func Path(dir string) string { return filepath.Join(dir, "journal.ndjson") }
 
-// Load returns what an earlier keeper has left in a folder.
+// Load returns what an earlier keeper has left in a folder, or beside it, where it went on with its journal while
+// that in the folder could not be written.
 func Load(dir string) (*Past, error) {
-	lines, err := journal.Read(Path(dir))
+	past, err := load(Path(dir))
+	if err != nil || past.Spare == "" {
+		return past, err
+	}
+	spare, err := load(past.Spare)
+	if err != nil || spare.State <= past.State {
+		return past, err
+	}
+	return spare, nil
+}
+
+func load(path string) (*Past, error) {
+	lines, err := journal.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	p, err := Read(lines)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Path(dir), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
 }

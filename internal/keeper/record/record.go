@@ -19,7 +19,9 @@ type Entry struct {
 	Boot   string         `json:"boot,omitempty"`
 	Mark   string         `json:"mark,omitempty"`
 	Run    uint64         `json:"last_run,omitempty"`
-	Born   uint64         `json:"born,omitempty"` // the number of the first start of a server, which names it
+	State  uint64         `json:"state,omitempty"` // the number of the state that begins here, which grows
+	Spare  string         `json:"spare,omitempty"` // where the journal goes on while this file cannot be written
+	Born   uint64         `json:"born,omitempty"`  // the number of the first start of a server, which names it
 	ID     keeper.ID      `json:"id,omitzero"`
 	Pid    int            `json:"pid,omitempty"`
 	Ticks  uint64         `json:"ticks,omitempty"` // when the process started, as the kernel counts it
@@ -64,6 +66,8 @@ type Past struct {
 	Mark    string
 	Run     uint64                 // the last number of a start
 	Exit    uint64                 // the last number of an end
+	State   uint64                 // the number of the last state
+	Spare   string                 // where the journal would have gone on; "" for nowhere
 	Claims  map[string]claim.Claim // by domain, the last one: held, or over
 	Servers map[uint64]*Server     // by born
 	Sockets map[Key]Socket
@@ -107,8 +111,8 @@ func Read[L ~[]byte](lines []L) (*Past, error) {
 func (p *Past) add(e *Entry) {
 	switch {
 	case e.Event == Begun:
-		p.Boot, p.Mark = e.Boot, e.Mark
-		p.Run, p.Exit = max(p.Run, e.Run), max(p.Exit, e.Number)
+		p.Boot, p.Mark, p.Spare = e.Boot, e.Mark, e.Spare
+		p.Run, p.Exit, p.State = max(p.Run, e.Run), max(p.Exit, e.Number), max(p.State, e.State)
 	case e.Event == Claimed && e.Holder != nil:
 		p.Claims[e.Holder.Domain] = claim.Claim{Holder: *e.Holder, Ends: e.Ends, State: claim.Held}
 	case e.Event == Released && e.Holder != nil:
