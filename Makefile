@@ -81,21 +81,8 @@ SOAK ?= 10m
 accept-faults: tools ## kill, freeze, pause and upgrade the store under load, kill its keeper, and count failed requests (15 minutes)
 	@GO="$(GO)" ./scripts/accept.sh
 
-soak: test-tools ## the long forms of tests; those that might go on for ever take SOAK each (default 10m)
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x
-	@cd e2e && GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 0 ./...
-	@cd conformance && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestServiceWeaver -v .
-	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestRestart -v ./examples/web
-	@DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestRace|TestStoppedClient' -v ./internal/keeper/door
-	@$(GO) test -count=1 -timeout 0 -run TestRandom -v ./internal/tree -args -long
-	@$(GO) test -count=1 -timeout 0 -run 'TestUpgrades$$' -v ./internal/keeper/door -args -upgrades 50 -children 1000
-	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run 'TestFaults|TestSystemd' -v .
-	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run TestFirstDial -v .
-	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./limits -args -long
-	@cd e2e && DIVISI_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v ./takeover -args -kills 100 -upgrades 20 -keepers 20 -pause 8ms
-	@cd e2e && $(GO) test -count=1 -timeout 0 -v ./system -args -kills 100 -upgrades 50 -rounds 20 -pause 8ms
-	@cd e2e && $(GO) test -count=1 -timeout 0 -run TestKillUnderLoad -v ./processes -args -kills 20
-	@cd examples/orderd && $(GO) test -count=1 -timeout 0 -run 'Killed|Upgraded' -v . -args -kills 20 -upgrades 50 -orders 50000
+soak: test-tools ## the long forms of tests, or the PARTS of them; those that might go on for ever take SOAK each (default 10m)
+	@GO="$(GO)" SOAK="$(SOAK)" ./scripts/soak.sh $(PARTS)
 
 bench: test-tools ## compare with what one would use instead, in 20 minutes; the tables are in bench/README.md
 	@cd bench && $(GO) run .
