@@ -82,8 +82,9 @@ type conn[In, Out frame] struct {
 	handled   int                               // the memory of those that are being answered
 	unheard   queue[In]                         // messages without an answer that wait for serve
 	lost      int                               // messages dropped since the last one in unheard
-	changed   sync.Cond
-	err       error // why the conversation is over
+	wanted    sync.Cond                         // requests has another one, or the conversation is over
+	told      sync.Cond                         // the same of unheard
+	err       error                             // why the conversation is over
 	over      chan struct{}
 
 	heard atomic.Bool // something has come since the last call of Heard
@@ -97,7 +98,7 @@ func newConn[In, Out frame](r io.ReadCloser, w io.WriteCloser, s speech[In, Out]
 		answering: map[int64]context.CancelCauseFunc{},
 		over:      make(chan struct{}),
 	}
-	c.changed.L = &c.mu
+	c.wanted.L, c.told.L = &c.mu, &c.mu
 	return c
 }
 
@@ -191,6 +192,7 @@ func (c *conn[In, Out]) sort(a arrived[In]) error {
 		}
 		c.requests.push(a)
 		c.asked++
+		c.wanted.Signal()
 
 	case left > 0:
 		c.abandon(left)
@@ -198,12 +200,13 @@ func (c *conn[In, Out]) sort(a arrived[In]) error {
 
 	case len(c.unheard.list) >= maxUnheard || c.unheard.memory+a.memory > maxUnheardMemory:
 		c.lost++
+		c.told.Signal()
 
 	default:
 		c.tellLoss()
 		c.unheard.push(a)
+		c.told.Signal()
 	}
-	c.changed.Broadcast()
 	return nil
 }
 
@@ -237,7 +240,8 @@ func (c *conn[In, Out]) fail(err error) {
 		c.err = err
 		close(c.over)
 	}
-	c.changed.Broadcast()
+	c.wanted.Broadcast()
+	c.told.Broadcast()
 }
 
 // Over is closed when the conversation is over.
@@ -392,7 +396,7 @@ func (c *conn[In, Out]) nextUnheard() In {
 		if c.err != nil {
 			return nil
 		}
-		c.changed.Wait()
+		c.told.Wait()
 	}
 }
 
@@ -412,7 +416,7 @@ func (c *conn[In, Out]) nextRequest(ctx context.Context) (arrived[In], context.C
 		if c.err != nil {
 			return arrived[In]{}, nil, false
 		}
-		c.changed.Wait()
+		c.wanted.Wait()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/envelope/protos"
-	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/weavelet"
 )
 
@@ -17,8 +16,8 @@ import (
 type pulse struct {
 	w        *weavelet.Weavelet
 	logger   *slog.Logger
-	pauses   bool        // listeners while a component says that it is not ready
-	attended func() bool // there is a deployer, who asks
+	pauses   bool                           // listeners while a component says that it is not ready
+	attended func() (bool, <-chan struct{}) // there is a deployer, who asks; until the channel is closed
 	last     atomic.Pointer[protos.GetHealthReply]
 	asked    chan struct{} // has an element when somebody has asked since the last look
 
@@ -41,31 +40,25 @@ func (p *pulse) reply() *protos.GetHealthReply {
 	return p.last.Load()
 }
 
-const (
-	// unattended is how often the components are looked at while there is no deployer.
-	unattended = 500 * time.Millisecond
-	// attention is how long after a question it is asked whether there still is one, which nobody does who is
-	// asked in time: a process with nothing to do sleeps from one question to the next.
-	attention = lifecycle.Question + unattended
-)
+// unattended is how often the components are looked at while there is no deployer.
+const unattended = 500 * time.Millisecond
 
 // serve looks at the components whenever somebody has asked or something has changed, and now and then
-// while there is nobody to ask. It calls changed with an answer whose word on readiness is another than
-// before.
+// while there is nobody to ask. While there is somebody, it sleeps from one question to the next. It calls changed
+// with an answer whose word on readiness is another than before.
 func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply)) {
-	wake := time.NewTimer(unattended)
-	defer wake.Stop()
 	for {
+		attended, otherwise := p.attended()
+		var soon <-chan time.Time
+		if !attended {
+			soon = time.After(unattended)
+		}
 		select {
 		case <-p.asked:
-			wake.Reset(attention)
 		case <-p.w.News():
-		case <-wake.C:
-			if p.attended() {
-				wake.Reset(attention)
-				continue
-			}
-			wake.Reset(unattended)
+		case <-soon:
+		case <-otherwise:
+			continue
 		case <-ctx.Done():
 			return
 		}

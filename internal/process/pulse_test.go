@@ -20,8 +20,16 @@ func TestPulseSleeps(t *testing.T) {
 		defer synctest.Wait()
 		defer cancel()
 		p := newPulse(weavelet.New(newWorld(t, nil).app, weavelet.Options{}), slog.New(slog.DiscardHandler))
-		there, woken := true, 0
-		p.attended = func() bool { woken++; return there }
+		gone, looked := make(chan struct{}), 0
+		p.attended = func() (bool, <-chan struct{}) {
+			looked++
+			select {
+			case <-gone:
+				return false, nil
+			default:
+				return true, gone
+			}
+		}
 		go p.serve(ctx, func(*protos.GetHealthReply) {})
 
 		for range 60 {
@@ -29,15 +37,15 @@ func TestPulseSleeps(t *testing.T) {
 			time.Sleep(lifecycle.Question)
 		}
 		synctest.Wait()
-		if woken > 0 {
-			t.Errorf("it has woken %d times beside the questions", woken)
+		if looked != 61 { // before the first question, and after each
+			t.Errorf("it has woken %d times beside the questions", looked-61)
 		}
 
-		there = false
-		before := p.reply().Look
-		time.Sleep(attention + 9*unattended)
+		before := p.last.Load().Look
+		close(gone)
+		time.Sleep(10 * unattended)
 		synctest.Wait()
-		if looks := p.last.Load().Look - before; looks != 11 { // one for the last question
+		if looks := p.last.Load().Look - before; looks != 10 {
 			t.Errorf("nobody asks, and it has looked %d times", looks)
 		}
 	})

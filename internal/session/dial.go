@@ -24,28 +24,29 @@ const (
 	// stands still must not wait for ever.
 	firstWord = time.Minute
 
-	// silence is how many seconds a deployer may say nothing. One that stands still, and has perhaps been
-	// succeeded, is left. Only seconds in which the weavelet itself runs count.
-	silence = 5
+	// silence is how long a deployer may say nothing, and at most half as long again. One that stands still, and
+	// has perhaps been succeeded, is left. Only time in which the weavelet itself runs counts: it is looked twice.
+	silence = 5 * time.Second
+	looks   = 2
 )
 
 // newReason is how often it is said that there is no deployer, if the reason is another one.
 const newReason = time.Minute
 
-var errSilent = fmt.Errorf("it has said nothing for %d seconds", silence)
+var errSilent = fmt.Errorf("it has said nothing for %v", silence)
 
 // attend returns when a conversation is over, or its deployer is silent, with the reason.
 func attend(ctx context.Context, c *pipe.Weavelet) error {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
+	look := time.NewTicker(silence / looks)
+	defer look.Stop()
 	for quiet := 0; ; {
 		select {
-		case <-second.C:
+		case <-look.C:
 			quiet++
 			if c.Heard() {
 				quiet = 0
 			}
-			if quiet >= silence {
+			if quiet == looks {
 				c.Close()
 				return errSilent
 			}

@@ -158,9 +158,15 @@ func (s *Session) Serve(ctx context.Context, h Hosted) error {
 
 // Attended reports whether there is a deployer.
 func (s *Session) Attended() bool {
+	attended, _ := s.Attendance()
+	return attended
+}
+
+// Attendance reports whether there is a deployer. The channel is closed when that may have changed.
+func (s *Session) Attendance() (attended bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current != nil
+	return s.current != nil, s.changed
 }
 
 // Await waits until there is a deployer. Over pipes there is no other one to wait for.
