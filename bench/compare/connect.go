@@ -56,7 +56,6 @@ func connectConnect(e endpoint) (func() (load.Caller, error), error) {
 	}}
 	return func() (load.Caller, error) {
 		m := pb.Of(load.NewMessage())
-		blob := make([]byte, load.Huge.Size())
 		null := calling[pb.Empty](client, "Null")
 		message := calling[pb.Message](client, "Message")
 		bytes := calling[pb.Blob](client, "Bytes")
@@ -67,7 +66,7 @@ func connectConnect(e endpoint) (func() (load.Caller, error), error) {
 			case load.Struct:
 				return message(ctx, m)
 			}
-			return bytes(ctx, &pb.Blob{Data: blob[:p.Size()]})
+			return bytes(ctx, &pb.Blob{Data: p.Bytes()})
 		}, nil
 	}, nil
 }

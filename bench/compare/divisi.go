@@ -35,7 +35,6 @@ func (divisiRival) play(role, side string, _ endpoint) error {
 
 func (a *app) caller() (load.Caller, error) {
 	m := load.NewMessage()
-	blob := make([]byte, load.Huge.Size())
 	return func(ctx context.Context, p load.Payload) (err error) {
 		switch p {
 		case load.Nothing:
@@ -43,7 +42,7 @@ func (a *app) caller() (load.Caller, error) {
 		case load.Struct:
 			_, err = a.echo.Get().Message(ctx, m)
 		default:
-			_, err = a.echo.Get().Bytes(ctx, blob[:p.Size()])
+			_, err = a.echo.Get().Bytes(ctx, p.Bytes())
 		}
 		return err
 	}, nil

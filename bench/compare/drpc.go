@@ -61,7 +61,6 @@ func connectDRPC(e endpoint) (func() (load.Caller, error), error) {
 		}
 		conn := drpcconn.NewWithOptions(socket, drpcconn.Options{Manager: drpcOptions})
 		m := pb.Of(load.NewMessage())
-		blob := make([]byte, load.Huge.Size())
 		return func(ctx context.Context, p load.Payload) error {
 			switch p {
 			case load.Nothing:
@@ -69,7 +68,7 @@ func connectDRPC(e endpoint) (func() (load.Caller, error), error) {
 			case load.Struct:
 				return conn.Invoke(ctx, "Message", drpcProto{}, m, new(pb.Message))
 			}
-			return conn.Invoke(ctx, "Bytes", drpcProto{}, &pb.Blob{Data: blob[:p.Size()]}, new(pb.Blob))
+			return conn.Invoke(ctx, "Bytes", drpcProto{}, &pb.Blob{Data: p.Bytes()}, new(pb.Blob))
 		}, nil
 	}, nil
 }

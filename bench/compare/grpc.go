@@ -61,7 +61,6 @@ func connectGRPC(e endpoint) (func() (load.Caller, error), error) {
 	var turn atomic.Uint64
 	return func() (load.Caller, error) {
 		m := pb.Of(load.NewMessage())
-		blob := make([]byte, load.Huge.Size())
 		return func(ctx context.Context, p load.Payload) error {
 			conn := conns[0]
 			if len(conns) > 1 {
@@ -73,7 +72,7 @@ func connectGRPC(e endpoint) (func() (load.Caller, error), error) {
 			case load.Struct:
 				return conn.Invoke(ctx, "/divisi.bench.Echo/Message", m, new(pb.Message))
 			}
-			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", &pb.Blob{Data: blob[:p.Size()]}, new(pb.Blob))
+			return conn.Invoke(ctx, "/divisi.bench.Echo/Bytes", &pb.Blob{Data: p.Bytes()}, new(pb.Blob))
 		}, nil
 	}, nil
 }

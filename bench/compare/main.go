@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/bench/load"
+	"github.com/divisi-go/divisi/bench/profile"
 	"github.com/divisi-go/divisi/bench/report"
 )
 
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&programs, "programs", "", "the folder with the program of Service Weaver, which is left out without it")
 	flag.StringVar(&write, "write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
 	flag.StringVar(&figures, "figures", "", "save the figures in this folder")
+	profiles := flag.String("profile", "", "have all processes save profiles in this folder")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "compare takes no arguments, and got %q\n", flag.Args())
@@ -49,6 +51,9 @@ func main() {
 			fmt.Fprintf(os.Stderr, "-rivals has %q; there are %s\n", name, strings.Join(names(), ", "))
 			os.Exit(2)
 		}
+	}
+	if err := profile.SaveTo(*profiles); err != nil {
+		load.Exit(err)
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

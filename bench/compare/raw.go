@@ -39,8 +39,7 @@ func connectRaw(e endpoint) (func() (load.Caller, error), error) {
 		if err != nil {
 			return nil, err
 		}
-		request := make([]byte, 4+load.Huge.Size())
-		var buf []byte
+		var request, buf []byte
 		bounded := false // the connection has a deadline
 		return func(ctx context.Context, p load.Payload) error {
 			if deadline, ok := ctx.Deadline(); ok || bounded {
@@ -49,8 +48,11 @@ func connectRaw(e endpoint) (func() (load.Caller, error), error) {
 					return err
 				}
 			}
+			if len(request) != 4+p.Size() {
+				request = append(make([]byte, 4), p.Bytes()...)
+			}
 			binary.LittleEndian.PutUint32(request, uint32(p.Size()))
-			if _, err := conn.Write(request[:4+p.Size()]); err != nil {
+			if _, err := conn.Write(request); err != nil {
 				return err
 			}
 			buf, err = readRaw(conn, buf)

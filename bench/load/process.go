@@ -6,13 +6,17 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/profile"
 )
 
 // Variables of the environment tell a process what it is.
@@ -47,6 +51,13 @@ func (p Payload) Size() int {
 	}
 	return 0
 }
+
+// zeros are what all callers send that send bytes. With some for each of them, the heap of a process with many
+// would be so large that the collector never ran again, and every call would get memory that is new to the system.
+var zeros = sync.OnceValue(func() []byte { return make([]byte, Huge.Size()) })
+
+// Bytes are those of a payload. They are everybody's, and nobody changes them.
+func (p Payload) Bytes() []byte { return zeros()[:p.Size()] }
 
 // Caller makes one call with a payload and gets the same back. It is used by one goroutine.
 type Caller func(context.Context, Payload) error
@@ -129,6 +140,9 @@ func (u Usage) Since(before Usage) Usage {
 
 // Obey does what it is told until nothing more comes. A process that answers has no callers.
 func Obey(role string, callers func() (Caller, error)) error {
+	if err := profile.Begin(role); err != nil {
+		return err
+	}
 	conn, err := net.Dial("unix", os.Getenv(ControlVariable))
 	if err != nil {
 		return err
@@ -166,6 +180,7 @@ func Obey(role string, callers func() (Caller, error)) error {
 
 // Exit ends the process.
 func Exit(err error) {
+	err = errors.Join(err, profile.End())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -17,11 +17,15 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/bench/overload/work"
+	"github.com/divisi-go/divisi/bench/profile"
 	"github.com/divisi-go/divisi/bench/report"
 )
 
 func main() {
 	if system, side := work.Role(); system != "" {
+		if err := profile.Begin(system + "/" + side); err != nil {
+			work.Exit(err)
+		}
 		if side != "client" {
 			go work.EndTogether()
 		}
@@ -33,10 +37,14 @@ func main() {
 	write := flag.String("write", "", "put the tables into this Markdown file, between its marks, and the chart beside it")
 	keep := flag.String("figures", "", "save the figures in this folder")
 	flag.StringVar(&programs, "programs", "", "the folder with the program of Service Weaver, which is left out without it")
+	profiles := flag.String("profile", "", "have all processes save profiles in this folder")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "overload takes no arguments, and got %q\n", flag.Args())
 		os.Exit(2)
+	}
+	if err := profile.SaveTo(*profiles); err != nil {
+		work.Exit(err)
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -86,7 +86,6 @@ type app struct {
 
 func (a *app) caller() (load.Caller, error) {
 	m := newMessage()
-	blob := make([]byte, load.Huge.Size())
 	return func(ctx context.Context, p load.Payload) (err error) {
 		switch p {
 		case load.Nothing:
@@ -94,7 +93,7 @@ func (a *app) caller() (load.Caller, error) {
 		case load.Struct:
 			_, err = a.echo.Get().Message(ctx, m)
 		default:
-			_, err = a.echo.Get().Bytes(ctx, blob[:p.Size()])
+			_, err = a.echo.Get().Bytes(ctx, p.Bytes())
 		}
 		return err
 	}, nil

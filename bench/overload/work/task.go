@@ -4,12 +4,15 @@ package work
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/bench/profile"
 )
 
 // Task is what a server is to do.
@@ -58,6 +61,7 @@ func compute(us int) {
 
 // Exit ends the process.
 func Exit(err error) {
+	err = errors.Join(err, profile.End())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
