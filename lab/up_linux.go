@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/fabric"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
@@ -152,7 +152,7 @@ func (l *Lab) begin(p protocol.Plan) error {
 			return fmt.Errorf("the process of the lab has ended: %w", err)
 		}
 		if a.Forbidden {
-			return explain(errors.New(a.Error))
+			return namespace.Forbidden("a lab", errors.New(a.Error))
 		}
 		if a.Error != "" {
 			return errors.New(a.Error)
@@ -199,36 +199,14 @@ func identityMap(file string) (all []syscall.SysProcIDMap) {
 
 // forbidden explains why the system does not make namespaces.
 func forbidden(err error) error {
-	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EINVAL) {
+	if !namespace.Refused(err) {
 		return fmt.Errorf("cannot start the process of the lab: %w", err)
 	}
-	return explain(err)
-}
-
-// explain says by which setting the system forbids a lab, if it is known.
-func explain(err error) error {
-	why := "a lab needs user namespaces, which this system or container does not allow"
-	for _, knob := range []struct{ file, bad, way string }{
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
-		{"/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"},
-	} {
-		text, readErr := os.ReadFile(knob.file)
-		if readErr == nil && string(bytes.TrimSpace(text)) == knob.bad {
-			why = "a lab needs user namespaces, which this system does not allow: root can, with " + knob.way
-		}
-	}
-	return &ForbiddenError{why, err}
+	return namespace.Forbidden("a lab", err)
 }
 
 // ForbiddenError is the error of a system that does not let this user have a lab.
-type ForbiddenError struct {
-	why string
-	err error
-}
-
-func (e *ForbiddenError) Error() string { return fmt.Sprintf("%s (%v)", e.why, e.err) }
-func (e *ForbiddenError) Unwrap() error { return e.err }
+type ForbiddenError = namespace.ForbiddenError
 
 // shared returns the paths of what all hosts see, which has to be there.
 func shared(paths []string) ([]string, error) {

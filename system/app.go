@@ -103,8 +103,11 @@ func (a *App) Outcome() Outcome {
 // plan finds out what is to run, and opens what it listens on.
 func (a *App) plan(ctx context.Context, s Application) error {
 	below := a.host.below
-	if below.Home.Dir == "" {
+	switch {
+	case below.Home.Dir == "":
 		return errors.New("there are no applications of components where a host is simulated")
+	case below.Files != nil:
+		return fmt.Errorf("the host %s is another one than this machine, and applications of components run here only", a.host.name)
 	}
 	var called keeper.Spec
 	found, err := a.host.program(Spec{Program: s.Program, Args: s.Args}, &called)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/claimed"
@@ -20,6 +21,8 @@ type Host struct {
 	below *server.Host
 	asked *claimed.Set
 	hangs *server.Hangs
+
+	handed sync.Map // keeper.Inherit by the handle of a listener of the machine that it shares
 }
 
 // Name returns the name of the host, by which errors and logs call it.
@@ -92,7 +95,7 @@ func (h *Host) Listen(ctx context.Context, n *Nursery, name, address string) (*L
 
 func (h *Host) listen(ctx context.Context, n *Nursery, name, network, address string) (*Listener, error) {
 	at := caller()
-	if err := n.reserve("the listener "+name, name, at); err != nil {
+	if err := n.keys.Reserve("the listener "+name, name, at); err != nil {
 		return nil, err
 	}
 	l := &Listener{host: h, name: name, network: network, domain: n.Path()}
@@ -100,7 +103,7 @@ func (h *Host) listen(ctx context.Context, n *Nursery, name, network, address st
 
 	socket, err := h.below.Keeper.Listen(ctx, keeper.Socket{Domain: l.domain, Key: l.key, Network: network, Address: address})
 	if err != nil {
-		n.release("the listener " + name)
+		n.keys.Release("the listener " + name)
 		return nil, fmt.Errorf("cannot listen at %s for %s in %s (%s): %w", address, name, n.Path(), at, err)
 	}
 	l.address = socket.Actual

@@ -3,15 +3,12 @@ package system
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
-	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 
-	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/key"
 	"github.com/divisi-go/divisi/internal/operator"
+	"github.com/divisi-go/divisi/internal/site"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -30,16 +27,17 @@ type Nursery struct {
 	scopeStrategy Strategy
 	ctx           context.Context // ends with the nursery
 	cancel        context.CancelCauseFunc
+	keys          *key.Ring
 
-	mu    sync.Mutex        // guards what follows
-	keys  map[string]string // where each was reserved
-	begun map[string]string // what is being started, and where that was asked for
+	mu   sync.Mutex // guards over
+	over []func()   // is called when everything in it has ended
 }
 
 // newNursery returns a nursery whose group runs.
 func newNursery(p *program, parent *Nursery, group, site string) *Nursery {
-	n := &Nursery{program: p, parent: parent, group: group, site: site, keys: map[string]string{}, begun: map[string]string{}}
+	n := &Nursery{program: p, parent: parent, group: group, site: site}
 	n.ctx, n.cancel = context.WithCancelCause(p.life)
+	n.keys = key.NewRing(n.ctx, n.Path())
 	return n
 }
 
@@ -51,55 +49,23 @@ func (n *Nursery) member(kind, name, site string) *supervision.Member {
 	return &supervision.Member{Kind: kind, Name: name, Site: site, Path: path.Join(n.group, name)}
 }
 
-// reserve gives a name to what is about to be there, or says why it cannot be.
-func (n *Nursery) reserve(key, label, site string) error {
-	if err := name.CheckLabel(label); err != nil {
-		return fmt.Errorf("%s (%s): %w", key, site, err)
-	}
+// whenOver has a function be called when everything in the nursery has ended. It does not take long.
+func (n *Nursery) whenOver(over func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ctx.Err() != nil {
-		return fmt.Errorf("cannot start %s (%s): the nursery %s has ended: %w", key, site, n.Path(), context.Cause(n.ctx))
-	}
-	if other, ok := n.keys[key]; ok {
-		return fmt.Errorf("%s is in the nursery %s twice: at %s and at %s; give one another name, or start it in a nursery of its own",
-			key, n.Path(), other, site)
-	}
-	n.keys[key] = site
-	return nil
-}
-
-// release gives a name back of what could not be started.
-func (n *Nursery) release(key string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.keys, key)
-}
-
-// begin takes note of what is being started, until the function that it returns is called.
-func (n *Nursery) begin(key, site string) (end func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.begun[key] = site
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.begun, key)
-	}
-}
-
-// unfinished says what is still being started when the function that starts it has returned.
-func (n *Nursery) unfinished() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for key, site := range n.begun {
-		return fmt.Errorf("the start of %s has returned before %s (%s) was ready: wait for it", n.Path(), key, site)
-	}
-	return nil
+	n.over = append(n.over, over)
 }
 
 // end ends the nursery: nothing more can be started in it.
-func (n *Nursery) end(cause error) { n.cancel(cause) }
+func (n *Nursery) end(cause error) {
+	n.cancel(cause)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, over := range n.over {
+		over()
+	}
+	n.over = nil
+}
 
 var errOver = errors.New("it was stopped")
 
@@ -127,31 +93,16 @@ func (n *Nursery) Go(name string, f func(context.Context) error) error {
 
 // start starts a member, and returns once it can be used, or has failed to.
 func (n *Nursery) start(ctx context.Context, m *supervision.Member) error {
-	if err := n.reserve(m.What(), m.Name, m.Site); err != nil {
+	if err := n.keys.Reserve(m.What(), m.Name, m.Site); err != nil {
 		return err
 	}
-	defer n.begin(m.What(), m.Site)()
+	defer n.keys.Begin(m.What(), m.Site)()
 	if err := n.program.supervisor.Start(ctx, m); err != nil {
-		n.release(m.What())
+		n.keys.Release(m.What())
 		return err
 	}
 	return nil
 }
 
 // caller returns the file and the line of the call of a function of this package, by whoever uses it.
-func caller() string {
-	pcs := make([]uintptr, 8)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
-	for {
-		f, more := frames.Next()
-		if f.Function == "runtime.goexit" {
-			return "a go statement"
-		}
-		if !strings.HasPrefix(f.Function, "github.com/divisi-go/divisi/system.") || !more {
-			return short(f.File) + ":" + strconv.Itoa(f.Line)
-		}
-	}
-}
-
-// short returns the last two parts of a path.
-func short(file string) string { return path.Join(path.Base(path.Dir(file)), path.Base(file)) }
+func caller() string { return site.Outside("github.com/divisi-go/divisi/system.") }

@@ -35,11 +35,11 @@ func (h *Host) once(ctx context.Context, n *Nursery, s Spec, site string) (Exit,
 		return Exit{}, err
 	}
 	key := "the program " + s.Name
-	if err := n.reserve(key, s.Name, site); err != nil {
+	if err := n.keys.Reserve(key, s.Name, site); err != nil {
 		return Exit{}, err
 	}
-	defer n.release(key)
-	defer n.begin(key, site)()
+	defer n.keys.Release(key)
+	defer n.keys.Begin(key, site)()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(n.ctx, func() { cancel(context.Cause(n.ctx)) })()

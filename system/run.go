@@ -22,6 +22,8 @@ import (
 	"github.com/divisi-go/divisi/internal/logger"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/operator"
+	"github.com/divisi-go/divisi/internal/role"
+	"github.com/divisi-go/divisi/internal/sandbox"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
@@ -59,7 +61,8 @@ var ErrTaken = errors.New("another run of the program decides by now")
 // error, 2 after arguments that are no flags of package flag, and 3 after [ErrTaken].
 func Run(name string, body Body) {
 	door.Enter()
-	become()
+	sandbox.Enter()
+	role.Become()
 	if code, ok := operator.Arguments(name, os.Stdout, os.Stderr); !ok {
 		os.Exit(code)
 	}
@@ -89,7 +92,8 @@ func (p Program) Run(ctx context.Context, body Body) error {
 		return p.runOn(ctx, opened, nil, body)
 	}
 	door.Enter()
-	become()
+	sandbox.Enter()
+	role.Become()
 	domain := domainOf(p.Name)
 	agent.Enter(domain)
 	if err := errors.Join(name.CheckDomain(domain), checkName(p.Name)); err != nil {

@@ -127,7 +127,7 @@ func (n *Nursery) run(ctx context.Context, body func(context.Context, *Nursery) 
 		}
 	}
 	if err == nil {
-		err = n.unfinished()
+		err = n.keys.Unfinished()
 	}
 	if err != nil {
 		n.end(fmt.Errorf("its start has failed: %w", err))

@@ -3,9 +3,6 @@ package system
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +11,10 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/role"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -56,6 +55,9 @@ type Spec struct {
 	Alone bool
 
 	Policy Policy // what follows when it fails; it is restarted after every end by default
+
+	own    string // it is this program, and this tells it from others in place of the content; "" for any program
+	limits []limit.Limit
 }
 
 // withinDefault is the default of Spec.Within.
@@ -69,6 +71,7 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	}
 	w.Spec = keeper.Spec{
 		Domain: domain, Name: s.Name, Env: slices.Clone(s.Env), User: s.User, Grouped: true, Stop: s.Stop, Grace: s.Grace,
+		Limits: s.limits,
 	}
 	program, err := h.program(s, &w.Spec)
 	if err != nil {
@@ -77,18 +80,28 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	if w.Spec.Dir, err = h.folder(s.Dir); err != nil {
 		return nil, err
 	}
+	var away *Listener
 	for _, l := range s.Listeners {
-		if l.host != h {
-			return nil, fmt.Errorf("the listener %s is on %s, and cannot be used on %s", l.name, l.host.name, h.name)
+		inherits, err := h.inherit(l)
+		if err != nil {
+			return nil, err
 		}
-		w.Spec.Sockets = append(w.Spec.Sockets, keeper.Inherit{Domain: l.domain, Key: l.key, As: l.name})
+		w.Spec.Sockets = append(w.Spec.Sockets, inherits)
+		if l.host != h {
+			away = l
+			continue
+		}
 		w.Listeners = append(w.Listeners, probe.Address{Network: l.network, Address: l.address})
 	}
 	if err := probes(s, w); err != nil {
 		return nil, err
 	}
 
-	if w.Spec.Digest, err = digest(w.Spec, program.Sum); err != nil {
+	if kind := w.Ready.Kind; away != nil && s.Check == nil && (kind == probe.Port || kind == probe.HTTP) {
+		return nil, fmt.Errorf("%v is asked on %s, where nobody reaches the listener %s of %s: use notify, or a Check", w.Ready, h.name, away.name, away.host.name)
+	}
+
+	if w.Spec.Digest, err = server.Digest(w.Spec, program.Sum); err != nil {
 		return nil, err
 	}
 	if w.Spec.Env, err = h.environment(s); err != nil {
@@ -104,16 +117,19 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 // program finds the program of a specification, and says how it is called.
 func (h *Host) program(s Spec, spec *keeper.Spec) (server.Program, error) {
 	word := s.Program
-	if own, ok := serverOf(word); ok {
-		if err := own.check(len(s.Args)); err != nil {
+	if own, ok := role.Of(word); ok {
+		if err := own.Check(len(s.Args)); err != nil {
 			return server.Program{}, err
 		}
-		word, spec.Args = "", append(spec.Args, own.name)
-	} else if word == "" {
+		word, spec.Args = "", append(spec.Args, own.Name)
+	} else if word == "" && s.own == "" {
 		return server.Program{}, errors.New("it has no Program")
 	}
 	program, err := h.below.Find(word)
 	spec.Path = program.Path
+	if s.own != "" {
+		program.Sum = s.own
+	}
 	for i, arg := range s.Args {
 		text, wrong := h.argument(arg)
 		if wrong != nil {
@@ -155,18 +171,6 @@ func (h *Host) folder(d Dir) (string, error) {
 	}
 	data, err := h.Dir("")
 	return data.path, err
-}
-
-// digest returns what tells a specification from others: two of the same digest are served by the same
-// process.
-func digest(spec keeper.Spec, program string) (string, error) {
-	spec.Path, spec.Labels = "", nil // where a program is means nothing, what it is does
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(append(text, program...))
-	return hex.EncodeToString(sum[:16]), nil
 }
 
 // environment returns all variables of a program. GORACE is that of the race detector, if there is one.

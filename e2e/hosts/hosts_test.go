@@ -61,11 +61,17 @@ func newFleet(t *testing.T) *fleet {
 // build builds an edition of the program.
 func (f *fleet) build(edition string) string {
 	f.t.Helper()
-	binary := filepath.Join(f.dir, "edition-"+edition)
-	cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, "./subject")
+	return build(f.t, "./subject", f.dir, edition)
+}
+
+// build builds an edition of a program.
+func build(t *testing.T, program, dir, edition string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "edition-"+edition)
+	cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, program)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs where there are no libraries
 	if printed, err := cmd.CombinedOutput(); err != nil {
-		f.t.Fatalf("%v\n%s", err, printed)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	return binary
 }
@@ -83,17 +89,23 @@ type run struct {
 
 func (f *fleet) run(binary string) *run {
 	f.t.Helper()
-	r := &run{t: f.t, cmd: exec.Command(binary), over: make(chan struct{}), heard: make(chan struct{})}
-	r.cmd.Env = f.env
+	return begin(f.t, binary, f.env)
+}
+
+// begin runs a program with an environment.
+func begin(t *testing.T, binary string, env []string) *run {
+	t.Helper()
+	r := &run{t: t, cmd: exec.Command(binary), over: make(chan struct{}), heard: make(chan struct{})}
+	r.cmd.Env = env
 	words, err := r.cmd.StderrPipe()
 	if err == nil {
 		err = r.cmd.Start()
 	}
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go r.hear(words)
-	f.t.Cleanup(r.kill)
+	t.Cleanup(r.kill)
 	return r
 }
 

@@ -76,8 +76,12 @@ func (c *Client) bring(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.machine.Run(ctx, f, io.Discard, "sh", "-c", arrive, "divisi",
-		c.self.sum, c.self.name, strconv.FormatInt(i.Size(), 10), rand.Text())
+	if bare, ok := c.machine.(Bare); ok {
+		err = bare.Arrive(ctx, f, c.self.sum, c.self.name, i.Size())
+	} else {
+		err = c.machine.Run(ctx, f, io.Discard, "sh", "-c", arrive, "divisi",
+			c.self.sum, c.self.name, strconv.FormatInt(i.Size(), 10), rand.Text())
+	}
 	if err != nil {
 		return errors.Join(context.Cause(ctx), fmt.Errorf("cannot bring the program there: %w", err))
 	}

@@ -156,7 +156,11 @@ func (c *Client) run(ctx context.Context) (*running, error) {
 	r := &running{stay: stay, end: end, over: make(chan struct{})}
 	go func() {
 		defer close(r.over)
-		r.err = c.machine.Run(life, in, says, "sh", "-c", enter, "divisi", c.self.sum, c.self.name)
+		if bare, ok := c.machine.(Bare); ok {
+			r.err = bare.Execute(life, in, says, c.self.sum, c.self.name)
+		} else {
+			r.err = c.machine.Run(life, in, says, "sh", "-c", enter, "divisi", c.self.sum, c.self.name)
+		}
 		end()
 		says.Close()
 		in.Close()
@@ -268,13 +272,22 @@ func (c *Client) DialIn(ctx context.Context, network, address string) (net.Conn,
 	if err != nil {
 		return nil, fmt.Errorf("the host %v does not answer: %w", c, err)
 	}
+	through, err := DialThrough(ctx, conn, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to %s on %v: %w", address, c, err)
+	}
+	return through, nil
+}
+
+// DialThrough has a connection to whoever has [ServeDial] be one to an address. It is closed if that cannot be had.
+func DialThrough(ctx context.Context, conn net.Conn, network, address string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	through, err := upgrade(conn, network, address)
 	if !stop() {
 		err = errors.Join(context.Cause(ctx), err)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot connect to %s on %v: %w", address, c, err), conn.Close())
+		return nil, errors.Join(err, conn.Close())
 	}
 	return through, nil
 }

@@ -131,7 +131,9 @@ func attend(domain string) error {
 		defer end()
 		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends
 	}()
-	hello := greeting{Socket: l.Addr().String(), Door: state.Keeper().Door, Data: d.Data, Logs: state.Logs()}
+	hello := greeting{
+		Socket: l.Addr().String(), Door: state.Keeper().Door, Data: d.Data, Logs: state.Logs(), State: state.Dir, Runtime: state.Runtime,
+	}
 	if err := hello.say(); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/server"
@@ -38,6 +39,7 @@ func Open(ctx context.Context, m Machine, name, domain string) (*Client, *server
 	there := first.greeting
 	return c, &server.Host{
 		Keeper: k, Data: there.Data, Logs: func(domain string) string { return path.Join(there.Logs, domain) },
+		Home: home.Home{Dir: there.State, Runtime: there.Runtime},
 		Find: c.find, Files: files{c}, Observer: observer{c}, Environment: c.environment, Dial: c.DialIn,
 	}, nil
 }

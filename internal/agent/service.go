@@ -144,7 +144,7 @@ func (s *service) handler() http.Handler {
 			reply(w, done, err)
 		})
 	}
-	mux.HandleFunc("POST /v1/dial", s.dial)
+	mux.HandleFunc("POST /v1/dial", ServeDial)
 	return mux
 }
 
@@ -161,8 +161,8 @@ func reply(w http.ResponseWriter, v any, err error) {
 // dialTime bounds how long a connection may take to be made.
 const dialTime = time.Minute
 
-// dial connects in the network of the host, and upgrades to that connection.
-func (s *service) dial(w http.ResponseWriter, r *http.Request) {
+// ServeDial connects in the network of this process to the address that is asked for, and upgrades to that connection.
+func ServeDial(w http.ResponseWriter, r *http.Request) {
 	d := net.Dialer{Timeout: dialTime}
 	there, err := d.DialContext(r.Context(), r.FormValue("network"), r.FormValue("address"))
 	if err != nil {

@@ -31,6 +31,9 @@ type greeting struct {
 	Door    string `json:"door,omitempty"` // of the keeper
 	Data    string `json:"data,omitempty"` // folder of the program's data
 	Logs    string `json:"logs,omitempty"` // folder of all logs
+
+	State   string `json:"state,omitempty"`   // folder
+	Runtime string `json:"runtime,omitempty"` // folder of sockets
 }
 
 // ask is the body of a request. A verb uses what it needs.

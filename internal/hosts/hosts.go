@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,9 @@ type Host struct {
 	Asked *claimed.Set // what the run has asked for there
 	Hangs server.Hangs // what the keeper there has given up
 
-	agent *agent.Client // of another machine; nil for this one
+	agent *agent.Client   // of another machine; nil for this one
+	life  context.Context // ends with the run, or when the host is left
+	leave context.CancelFunc
 }
 
 // Run is a run of a program.
@@ -66,12 +69,13 @@ const local = "local"
 
 // join has a host be watched.
 func (s *Set) join(h *Host) {
+	h.life, h.leave = context.WithCancel(s.run.Life)
 	s.mu.Lock()
 	s.all = append(s.all, h)
 	s.mu.Unlock()
 	s.run.Go(func() { s.guard(h) })
 	s.run.Go(func() { s.watch(h) })
-	s.run.Go(func() { h.Hangs.Serve(s.run.Life, h.Keeper, s.run.Domain) })
+	s.run.Go(func() { h.Hangs.Serve(h.life, h.Keeper, s.run.Domain) })
 }
 
 // Open returns the host that a machine is: the same one each time.
@@ -111,8 +115,8 @@ func (s *Set) hosts() []*Host {
 
 // guard ends the run when somebody else has taken the program.
 func (s *Set) guard(h *Host) {
-	err := h.Keeper.Fenced(s.run.Life)
-	if s.run.Life.Err() == nil {
+	err := h.Keeper.Fenced(h.life)
+	if h.life.Err() == nil {
 		s.run.Taken(fmt.Errorf("on %s: %w", h.Name, err))
 	}
 }
@@ -120,12 +124,12 @@ func (s *Set) guard(h *Host) {
 // watch says when a host is away, and when it is back.
 func (s *Set) watch(h *Host) {
 	k, distant := h.Keeper.(server.Distant)
-	for distant && k.Answers(s.run.Life, false) == nil {
+	for distant && k.Answers(h.life, false) == nil {
 		s.run.Tell(tree.Away, h.Name)
 		s.run.Log.Warn("the keeper is away: what runs goes on, and nothing starts or stops until the next one is there", "host", h.Name)
-		back, stop := context.WithCancel(s.run.Life)
+		back, stop := context.WithCancel(h.life)
 		s.run.Go(func() { s.reach(back, h) })
-		err := k.Answers(s.run.Life, true)
+		err := k.Answers(h.life, true)
 		stop()
 		if err != nil {
 			return
@@ -156,10 +160,10 @@ func (s *Set) reach(back context.Context, h *Host) {
 func (s *Set) Settle(grace time.Duration) {
 	for _, h := range s.hosts() {
 		if h.agent != nil {
-			s.run.Go(func() { s.clear(h, grace, h.Asked.Report(s.run.Life, s.run.Domain, grace)) })
+			s.run.Go(func() { s.clear(h, grace, h.Asked.Report(h.life, s.run.Domain, grace)) })
 			continue
 		}
-		left := h.Asked.Report(s.run.Life, s.run.Domain, grace)
+		left := h.Asked.Report(h.life, s.run.Domain, grace)
 		s.run.Go(func() { s.clear(h, grace, left) })
 	}
 }
@@ -168,8 +172,8 @@ func (s *Set) Settle(grace time.Duration) {
 func (s *Set) clear(h *Host, grace time.Duration, left []keeper.Proc) {
 	select {
 	case <-time.After(grace):
-		h.Asked.Clear(s.run.Life, s.run.Domain, left)
-	case <-s.run.Life.Done():
+		h.Asked.Clear(h.life, s.run.Domain, left)
+	case <-h.life.Done():
 	}
 }
 
@@ -185,9 +189,24 @@ func (s *Set) Clean(ctx context.Context) (err error) {
 // Leave leaves the other machines. What runs there stays.
 func (s *Set) Leave() {
 	for _, h := range s.hosts() {
-		if h.agent != nil {
-			_ = h.Keeper.Release() // which a keeper that does not hear it sees by itself
-			h.agent.Close()
-		}
+		h.close()
+	}
+}
+
+// Forget leaves a machine that is no more. Whoever opens one of its name again has another host.
+func (s *Set) Forget(h *Host) {
+	s.mu.Lock()
+	s.all = slices.DeleteFunc(s.all, func(other *Host) bool { return other == h })
+	delete(s.slots, h.Name)
+	s.mu.Unlock()
+	h.leave()
+	s.run.Go(h.close)
+}
+
+// close leaves a machine, unless it is this one.
+func (h *Host) close() {
+	if h.agent != nil {
+		_ = h.Keeper.Release() // which a keeper that does not hear it sees by itself
+		h.agent.Close()
 	}
 }

@@ -185,11 +185,14 @@ type File struct {
 type Socket struct {
 	Domain  string `json:"domain"`
 	Key     string `json:"key"`
-	Network string `json:"network"` // tcp, tcp4, tcp6 or unix
+	Network string `json:"network"` // tcp, tcp4, tcp6, unix, or handed: who listens at the Unix socket Address hands it out
 	Address string `json:"address"` // as it was asked for, such as "localhost:0"
 	Actual  string `json:"actual"`  // where it listens
 	Held    Held   `json:"held"`
 }
+
+// Handed is the network of a socket that somebody else has opened.
+const Handed = "handed"
 
 // Held says who has a socket that is kept, after the keeper was killed.
 type Held string

@@ -37,7 +37,7 @@ type Host struct {
 	Data   string                     // folder of the data of its servers
 	Desk   string                     // folder of what the operator of the program that decides has said; "" for none
 	Door   string                     // socket at which that is operated; "" for none
-	Home   home.Home                  // of applications of components; zero where there are none
+	Home   home.Home                  // zero where it is simulated
 
 	// Find finds a program by its path or its name; "" is the one that decides.
 	Find func(word string) (Program, error)

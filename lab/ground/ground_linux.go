@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/fabric"
 	"github.com/divisi-go/divisi/lab/mount"
 	"github.com/divisi-go/divisi/lab/protocol"
@@ -89,17 +90,17 @@ func (g *ground) prepare() error {
 	}
 	trees := make([]*os.File, len(g.Share))
 	for i, path := range g.Share {
-		tree, err := mount.Copy(path)
+		tree, err := namespace.Copy(path)
 		if err != nil {
 			return err
 		}
 		trees[i] = tree
 	}
-	if err := mount.Empty("/run", 0o755); err != nil {
+	if err := namespace.Empty("/run", 0o755); err != nil {
 		return err
 	}
 	for i, path := range g.Share {
-		if err := mount.Attach(trees[i], shelf+path); err != nil {
+		if err := namespace.Attach(trees[i], shelf+path); err != nil {
 			return err
 		}
 	}
@@ -184,7 +185,7 @@ func (g *ground) bring(number int, c *net.UnixConn) (*os.File, error) {
 	var mounts []*os.File
 	defer func() { protocol.CloseAll(mounts) }()
 	for _, path := range g.Share {
-		tree, err := mount.Copy(shelf + path)
+		tree, err := namespace.Copy(shelf + path)
 		if err != nil {
 			return nil, err
 		}

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/device"
-	"github.com/divisi-go/divisi/lab/mount"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
 
@@ -33,7 +33,7 @@ func (d drive) mount() (*os.File, error) {
 	if d.device != nil {
 		return d.device.Open()
 	}
-	return mount.Copy(d.at)
+	return namespace.Copy(d.at)
 }
 
 // powerCut is what happens to the drive at a power cut.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/divisi-go/divisi/internal/clock"
+	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/mount"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
@@ -75,7 +76,7 @@ func (h *inside) prepare(mounts []*os.File) (*os.File, error) {
 		return nil, fmt.Errorf("%d mounts for %d paths", len(mounts), len(h.Mounts))
 	}
 	for i, path := range h.Mounts {
-		if err := mount.Attach(mounts[i], path); err != nil {
+		if err := namespace.Attach(mounts[i], path); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +106,7 @@ func (h *inside) serve(r protocol.Request, files []*os.File) {
 		back, err = listen(r)
 	case protocol.OpDisk:
 		if len(files) == 2 {
-			err = mount.Attach(files[1], r.Path)
+			err = namespace.Attach(files[1], r.Path)
 		}
 	case protocol.OpClock:
 		err = setClock(r.Offset)

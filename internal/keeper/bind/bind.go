@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 )
 
@@ -22,9 +24,14 @@ type Socket struct {
 	Inode      uint64 // by which it is found in processes; 0 if nobody knows
 }
 
-// Listen is [net.Listen]. It takes the place of a Unix socket that nobody listens at any more.
+// Listen is [net.Listen]. It takes the place of a Unix socket that nobody listens at any more. The socket of the network
+// [keeper.Handed] is what is handed out at an address.
 func Listen(network, address string) (Socket, error) {
-	l, err := net.Listen(network, address)
+	listen := net.Listen
+	if network == keeper.Handed {
+		listen = handed
+	}
+	l, err := listen(network, address)
 	if errors.Is(err, syscall.EADDRINUSE) && network == "unix" && abandoned(address) {
 		l, err = net.Listen(network, address)
 	}
@@ -54,6 +61,37 @@ func Listen(network, address string) (Socket, error) {
 	}
 
 	return s, nil
+}
+
+// handTime bounds how long a socket may take to be handed out.
+const handTime = 10 * time.Second
+
+// handed returns the listening socket that is handed out at the Unix socket with a path.
+func handed(_, path string) (net.Listener, error) {
+	conn, err := net.DialTimeout("unix", path, handTime)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(handTime)); err != nil {
+		return nil, err
+	}
+	room := make([]byte, syscall.CmsgSpace(4))
+	_, n, _, _, err := conn.(*net.UnixConn).ReadMsgUnix(make([]byte, 1), room)
+	if err != nil {
+		return nil, fmt.Errorf("nothing is handed out at %s: %w", path, err)
+	}
+	messages, err := syscall.ParseSocketControlMessage(room[:n])
+	if err != nil || len(messages) != 1 {
+		return nil, errors.Join(fmt.Errorf("nothing is handed out at %s", path), err)
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fds[0]), path)
+	defer f.Close()
+	return net.FileListener(f)
 }
 
 // abandoned removes a Unix socket that nobody listens at any more, as a killed keeper leaves them.

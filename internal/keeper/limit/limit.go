@@ -89,6 +89,18 @@ func Parse(text string) (Limit, error) {
 	return l, nil
 }
 
+// ParseAll reads limits as [Parse] does.
+func ParseAll(texts []string) (list []Limit, err error) {
+	for _, text := range texts {
+		l, err := Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("the limit %w", err)
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
 func (l Limit) kind() (kind, error) {
 	at := slices.IndexFunc(kinds, func(k kind) bool { return k.name == l.Name })
 	if at < 0 {

@@ -62,7 +62,11 @@ func (k *Stock) regain(s *Socket, heirs []Heir) bool {
 
 // relisten opens a socket at the address where it was, or says who has it.
 func (k *Stock) relisten(s *Socket, heirs []Heir) {
-	opened, err := bind.Listen(s.Network, s.Actual)
+	address := s.Actual
+	if s.Network == keeper.Handed {
+		address = s.Address
+	}
+	opened, err := bind.Listen(s.Network, address)
 	if err == nil {
 		s.FD, s.Inode, s.Held = opened.Descriptor, opened.Inode, keeper.Relisten
 		k.store.Keep(s.stored(), s.FD)

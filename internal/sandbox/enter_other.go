@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sandbox
+
+// Enter does nothing: sandboxes need Linux.
+func Enter() {}
