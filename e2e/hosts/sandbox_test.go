@@ -21,45 +21,37 @@ import (
 
 // boxed is a program with a sandbox.
 type boxed struct {
-	t    *testing.T
-	home string
-	dir  string
+	t        *testing.T
+	home     string
+	one, two string // its editions
 }
 
-func newBoxed(t *testing.T) *boxed {
-	t.Helper()
-	return &boxed{t: t, home: systemtest.Home(t), dir: t.TempDir()}
-}
-
-// build builds an edition of the program.
-func (b *boxed) build(edition string) string {
-	b.t.Helper()
-	return build(b.t, "./boxed", b.dir, edition)
+// TestSandbox has a program with a sandbox, each time with another state folder.
+func TestSandbox(t *testing.T) {
+	dir := t.TempDir()
+	one, two := build(t, "./boxed", dir, "1"), build(t, "./boxed", dir, "2")
+	for name, test := range map[string]func(*boxed){
+		"life": (*boxed).life, "killed": (*boxed).killed, "closed": (*boxed).closed, "otherwise": (*boxed).otherwise,
+	} {
+		t.Run(name, func(t *testing.T) { test(&boxed{t, systemtest.Home(t), one, two}) })
+	}
 }
 
 // start runs the program until it has settled, with variables.
 func (b *boxed) start(binary string, env ...string) *run {
 	b.t.Helper()
 	r := begin(b.t, binary, append(os.Environ(), env...))
-	late := time.After(patience)
-	for {
-		r.mu.Lock()
-		said, heard := r.said, r.heard
-		r.mu.Unlock()
-		if strings.Contains(said, " runs program=") {
-			return r
+	select {
+	case <-r.settled():
+	case <-r.over:
+		if strings.Contains(r.said, "a sandbox needs user namespaces") && os.Getenv("CI") != "true" {
+			b.t.Skip(r.said)
 		}
-		select {
-		case <-heard:
-		case <-r.over:
-			if strings.Contains(r.said, "a sandbox needs user namespaces") && os.Getenv("CI") != "true" {
-				b.t.Skip(r.said)
-			}
-			b.t.Fatalf("it has ended:\n%s", r.said)
-		case <-late:
-			b.t.Fatalf("it does not settle:\n%s", said)
-		}
+		b.t.Fatalf("it has ended:\n%s", r.said)
+	case <-time.After(patience):
+		b.t.Fatalf("it does not settle:\n%s", r.said)
 	}
+	return r
 }
 
 var insideForm = regexp.MustCompile(`inside page="([^"]*)" orders=(\S+)`)
@@ -112,22 +104,28 @@ func (b *boxed) processes(word string) (pids []int) {
 	return pids
 }
 
-// few waits until the processes with a word are as many as wanted.
-func (b *boxed) few(word string, wanted int) {
+// until waits for a condition.
+func (b *boxed) until(what string, is func() bool) {
 	b.t.Helper()
 	late := time.After(patience)
-	for len(b.processes(word)) > wanted {
+	for !is() {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-late:
 			printed, _ := exec.Command("ps", "-ef").CombinedOutput()
-			b.t.Fatalf("processes are left of %q:\n%s", word, printed)
+			b.t.Fatalf("not yet: %s:\n%s", what, printed)
 		}
 	}
 }
 
-// one returns the process with a word.
-func (b *boxed) one(word string) int {
+// few waits until the processes with a word are as many as wanted.
+func (b *boxed) few(word string, wanted int) {
+	b.t.Helper()
+	b.until(word+" ends", func() bool { return len(b.processes(word)) <= wanted })
+}
+
+// process returns the process with a word.
+func (b *boxed) process(word string) int {
 	b.t.Helper()
 	pids := b.processes(word)
 	if len(pids) != 1 {
@@ -136,12 +134,11 @@ func (b *boxed) one(word string) int {
 	return pids[0]
 }
 
-// TestSandbox: a server in a sandbox takes what arrives on the machine, and goes on when the program or a keeper is killed;
+// life: a server in a sandbox takes what arrives on the machine, and goes on when the program or a keeper is killed;
 // the next edition takes over in the same sandbox. What is asked for no more ends, and nothing is left.
-func TestSandbox(t *testing.T) {
-	b := newBoxed(t)
-	one := b.build("1")
-	first := b.start(one)
+func (b *boxed) life() {
+	t := b.t
+	first := b.start(b.one)
 	page, orders := first.inside()
 	if !regexp.MustCompile(`^1 \d+ on box$`).MatchString(page) || b.visit(orders) != page {
 		t.Errorf("inside it is %q, and outside %q", page, b.visit(orders))
@@ -155,10 +152,10 @@ func TestSandbox(t *testing.T) {
 	first.kill()
 	same("without the program")
 
-	second := b.start(one)
+	second := b.start(b.one)
 	same("run again")
 	for _, home := range []string{filepath.Join(b.home, "state"), "/divisi"} {
-		if err := syscall.Kill(b.one("divisi keeper "+home), syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(b.process("divisi keeper "+home), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		second.says(1, "the keeper is back")
@@ -166,7 +163,7 @@ func TestSandbox(t *testing.T) {
 	}
 	second.kill()
 
-	next := b.start(b.build("2"))
+	next := b.start(b.two)
 	if now := b.visit(orders); !strings.HasPrefix(now, "2 ") {
 		t.Errorf("after an upgrade it says %q", now)
 	}
@@ -174,12 +171,158 @@ func TestSandbox(t *testing.T) {
 		t.Errorf("the upgrade has not adopted the sandbox:\n%s", next.said)
 	}
 	next.kill()
-	empty := b.start(one, "EMPTY=yes")
+	empty := b.start(b.one, "EMPTY=yes")
 	empty.says(1, "unclaimed: stopped server=box@/boxed")
 	b.few("divisi sandbox", 0)
 	b.few("keeper /divisi", 0)
 	b.few("web", 0)
-	if left, err := filepath.Glob(filepath.Join(b.home, "divisi", "*", "box-*")); err != nil || len(left) > 0 {
-		t.Errorf("left are %q, %v", left, err)
+	b.until("the door is closed", func() bool {
+		left, err := filepath.Glob(filepath.Join(b.home, "divisi", "*", "box-*"))
+		return err == nil && len(left) == 0
+	})
+}
+
+// killed: everything in a sandbox ends with its first process, and with the process that watches that. It starts
+// again on the same sockets, with what was kept.
+func (b *boxed) killed() {
+	t := b.t
+	r := b.start(b.one)
+	before, orders := r.inside()
+	for times, which := range []string{"divisi sandbox box", "subject watcher"} {
+		inside := b.processes("edition-1 web")
+		victim := b.first(which == "subject watcher")
+		if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		b.until("all that was inside has ended", func() bool {
+			for _, pid := range inside {
+				if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid), "exe")); err == nil {
+					return false
+				}
+			}
+			return true
+		})
+		if now := b.visit(orders); !strings.HasSuffix(now, " on box") {
+			t.Errorf("%q has become %q", before, now)
+		}
+		r.says(times+2, "started server=web@/boxed")
 	}
+	if pids := b.processes("keeper /divisi"); len(pids) != 1 {
+		t.Errorf("keepers of sandboxes are %v", pids)
+	}
+}
+
+// first returns the first process of the sandbox, or who watches it.
+func (b *boxed) first(watcher bool) int {
+	b.t.Helper()
+	pid := b.process("divisi sandbox box")
+	if watcher {
+		stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		pid, _ = strconv.Atoi(fields[1])
+	}
+	return pid
+}
+
+// look is what a program in a sandbox tries.
+const look = `
+say() { echo "$1=$2"; }
+not() { name=$1; shift; if "$@" 2>/dev/null; then say $name yes; else say $name no; fi; }
+say capabilities $(sed -n 's/^Cap\(Prm\|Eff\|Bnd\|Amb\):\s*0*//p' /proc/self/status | tr -d '\n')
+say privileges $(sed -n 's/^NoNewPrivs:\s*//p' /proc/self/status)
+say first "$(tr '\0' , </proc/1/cmdline)"
+say devices $(ls /dev | tr '\n' ,)
+say interfaces $(sed -n 's/^ *\([a-z0-9]*\):.*/\1/p' /proc/net/dev | tr '\n' ,)
+say home $(ls -A "$OUTSIDE" 2>/dev/null | wc -l)
+not usr touch /usr/x
+not root touch /x
+not kernel sh -c 'echo x >/proc/sys/kernel/hostname'
+not mount mount -t tmpfs none /tmp
+not remount mount -o remount,bind,rw /usr
+not users unshare -U true
+not keeper sh -c "test -e $KEEPER"
+not tmp touch /tmp/x
+not null sh -c 'echo x >/dev/null'
+not shared touch /shared/x
+not seen touch /seen/y
+say seen "$(ls /seen)"
+`
+
+// closed: what a program in a sandbox can do, and cannot.
+func (b *boxed) closed() {
+	t := b.t
+	shared := filepath.Join(b.home, "shared")
+	script := "OUTSIDE='" + os.Getenv("HOME") + "' KEEPER='" + b.home + "'" + look
+	r := b.start(b.one, "SCRIPT="+script, "SHARED="+shared)
+	said := r.says(1, "look ends")
+	for _, line := range []string{
+		"capabilities=", "privileges=1", "first=divisi,sandbox,box@/boxed,", "devices=fd,full,null,random,shm,stderr,stdin,stdout,urandom,zero,",
+		"interfaces=lo,", "home=0", "usr=no", "root=no", "kernel=no", "mount=no", "remount=no", "users=no", "keeper=no", "tmp=yes", "null=yes",
+		"shared=yes", "seen=no", "seen=x",
+	} {
+		if !strings.Contains(said, "\n"+line+"\n") && !strings.Contains(said, "look: "+line+"\n") {
+			t.Errorf("it does not say %q", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(said)
+	}
+	if _, err := os.Stat(filepath.Join(shared, "x")); err != nil {
+		t.Error(err)
+	}
+}
+
+// otherwise: a sandbox of another specification takes the place of the one before. One that cannot be is refused
+// in a sentence.
+func (b *boxed) otherwise() {
+	t := b.t
+	first := b.start(b.one)
+	first.kill()
+	const interfaces = "echo $(grep -c : /proc/net/dev) links; cat /divisi/domains/boxed/data/notes/note"
+	second := b.start(b.one, "NETWORK=host", "SCRIPT="+interfaces)
+	second.says(1, "upgraded server=box@/boxed")
+	links, err := os.ReadFile("/proc/net/dev")
+	if want := strconv.Itoa(bytes.Count(links, []byte(":"))) + " links\n1\n"; err != nil || !strings.Contains(second.said, want) {
+		t.Errorf("it does not say %q, %v:\n%s", want, err, second.said)
+	}
+	second.kill()
+
+	wrong := begin(t, b.one, append(os.Environ(), "LIMITS=memory"))
+	<-wrong.over
+	if want := "the limit memory has no value: write memory=VALUE"; !strings.Contains(wrong.said, want) {
+		t.Errorf("it does not say %q:\n%s", want, wrong.said)
+	}
+	limited := begin(t, b.one, append(os.Environ(), "LIMITS=memory=256M pids=200", "SCRIPT=grep -o '[^/]*$' /proc/self/cgroup"))
+	select {
+	case <-limited.over:
+		if want := "the limit memory=268435456: "; !strings.Contains(limited.said, want) {
+			t.Errorf("it does not say %q:\n%s", want, limited.said)
+		}
+	case <-limited.settled():
+	}
+}
+
+// settled is closed once a run has settled.
+func (r *run) settled() <-chan struct{} {
+	settled := make(chan struct{})
+	go func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for !strings.Contains(r.said, " runs program=") {
+			heard := r.heard
+			r.mu.Unlock()
+			select {
+			case <-heard:
+			case <-r.over:
+				r.mu.Lock()
+				return
+			}
+			r.mu.Lock()
+		}
+		close(settled)
+	}()
+	return settled
 }

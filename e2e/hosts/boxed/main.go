@@ -75,7 +75,11 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		return err
 	}
 
-	inner, err := box.Listen(ctx, n, "inner", "127.0.0.1:80")
+	port := "80" // which is only root's elsewhere
+	if spec.HostNetwork {
+		port = "0"
+	}
+	inner, err := box.Listen(ctx, n, "inner", "127.0.0.1:"+port)
 	if err != nil {
 		return err
 	}
