@@ -169,7 +169,7 @@ func (s *Store) keep(dir string, lock *os.File, program func(string) (string, er
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(file, 0o500); err != nil {
+	if err := os.Chmod(file, runnable); err != nil {
 		return nil, err
 	}
 	if err := s.runs(file); err != nil {
@@ -197,10 +197,20 @@ func (s *Store) runs(file string) error {
 	return nil
 }
 
+// What is kept can be run by processes of other users, which know where it is: nobody else can list a folder, and so
+// nobody finds what he does not run.
+const (
+	passable = 0o711 // of folders
+	runnable = 0o555 // of programs
+)
+
 // settle makes a locked folder that of a content. If there is one, that is mended, and returned as it is locked
 // then.
 func (s *Store) settle(dir string, lock *os.File, sum string, mend func(home string) error) (*os.File, error) {
 	home := filepath.Join(s.dir, kept+sum)
+	if err := errors.Join(os.Chmod(s.dir, passable), os.Chmod(dir, passable)); err != nil {
+		return nil, err
+	}
 	for range attempts {
 		err := os.Rename(dir, home)
 		if err == nil {
@@ -227,11 +237,11 @@ func (s *Store) settle(dir string, lock *os.File, sum string, mend func(home str
 // refresh makes a folder the newest one, and puts a program into it unless it is there, whole.
 func refresh(home, path, file, sum string) error {
 	now := time.Now()
-	if err := os.Chtimes(home, now, now); err != nil {
+	if err := errors.Join(os.Chtimes(home, now, now), os.Chmod(home, passable)); err != nil {
 		return err
 	}
 	if got, err := sumOf(path); err == nil && got == sum {
-		return nil
+		return os.Chmod(path, runnable)
 	}
 	return os.Rename(file, path)
 }

@@ -127,7 +127,7 @@ func TestCopy(t *testing.T) {
 	script(t, file, "first")
 	first := copied(t, s, file)
 	info, err := os.Stat(first.Path)
-	if err != nil || info.Mode() != 0o500 || info.Name() != "hello" {
+	if err != nil || info.Mode() != 0o555 || info.Name() != "hello" {
 		t.Errorf("the program is %v, %v", info, err)
 	}
 	if folder := filepath.Base(filepath.Dir(first.Path)); len(folder) != len("sha256-")+64 {

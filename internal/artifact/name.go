@@ -38,7 +38,7 @@ func (s *Store) Switch(sum string) error {
 	all = slices.Insert(slices.DeleteFunc(all, func(old string) bool { return old == sum }), 0, sum)
 
 	dir := filepath.Join(s.dir, named+t.Manifest.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, passable); err != nil {
 		return err
 	}
 	if err := s.write(dir, history, []byte(strings.Join(all[:min(len(all), lasting)], "\n")+"\n")); err != nil {

@@ -211,9 +211,10 @@ func (h Home) Token() string { return filepath.Join(h.Dir, "token") }
 
 func (h Home) layoutFile() string { return filepath.Join(h.Dir, "layout") }
 
-// Make makes the state folder, if it is not there.
+// Make makes the state folder, if it is not there. Others may pass it, for programs that are kept there run as other users
+// as well; what is in it is private by itself.
 func (h Home) Make() error {
-	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(h.Dir, 0o711); err != nil {
 		return fmt.Errorf("cannot make the state folder: %w", err)
 	}
 	if err := h.check(); err != nil {

@@ -163,7 +163,7 @@ func TestLayout(t *testing.T) {
 	}
 
 	if got, want := tree(t, state), []string{
-		"drwx------ .",
+		"drwx--x--x .",
 		"drwx------ domains",
 		"drwx------ domains/shop",
 		"-rw------- domains/shop/lock",

@@ -5,6 +5,7 @@ package fork
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -191,7 +192,11 @@ func (p *Program) start(standard ...int) (int, error) {
 	if len(p.Limits) > 0 {
 		return p.limited(args, how)
 	}
-	return syscall.ForkExec(p.Path, args, how)
+	pid, err := syscall.ForkExec(p.Path, args, how)
+	if errors.Is(err, syscall.EACCES) && attributes.Credential != nil {
+		err = barred(err, p.User, attributes.Credential, p.Path, how.Dir)
+	}
+	return pid, err
 }
 
 // limited starts the program with limits.
