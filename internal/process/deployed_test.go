@@ -24,6 +24,7 @@ import (
 type plainHandler struct {
 	envelope.EnvelopeHandler // the methods that are not expected
 	e                        *envelope.Envelope
+	serving                  sync.WaitGroup // until the conversation is over
 
 	mu    sync.Mutex // guards what follows
 	spans []*protos.Span

@@ -31,11 +31,10 @@ func takeOver(t *testing.T, socket net.Listener, info *protos.EnvelopeInfo) *pla
 		t.Fatal(err)
 	}
 	h := &plainHandler{e: e}
-	var serving sync.WaitGroup
-	serving.Go(func() { e.Serve(h) })
+	h.serving.Go(func() { e.Serve(h) })
 	t.Cleanup(func() {
 		e.Close()
-		serving.Wait()
+		h.serving.Wait()
 	})
 	return h
 }
@@ -52,7 +51,7 @@ func TestWithoutDeployer(t *testing.T) {
 	defer socket.Close()
 
 	var full atomic.Bool
-	looked := make(chan struct{}) // after B is full
+	looked := make(chan struct{}) // gets an element from each look after B is full
 	w := newWorld(t, map[string]*behaviour{
 		"A": {Refs: []string{"B"}, Do: forward("B")},
 		"B": {
@@ -107,8 +106,11 @@ func TestWithoutDeployer(t *testing.T) {
 	first.e.Close()
 	call("alone")
 	full.Store(true)
+	// A look does not wait long for an answer, so the first one may end without. The second one has it, and
+	// has ended when the third one begins.
 	<-looked
-	<-looked // what the first look has seen is known
+	<-looked
+	<-looked
 
 	info.Epoch = 2
 	second := takeOver(t, socket, info)
@@ -141,7 +143,7 @@ func TestWithoutDeployer(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("it ends with %v", err)
 	}
-	second.e.Close()
+	second.serving.Wait() // the weavelet hangs up when it has said all
 	second.mu.Lock()
 	defer second.mu.Unlock()
 	if !slices.ContainsFunc(second.logs, func(e *protos.LogEntry) bool { return e.Msg == "called with alone" }) {
