@@ -102,6 +102,37 @@ func TestSilentCaller(t *testing.T) {
 	}
 }
 
+// TestSignOfLife: a replica with a call in flight says PONG without being asked, for its reader may have too much to
+// do to answer a PING in time.
+func TestSignOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New()
+		calltest.ServeMem(t, n, "a", call.ServerOptions{Lookup: calltest.Handlers{1: func(ctx context.Context, _ *call.Incoming) call.Reply {
+			<-ctx.Done()
+			return call.Reply{}
+		}}.Lookup})
+		nc := connect(t, n, "a")
+		nc.Write(wire.AppendBind(nil, 0, codegen.Key{1}))
+		nc.Write(wire.Header{Call: 1, Type: wire.TypeRequest}.Append(nil))
+
+		said, last := 0, time.Now()
+		for frames := wire.NewReader(nc); ; {
+			f, err := frames.Next()
+			if err != nil || f.Type == wire.TypeGoAway {
+				break
+			}
+			if f.Type == wire.TypePong {
+				said++
+			}
+			calltest.Within(t, "a sign of life", time.Since(last), 0, 3*time.Second)
+			last = time.Now()
+		}
+		if said < 4 {
+			t.Errorf("it says PONG %d times in 10 s", said)
+		}
+	})
+}
+
 // TestHandshakeDeadline: who does not get through the handshakes in time is turned away.
 func TestHandshakeDeadline(t *testing.T) {
 	preface := wire.AppendPreface(nil, 1, 1)

@@ -58,6 +58,8 @@ func TestDrainLosesNothing(t *testing.T) {
 		served.Add(1)
 		return call.Reply{Body: in.Args}
 	}, 2: calltest.Count}
+	// However little time its callers have, each hangs up.
+	options := call.ServerOptions{Lookup: work.Lookup, Linger: time.Minute}
 	var hosts []*calltest.Host
 	addrs := func() (as []string) {
 		for _, h := range hosts {
@@ -66,7 +68,7 @@ func TestDrainLosesNothing(t *testing.T) {
 		return as
 	}
 	for range 3 {
-		hosts = append(hosts, calltest.ServeUnix(t, call.ServerOptions{Lookup: work.Lookup}))
+		hosts = append(hosts, calltest.ServeUnix(t, options))
 	}
 	p := newPool(t, PoolOptions{}, hosts...)
 	stop := make(chan bool)
@@ -107,7 +109,7 @@ func TestDrainLosesNothing(t *testing.T) {
 		before := served.Load()
 		calltest.Eventually(t, "calls are served", func() bool { return served.Load() > before+50 })
 		if round%2 == 0 { // the new one is announced first
-			hosts[round%3] = calltest.ServeUnix(t, call.ServerOptions{Lookup: work.Lookup})
+			hosts[round%3] = calltest.ServeUnix(t, options)
 			p.SetReplicas(addrs())
 		}
 		if err := old.Drain(t.Context()); err != nil {
@@ -115,7 +117,7 @@ func TestDrainLosesNothing(t *testing.T) {
 		}
 		old.Stop()
 		if round%2 == 1 {
-			hosts[round%3] = calltest.ServeUnix(t, call.ServerOptions{Lookup: work.Lookup})
+			hosts[round%3] = calltest.ServeUnix(t, options)
 			p.SetReplicas(addrs())
 		}
 	}

@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,10 @@ var (
 // A peer is alive if anything comes from it. One that takes what we send may have nothing to say for
 // a long time, and a PING waits behind what it takes. So whoever receives and has nothing to send
 // says PONG of its own accord, and a link may be slow.
+//
+// A process may have so much to do that the goroutine that reads comes too late to answer, or to find the
+// answer. A timer does not wait for its turn: so whoever has calls in flight says PONG as well, and nobody is given
+// up before those who read and write at this end have had their turn.
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -75,15 +80,23 @@ func (w *watch) afterLocked(d time.Duration) {
 }
 
 func (w *watch) look(l *Link) {
-	w.mu.Lock()
-	say, err := w.judgeLocked(l, time.Now())
-	w.mu.Unlock()
+	say, err := w.judge(l)
+	if err != nil {
+		runtime.Gosched() // behind all that are ready to run
+		say, err = w.judge(l)
+	}
 	if say != 0 {
 		l.sendPing(say, [8]byte{})
 	}
 	if err != nil {
 		l.Fail(err)
 	}
+}
+
+func (w *watch) judge(l *Link) (say wire.Type, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.judgeLocked(l, time.Now())
 }
 
 // judgeLocked decides whether to send a PING or PONG, or to give up, and when to look again.
@@ -106,7 +119,8 @@ func (w *watch) judgeLocked(l *Link, now time.Time) (say wire.Type, err error) {
 	quiet := written == w.written && !waiting
 	w.waits, w.written = waiting, written
 
-	active := waiting || fed || l.calls() > 0
+	calls := l.calls() > 0
+	active := waiting || fed || calls
 	silence := l.Options.PingIdle
 	if active {
 		silence = l.Options.PingAfter
@@ -119,13 +133,14 @@ func (w *watch) judgeLocked(l *Link, now time.Time) (say wire.Type, err error) {
 		return 0, fmt.Errorf("%w for %v", ErrStalled, now.Sub(w.moved))
 	case !w.pinged.IsZero() && now.Sub(w.pinged) >= l.Options.PingTimeout:
 		return 0, fmt.Errorf("%w for %v", ErrSilent, now.Sub(w.heard))
-	case !w.pinged.IsZero():
-		next = min(next, l.Options.PingTimeout-now.Sub(w.pinged))
-	case now.Sub(w.heard) >= silence:
+	case w.pinged.IsZero() && now.Sub(w.heard) >= silence:
 		say, w.pinged = wire.TypePing, now
 		next = min(next, l.Options.PingTimeout)
-	case fed && quiet:
+	case quiet && (fed || calls):
 		say = wire.TypePong
+	}
+	if !w.pinged.IsZero() {
+		next = min(next, w.pinged.Add(l.Options.PingTimeout).Sub(now))
 	}
 
 	often := active || !w.pinged.IsZero()
