@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/divisi-go/divisi/oci/ocitest"
 	"github.com/divisi-go/divisi/system/systemtest"
 )
 
@@ -32,6 +33,7 @@ func TestSandbox(t *testing.T) {
 	one, two := build(t, "./boxed", dir, "1"), build(t, "./boxed", dir, "2")
 	for name, test := range map[string]func(*boxed){
 		"life": (*boxed).life, "killed": (*boxed).killed, "closed": (*boxed).closed, "otherwise": (*boxed).otherwise,
+		"image": (*boxed).image,
 	} {
 		t.Run(name, func(t *testing.T) { test(&boxed{t, systemtest.Home(t), one, two}) })
 	}
@@ -302,6 +304,34 @@ func (b *boxed) otherwise() {
 			t.Errorf("it does not say %q:\n%s", want, limited.said)
 		}
 	case <-limited.settled():
+	}
+}
+
+// image: the program of an image runs, and sees its layers and nothing else. One that is damaged is refused.
+func (b *boxed) image() {
+	t := b.t
+	program, err := os.ReadFile(b.one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := [][]byte{
+		ocitest.Layer(t, ocitest.File("bin/server", string(program)), ocitest.File("etc/note", "one"), ocitest.File("etc/hidden", "x")),
+		ocitest.Layer(t, ocitest.File("etc/note", "two"), ocitest.File("etc/.wh.hidden", "")),
+	}
+	r := b.start(b.one, "IMAGE="+ocitest.Write(t, ocitest.Image{Layers: layers}))
+	for _, want := range []string{
+		"look: bin dev divisi etc proc run tmp var two <nil> b\n", "open /etc/note: read-only file system\n", "stat /etc/hidden: no such file or directory\n",
+	} {
+		if !strings.Contains(r.said, want) {
+			t.Errorf("it does not say %q:\n%s", want, r.said)
+		}
+	}
+	r.kill()
+
+	bad := begin(t, b.one, append(os.Environ(), "IMAGE="+ocitest.Write(t, ocitest.Image{Layers: layers[1:], Damage: 1})))
+	<-bad.over
+	if !strings.Contains(bad.said, "layer 1 (sha256:") || !strings.Contains(bad.said, "its content is not that of its sum") {
+		t.Errorf("of a damaged image it says:\n%s", bad.said)
 	}
 }
 

@@ -146,6 +146,11 @@ var decoders = map[string]string{
 	"internal/agent.upgrade":         "FuzzUpgrade",
 	"internal/agent.(*through).Read": "FuzzUpgrade",
 
+	"oci.(*tree).layer": "FuzzLayer",
+	"oci.(*tree).entry": "FuzzLayer",
+	"oci.(*tree).put":   "FuzzLayer",
+	"oci.(*tree).file":  "FuzzLayer",
+
 	// These decode nothing, but what is made of anything they are given is to hold, too.
 	"internal/name.distance": "FuzzDistance",
 }
@@ -221,6 +226,7 @@ var notDecoders = map[string]string{
 	"internal/keeper/link.ReachOver":          "passes the bytes on to package frame",
 	"internal/keeper/link.relayed":            "copies the bytes",
 	"internal/server.Local.ReadFile":          "takes the file as it is",
+	"oci.(*bounded).Read":                     "counts the bytes",
 	"lab.Machine.Run":                         "passes the bytes on to a command",
 	"lab.(*pipes).from":                       "passes the bytes on to a command",
 	"lab/inside.ioctl":                        "passes the bytes on to the kernel",

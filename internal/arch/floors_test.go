@@ -31,7 +31,7 @@ var floors = [][]string{
 	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox"},
 	{"internal/application"},
 	{"system"},
-	{"divisitest", "opentelemetry", "cmd/divisigen", "examples", "internal/arch"},
+	{"divisitest", "opentelemetry", "oci", "cmd/divisigen", "examples", "internal/arch"},
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/library", "cmd/divisi/pid1"},
 	{"cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/estate", "cmd/divisi/view"},
@@ -286,7 +286,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "lab", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "lab", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {

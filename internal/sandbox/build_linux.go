@@ -199,7 +199,7 @@ func (f folder) make() error {
 		return nil // a link to another one
 	}
 	if err := os.MkdirAll(f.path, 0o755); err != nil {
-		return nil // the root has no /var
+		return nil // a /var of the root is without it
 	}
 	return namespace.Empty(f.path, f.mode)
 }

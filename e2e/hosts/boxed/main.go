@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/divisi-go/divisi/oci"
 	"github.com/divisi-go/divisi/serve"
 	"github.com/divisi-go/divisi/system"
 )
@@ -39,6 +40,10 @@ var web = system.Server("web", func([]string) error {
 })
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "--fast" {
+		look()
+		return
+	}
 	err := system.Program{Name: "boxed", Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,10 +63,8 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if limits := os.Getenv("LIMITS"); limits != "" {
 		spec.Limits = strings.Fields(limits)
 	}
-	if root := os.Getenv("ROOT"); root != "" {
-		if spec.Root, err = h.Dir(root); err != nil {
-			return err
-		}
+	if layout := os.Getenv("IMAGE"); layout != "" {
+		return deployImage(ctx, n, h, layout)
 	}
 	if shared := os.Getenv("SHARED"); shared != "" {
 		dir, err := h.Dir(shared)
@@ -108,6 +111,50 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	}
 	slog.Info("inside", "page", said, "orders", orders.Addr())
 	return nil
+}
+
+// deployImage runs the program of an image, which says what it sees.
+func deployImage(ctx context.Context, n *system.Nursery, h *system.Host, layout string) error {
+	images, err := h.Dir("images")
+	if err != nil {
+		return err
+	}
+	path, err := images.On(h)
+	if err != nil {
+		return err
+	}
+	image, err := oci.Unpack(layout, "", path)
+	if err != nil {
+		return err
+	}
+	root, err := h.Dir(image.Root)
+	if err != nil {
+		return err
+	}
+	box, err := h.Sandbox(ctx, n, system.Sandbox{Name: "image", Root: root})
+	if err != nil {
+		return err
+	}
+	exit, err := box.Run(ctx, n, system.Spec{Name: "look", Program: image.Args[0], Args: []any{image.Args[1]}, Env: image.Env})
+	fmt.Fprintf(os.Stderr, "look: %s\nlook ends\n", exit.Output)
+	return err
+}
+
+// look says what a process sees, where there is no shell.
+func look() {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, e := range entries {
+		fmt.Print(e.Name(), " ")
+	}
+	text, err := os.ReadFile("/etc/note")
+	fmt.Println(string(text), err, os.Getenv("A"))
+	fmt.Println(os.WriteFile("/etc/note", nil, 0o644))
+	if _, err := os.Stat("/etc/hidden"); err != nil {
+		fmt.Println(err)
+	}
 }
 
 // ask asks a server in a sandbox.
