@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"time"
@@ -11,6 +12,9 @@ import (
 
 // Patience is how long a process may take to start, or longer than it was told to measure.
 const Patience = 30 * time.Second
+
+// lastWork is how long a process may take to end.
+const lastWork = 5 * time.Second
 
 // Desk is where processes come for their orders.
 type Desk struct {
@@ -79,5 +83,10 @@ func (w *Worker) Ask(o Order) (a Answer, err error) {
 // Conn is the connection to the process.
 func (w *Worker) Conn() *net.UnixConn { return w.conn }
 
-// Dismiss has the process end.
-func (w *Worker) Dismiss() { w.conn.Close() }
+// Dismiss has the process end, and waits until it has, for it may have a profile to save.
+func (w *Worker) Dismiss() {
+	_ = w.conn.CloseWrite()
+	_ = w.conn.SetReadDeadline(time.Now().Add(lastWork))
+	_, _ = io.Copy(io.Discard, w.conn)
+	w.conn.Close()
+}
