@@ -20,7 +20,7 @@ import (
 
 const (
 	// dialTime is how long a takeover waits for the processes that run to dial: they leave a deployer that
-	// stands still after five seconds of silence. What one that dials later has been told is not known when
+	// stands still after five to seven seconds of silence. What one that dials later has been told is not known when
 	// calls are routed.
 	dialTime = 8 * time.Second
 

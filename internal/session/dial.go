@@ -24,10 +24,10 @@ const (
 	// stands still must not wait for ever.
 	firstWord = time.Minute
 
-	// silence is how long a deployer may say nothing, and at most half as long again. One that stands still, and
-	// has perhaps been succeeded, is left. Only time in which the weavelet itself runs counts: it is looked twice.
+	// silence is how long a deployer may say nothing, and at most a third longer. One that stands still, and
+	// has perhaps been succeeded, is left. Only time in which the weavelet itself runs counts: it looks several times.
 	silence = 5 * time.Second
-	looks   = 2
+	looks   = 3
 )
 
 // newReason is how often it is said that there is no deployer, if the reason is another one.

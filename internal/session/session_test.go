@@ -199,7 +199,7 @@ func TestSilence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if quiet := time.Since(since); quiet < silence || quiet > silence*3/2+lastWait {
+		if quiet := time.Since(since); quiet < silence || quiet > silence*4/3+lastWait {
 			t.Errorf("the deployer was left after %v", quiet)
 		}
 		if _, err := first.GetHealth(t.Context(), &message.GetHealthRequest{}); !errors.Is(err, pipe.ErrClosed) {
