@@ -42,6 +42,7 @@ func Open(ctx context.Context, n *Nursery, m Machine) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.program.note()
 	return n.program.host(below), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -183,6 +184,7 @@ func Tune[T any](n *Nursery, name string, value T, check func(T) error) (*Tunabl
 func (p *program) open(below *server.Host) (err error) {
 	who := "user " + strconv.Itoa(os.Getuid())
 	shelf := operator.NewShelf(below.Desk)
+	p.shelf = shelf
 	if err := shelf.PutCommand(operator.ThisCommand()); err != nil {
 		p.log.Warn("nobody will know how the program was run", "why", err)
 	}
@@ -195,11 +197,39 @@ func (p *program) open(below *server.Host) (err error) {
 		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: string(q.Given.Kind)})
 	}
 	p.front, err = operator.NewFront(operator.System{
-		Name: p.Name, Domain: p.domain, Host: below, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
+		Name: p.Name, Domain: p.domain, Host: below, Hosts: p.places, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
 		Events: &p.supervisor.Events, Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
 			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
 		},
 	}, p.desk)
 	return err
+}
+
+// places returns the hosts of the program as its front has them.
+func (p *program) places() (all []operator.Place) {
+	for _, h := range p.hosts.All() {
+		all = append(all, operator.Place{Name: h.Name, Host: h.Host})
+	}
+	return all
+}
+
+// note has it known, after the end of the program, on which other hosts it has servers: on those that it has opened, and
+// until it has settled on those that an earlier run has.
+func (p *program) note() {
+	p.noting.Lock()
+	defer p.noting.Unlock()
+	var names []string
+	if !p.settled.Load() {
+		names = p.shelf.Hosts()
+	}
+	for _, place := range p.places() {
+		if place.Name != control.Local {
+			names = append(names, place.Name)
+		}
+	}
+	slices.Sort(names)
+	if err := p.shelf.PutHosts(slices.Compact(names)); err != nil {
+		p.log.Warn("nobody will know, while the program does not run, that it has servers on other hosts", "why", err)
+	}
 }

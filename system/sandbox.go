@@ -114,7 +114,11 @@ func (h *Host) openBox(ctx context.Context, n *Nursery, id, door string, listene
 	if err != nil {
 		return nil, err
 	}
-	n.whenOver(func() { n.program.hosts.Forget(below) })
+	n.program.note()
+	n.whenOver(func() {
+		n.program.hosts.Forget(below)
+		n.program.note()
+	})
 	box := n.program.host(below)
 	for _, l := range listeners {
 		key := keeper.Socket{Domain: n.Path(), Key: "handed-" + l.handle(), Network: keeper.Handed, Address: sandbox.Hand(l.handle())}

@@ -125,6 +125,12 @@ func (o observer) LastWords(q server.Question) string {
 	return done.Text
 }
 
+// Hear implements [server.Observer].
+func (o observer) Hear(ctx context.Context, l server.Listening) ([]server.Said, error) {
+	done, err := o.call(ctx, "hear", ask{Listening: &l})
+	return done.Said, err
+}
+
 // Output implements [server.Observer].
 func (o observer) Output(q server.Question) string {
 	done, _ := o.soon("output", ask{Question: &q}) // what cannot be had is not shown

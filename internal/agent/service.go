@@ -84,6 +84,13 @@ func (s *service) verbs() map[string]func(context.Context, ask) (answer, error) 
 			}
 			return answer{Text: start.LastWords()}, nil
 		},
+		"hear": func(_ context.Context, a ask) (answer, error) {
+			if a.Listening == nil {
+				return answer{}, errors.New("it does not say what is to be heard")
+			}
+			said, err := server.Hear(*a.Listening)
+			return answer{Said: said}, err
+		},
 		"output": func(_ context.Context, a ask) (answer, error) {
 			start, err := startOf(a)
 			if err != nil {

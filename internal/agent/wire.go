@@ -45,6 +45,8 @@ type ask struct {
 	Network  string           `json:"network,omitempty"`
 	Address  string           `json:"address,omitempty"`
 	Question *server.Question `json:"question,omitempty"`
+
+	Listening *server.Listening `json:"listening,omitempty"`
 }
 
 // answer is that of a request that has succeeded.
@@ -54,6 +56,7 @@ type answer struct {
 	Own     []string        `json:"own,omitempty"` // variables
 	Program *server.Program `json:"program,omitempty"`
 	Info    *info           `json:"info,omitempty"`
+	Said    []server.Said   `json:"said,omitempty"`
 }
 
 // info is what there is to know of a file.

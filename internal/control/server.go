@@ -17,6 +17,7 @@
 //
 //	GET  /v1/apps/{app}/questions what the program wants to know
 //	POST /v1/apps/{app}/answer    answers one; a form with key, kind (value, retry, give-up) and value
+//	GET  /v1/apps/{app}/elsewhere what its servers on other hosts say, a [Line] on a line; parameters follow, last, server
 //	GET  /v1/apps/{app}/verbs     what it can be told to do
 //	POST /v1/apps/{app}/do        tells it; a form with verb, and arg for each argument
 //
@@ -57,6 +58,7 @@ type Server struct {
 	App        Application
 	Controller Controller
 	Logs       Stream
+	Elsewhere  Stream // of lines; nil if it has no other hosts
 	Events     *event.Log
 	Desk       Desk // nil if it has none
 
@@ -159,6 +161,13 @@ func (s *Server) Handler() http.Handler {
 	ofApp("GET", "verbs", s.desk(verbs))
 	ofApp("POST", "do", s.desk(do))
 	ofApp("GET", "logs", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.Logs) })
+	ofApp("GET", "elsewhere", func(w http.ResponseWriter, r *http.Request) {
+		if s.Elsewhere == nil {
+			refuse(w, &Error{Code: NotFound, Text: s.Name + " has no servers on other hosts"})
+			return
+		}
+		serveStream(w, r, s.Elsewhere)
+	})
 	ofApp("GET", "events", func(w http.ResponseWriter, r *http.Request) { serveStream(w, r, s.events) })
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,14 @@ type Status struct {
 	Replicas   []ReplicaStatus  `json:"replicas"`
 	Edges      []Edge           `json:"edges"`
 	Members    []Member         `json:"members,omitempty"` // of a program of package system
+	Unseen     []string         `json:"unseen,omitempty"`  // hosts with servers of a program that nobody sees while it does not run
 }
+
+// Local is the name of the host that a program runs on.
+const Local = "local"
+
+// Elsewhere reports whether a server is on another host than its program.
+func (r ReplicaStatus) Elsewhere() bool { return r.Host != "" && r.Host != Local }
 
 // IsProgram reports whether it is a program of package system, and no application of components.
 func (s Status) IsProgram() bool { return len(s.Members) > 0 }
@@ -117,6 +124,7 @@ type ReplicaStatus struct {
 	Version    string      `json:"version"`
 	App        string      `json:"app"`
 	Unattended bool        `json:"unattended,omitempty"` // as its application is
+	Host       string      `json:"host,omitempty"`       // that it runs on, of a program of package system that runs; [Local] is the program's own
 	Address    string      `json:"address,omitempty"`
 	Components []string    `json:"components"`
 	NextStart  *time.Time  `json:"next_start,omitempty"` // while in backoff or failed

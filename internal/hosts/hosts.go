@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/claimed"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/tree"
@@ -65,7 +66,7 @@ func New(r Run, here *server.Host) (*Set, *Host) {
 }
 
 // local is the name of this machine.
-const local = "local"
+const local = control.Local
 
 // join has a host be watched.
 func (s *Set) join(h *Host) {
@@ -106,8 +107,8 @@ func (s *Set) Open(ctx context.Context, m agent.Machine) (*Host, error) {
 	return at.host, nil
 }
 
-// hosts returns those that there are.
-func (s *Set) hosts() []*Host {
+// All returns the hosts that there are.
+func (s *Set) All() []*Host {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*Host(nil), s.all...)
@@ -158,7 +159,7 @@ func (s *Set) reach(back context.Context, h *Host) {
 // Settle has what runs on a host, and nobody has asked for, go after a time. What there is on this machine is said before
 // it returns.
 func (s *Set) Settle(grace time.Duration) {
-	for _, h := range s.hosts() {
+	for _, h := range s.All() {
 		if h.agent != nil {
 			s.run.Go(func() { s.clear(h, grace, h.Asked.Report(h.life, s.run.Domain, grace)) })
 			continue
@@ -180,7 +181,7 @@ func (s *Set) clear(h *Host, grace time.Duration, left []keeper.Proc) {
 // Clean leaves nothing of a run that has stopped all that it has started: no server that waits for its next start, and no
 // socket that no server has inherited.
 func (s *Set) Clean(ctx context.Context) (err error) {
-	for _, h := range s.hosts() {
+	for _, h := range s.All() {
 		err = errors.Join(err, h.Asked.StopWaiting(ctx, s.run.Domain), h.Asked.CloseUnused(ctx, s.run.Domain))
 	}
 	return err
@@ -188,7 +189,7 @@ func (s *Set) Clean(ctx context.Context) (err error) {
 
 // Leave leaves the other machines. What runs there stays.
 func (s *Set) Leave() {
-	for _, h := range s.hosts() {
+	for _, h := range s.All() {
 		h.close()
 	}
 }

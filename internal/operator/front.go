@@ -26,8 +26,9 @@ import (
 type System struct {
 	Name    string
 	Domain  string
-	Host    *server.Host
-	Events  *event.Log // what happens
+	Host    *server.Host   // this machine
+	Hosts   func() []Place // all of them
+	Events  *event.Log     // what happens
 	Members func() []control.Member
 	Tell    func(kind tree.Kind, path string) // of a member, as Members has it
 	Settled func() bool                       // it has started all that it wants
@@ -44,6 +45,9 @@ type Front struct {
 	binary  string
 
 	replaced chan *Replacement // has room for one
+
+	mu   sync.Mutex               // guards last
+	last map[string][]keeper.Proc // servers as they were seen last, by host
 }
 
 // application is a front as the control API has it.
@@ -62,7 +66,7 @@ func version() string {
 
 // NewFront returns the front of a program, and gives its desk the verbs that every program has.
 func NewFront(of System, desk *Desk) (*Front, error) {
-	f := &Front{System: of, desk: desk, started: time.Now(), replaced: make(chan *Replacement, 1)}
+	f := &Front{System: of, desk: desk, started: time.Now(), replaced: make(chan *Replacement, 1), last: map[string][]keeper.Proc{}}
 	f.binary, _ = os.Executable()
 	f.version = sync.OnceValue(version)
 
@@ -97,6 +101,7 @@ func (f *Front) Serve(ctx context.Context, door string) error {
 		Logs: func(context.Context, url.Values, func(any) error) error {
 			return errors.New("the logs of its servers are files, in the folder that the status says")
 		},
+		Elsewhere: f.elsewhere,
 	}
 	if err := s.Listen(door); err != nil {
 		return err
@@ -123,10 +128,11 @@ func (f *Front) Record(ctx context.Context) {
 
 // Status returns what there is to see.
 func (f application) Status() control.Status {
+	members := f.Members()
 	s := control.Status{
 		App: f.Name, Domain: f.Domain, Version: f.version(), State: "starting", Binary: f.binary, Started: f.started,
 		Listeners: []control.ListenerStatus{}, Groups: []control.GroupStatus{}, Edges: []control.Edge{},
-		Replicas: f.servers(), Members: f.Members(),
+		Replicas: f.servers(members), Members: members,
 	}
 	if !f.Settled() {
 		return s
@@ -143,28 +149,6 @@ func (f application) Status() control.Status {
 		}
 	}
 	return s
-}
-
-// serversTime bounds the wait for the keeper.
-const serversTime = 2 * time.Second
-
-// servers returns the servers of the program, as the keeper has them.
-func (f *Front) servers() []control.ReplicaStatus {
-	ctx, cancel := context.WithTimeout(context.Background(), serversTime)
-	defer cancel()
-	rows := []control.ReplicaStatus{}
-	list, err := f.Host.Keeper.List(ctx, f.Domain)
-	if err != nil {
-		return rows // which is said by whatever needs the keeper
-	}
-
-	for _, s := range list {
-		if s.Labels[server.LabelApp] != "" {
-			continue // its application has a door of its own
-		}
-		rows = append(rows, Row(f.Name, s))
-	}
-	return rows
 }
 
 // ShortVersion returns as much of what a server is as tells it from others.
@@ -248,7 +232,7 @@ func (f *Front) find(name string) (control.Member, error) {
 const logLines = 20
 
 // logs returns the last lines that a server has printed.
-func (f *Front) logs(name string, lines ...int) (string, error) {
+func (f *Front) logs(ctx context.Context, name string, lines ...int) (string, error) {
 	m, err := f.find(name)
 	if err != nil {
 		return "", err
@@ -263,8 +247,7 @@ func (f *Front) logs(name string, lines ...int) (string, error) {
 	if len(lines) > 0 {
 		n = lines[0]
 	}
-	id := keeper.ID{Domain: path.Dir(m.Path), Name: path.Base(m.Path)}
-	return strings.Join(server.Tail(f.Host.Log(id), n), "\n"), nil
+	return f.lastLines(ctx, m, n)
 }
 
 // restart has a member end and start again, and returns when it can be used.

@@ -89,12 +89,22 @@ func (s *Shelf) Command() (c Command, ok bool) {
 
 const (
 	commandFile  = "command.json"
+	hostsFile    = "hosts.json"
 	questionFile = "question-"
 	valueFile    = "value-"
 	fileSuffix   = ".json"
 
 	maxFile = 1 << 20 // bytes that are read
 )
+
+// PutHosts keeps the names of the other hosts that the program has servers on.
+func (s *Shelf) PutHosts(names []string) error { return s.put(hostsFile, names) }
+
+// Hosts returns the names of the other hosts that the program has servers on, as it was when it ran last.
+func (s *Shelf) Hosts() (names []string) {
+	_ = s.get(hostsFile, &names) // who has never had any has no file
+	return names
+}
 
 // file returns the name of the file of a key, which may have any bytes.
 func file(prefix, key string) string {

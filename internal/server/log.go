@@ -51,8 +51,16 @@ func Words(wanted func(logline.Entry) bool, files ...string) string {
 // Tail returns the last lines of a log, at most so many, as people read them. Of a log that is not there, or
 // cannot be read, there are none.
 func Tail(file string, most int) []string {
-	var lines []string
-	for _, e := range tail(file, most, func(logline.Entry) bool { return true }) {
+	return lines(tail(file, most, func(logline.Entry) bool { return true }))
+}
+
+// TailOf returns the last lines of a text that is the log of a server, at most so many, as people read them.
+func TailOf(text []byte, most int) []string {
+	return lines(last(text, most, func(logline.Entry) bool { return true }))
+}
+
+func lines(entries []logline.Entry) (lines []string) {
+	for _, e := range entries {
 		lines = append(lines, shown(e))
 	}
 	return lines
@@ -75,14 +83,17 @@ func tail(file string, most int, wanted func(logline.Entry) bool) []logline.Entr
 	}
 	begin := max(0, info.Size()-lastBytes)
 	text, _ := io.ReadAll(io.NewSectionReader(f, begin, info.Size()-begin)) // as much as can be read
+	return last(text, most, wanted)
+}
 
-	var last []logline.Entry
+// last returns the last entries of a text that somebody wants, at most so many.
+func last(text []byte, most int, wanted func(logline.Entry) bool) (all []logline.Entry) {
 	for line := range bytes.Lines(text) {
 		if e, ok := logline.Parse(bytes.TrimSpace(line)); ok && wanted(e) {
-			last = append(last, e)
+			all = append(all, e)
 		}
 	}
-	return last[max(0, len(last)-max(0, most)):]
+	return all[max(0, len(all)-max(0, most)):]
 }
 
 // maxOutput bounds what is returned of what a program has printed, in bytes.

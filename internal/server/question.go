@@ -13,6 +13,8 @@ type Observer interface {
 	Ask(context.Context, Question) error // see [Start.Ask]
 	LastWords(Question) string           // see [Start.LastWords]
 	Output(Question) string              // see [Start.Output]
+
+	Hear(context.Context, Listening) ([]Said, error) // see [Hear]
 }
 
 // Question is what an observer has to know of a start.

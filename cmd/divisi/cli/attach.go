@@ -103,7 +103,7 @@ func (c *command) follow(ctx context.Context, app estate.Application, o run.Opti
 		defer close(shown)
 		if o.Logs {
 			q := &telemetry.Query{Follow: true, Filter: telemetry.Filter{Kind: telemetry.KindLog}}
-			_ = telemetry.Show(ctx, app.Status.Controller.LogDir, q, v.Entry) // the end of the log is no news
+			_ = telemetry.Show(ctx, app.Status.Controller.LogDir, nil, q, v.Entry) // the end of the log is no news
 		}
 	}()
 

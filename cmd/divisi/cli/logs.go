@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/cmd/divisi/telemetry"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -99,7 +100,7 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 		return err
 	}
 
-	dir, follow, err := c.logOf(ctx, args, q)
+	source, err := c.logOf(ctx, args, q)
 	if err != nil {
 		return err
 	}
@@ -111,12 +112,17 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 	if q.Follow {
 		go func() {
 			defer end()
-			follow(reading)
+			source.follow(reading)
 		}()
+	}
+	var feed *telemetry.Feed
+	if source.client != nil {
+		feed = telemetry.NewFeed()
+		go c.hear(reading, source, q.Follow, feed)
 	}
 
 	done := make(chan error, 1)
-	go func() { done <- telemetry.Show(reading, dir, q, show) }()
+	go func() { done <- telemetry.Show(reading, source.dir, feed, q, show) }()
 	select {
 	case err = <-done:
 	case <-ctx.Done(): // an expression that takes long is left behind
@@ -133,34 +139,80 @@ func (c *command) showLogs(ctx context.Context, args []string, q *telemetry.Quer
 	return err
 }
 
-// logOf returns the folder of the log of an application or a server, and what waits for its end.
-func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) (string, func(context.Context), error) {
+// source is where a log is.
+type source struct {
+	dir    string                // of its files
+	follow func(context.Context) // waits for the end of what it is about
+	client *control.Client       // of a program that tells what is said on other hosts; nil if nothing is
+	server string                // that alone is asked for there; "" for all
+}
+
+// hear feeds what is said on other hosts, and says of which nothing can be heard.
+func (c *command) hear(ctx context.Context, s source, follow bool, feed *telemetry.Feed) {
+	defer feed.Told()
+	err := s.client.Elsewhere(ctx, control.Hearing{Server: s.server, Follow: follow}, func(line control.Line) error {
+		switch {
+		case line.Told:
+			feed.Told()
+		case line.Problem != "":
+			fmt.Fprintln(c.Err, console.Visible(fmt.Sprintf("what servers on %s say is missing: %s", line.Host, line.Problem)))
+		case line.Server != "":
+			feed.Add(line.Server, line.Text)
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintln(c.Err, console.Visible("what servers on other hosts say is missing: "+err.Error()))
+	}
+}
+
+// logOf returns where the log of an application or a server is.
+func (c *command) logOf(ctx context.Context, args []string, q *telemetry.Query) (source, error) {
 	asked := strings.Join(args, "")
 	of, err := subject.IsServer(ctx, asked)
 	if err != nil {
-		return "", nil, err
+		return source{}, err
 	}
 	app, appErr := subject.Pick(ctx, args)
 	var over *subject.EndedError
 	switch {
 	case !of && appErr == nil:
 		c.tell(app)
-		return app.Status.Controller.LogDir, app.Gone, there(app, q)
+		s := source{dir: app.Status.Controller.LogDir, follow: app.Gone}
+		if subject.HasElsewhere(app) {
+			s.client = app.Client
+		}
+		return s, there(app, q)
 	case !of && errors.As(appErr, &over) && !q.Follow:
-		return over.Logs, nil, nil
+		return source{dir: over.Logs}, nil
+	}
+	if !of {
+		away, err := subject.FindElsewhere(ctx, asked)
+		if err != nil || away != nil {
+			return elsewhere(away, q), err
+		}
 	}
 
 	log, found, err := server.FindLog(ctx, asked)
 	switch {
 	case err != nil:
-		return "", nil, err
+		return source{}, err
 	case !found || q.Follow && !of:
-		return "", nil, subject.Neither(ctx, asked, appErr)
+		return source{}, subject.Neither(ctx, asked, appErr)
 	case q.Replica != "":
-		return "", nil, console.UsageError("--replica %s: %s is a server, and has no replicas", q.Replica, log.Server)
+		return source{}, console.UsageError("--replica %s: %s is a server, and has no replicas", q.Replica, log.Server)
 	}
 	q.Replica = log.Server
-	return log.Dir, log.Follow, nil
+	return source{dir: log.Dir, follow: log.Follow}, nil
+}
+
+// elsewhere returns where the log of a server on another host is.
+func elsewhere(e *subject.Elsewhere, q *telemetry.Query) source {
+	if e == nil {
+		return source{}
+	}
+	q.Replica = e.Server.Name
+	return source{follow: e.Gone, client: e.Of.Client, server: e.Server.Name}
 }
 
 // there refuses a component and a replica that an application does not have.

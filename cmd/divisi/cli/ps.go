@@ -42,15 +42,20 @@ func (c *command) ps() *cobra.Command {
 				err = &console.Error{Code: console.Degraded, Err: err}
 			}
 
-			servers, unknown := ofApp(all, strings.Join(args, ""))
-			if unknown != nil {
+			asked := strings.Join(args, "")
+			unseen := unseenOf(cmd.Context(), h, asked)
+			servers, unknown := ofApp(all, asked)
+			if unknown != nil && len(unseen) == 0 {
 				return errors.Join(err, unknown)
+			}
+			if unknown != nil {
+				servers = []control.ReplicaStatus{} // that anybody sees
 			}
 
 			if done, failed := c.JSON(servers); done {
 				return errors.Join(failed, err)
 			}
-			if len(servers) == 0 && err == nil {
+			if len(servers) == 0 && len(unseen) == 0 && err == nil {
 				fmt.Fprintln(c.Err, subject.ErrNothing)
 				return nil
 			}
@@ -58,7 +63,7 @@ func (c *command) ps() *cobra.Command {
 				c.Columns(view.Rows(servers, time.Now()))
 			}
 			server.Warn(cmd.Context(), c.Console)
-			if names := unattended(servers); len(names) > 0 {
+			if names := append(unattended(servers), unseen...); len(names) > 0 {
 				c.tellAll(cmd.Context(), h, names)
 			}
 
@@ -75,6 +80,18 @@ func (c *command) tellAll(ctx context.Context, h home.Home, names []string) {
 			c.tell(app)
 		}
 	}
+}
+
+// unseenOf returns the programs that do not run, are or begin as somebody asks, and have servers on other hosts, which
+// nobody sees.
+func unseenOf(ctx context.Context, h home.Home, asked string) (names []string) {
+	apps, _ := estate.Unattended(ctx, h) // what cannot be asked is said already
+	for _, app := range apps {
+		if len(app.Status.Unseen) > 0 && strings.HasPrefix(app.Status.App, asked) {
+			names = append(names, app.Status.App)
+		}
+	}
+	return names
 }
 
 // unattended returns the applications of servers about which nobody decides.

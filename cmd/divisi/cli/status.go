@@ -37,6 +37,13 @@ func (c *command) status() *cobra.Command {
 
 			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
+				away, wrong := subject.FindElsewhere(cmd.Context(), asked)
+				switch {
+				case wrong != nil:
+					return wrong
+				case away != nil:
+					return c.showElsewhere(*away)
+				}
 				return subject.Neither(cmd.Context(), asked, err)
 			}
 			if done, err := c.JSON(app.Status); done {
@@ -51,7 +58,11 @@ func (c *command) status() *cobra.Command {
 func (c *command) showStatus(s control.Status, now time.Time) {
 	switch {
 	case s.State == control.NotRunning:
-		fmt.Fprintf(c.Out, "%s is %s, and its servers run: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s))
+		fmt.Fprintf(c.Out, "%s is %s, and its servers run: %s\n", s.App, c.Paint(s.State), subject.WayOut(s))
+		if unseen := subject.Unseen(s); unseen != "" {
+			fmt.Fprintln(c.Out, unseen)
+		}
+		fmt.Fprintln(c.Out)
 	case s.Unattended:
 		fmt.Fprintf(c.Out, "%s is %s, and nobody decides about it: %s\n\n", s.App, c.Paint(s.State), subject.WayOut(s))
 	default:
@@ -94,6 +105,27 @@ func (c *command) showStatus(s control.Status, now time.Time) {
 	}
 }
 
+// showElsewhere shows what the program of a server on another host knows of it.
+func (c *command) showElsewhere(e subject.Elsewhere) error {
+	r := e.Server
+	if done, err := c.JSON(r); done {
+		return err
+	}
+	fmt.Fprintf(c.Out, "%s is %s on the host %s, of %s\n\n", r.Name, c.Paint(r.State), r.Host, e.Of.Status.App)
+	rows := [][]string{
+		{"process", fmt.Sprint(r.Pid)}, {"started", r.Started.Local().Format(time.DateTime)}, {"restarts", fmt.Sprint(r.Restarts)},
+		{"program", strings.Join(r.Components, " ")}, {"version", r.Version},
+	}
+	if r.Failing != "" {
+		rows = append(rows, []string{"failing", r.Failing})
+	}
+	c.Columns(rows)
+	if r.LastExit != nil {
+		fmt.Fprintf(c.Out, "\nthe process before this one %s at %s\n", r.LastExit.Text, r.LastExit.Time.Local().Format(time.DateTime))
+	}
+	return nil
+}
+
 // degraded makes the exit code of a command that shows an application say how it is.
 func degraded(s control.Status, err error) error {
 	if err == nil && s.State == "degraded" {
@@ -107,6 +139,9 @@ func degraded(s control.Status, err error) error {
 func (c *command) tell(app estate.Application) {
 	if app.Status.Unattended {
 		fmt.Fprintln(c.Err, "nobody decides about "+app.Status.App+": "+subject.WayOut(app.Status))
+		if unseen := subject.Unseen(app.Status); unseen != "" {
+			fmt.Fprintln(c.Err, unseen)
+		}
 	}
 }
 

@@ -203,7 +203,7 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	entries, err := p.recent(status, f)
+	entries, err := p.recent(ctx, status, f)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -237,13 +237,38 @@ func isNobody(err error) bool {
 
 // recent returns the latest entries that a filter chooses. The log of an application has earlier runs as well.
 // The servers of a program outlive its runs.
-func (p *Page) recent(s control.Status, f *telemetry.Filter) ([]telemetry.Entry, error) {
+func (p *Page) recent(ctx context.Context, s control.Status, f *telemetry.Filter) ([]telemetry.Entry, error) {
 	if len(s.Groups) > 0 {
 		f.Since = s.Started
-		return telemetry.Recent(s.Controller.LogDir, f, maxEntries)
+		return telemetry.Recent(s.Controller.LogDir, nil, f, maxEntries)
 	}
 
-	return telemetry.Recent(p.home.Domain(s.Domain).Logs, f, maxEntries)
+	return telemetry.Recent(p.home.Domain(s.Domain).Logs, p.elsewhere(ctx, s, f.Replica), f, maxEntries)
+}
+
+// elsewhereTime bounds the wait for what is said on other hosts.
+const elsewhereTime = 2 * time.Second
+
+// elsewhere returns what servers of a program on other hosts have said lately, as much as is told in time: all of them,
+// or one if that is one there. The tree says which host does not answer.
+func (p *Page) elsewhere(ctx context.Context, s control.Status, server string) *telemetry.Feed {
+	away := slices.DeleteFunc(slices.Clone(s.Replicas), func(r control.ReplicaStatus) bool {
+		return !r.Elsewhere() || server != "" && r.Name != server
+	})
+	client, err := p.client(s.App)
+	if len(away) == 0 || err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, elsewhereTime)
+	defer cancel()
+	feed := telemetry.NewFeed()
+	_ = client.Elsewhere(ctx, control.Hearing{Server: server, Last: true}, func(line control.Line) error {
+		if line.Server != "" {
+			feed.Add(line.Server, line.Text)
+		}
+		return nil
+	})
+	return feed
 }
 
 // reply writes a value.

@@ -52,6 +52,7 @@ function showResume(s) {
   $("resume").hidden = !s.unattended;
   set($("resume"), s.again && !s.members ? `Nobody decides about ${s.app}. Run the program that it is a part of again: ${s.again}`
     : s.again ? `${s.app} does not run, and its servers do. Run it again: ${s.again}`
+      + (s.unseen ? `. Its servers on ${s.unseen.join(", ")} are not seen until then.` : "")
     : s.unattended ? `Nobody decides about ${s.app}: divisi attach ${s.app} goes on with it.` : "");
 }
 

@@ -173,7 +173,7 @@ function cells(member, server, now, showLogOf, nobody) {
     text, hidden, disabled: Boolean(doing), label: `${text} ${last(member.path)}`, press: () => order(verb, members.get(member.path)),
   });
   return [
-    { text: last(member.path), more: member.kind, tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
+    { text: last(member.path), more: member.kind + (member.host && member.host !== "local" ? ` on ${member.host}` : ""), tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
     { text: is, chip: "chip " + (mood[is] ?? "") },
     { text: server?.pid ? String(server.pid) : "–", type: server?.pid ? "n" : "n zero" },
     { text: server?.version || "–", type: server?.version ? "mono" : "zero" },

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/claimed"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
@@ -41,14 +42,15 @@ func unattendedPrograms(h home.Home, list []keeper.Proc) (found []Application, d
 	for _, domain := range domains {
 		outside := func(p keeper.Proc) bool { return !keeper.Within(p.Domain, domain) || isReplica(p) }
 		servers := slices.DeleteFunc(slices.Clone(list), outside)
-		last, known := operator.NewShelf(h.Domain(domain).Desk).Command()
+		shelf := operator.NewShelf(h.Domain(domain).Desk)
+		last, known := shelf.Command()
 		switch {
-		case len(servers) == 0 || !known:
+		case len(servers) == 0 && len(shelf.Hosts()) == 0 || !known:
 		case answers(h.Domain(domain).Door):
 			decided = append(decided, nameOf(domain))
 		default:
 			status := programStatus(domain, servers, last)
-			status.Controller.LogDir = h.Domain(domain).Logs
+			status.Controller.LogDir, status.Unseen = h.Domain(domain).Logs, shelf.Hosts()
 			found = append(found, Application{&program{h, status}, status, nil, h})
 		}
 	}
@@ -63,7 +65,7 @@ func programStatus(domain string, servers []keeper.Proc, last operator.Command) 
 	s := control.Status{
 		App: nameOf(domain), Domain: domain, State: control.NotRunning, Unattended: true,
 		Binary: last.Binary, Again: last.String(),
-		Listeners: []control.ListenerStatus{}, Groups: []control.GroupStatus{}, Edges: []control.Edge{},
+		Listeners: []control.ListenerStatus{}, Groups: []control.GroupStatus{}, Edges: []control.Edge{}, Replicas: []control.ReplicaStatus{},
 		Members: []control.Member{{Path: domain, Kind: "program", State: control.NotRunning}},
 	}
 	slices.SortStableFunc(servers, func(a, b keeper.Proc) int {
@@ -139,5 +141,12 @@ func (p *program) Stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return claimed.New(&server.Host{Keeper: k}, slog.Default()).CloseUnused(ctx, p.of.Domain)
+	if err := claimed.New(&server.Host{Keeper: k}, slog.Default()).CloseUnused(ctx, p.of.Domain); err != nil {
+		return err
+	}
+	if len(p.of.Unseen) > 0 {
+		return console.Failure("run it again, and stop it then: "+p.of.Again,
+			"%s does not run, and only it reaches its servers on %s, which go on", p.of.App, strings.Join(p.of.Unseen, ", "))
+	}
+	return nil
 }

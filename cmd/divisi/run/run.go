@@ -287,5 +287,5 @@ func (a *application) logs(ctx context.Context, parameters url.Values, emit func
 	if err != nil {
 		return &control.Error{Code: control.Invalid, Text: err.Error()}
 	}
-	return telemetry.Show(ctx, a.logDir, q, func(e telemetry.Entry) error { return emit(e) })
+	return telemetry.Show(ctx, a.logDir, nil, q, func(e telemetry.Entry) error { return emit(e) })
 }

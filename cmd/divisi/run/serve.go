@@ -101,7 +101,7 @@ func (a *application) showLast() {
 	if err := filter.Compile(); err != nil {
 		return
 	}
-	entries, err := telemetry.Recent(a.logDir, filter, most)
+	entries, err := telemetry.Recent(a.logDir, nil, filter, most)
 	if err != nil {
 		a.view.Warn(fmt.Sprintf("what it has said cannot be shown: %v", err))
 	}
@@ -121,7 +121,7 @@ func (a *application) showLogs(ctx context.Context) (end func()) {
 	go func() {
 		defer close(shown)
 		q := &telemetry.Query{Follow: true, Filter: telemetry.Filter{Kind: telemetry.KindLog}}
-		if err := telemetry.Show(ctx, a.logDir, q, a.view.Entry); err != nil {
+		if err := telemetry.Show(ctx, a.logDir, nil, q, a.view.Entry); err != nil {
 			a.view.Warn(fmt.Sprintf("the log cannot be shown: %v", err))
 		}
 	}()

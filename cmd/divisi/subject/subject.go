@@ -124,7 +124,7 @@ func choose(asked string, names []string) (int, error) {
 	return found[0], nil
 }
 
-// IsServer reports whether a name to look at is that of a server and of no application.
+// IsServer reports whether a name to look at is that of a server of this machine, and of no application.
 func IsServer(ctx context.Context, asked string) (bool, error) {
 	if asked == "" {
 		return false, nil
@@ -138,7 +138,7 @@ func IsServer(ctx context.Context, asked string) (bool, error) {
 	found := server.Find(servers, asked)
 	of := slices.IndexFunc(apps, func(a estate.Application) bool { return a.Status.App == asked })
 	if of < 0 {
-		return len(found) > 0 || strings.Contains(asked, "@"), nil
+		return len(found) > 0 || strings.Contains(asked, "@") && len(elsewhere(apps, asked)) == 0, nil
 	}
 	// A program is often called as one of its servers. That one has its whole name.
 	found = slices.DeleteFunc(found, apps[of].Owns)

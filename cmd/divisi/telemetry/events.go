@@ -16,7 +16,7 @@ var eventName = strings.TrimSuffix(event.LogFile, ".log")
 // a panic that is the line with the reason.
 func LastWords(dir, replica string, started time.Time) string {
 	const most = 200
-	entries, err := Recent(dir, &Filter{Kind: KindLog}, most)
+	entries, err := Recent(dir, nil, &Filter{Kind: KindLog}, most)
 	if err != nil {
 		return "" // one more reason less
 	}

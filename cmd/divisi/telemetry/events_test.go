@@ -31,7 +31,7 @@ func TestEventWriter(t *testing.T) {
 	if err := f.Compile(); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := Recent(dir, &f, 10)
+	entries, err := Recent(dir, nil, &f, 10)
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("%+v, %v; want the event of the level warn", entries, err)
 	}
@@ -40,7 +40,7 @@ func TestEventWriter(t *testing.T) {
 		!strings.HasSuffix(e.Format(false), "warn   * shop-main-0 (process 7) exited with code 3") {
 		t.Errorf("%+v: %s", e, e.Format(false))
 	}
-	all, err := Recent(dir, &Filter{}, 10)
+	all, err := Recent(dir, nil, &Filter{}, 10)
 	if err != nil || len(all) != 4 || all[3].Replica != "" {
 		t.Errorf("%+v, %v; want all events, and the half line as it is", all, err)
 	}

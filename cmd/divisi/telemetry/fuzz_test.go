@@ -33,7 +33,7 @@ func FuzzLog(f *testing.F) {
 			return list
 		}
 		shown := []Entry{}
-		err := Show(t.Context(), dir, &Query{Tail: -1}, func(e Entry) error {
+		err := Show(t.Context(), dir, nil, &Query{Tail: -1}, func(e Entry) error {
 			shown = append(shown, e)
 			return nil
 		})
@@ -49,7 +49,7 @@ func FuzzLog(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(shown, want) {
 			t.Errorf("%q and %q are shown as %+v, %v; want %+v", older, current, shown, err, want)
 		}
-		recent, err := Recent(dir, &Filter{}, len(current))
+		recent, err := Recent(dir, nil, &Filter{}, len(current))
 		if err != nil || len(current) <= recentBytes && len(recent) != len(entries(current)) || len(recent) > len(entries(current)) {
 			t.Errorf("%q is %d recent entries, %v", current, len(recent), err)
 		}

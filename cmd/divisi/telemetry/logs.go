@@ -24,10 +24,11 @@ const (
 // Show passes the entries of a log that a query chooses to show, in the order of their times. The log
 // is the folder of a domain, with those of the domains in it. If the query follows, Show goes on until
 // ctx ends, and then shows what was written before that; else it ends at the end of the log. Files that
-// are rotated meanwhile are read to their ends.
-func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) error {
-	l := &logs{dir: dir}
+// are rotated meanwhile are read to their ends. What is in a feed is a part of the log; nil is none.
+func Show(ctx context.Context, dir string, feed *Feed, q *Query, show func(Entry) error) error {
+	l := &logs{dir: dir, feed: feed}
 	defer l.close()
+	feed.wait(ctx)
 	until := time.Time{}
 	if q.Follow {
 		until = time.Now().Add(-lag)
@@ -71,6 +72,7 @@ func Show(ctx context.Context, dir string, q *Query, show func(Entry) error) err
 // logs are the logs of the replicas of one application.
 type logs struct {
 	dir   string
+	feed  *Feed
 	tails []*tail
 }
 
@@ -126,6 +128,11 @@ func Replicas(dir string) (replicas []string, err error) {
 
 // find opens the logs of replicas that are new.
 func (l *logs) find() error {
+	for _, server := range l.feed.servers() {
+		if !slices.ContainsFunc(l.tails, func(t *tail) bool { return t.feed != nil && t.replica == server }) {
+			l.tails = append(l.tails, &tail{feed: l.feed, replica: server})
+		}
+	}
 	return walk(l.dir, func(file string) error {
 		match := logFile.FindStringSubmatch(filepath.Base(file))
 		if match == nil {

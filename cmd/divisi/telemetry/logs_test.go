@@ -67,7 +67,7 @@ func (f *folder) show(q Query) string {
 		f.t.Fatal(err)
 	}
 	var shown []string
-	err := Show(f.t.Context(), f.dir, &q, func(e Entry) error {
+	err := Show(f.t.Context(), f.dir, nil, &q, func(e Entry) error {
 		shown = append(shown, e.Msg)
 		return nil
 	})
@@ -146,7 +146,7 @@ func TestShowDomainsWithin(t *testing.T) {
 		t.Errorf("of the inner one there is %s, want %s", got, want)
 	}
 
-	recent, err := Recent(f.dir, &Filter{}, 2)
+	recent, err := Recent(f.dir, nil, &Filter{}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,10 +160,10 @@ func TestShowStopsWhenTheReaderDoes(t *testing.T) {
 	f.log("a", "a0", at(0))
 	f.log("a", "a1", at(1))
 	enough := errors.New("enough")
-	if err := Show(t.Context(), f.dir, &Query{Tail: -1}, func(Entry) error { return enough }); err != enough {
+	if err := Show(t.Context(), f.dir, nil, &Query{Tail: -1}, func(Entry) error { return enough }); err != enough {
 		t.Errorf("got %v", err)
 	}
-	if err := Show(t.Context(), filepath.Join(f.dir, "none"), &Query{}, nil); err != nil {
+	if err := Show(t.Context(), filepath.Join(f.dir, "none"), nil, &Query{}, nil); err != nil {
 		t.Errorf("got %v where nothing has been said yet", err)
 	}
 }
@@ -181,7 +181,7 @@ func (f *folder) follow(tail int) *follower {
 	w := &follower{end: cancel, over: make(chan struct{})}
 	go func() {
 		defer close(w.over)
-		w.err = Show(ctx, f.dir, &Query{Tail: tail, Follow: true}, func(e Entry) error {
+		w.err = Show(ctx, f.dir, nil, &Query{Tail: tail, Follow: true}, func(e Entry) error {
 			w.shown = append(w.shown, e.Msg)
 			return nil
 		})
@@ -262,7 +262,7 @@ func TestRecent(t *testing.T) {
 	f.log("a", "a4", at(4))
 	f.append("a.log", "half of a li")
 	for most, want := range map[int]string{0: "[]", 2: "[c3 a4]", 10: "[a1 b2 c3 a4]"} {
-		entries, err := Recent(f.dir, &Filter{}, most)
+		entries, err := Recent(f.dir, nil, &Filter{}, most)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,10 +274,10 @@ func TestRecent(t *testing.T) {
 			t.Errorf("the last %d are %s, want %s", most, got, want)
 		}
 	}
-	if entries, err := Recent(f.dir, &Filter{Replica: "b"}, 10); err != nil || len(entries) != 1 || entries[0].Msg != "b2" {
+	if entries, err := Recent(f.dir, nil, &Filter{Replica: "b"}, 10); err != nil || len(entries) != 1 || entries[0].Msg != "b2" {
 		t.Errorf("of b there are %v, %v", entries, err)
 	}
-	if entries, err := Recent(filepath.Join(f.dir, "none"), &Filter{}, 1); err != nil || len(entries) > 0 {
+	if entries, err := Recent(filepath.Join(f.dir, "none"), nil, &Filter{}, 1); err != nil || len(entries) > 0 {
 		t.Errorf("got %v, %v where nothing has been said yet", entries, err)
 	}
 }

@@ -14,9 +14,16 @@ const recentBytes = 64 << 10
 
 // Recent returns the last entries of a log, as [Show] has it, that a filter chooses, at most so many, in
 // the order of their times. It only looks at what was written to each file lately, so that it may be called
-// often.
-func Recent(dir string, f *Filter, most int) ([]Entry, error) {
+// often. What is in a feed is looked at as well; nil is none.
+func Recent(dir string, feed *Feed, f *Filter, most int) ([]Entry, error) {
 	entries := []Entry{}
+	for _, server := range feed.servers() {
+		for text := feed.next(server); text != nil; text = feed.next(server) {
+			if e := parse(bytes.TrimSpace(text), server); f.Match(e) {
+				entries = append(entries, e)
+			}
+		}
+	}
 	err := walk(dir, func(file string) error {
 		replica, ok := strings.CutSuffix(filepath.Base(file), ".log")
 		if !ok {

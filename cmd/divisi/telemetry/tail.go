@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// tail reads the log of one replica: the files that were rotated away, and then the current one
+// tail reads the log of one replica: a feed, or the files that were rotated away, and then the current one
 // for as long as more is written to it.
 type tail struct {
 	path    string // of the current file
 	replica string
+	feed    *Feed      // that has the log, in the place of files
 	files   []*os.File // the oldest first; the last one was the current one when it was opened
 	reader  *bufio.Reader
 	partial []byte    // the beginning of a line whose end is not written yet
@@ -110,6 +111,9 @@ func (t *tail) peek() (*Entry, error) {
 
 // line returns the next line, or nil if none is complete. It is valid until the next call.
 func (t *tail) line() ([]byte, error) {
+	if t.feed != nil {
+		return t.feed.next(t.replica), nil
+	}
 	for len(t.files) > 0 {
 		if t.reader == nil {
 			t.reader = bufio.NewReader(t.files[0])

@@ -1,8 +1,10 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +15,11 @@ import (
 
 // Rows are the rows of a table of replicas.
 func Rows(replicas []control.ReplicaStatus, now time.Time) [][]string {
+	elsewhere := slices.ContainsFunc(replicas, control.ReplicaStatus.Elsewhere)
 	rows := [][]string{{"NAME", "PID", "GROUP", "STATE", "VERSION", "RESTARTS", "AGE", "COMPONENTS"}}
+	if elsewhere {
+		rows[0] = slices.Insert(rows[0], 1, "HOST")
+	}
 	for _, r := range replicas {
 		pid, age := "-", "-"
 		if r.Pid != 0 {
@@ -26,9 +32,13 @@ func Rows(replicas []control.ReplicaStatus, now time.Time) [][]string {
 		if r.NextStart != nil {
 			state += " " + max(0, r.NextStart.Sub(now)).Round(100*time.Millisecond).String()
 		}
-		rows = append(rows, []string{
+		row := []string{
 			r.Name, pid, r.Group, state, shortVersion(r.Version), fmt.Sprint(r.Restarts), age, strings.Join(r.Components, " "),
-		})
+		}
+		if elsewhere {
+			row = slices.Insert(row, 1, cmp.Or(r.Host, control.Local))
+		}
+		rows = append(rows, row)
 	}
 
 	return rows
@@ -47,7 +57,11 @@ func Groups(groups []control.GroupStatus) [][]string {
 
 // Members are the rows of a table of what is in a program. What is in a scope follows it, and is indented.
 func Members(members []control.Member, now time.Time) [][]string {
+	elsewhere := slices.ContainsFunc(members, func(m control.Member) bool { return m.Host != "" && m.Host != control.Local })
 	rows := [][]string{{"MEMBER", "KIND", "STATE", "RESTARTS", "AGE", "FAILURE"}}
+	if elsewhere {
+		rows[0] = slices.Insert(rows[0], 1, "HOST")
+	}
 	for _, m := range members {
 		depth := strings.Count(strings.TrimPrefix(m.Path, members[0].Path), "/")
 		state, failure := m.Is(), ""
@@ -57,10 +71,14 @@ func Members(members []control.Member, now time.Time) [][]string {
 		if m.Next != nil {
 			state += " " + max(0, m.Next.Sub(now)).Round(100*time.Millisecond).String()
 		}
-		rows = append(rows, []string{
+		row := []string{
 			strings.Repeat("  ", depth) + path.Base(m.Path), m.Kind, state, fmt.Sprint(m.Restarts),
 			console.Age(now.Sub(m.Since)), failure,
-		})
+		}
+		if elsewhere {
+			row = slices.Insert(row, 1, cmp.Or(m.Host, "-"))
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

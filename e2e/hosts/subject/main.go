@@ -30,7 +30,13 @@ var web = system.Server("web", func([]string) error {
 	if err != nil {
 		return err
 	}
-	page := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, edition, " ", os.Getpid()) }
+	page := func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, edition, " ", os.Getpid())
+		if word := r.FormValue("say"); word != "" {
+			fmt.Println(word)
+		}
+	}
+	fmt.Println("edition", edition)
 	return serve.Run(context.Background(), serve.Server(l, &http.Server{Handler: http.HandlerFunc(page)}))
 })
 
@@ -42,7 +48,13 @@ func main() {
 	}
 }
 
-func deploy(ctx context.Context, n *system.Nursery, _ *system.Host) error {
+func deploy(ctx context.Context, n *system.Nursery, here *system.Host) error {
+	near := system.Spec{Name: "near", Program: "sh", Args: []any{"-c", "echo near; exec sleep 1000"}, Ready: "log:near"}
+	if os.Getenv("NEAR") != "" {
+		if _, err := here.Ensure(ctx, n, near); err != nil {
+			return err
+		}
+	}
 	l, err := lab.Find(ctx, os.Getenv("LAB"))
 	if err != nil {
 		return err
