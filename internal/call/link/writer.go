@@ -331,20 +331,22 @@ func (w *Writer) Progress() (waiting bool, written uint64) {
 func (w *Writer) flushLocked(how Flush, own *Outgoing) {
 	start := how != Later && !w.busy && w.err == nil && w.readyLocked()
 	w.busy = w.busy || start
+	urgent := len(w.urgent) > 0
 	w.mu.Unlock()
 	switch {
 	case !start:
 	case how == Self, how == Try && w.try != nil:
-		w.write(how, own)
+		w.write(how, own, urgent)
 	default:
-		go w.write(Other, nil)
+		go w.write(Other, nil, urgent)
 	}
 }
 
 // write writes a batch of what is queued, and others until its own message is done, or, as a goroutine
-// whose only task that is, until nothing is ready. busy is set on its behalf.
-func (w *Writer) write(how Flush, own *Outgoing) {
-	if w.load() > 2 {
+// whose only task that is, until nothing is ready. busy is set on its behalf. Unless something is urgent, it lets
+// others go first who are about to append: where all processors are busy, its next turn would come late.
+func (w *Writer) write(how Flush, own *Outgoing, urgent bool) {
+	if !urgent && w.load() > 2 {
 		runtime.Gosched()
 	}
 	w.mu.Lock()

@@ -3,7 +3,10 @@ package link
 import (
 	"context"
 	"errors"
+	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,5 +58,29 @@ func TestQueueIsBounded(t *testing.T) {
 				t.Errorf("%s: the link lives for %v: %v", name, time.Since(start), l.Cause())
 			}
 		})
+	}
+}
+
+// TestUrgent: what is urgent is written at once, also beside many calls, for the next turn of whoever writes may come late.
+func TestUrgent(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	near, _ := memnet.Pipe(1<<20, "a", "b")
+	s := slowTrier{near, make(chan int, 1)}
+	o := Options{}.WithDefaults()
+	l := New(s, &o, wire.Hello{Window: 1 << 20}, func() int { return 100 })
+	defer l.Fail(net.ErrClosed)
+	const times = 100
+	later := 0
+	for range times {
+		var other atomic.Bool
+		go other.Store(true)
+		s.take <- pingSize
+		l.sendPing(wire.TypePong, [8]byte{})
+		if other.Load() {
+			later++
+		}
+	}
+	if later > times/2 { // now and then the processor is taken away
+		t.Errorf("whoever writes lets others go first %d times of %d", later, times)
 	}
 }
