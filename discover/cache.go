@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // cacheFormat is the format that caches are written in. A file of another one is left alone.
@@ -41,19 +41,7 @@ func writeCache(path, source string, data Data, now time.Time) error {
 		return err
 	}
 
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return whole.Write(path, text, 0o600)
 }
 
 // readCache returns the data of a source that a file has, and when it was written.

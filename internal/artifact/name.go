@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/artifact/manifest"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 const (
@@ -62,7 +63,7 @@ func point(dir, sum string) error {
 	if err := os.Rename(next, filepath.Join(dir, current)); err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return whole.SyncFolder(dir)
 }
 
 // Revert makes the version before the current one the current one.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/divisi-go/divisi/internal/artifact/manifest"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // What can go wrong while an artifact arrives.
@@ -371,7 +372,7 @@ func (s *Store) Commit(_ context.Context, sum string) error {
 	if err != nil {
 		return s.full(u.dir, errors.Join(err, os.RemoveAll(dir)))
 	}
-	return errors.Join(os.RemoveAll(dir), os.RemoveAll(u.dir), syncFolder(s.dir))
+	return errors.Join(os.RemoveAll(dir), os.RemoveAll(u.dir), whole.SyncFolder(s.dir))
 }
 
 // keep makes a folder with the tree the one of its sum.
@@ -408,16 +409,5 @@ func (s *Store) write(dir, name string, content []byte) error {
 	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, content) {
 		return nil
 	}
-	f, err := os.CreateTemp(dir, unfinished)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncFolder(dir)
+	return whole.Write(path, content, 0o600)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/artifact/manifest"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // What can be wrong with a tree in a store.
@@ -225,7 +226,7 @@ func (u *upload) build(dir string) error {
 		return err
 	}
 	for folder := range folders {
-		if err := syncFolder(filepath.Join(u.store.dir, folder)); err != nil {
+		if err := whole.SyncFolder(filepath.Join(u.store.dir, folder)); err != nil {
 			return err
 		}
 	}
@@ -297,13 +298,4 @@ func (u *upload) mend(home, made string) error {
 		}
 	}
 	return err
-}
-
-// syncFolder makes the names in a folder as durable as the files.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/gen/load"
 	"github.com/divisi-go/divisi/internal/gen/rule"
 	"github.com/divisi-go/divisi/internal/gen/shape"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Options say what to generate. The zero value generates the package in the working directory.
@@ -152,7 +153,10 @@ func (f file) update(dry bool) (changed bool, err error) {
 	case f.data == nil:
 		return true, os.Remove(f.path)
 	default:
-		return true, replace(f.path, f.data)
+		if err := whole.Write(f.path, f.data, 0o644); err != nil { // a build at the same time never sees half of it
+			return true, fmt.Errorf("cannot write %s: %w", f.path, err)
+		}
+		return true, nil
 	}
 }
 
@@ -164,22 +168,4 @@ func foreign(data []byte) bool {
 	}
 	_, err := parser.ParseFile(token.NewFileSet(), "", data, parser.SkipObjectResolution)
 	return err == nil
-}
-
-// replace writes a file in one step, so that a build at the same time never sees half of it.
-func replace(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".divisi-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }

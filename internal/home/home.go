@@ -41,6 +41,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // layout is the number of the arrangement that this package knows.
@@ -224,23 +226,7 @@ func (h Home) Make() error {
 		return nil
 	}
 
-	return h.replace(h.layoutFile(), layout+"\n")
-}
-
-// replace writes a file by renaming one, so that nobody reads half of it, also after a power cut.
-func (h Home) replace(path, text string) error {
-	file, err := os.CreateTemp(h.Dir, filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return err
+	return whole.Write(h.layoutFile(), []byte(layout+"\n"), 0o600)
 }
 
 // Agent returns the socket of the agent that is a process.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Unit is the unit of systemd that runs the keeper of a home.
@@ -69,7 +71,7 @@ func (h Home) SetUnit(u Unit) error {
 	if err := errors.Join(h.Make(), os.MkdirAll(filepath.Dir(h.UnitFile()), 0o700)); err != nil {
 		return err
 	}
-	return h.replace(h.UnitFile(), string(text)+"\n")
+	return whole.Write(h.UnitFile(), append(text, '\n'), 0o600)
 }
 
 // ForgetUnit takes that back.

@@ -25,6 +25,7 @@ import (
 	"github.com/divisi-go/divisi/internal/rollout"
 	"github.com/divisi-go/divisi/internal/roster"
 	"github.com/divisi-go/divisi/internal/session"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // LastingKeeper is a keeper that outlives its clients.
@@ -253,11 +254,7 @@ func (s *Succession) SetFailures(failures rollout.Failures) error {
 	if err != nil {
 		return err
 	}
-	next := s.failures + "~"
-	if err := os.WriteFile(next, text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, s.failures)
+	return whole.Write(s.failures, text, 0o600)
 }
 
 // KeepCertificate implements [deployer.Succession]: it is in a slot of the keeper, and on no disk.

@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/divisi-go/divisi/internal/control"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Shelf is where a desk keeps what outlives the program: a folder, with a file for each question, for each
@@ -182,23 +183,7 @@ func (s *Shelf) put(at string, v any) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	return replace(filepath.Join(s.dir, at), string(text))
-}
-
-// replace writes a file by renaming one.
-func replace(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return whole.Write(filepath.Join(s.dir, at), text, 0o600)
 }
 
 // Open returns the questions that are on the shelf and have no answer that was taken, the oldest first:

@@ -21,12 +21,12 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 const (
-	suffix     = ".json"  // ends the names of records
-	unfinished = "new-"   // begins the names of what is being written, which have no suffix
-	maxRecord  = 16 << 20 // bytes
+	suffix    = ".json"  // ends the names of records
+	maxRecord = 16 << 20 // bytes
 )
 
 // Record is what is known of a version.
@@ -44,7 +44,7 @@ type Roster struct{ dir string }
 func Open(dir string) (*Roster, error) {
 	files, err := list(dir)
 	for _, f := range files {
-		if strings.HasPrefix(f, unfinished) && !strings.HasSuffix(f, suffix) {
+		if whole.Left(f) {
 			err = errors.Join(err, remove(filepath.Join(dir, f)))
 		}
 	}
@@ -77,20 +77,7 @@ func (r *Roster) write(version string, content any) error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(r.dir, unfinished) // with 0600
-	if err != nil {
-		return err
-	}
-
-	_, err = file.Write(append(text, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), filepath.Join(r.dir, version+suffix))
-	}
-	if err != nil {
-		return errors.Join(err, remove(file.Name()))
-	}
-	r.sync()
-	return nil
+	return whole.Write(filepath.Join(r.dir, version+suffix), append(text, '\n'), 0o600)
 }
 
 // Remove removes the record of a version. One that is not there is no error.
@@ -101,16 +88,8 @@ func (r *Roster) Remove(version string) error {
 	if err := remove(filepath.Join(r.dir, version+suffix)); err != nil {
 		return fmt.Errorf("cannot remove the record of version %q: %w", version, err)
 	}
-	r.sync()
+	_ = whole.SyncFolder(r.dir) // it is gone; only a power cut may bring it back
 	return nil
-}
-
-// sync makes the names in the folder as durable as the files, where folders can be synced.
-func (r *Roster) sync() {
-	if dir, err := os.Open(r.dir); err == nil {
-		_ = dir.Sync()
-		dir.Close()
-	}
 }
 
 // Load returns the record of a version. The error is [fs.ErrNotExist] if there is none.

@@ -177,7 +177,7 @@ func TestDamaged(t *testing.T) {
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	write(t, open(t, dir), "new-1", program{Binary: "/shop"})
-	left := filepath.Join(dir, "new-123")
+	left := filepath.Join(dir, ".new-new-1.json-123")
 	if err := os.WriteFile(left, []byte(`{"binary": "/sh`), 0o600); err != nil {
 		t.Fatal(err)
 	}

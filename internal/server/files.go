@@ -1,10 +1,10 @@
 package server
 
 import (
-	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Files are those of a host. Paths are absolute.
@@ -29,18 +29,7 @@ func (Local) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
 // ReadFile implements [Files].
 func (Local) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
-// WriteFile implements [Files] by renaming a file.
+// WriteFile implements [Files].
 func (Local) WriteFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return whole.Write(path, content, 0o600)
 }

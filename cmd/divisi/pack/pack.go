@@ -7,6 +7,7 @@ import (
 	"go/format"
 	"go/parser"
 	"go/token"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/divisi-go/divisi/internal/artifact/archive"
 	"github.com/divisi-go/divisi/internal/artifact/manifest"
 	"github.com/divisi-go/divisi/internal/program"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // order is what is to be packed, and how.
@@ -254,19 +256,7 @@ func (c command) write(o order) error {
 
 // archive writes the archive, as a whole or not at all.
 func (o *order) archive(file string) error {
-	f, err := os.CreateTemp(o.to, ".artifact-")
-	if err != nil {
-		return err
-	}
-	err = archive.Write(f, o.manifest, o.from)
-	const mode = 0o644
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return whole.Make(file, 0o644, func(w io.Writer) error { return archive.Write(w, o.manifest, o.from) })
 }
 
 // source returns the Go file.

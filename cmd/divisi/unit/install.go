@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Plan is what is done to install the service or to remove it, step by step.
@@ -114,15 +115,12 @@ func Uninstall(h home.Home) (*Plan, error) {
 	return p, nil
 }
 
-// write writes the file by renaming one, so that systemd reads all of it.
+// write writes the file as a whole, so that systemd reads all of it.
 func (u *Unit) write(text string) error {
 	if err := os.MkdirAll(filepath.Dir(u.File), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(u.File+".new", []byte(text), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(u.File+".new", u.File)
+	return whole.Write(u.File, []byte(text), 0o644)
 }
 
 func (p *Plan) add(what string, do func(context.Context) error) {

@@ -15,8 +15,9 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/divisi-go/divisi/internal/whole"
 )
 
 // Bounds of a journal.
@@ -146,7 +147,7 @@ func open(path, spare string, state State, create func(path string) (file, error
 	err := j.replace()
 	if errors.Is(before, fs.ErrNotExist) {
 		for dir := filepath.Dir(path); err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-			err = syncNames(filepath.Dir(dir))
+			err = whole.SyncFolder(filepath.Dir(dir))
 		}
 		if err != nil {
 			return nil, errors.Join(err, j.close())
@@ -453,7 +454,7 @@ func (j *Journal) replace() error {
 		_ = os.Remove(j.spare) // one that is older than the file means nothing
 	}
 
-	err := syncNames(filepath.Dir(j.path)) // else a power cut may leave the file before
+	err := whole.SyncFolder(filepath.Dir(j.path)) // else a power cut may leave the file before
 	j.mu.Lock()
 	j.doubted, j.spared = err != nil, false
 	j.mu.Unlock()
@@ -507,21 +508,6 @@ func (j *Journal) renew(path string, state []any) error {
 // create makes an empty file.
 func create(path string) (file, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC, 0o600)
-}
-
-// syncNames makes the names in a folder as durable as files that are synced, where folders can be read and synced.
-func syncNames(dir string) error {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil
-	}
-	defer folder.Close()
-
-	err = folder.Sync()
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
-		return nil
-	}
-	return err
 }
 
 func encode(value any) ([]byte, error) {
