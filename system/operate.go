@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -197,7 +196,7 @@ func (p *program) open(below *server.Host) (err error) {
 		p.supervisor.Events.Add(event.Answered{Key: q.Key, Answer: string(q.Given.Kind)})
 	}
 	p.front, err = operator.NewFront(operator.System{
-		Name: p.Name, Domain: p.domain, Host: below, Hosts: p.places, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
+		Name: p.Name, Domain: p.domain, Host: below, Hosts: func() []operator.Place { return p.hosts.Places() }, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
 		Events: &p.supervisor.Events, Members: p.supervisor.Members,
 		Tell: func(kind tree.Kind, at string) {
 			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
@@ -206,30 +205,9 @@ func (p *program) open(below *server.Host) (err error) {
 	return err
 }
 
-// places returns the hosts of the program as its front has them.
-func (p *program) places() (all []operator.Place) {
-	for _, h := range p.hosts.All() {
-		all = append(all, operator.Place{Name: h.Name, Host: h.Host})
-	}
-	return all
-}
-
-// note has it known, after the end of the program, on which other hosts it has servers: on those that it has opened, and
-// until it has settled on those that an earlier run has.
+// note has it known, after the end of the program, on which other hosts it has servers.
 func (p *program) note() {
-	p.noting.Lock()
-	defer p.noting.Unlock()
-	var names []string
-	if !p.settled.Load() {
-		names = p.shelf.Hosts()
-	}
-	for _, place := range p.places() {
-		if place.Name != control.Local {
-			names = append(names, place.Name)
-		}
-	}
-	slices.Sort(names)
-	if err := p.shelf.PutHosts(slices.Compact(names)); err != nil {
+	if err := p.hosts.Note(p.shelf, p.settled.Load()); err != nil {
 		p.log.Warn("nobody will know, while the program does not run, that it has servers on other hosts", "why", err)
 	}
 }

@@ -136,8 +136,7 @@ type program struct {
 	shelf      *operator.Shelf
 	front      *operator.Front
 	hosts      *hosts.Set
-	noting     sync.Mutex // held while the other hosts are noted
-	known      sync.Map   // *Host by *hosts.Host
+	known      sync.Map // *Host by *hosts.Host
 }
 
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
@@ -218,10 +217,7 @@ func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan 
 	case <-p.supervisor.Over(): // what this run has started has stopped
 		ctx, cancel := context.WithTimeout(context.Background(), stopMargin)
 		defer cancel()
-		if len(p.shelf.Hosts()) > 0 {
-			lost = errors.Join(lost, p.shelf.PutHosts(nil))
-		}
-		return errors.Join(err, lost, p.hosts.Clean(ctx))
+		return errors.Join(err, lost, p.shelf.PutHosts(nil), p.hosts.Clean(ctx))
 	default:
 		return errors.Join(err, lost)
 	}
@@ -245,9 +241,7 @@ func (p *program) wait(ctx context.Context, signals <-chan os.Signal, started <-
 			started = nil
 			p.settled.Store(true)
 			p.hosts.Settle(p.Grace)
-			if len(p.shelf.Hosts()) > 0 {
-				p.note()
-			}
+			p.note()
 			p.log.Info("runs", "program", p.Name)
 		case s := <-signals:
 			if s != os.Interrupt || stops {

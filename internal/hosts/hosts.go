@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/claimed"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/operator"
 	"github.com/divisi-go/divisi/internal/server"
 	"github.com/divisi-go/divisi/internal/tree"
 )
@@ -45,6 +46,8 @@ type Run struct {
 // Set are the hosts of a run. It is safe for concurrent use.
 type Set struct {
 	run Run
+
+	noting sync.Mutex // held while the hosts are noted
 
 	mu    sync.Mutex // guards what follows
 	slots map[string]*slot
@@ -112,6 +115,32 @@ func (s *Set) All() []*Host {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*Host(nil), s.all...)
+}
+
+// Places returns the hosts as the front of a program has them.
+func (s *Set) Places() (all []operator.Place) {
+	for _, h := range s.All() {
+		all = append(all, operator.Place{Name: h.Name, Host: h.Host})
+	}
+	return all
+}
+
+// Note keeps on a shelf on which other hosts the program has servers: on those that it has opened, and until it has settled
+// on those that an earlier run has.
+func (s *Set) Note(shelf *operator.Shelf, settled bool) error {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	var names []string
+	if !settled {
+		names = shelf.Hosts()
+	}
+	for _, h := range s.All() {
+		if h.agent != nil {
+			names = append(names, h.Name)
+		}
+	}
+	slices.Sort(names)
+	return shelf.PutHosts(slices.Compact(names))
 }
 
 // guard ends the run when somebody else has taken the program.

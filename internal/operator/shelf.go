@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -99,7 +100,12 @@ const (
 )
 
 // PutHosts keeps the names of the other hosts that the program has servers on.
-func (s *Shelf) PutHosts(names []string) error { return s.put(hostsFile, names) }
+func (s *Shelf) PutHosts(names []string) error {
+	if slices.Equal(names, s.Hosts()) {
+		return nil
+	}
+	return s.put(hostsFile, names)
+}
 
 // Hosts returns the names of the other hosts that the program has servers on, as it was when it ran last.
 func (s *Shelf) Hosts() (names []string) {
