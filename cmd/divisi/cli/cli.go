@@ -22,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/pack"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/cmd/divisi/site"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -123,7 +124,7 @@ func (c *command) root() *cobra.Command {
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
-		c.callgraph(), c.stop(), c.generate(), c.version(), lab.Command(c.Console), pack.Command(c.Console))
+		c.callgraph(), c.stop(), c.generate(), c.version(), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console))
 	root.AddCommand(server.Commands(c.Console)...)
 	root.AddCommand(operate.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))
