@@ -56,9 +56,9 @@ func (n *Nursery) whenOver(over func()) {
 	n.over = append(n.over, over)
 }
 
-// end ends the nursery: nothing more can be started in it.
-func (n *Nursery) end(cause error) {
-	n.cancel(cause)
+// end ends the nursery, in which nothing runs any more: nothing more can be started in it.
+func (n *Nursery) end() {
+	n.cancel(errOver)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, over := range n.over {

@@ -118,10 +118,18 @@ func (p *Proc) run(ctx context.Context) (func() (bool, error), error) {
 	p.came(now, outcome)
 
 	life, leave := context.WithCancel(p.nursery.program.life)
-	p.member.WhenHalted(func(kill bool) { p.halt(leave, kill) })
+	var halting sync.Mutex // held while the keeper is asked to end it: its host may be what ends next
+	p.member.WhenHalted(func(kill bool) {
+		halting.Lock()
+		defer halting.Unlock()
+		p.halt(leave, kill)
+	})
 	return func() (bool, error) {
 		defer leave()
-		return p.wait(life, now, leave)
+		finished, err := p.wait(life, now, leave)
+		halting.Lock()
+		defer halting.Unlock()
+		return finished, err
 	}, nil
 }
 

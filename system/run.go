@@ -199,7 +199,7 @@ func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan 
 	root.Run = func(ctx context.Context) (func() (bool, error), error) {
 		n := newNursery(p, nil, "/", root.Site)
 		n.scopeStrategy = p.Strategy
-		root.WhenOver(func() { n.end(errOver) })
+		root.WhenOver(n.end)
 		return nil, n.run(ctx, func(ctx context.Context, n *Nursery) error { return body(ctx, n, h) })
 	}
 	started := make(chan error, 1)

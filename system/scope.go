@@ -94,7 +94,7 @@ func (n *Nursery) scope(ctx context.Context, s Scope, site string, body func(con
 	m.Run = func(ctx context.Context) (func() (bool, error), error) {
 		in := newNursery(n.program, n, m.Path, site)
 		in.scopeStrategy, in.name = m.Spec.Strategy, s.Name
-		m.WhenOver(func() { in.end(errOver) })
+		m.WhenOver(in.end)
 		return nil, in.run(ctx, body)
 	}
 	return n.start(ctx, m)
@@ -130,7 +130,7 @@ func (n *Nursery) run(ctx context.Context, body func(context.Context, *Nursery) 
 		err = n.keys.Unfinished()
 	}
 	if err != nil {
-		n.end(fmt.Errorf("its start has failed: %w", err))
+		n.cancel(fmt.Errorf("its start has failed: %w", err)) // what is in it is yet to stop
 	}
 	return err
 }

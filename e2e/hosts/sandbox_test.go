@@ -33,7 +33,7 @@ func TestSandbox(t *testing.T) {
 	one, two := build(t, "./boxed", dir, "1"), build(t, "./boxed", dir, "2")
 	for name, test := range map[string]func(*boxed){
 		"life": (*boxed).life, "killed": (*boxed).killed, "closed": (*boxed).closed, "otherwise": (*boxed).otherwise,
-		"image": (*boxed).image,
+		"image": (*boxed).image, "failed": (*boxed).failed,
 	} {
 		t.Run(name, func(t *testing.T) { test(&boxed{t, systemtest.Home(t), one, two}) })
 	}
@@ -332,6 +332,18 @@ func (b *boxed) image() {
 	<-bad.over
 	if !strings.Contains(bad.said, "layer 1 (sha256:") || !strings.Contains(bad.said, "its content is not that of its sum") {
 		t.Errorf("of a damaged image it says:\n%s", bad.said)
+	}
+}
+
+// failed: when a start fails, what it has started stops in order, the servers in a sandbox first.
+func (b *boxed) failed() {
+	r := begin(b.t, b.one, append(os.Environ(), "FAIL=yes"))
+	<-r.over
+	if !strings.HasSuffix(r.said, "fails as it was told\n") || strings.Contains(r.said, "ERROR") {
+		b.t.Errorf("it says:\n%s", r.said)
+	}
+	for _, what := range []string{"divisi sandbox", "keeper /divisi", "web"} {
+		b.few(what, 0)
 	}
 }
 

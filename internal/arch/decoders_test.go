@@ -222,6 +222,7 @@ var notDecoders = map[string]string{
 	"internal/sandbox.Machine.Run":            "runs nothing",
 	"internal/sandbox.Machine.Execute":        "passes the bytes on to a command",
 	"internal/sandbox.Machine.Arrive":         "passes the bytes on",
+	"internal/sandbox.(*ending).Read":         "copies the bytes",
 	"internal/sandbox.Machine.ask":            "passes the bytes on to a command",
 	"internal/sandbox.enter":                  "passes the variable of its own parent on to encoding/json",
 	"internal/agent.run":                      "passes the bytes on to a command",

@@ -60,6 +60,7 @@ func serve(b birth) error {
 	}
 
 	<-ended
+	h.Close() // nobody begins another agent
 	return end()
 }
 

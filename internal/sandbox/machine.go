@@ -50,11 +50,20 @@ func (m Machine) Arrive(ctx context.Context, in io.Reader, sum, name string, len
 
 // ask has the first process run something, and returns when that has ended.
 func (m Machine) ask(ctx context.Context, in io.Reader, out io.Writer, verb string, form url.Values) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://divisi/v1/"+verb+"?"+form.Encode(), io.NopCloser(in))
+	body, ok := in.(io.ReadCloser) // which ends a read that nobody waits for any more
+	if !ok {
+		body = io.NopCloser(in)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://divisi/v1/"+verb+"?"+form.Encode(), body)
 	if err != nil {
 		return err
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return m.Reach(ctx) }
+	over := func() { body.Close() } // or the transport would wait for more of it
+	defer context.AfterFunc(ctx, over)()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := m.Reach(ctx)
+		return &ending{conn, over}, err
+	}
 	web := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
 	response, err := web.RoundTrip(request)
 	if err != nil {
@@ -72,6 +81,20 @@ func (m Machine) ask(ctx context.Context, in io.Reader, out io.Writer, verb stri
 		return errors.Join(err, errors.New(text))
 	}
 	return nil
+}
+
+// ending is a connection that tells of its end.
+type ending struct {
+	net.Conn
+	over func()
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	if err != nil {
+		e.over()
+	}
+	return n, err
 }
 
 // errorTrailer has the error of a command, if there is one.

@@ -110,6 +110,9 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		return err
 	}
 	slog.Info("inside", "page", said, "orders", orders.Addr())
+	if os.Getenv("FAIL") != "" {
+		return errors.New("fails as it was told")
+	}
 	return nil
 }
 
