@@ -143,9 +143,19 @@ func (s *Set) Note(shelf *operator.Shelf, settled bool) error {
 	return shelf.PutHosts(slices.Compact(names))
 }
 
+// againTime is the pause before the next keeper of another machine is asked.
+const againTime = time.Second
+
 // guard ends the run when somebody else has taken the program.
 func (s *Set) guard(h *Host) {
 	err := h.Keeper.Fenced(h.life)
+	for h.agent != nil && h.life.Err() == nil && !errors.Is(err, keeper.ErrFenced) { // a keeper that was ended has been taken by nobody
+		select {
+		case <-time.After(againTime):
+			err = h.Keeper.Fenced(h.life)
+		case <-h.life.Done():
+		}
+	}
 	if h.life.Err() == nil {
 		s.run.Taken(fmt.Errorf("on %s: %w", h.Name, err))
 	}
