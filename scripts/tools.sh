@@ -21,9 +21,12 @@ if [ "${1:-}" = test ]; then
     fail "this is no git clone, or git is not installed" "install git, and clone the repository"
   command -v "$("$GO" env CC | cut -d' ' -f1)" >/dev/null 2>&1 ||
     fail "there is no C compiler, which the race detector needs" "install gcc, or set CC"
-  # A kernel that runs as a program, for the tests of control groups, which most machines cannot limit.
-  if [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] && ! command -v linux.uml >/dev/null 2>&1; then
-    said=$(apt-get update 2>&1 && apt-get install -y --no-install-recommends user-mode-linux 2>&1) ||
-      fail "cannot install user-mode-linux: $said" "install it, or run the tests without CI=true"
+  # A kernel that runs as a program, for the tests of control groups, which most machines cannot limit; and an SSH server.
+  missing=
+  command -v linux.uml >/dev/null 2>&1 || missing="user-mode-linux"
+  [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
+  if [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] && [ -n "$missing" ]; then
+    said=$(apt-get update 2>&1 && apt-get install -y --no-install-recommends $missing 2>&1) ||
+      fail "cannot install $missing: $said" "install it, or run the tests without CI=true"
   fi
 fi

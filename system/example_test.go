@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/divisi-go/divisi/artifact"
 	"github.com/divisi-go/divisi/system"
 )
 
@@ -43,7 +44,7 @@ func TestDocumented(t *testing.T) {
 }
 
 // examples are compiled, and nobody runs them: each would deploy a system.
-var examples = []func(){Example, ExampleStart, ExampleOpen, ExampleHost_App}
+var examples = []func(){Example, ExampleStart, ExampleOpen, ExampleHost_Install, ExampleHost_App}
 
 // flat returns code without its indentation.
 func flat(code string) string { return strings.Join(strings.Fields(code), " ") }
@@ -139,6 +140,22 @@ func ExampleOpen() {
 			return err
 		}
 		return conn.Close()
+	})
+}
+
+// A program that hosts do not have, packed with its libraries.
+func ExampleHost_Install() {
+	Exampled := artifact.Artifact{Name: "exampled", Version: "1.0", SHA256: "of its artifact.toml"} // which divisi artifact pack writes
+	start := func(ctx context.Context, n *system.Nursery, h *system.Host) (*system.Proc, error) {
+		e, err := h.Install(ctx, Exampled) // of the Go file
+		if err != nil {
+			return nil, err
+		}
+		return h.Ensure(ctx, n, system.Spec{Name: "exampled", Program: e.Program, Args: e.Args("-v"), Ready: "port"})
+	}
+	system.Run("examples", func(ctx context.Context, n *system.Nursery, h *system.Host) error {
+		_, err := start(ctx, n, h)
+		return err
 	})
 }
 

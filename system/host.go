@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/divisi-go/divisi/internal/agent"
+	"github.com/divisi-go/divisi/internal/artifact/supply"
 	"github.com/divisi-go/divisi/internal/claimed"
 	"github.com/divisi-go/divisi/internal/hosts"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -22,14 +23,15 @@ type Host struct {
 	asked *claimed.Set
 	hangs *server.Hangs
 
-	handed sync.Map // keeper.Inherit by the handle of a listener of the machine that it shares
+	supply supply.Supply // of artifacts
+	handed sync.Map      // keeper.Inherit by the handle of a listener of the machine that it shares
 }
 
 // Name returns the name of the host, by which errors and logs call it.
 func (h *Host) Name() string { return h.name }
 
 // Machine is what another host than this one is made of: a machine on which one may run a command, and reach a Unix
-// socket. Package lab has some.
+// socket. Packages lab and ssh have some.
 type Machine = agent.Machine
 
 // Open returns the host that a machine is, by the machine's name: the same one each time. Nothing has to be installed there:
@@ -48,7 +50,9 @@ func Open(ctx context.Context, n *Nursery, m Machine) (*Host, error) {
 
 // host returns a host as start functions have it: the same one each time.
 func (p *program) host(below *hosts.Host) *Host {
-	h, _ := p.known.LoadOrStore(below, &Host{name: below.Name, below: below.Host, asked: below.Asked, hangs: &below.Hangs})
+	h, _ := p.known.LoadOrStore(below, &Host{
+		name: below.Name, below: below.Host, asked: below.Asked, hangs: &below.Hangs, supply: supply.Supply{Store: p.here.Artifacts, Folder: p.Builds},
+	})
 	return h.(*Host)
 }
 

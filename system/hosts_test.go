@@ -113,5 +113,5 @@ func TestOpenRefusals(t *testing.T) {
 	has(t, err, `"local"`)
 	bad := agent.Here{Called: "bad", Env: []string{"DIVISI_HOME=/proc/nothing"}}
 	_, err = system.Open(ctx, n, bad)
-	has(t, err, "host bad", "cannot bring the program there", "/proc/nothing")
+	has(t, err, "host bad", "/proc/nothing", "choose another state folder (DIVISI_HOME)")
 }

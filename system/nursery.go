@@ -81,7 +81,7 @@ func (n *Nursery) Go(name string, f func(context.Context) error) error {
 		result := make(chan error, 1)
 		go func() {
 			defer cancel()
-			result <- protect(func() error { return f(ctx) })
+			result <- supervision.Protect(func() error { return f(ctx) })
 		}()
 		return func() (bool, error) {
 			err := <-result

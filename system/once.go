@@ -2,12 +2,9 @@ package system
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/divisi-go/divisi/internal/keeper"
 	stored "github.com/divisi-go/divisi/internal/program"
-	"github.com/divisi-go/divisi/internal/server"
 )
 
 // Exit is how a program ended that was to run once.
@@ -44,26 +41,13 @@ func (h *Host) once(ctx context.Context, n *Nursery, s Spec, site string) (Exit,
 	defer cancel(nil)
 	defer context.AfterFunc(n.ctx, func() { cancel(context.Cause(n.ctx)) })()
 
-	session := h.below.Keeper
-	if err := server.Undo(session, wanted.Spec.ID()); err != nil {
+	run, end, err := wanted.Once(ctx, stored.Explain)
+	if err != nil {
 		return Exit{}, err
 	}
-	now, err := session.Start(ctx, wanted.Spec)
-	if err != nil {
-		return Exit{}, stored.Explain(wanted.Spec.Path, err)
-	}
-	end, err := session.Wait(ctx, now.ID)
-	if err != nil {
-		return Exit{}, errors.Join(err, server.Undo(session, now.ID))
-	}
-	return ended(wanted.Start(now), end)
-}
-
-// ended says how a program has ended.
-func ended(run *server.Start, end keeper.Exit) (Exit, error) {
 	exit := Exit{Code: end.Code, Signal: end.Signal, Output: run.Output()}
 	if end.Code != 0 {
-		return exit, fmt.Errorf("it %v%s", end, run.LastWords())
+		err = fmt.Errorf("it %v%s", end, run.LastWords())
 	}
-	return exit, nil
+	return exit, err
 }

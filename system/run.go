@@ -40,6 +40,10 @@ type Program struct {
 	Grace    time.Duration // before what no function has asked for is stopped, once the program has settled; default 30 s
 	Log      *slog.Logger  // of what happens; default slog.Default
 
+	// Builds is a folder with builds of this program for other systems, such as orderd-linux-arm64 for a program orderd, and
+	// archives of artifacts, such as exampled-1.0.tar.gz; default that of the program.
+	Builds string
+
 	// Operator answers what [Ask] asks, in place of whoever operates the program, as in a test. An empty
 	// answer is to retry, and [ErrGivenUp] to give up.
 	Operator func(Asked) (answer string, err error)
@@ -135,12 +139,13 @@ type program struct {
 	desk       *operator.Desk
 	shelf      *operator.Shelf
 	front      *operator.Front
+	here       *server.Host
 	hosts      *hosts.Set
 	known      sync.Map // *Host by *hosts.Host
 }
 
 func (p Program) runOn(ctx context.Context, below *server.Host, signals <-chan os.Signal, body Body) error {
-	run := &program{Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1)}
+	run := &program{Program: p, domain: domainOf(p.Name), log: p.logger(), upgrades: make(chan struct{}, 1), here: below}
 	if run.Strategy == "" {
 		run.Strategy = OneForOne
 	}
@@ -181,7 +186,7 @@ func (p *program) serve(ctx context.Context, below *server.Host, signals <-chan 
 	serving.Go(p.supervisor.Serve)
 	var here *hosts.Host
 	p.hosts, here = hosts.New(hosts.Run{
-		Name: p.Name, Domain: p.domain, Log: p.log, Life: life, Go: serving.Go, Tell: p.supervisor.Tell,
+		Name: p.Name, Domain: p.domain, Builds: p.Builds, Log: p.log, Life: life, Go: serving.Go, Tell: p.supervisor.Tell,
 		Taken: func(err error) { end(fmt.Errorf("%w: %w", ErrTaken, err)) },
 	}, below)
 	defer p.hosts.Leave()

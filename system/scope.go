@@ -3,14 +3,13 @@ package system
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/operator"
+	"github.com/divisi-go/divisi/internal/supervision"
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
@@ -113,7 +112,7 @@ func (n *Nursery) run(ctx context.Context, body func(context.Context, *Nursery) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	returned := make(chan error, 1)
-	go func() { returned <- protect(func() error { return body(ctx, n) }) }()
+	go func() { returned <- supervision.Protect(func() error { return body(ctx, n) }) }()
 
 	var err error
 	select {
@@ -135,31 +134,8 @@ func (n *Nursery) run(ctx context.Context, body func(context.Context, *Nursery) 
 	return err
 }
 
-// protect makes an error of a panic.
-func protect(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return f()
-}
-
 // Together runs functions at the same time, and returns when all have returned, with their errors. When one
 // fails, the context of the others ends.
 func Together(ctx context.Context, functions ...func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	errs := make([]error, len(functions))
-	for i, f := range functions {
-		all.Go(func() {
-			if err := protect(func() error { return f(ctx) }); err != nil {
-				errs[i] = err
-				cancel(err)
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return supervision.Together(ctx, functions...)
 }

@@ -93,7 +93,7 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 		}
 		w.Listeners = append(w.Listeners, probe.Address{Network: l.network, Address: l.address})
 	}
-	if err := probes(s, w); err != nil {
+	if err := w.Probes(s.Ready, s.Health); err != nil {
 		return nil, err
 	}
 
@@ -149,19 +149,6 @@ func (h *Host) argument(arg any) (string, error) {
 		return arg.On(h)
 	}
 	return "", fmt.Errorf("%v has the type %T: use a string, a Dir or a File", arg, arg)
-}
-
-// probes reads how one sees that the program is ready and well.
-func probes(s Spec, w *server.Wanted) (err error) {
-	if s.Ready != "" {
-		w.Ready, err = probe.Parse(s.Ready)
-	}
-	w.Spec.Notify = w.Ready.Kind == probe.Notify
-	if s.Health != "" && err == nil {
-		w.Spec.Probe = &keeper.Probe{Ask: s.Health}
-		_, err = w.Spec.Probe.Question()
-	}
-	return err
 }
 
 // folder returns where a program runs.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/cli"
 	"github.com/divisi-go/divisi/cmd/divisi/pid1"
+	"github.com/divisi-go/divisi/internal/agent"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/lab"
 )
@@ -13,6 +14,7 @@ import (
 func main() {
 	lab.Enter()
 	door.Enter()
+	agent.Enter("/")
 
 	code, first := pid1.Supervise(os.Stderr)
 	if first {

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -35,7 +36,15 @@ func TestMain(m *testing.M) {
 // patience bounds every wait for a condition.
 const patience = time.Minute
 
-// fleet is a program with two hosts.
+var (
+	kills = flag.Int("kills", 2, "of the keeper of a host")
+	cut   = flag.Duration("cut", 0, "how long the hosts cannot be reached, at least")
+)
+
+// hosts is how many a fleet has.
+const hosts = 3
+
+// fleet is a program with some hosts.
 type fleet struct {
 	t   *testing.T
 	lab *lab.Lab
@@ -46,7 +55,7 @@ type fleet struct {
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	name := fmt.Sprintf("fleet-%d", os.Getpid())
-	l, err := lab.Stay(t.Context(), lab.Config{Hosts: 2}, name) // the program finds it by its name
+	l, err := lab.Stay(t.Context(), lab.Config{Hosts: hosts}, name) // the program finds it by its name
 	if errors.As(err, new(*lab.ForbiddenError)) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
@@ -61,19 +70,56 @@ func newFleet(t *testing.T) *fleet {
 // build builds an edition of the program.
 func (f *fleet) build(edition string) string {
 	f.t.Helper()
-	return build(f.t, "./subject", f.dir, edition)
+	return build(f.t, "./subject", f.dir, edition, "-overlay", filepath.Join(f.dir, "overlay"))
 }
 
-// build builds an edition of a program.
-func build(t *testing.T, program, dir, edition string) string {
+// build builds an edition of a program, with more flags, that runs where there are no libraries.
+func build(t *testing.T, program, dir, edition string, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(dir, "edition-"+edition)
-	cmd := exec.Command("go", "build", "-ldflags", "-X main.edition="+edition, "-o", binary, program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs where there are no libraries
-	if printed, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, printed)
-	}
+	args := append([]string{"go", "build", "-ldflags", "-X main.edition=" + edition, "-o", binary}, flags...)
+	command(t, dir, append(args, program)...)
 	return binary
+}
+
+// command runs a command, which finds libraries in a folder.
+func command(t *testing.T, libraries string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "LD_LIBRARY_PATH="+libraries)
+	if printed, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, printed)
+	}
+}
+
+// pack makes exampled and a library of its own, packs them, and has builds use what was written about that.
+func (f *fleet) pack() {
+	f.t.Helper()
+	source := func(name, text string) string {
+		f.t.Helper()
+		path := filepath.Join(f.dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+		return path
+	}
+	inner := source("greet.c", `const char *greet(void) { return "from its library"; }`)
+	command(f.t, f.dir, "cc", "-shared", "-fPIC", "-o", filepath.Join(f.dir, "libgreet.so"), inner)
+	outer := source("exampled.c", `#include <stdio.h>
+#include <unistd.h>
+const char *greet(void);
+int main(int argc, char **argv) { printf("%s %s %s\n", greet(), argv[1], argv[2]); fflush(stdout); for (;;) pause(); }`)
+	command(f.t, f.dir, "cc", "-o", filepath.Join(f.dir, "exampled"), outer, "-L"+f.dir, "-lgreet")
+
+	dist := filepath.Join(f.dir, "dist")
+	command(f.t, f.dir, "go", "run", "github.com/divisi-go/divisi/cmd/divisi", "artifact", "pack", "--with-libs", "--version", "1.0",
+		"--package", "exampled", "--to", dist, filepath.Join(f.dir, "exampled"))
+	here, err := filepath.Abs("subject/exampled/artifact.go")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	source("overlay", fmt.Sprintf(`{"Replace": {%q: %q}}`, here, filepath.Join(dist, "artifact.go")))
+	f.env = append(f.env, "EXAMPLED="+dist)
 }
 
 // run is one run of the program.
@@ -154,7 +200,7 @@ func (r *run) signal(s os.Signal) {
 	}
 }
 
-// client asks the web server of a host from the other one.
+// client asks the web server of a host from another one.
 func (f *fleet) client() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -179,7 +225,7 @@ func page(c *http.Client, host string) (string, error) {
 	return string(text), err
 }
 
-// pages returns those of both hosts.
+// pages returns those of all hosts.
 func (f *fleet) pages() string {
 	f.t.Helper()
 	var all []string
@@ -193,7 +239,7 @@ func (f *fleet) pages() string {
 	return strings.Join(all, ", ")
 }
 
-// visits asks both hosts until the function that it returns is called, which returns how often that failed.
+// visits asks all hosts until the function that it returns is called, which returns how often that failed.
 func (f *fleet) visits() (leave func() (asked int64, failed []string)) {
 	quit := make(chan struct{})
 	var visitors sync.WaitGroup
@@ -232,13 +278,24 @@ var sentForm = regexp.MustCompile(`sent (\d+) bytes to (\S+)`)
 func (r *run) sent() map[string]int {
 	r.t.Helper()
 	all := map[string]int{}
-	for _, m := range sentForm.FindAllStringSubmatch(r.says(2, "bytes to host"), -1) {
+	for _, m := range sentForm.FindAllStringSubmatch(r.says(hosts, "bytes to host"), -1) {
 		all[m[2]], _ = strconv.Atoi(m[1])
 	}
 	return all
 }
 
-// keeper kills the keeper of a host.
+// exampled returns the process of exampled, whose loader has its libraries out of the artifact.
+func (f *fleet) exampled() string {
+	f.t.Helper()
+	text, err := f.lab.Host("host1").Exec(f.t.Context(), "sh", "-c",
+		`cd /proc; for p in [0-9]*; do readlink $p/exe | grep -q 'cas/sha256-[0-9a-f]*/lib/ld-' && echo $p; done; true`)
+	if err != nil || len(strings.Fields(text)) != 1 {
+		f.t.Errorf("the processes of exampled are %q, %v", text, err)
+	}
+	return strings.TrimSpace(text)
+}
+
+// killKeeper kills the keeper of a host.
 func (f *fleet) killKeeper(host string) {
 	f.t.Helper()
 	_, err := f.lab.Host(host).Exec(f.t.Context(), "sh", "-c", `kill -9 $(cat "$HOME/.local/state/divisi/keeper/lock")`)
@@ -252,13 +309,15 @@ func (f *fleet) killKeeper(host string) {
 // and no request fails.
 func TestHosts(t *testing.T) {
 	f := newFleet(t)
+	f.pack()
 	one := f.build("1")
 	first := f.run(one)
 	first.says(1, " runs program=")
 	before := f.pages()
-	if strings.Count(before, "1 ") != 2 {
+	if strings.Count(before, "1 ") != hosts {
 		t.Errorf("the pages are %q", before)
 	}
+	exampled := f.exampled()
 	t.Logf("a first run sends %v", first.sent())
 	leave := f.visits()
 	first.kill()
@@ -275,25 +334,37 @@ func TestHosts(t *testing.T) {
 		if now := f.pages(); now != before {
 			t.Errorf("%s, %q has become %q", when, before, now)
 		}
+		if now := f.exampled(); now != exampled {
+			t.Errorf("%s, exampled was process %s, and is %s", when, exampled, now)
+		}
 	}
 	same("run again")
 
-	f.killKeeper("host1")
-	second.says(1, "the keeper is back")
-	same("after the end of a keeper")
+	for killed := range *kills {
+		f.killKeeper("host1")
+		second.says(killed+1, "the keeper is back")
+	}
+	same("after the end of keepers")
 
 	second.signal(syscall.SIGUSR1)
-	second.says(2, "the host cannot be reached")
+	second.says(hosts, "the host cannot be reached")
+	<-time.After(*cut)
 	second.signal(syscall.SIGUSR2)
-	second.says(3, "the keeper is back")
+	said := second.says(*kills+hosts, "the keeper is back")
 	same("after the line was cut")
+	if away := strings.Count(said, "the keeper is away"); away != *kills+hosts {
+		t.Errorf("a keeper was away %d times:\n%s", away, said)
+	}
 
 	next := f.run(f.build("2"))
 	next.says(1, " runs program=")
-	if now := f.pages(); strings.Count(now, "2 ") != 2 {
+	if now := f.pages(); strings.Count(now, "2 ") != hosts {
 		t.Errorf("after an upgrade the pages are %q", now)
 	}
 	<-second.over
+	if now := f.exampled(); now != exampled {
+		t.Errorf("after an upgrade, exampled was process %s, and is %s", exampled, now)
+	}
 	if code := second.cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("the run before exits with %d:\n%s", code, second.said)
 	}

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,9 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/program"
 )
 
 func TestMain(m *testing.M) {
@@ -37,7 +40,7 @@ func machine(t *testing.T) (Here, string) {
 // reach has an agent on a machine answer, which ends then.
 func reach(t *testing.T, m Machine) error {
 	t.Helper()
-	c, err := newClient(m)
+	c, err := newClient(m, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,29 +81,86 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestCutOff: a program that arrives in part is not kept.
-func TestCutOff(t *testing.T) {
-	m, state := machine(t)
-	err := m.Run(t.Context(), strings.NewReader("half"), io.Discard, "sh", "-c", arrive, "divisi", "sum", "name", "8", "x")
-	if err == nil || !strings.Contains(err.Error(), "not arrived whole") {
-		t.Error(err)
+// cut is a machine whose line is cut after some bytes of every upload.
+type cut struct {
+	Here
+	after int64
+	sent  atomic.Int64
+	times atomic.Int64
+}
+
+// Run implements [Machine].
+func (c *cut) Run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
+	if args[2] != arrive {
+		return c.Here.Run(ctx, in, out, args...)
 	}
-	if left, err := os.ReadDir(filepath.Join(state, "cas")); err != nil || len(left) != 0 {
+	c.times.Add(1)
+	counted := io.TeeReader(io.LimitReader(in, c.after), counter{&c.sent})
+	return c.Here.Run(ctx, counted, out, args...)
+}
+
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
+}
+
+// TestCutOff: a program whose upload is cut off again and again goes on to arrive, compressed, and leaves nothing else.
+func TestCutOff(t *testing.T) {
+	here, state := machine(t)
+	i, err := os.Stat(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &cut{Here: here, after: 2 << 20}
+	if err := reach(t, m); err != nil {
+		t.Fatal(err)
+	}
+	if m.times.Load() < 3 || m.sent.Load() > i.Size() {
+		t.Errorf("%d bytes are sent for %d, in %d times", m.sent.Load(), i.Size(), m.times.Load())
+	}
+	t.Logf("%d bytes are sent for %d, in %d times", m.sent.Load(), i.Size(), m.times.Load())
+	if left, err := os.ReadDir(filepath.Join(state, "cas")); err != nil || len(left) != 1 {
 		t.Errorf("there is %v, %v", left, err)
 	}
 }
 
-// TestFits: a machine of another kind is not sent the program.
+// TestNoProgress: an upload of which nothing arrives is not tried for ever.
+func TestNoProgress(t *testing.T) {
+	here, _ := machine(t)
+	m := &cut{Here: here}
+	if err := reach(t, m); err == nil || !strings.Contains(err.Error(), "not arrived whole") || m.times.Load() != 1 {
+		t.Errorf("%v after %d times", err, m.times.Load())
+	}
+}
+
+// TestFits: a machine of another kind gets the build for that, or one is told which one it needs.
 func TestFits(t *testing.T) {
 	me, err := readSelf()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := me.fits("Darwin arm64"); err == nil || !strings.Contains(err.Error(), "Darwin arm64") {
-		t.Error(err)
+	dir := t.TempDir()
+	file := filepath.Join(dir, me.name+"-linux-pdp11")
+	wrong := func(words string) {
+		t.Helper()
+		_, err := me.fit("Linux pdp11", dir)
+		if err == nil || !strings.Contains(err.Error(), words) || !strings.HasSuffix(err.Error(), "GOOS=linux GOARCH=pdp11 go build -o "+file) {
+			t.Errorf("%v, want %q", err, words)
+		}
 	}
-	if err := me.fits("Linux pdp11"); err == nil {
-		t.Error("the program fits a PDP-11")
+	wrong("it is linux/pdp11, and this program was built for " + program.Here)
+	if err := os.WriteFile(file, []byte("text"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wrong("is no program for linux/pdp11")
+	if err := errors.Join(os.Remove(file), os.Symlink(program.Running, file)); err != nil {
+		t.Fatal(err)
+	}
+	wrong("was built for " + program.Here)
+	if _, err := me.fit("Darwin arm64", dir); err == nil || !strings.Contains(err.Error(), "GOOS=darwin GOARCH=arm64") {
+		t.Error(err)
 	}
 	if got := nameOf("a b;$c-1.x"); got != "a_b__c-1.x" {
 		t.Errorf("the name is %q", got)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,11 +24,12 @@ import (
 // again for what was not answered: everything that an agent does may be done twice.
 type Client struct {
 	machine Machine
-	self    *self
+	builds  string          // folder with builds of the program for other systems
 	ctx     context.Context // until Close
 	stop    context.CancelFunc
 
-	turn chan struct{} // has room for who begins an agent
+	turn  chan struct{} // has room for who begins an agent
+	build *build        // for the machine; used by who has the turn
 
 	mu  sync.Mutex // guards what follows
 	now *running   // the last agent; nil before there is one
@@ -46,12 +48,12 @@ type running struct {
 }
 
 // newClient returns a client that has no agent yet.
-func newClient(m Machine) (*Client, error) {
+func newClient(m Machine, builds string) (*Client, error) {
 	me, err := readSelf()
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{machine: m, self: me, turn: make(chan struct{}, 1)}
+	c := &Client{machine: m, builds: builds, turn: make(chan struct{}, 1), build: me}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -69,12 +71,17 @@ func (c *Client) Close() {
 	if now == nil {
 		return
 	}
-	_ = now.stay.Close() // it always can be
+	now.leave()
+}
+
+// leave ends the agent.
+func (r *running) leave() {
+	_ = r.stay.Close() // it always can be
 	select {
-	case <-now.over:
+	case <-r.over:
 	case <-time.After(leaveTime):
-		now.end()
-		<-now.over
+		r.end()
+		<-r.over
 	}
 }
 
@@ -123,29 +130,38 @@ func (r *running) ended() bool {
 	}
 }
 
-// begin has an agent run, and sends the program before if the machine does not have it, or has it damaged.
+// begin has an agent run, and sends the program before if the machine does not have it, or has it damaged. What was cut off
+// goes on as long as more arrives.
 func (c *Client) begin(ctx context.Context) (*running, error) {
-	r, err := c.run(ctx)
-	switch {
-	case err != nil || r.Socket != "":
-		return r, err
-	case r.Missing == "" && !r.Damaged:
-		return nil, r.why()
-	case r.Missing != "":
-		err = c.self.fits(r.Missing)
-	}
-	if err != nil {
-		return nil, err
-	}
+	var failed error // of the last time that it was sent
+	for sent, have := false, int64(-1); ; {
+		r, err := c.run(ctx)
+		switch {
+		case err != nil || r.Socket != "":
+			return r, err
+		case r.Missing == "" && !r.Damaged:
+			return nil, r.why()
+		case sent && failed == nil:
+			return nil, fmt.Errorf("the program was sent, and is no agent there: %w", r.why())
+		case failed != nil && r.Have <= have:
+			return nil, failed
+		}
 
-	if err := c.bring(ctx); err != nil {
-		return nil, err
+		if r.Missing != "" {
+			fits, err := c.build.fit(r.Missing, c.builds)
+			if err != nil {
+				return nil, err
+			}
+			if fits.sum != c.build.sum {
+				c.build = fits
+				continue
+			}
+		}
+		sent, have, failed = true, r.Have, c.bring(ctx, r.Have, r.Gzip)
+		if ctx.Err() != nil {
+			return nil, failed
+		}
 	}
-	r, err = c.run(ctx)
-	if err == nil && r.Socket == "" {
-		return nil, fmt.Errorf("the program was sent, and is no agent there: %w", r.why())
-	}
-	return r, err
 }
 
 // run has the machine run the program, and returns what that says first.
@@ -157,9 +173,9 @@ func (c *Client) run(ctx context.Context) (*running, error) {
 	go func() {
 		defer close(r.over)
 		if bare, ok := c.machine.(Bare); ok {
-			r.err = bare.Execute(life, in, says, c.self.sum, c.self.name)
+			r.err = bare.Execute(life, in, says, c.build.sum, c.build.name)
 		} else {
-			r.err = c.machine.Run(life, in, says, "sh", "-c", enter, "divisi", c.self.sum, c.self.name)
+			r.err = c.machine.Run(life, in, says, "sh", "-c", enter, "divisi", c.build.sum, c.build.name, rand.Text())
 		}
 		end()
 		says.Close()
@@ -178,11 +194,11 @@ func (c *Client) run(ctx context.Context) (*running, error) {
 	if err == nil && r.Socket != "" {
 		dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return c.machine.Dial(ctx, "unix", r.Socket) }
 		r.web.Transport = &http.Transport{DialContext: dial, DisableCompression: true}
+		go r.live(stay)
 		return r, nil
 	}
 
-	end()
-	<-r.over
+	r.leave()
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -190,6 +206,20 @@ func (c *Client) run(ctx context.Context) (*running, error) {
 		return nil, ErrClosed
 	}
 	return r, nil
+}
+
+// live gives signs of life until the agent has ended.
+func (r *running) live(to io.Writer) {
+	tick := time.NewTicker(signTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_, _ = to.Write([]byte{'\n'}) // who does not hear it has ended
+		case <-r.over:
+			return
+		}
+	}
 }
 
 // why says why a command was no agent.
@@ -251,15 +281,24 @@ func (r *running) ask(ctx context.Context, verb string, a ask) (done answer, err
 		return done, err
 	}
 	defer response.Body.Close()
+	err = told(verb, response, &done)
+	return done, err
+}
+
+// told reads an answer.
+func told(verb string, response *http.Response, done *answer) error {
 	text := json.NewDecoder(io.LimitReader(response.Body, maxBody))
 	if response.StatusCode == http.StatusOK {
-		return done, text.Decode(&done)
+		return text.Decode(done)
 	}
 	e := &frame.Error{}
 	if err := text.Decode(e); err != nil || e.Text == "" {
-		return done, &refused{fmt.Errorf("the agent answers %s: %s", verb, response.Status)}
+		return &refused{fmt.Errorf("the agent answers %s: %s", verb, response.Status)}
 	}
-	return done, &refused{refusal.Understood(e)}
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return refusal.Understood(e)
+	}
+	return &refused{refusal.Understood(e)}
 }
 
 // DialIn connects in the network of the host.

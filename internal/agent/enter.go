@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/artifact"
@@ -129,7 +128,7 @@ func attend(domain string) error {
 	ctx, end := context.WithCancel(context.Background())
 	go func() {
 		defer end()
-		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends
+		listenTo(os.Stdin)
 	}()
 	hello := greeting{
 		Socket: l.Addr().String(), Door: state.Keeper().Door, Data: d.Data, Logs: state.Logs(), State: state.Dir, Runtime: state.Runtime,
@@ -137,8 +136,43 @@ func attend(domain string) error {
 	if err := hello.say(); err != nil {
 		return err
 	}
-	s := &service{home: state, find: program.Finds(programs)}
+	s := &service{state, program.Finds(programs), programs}
 	return s.serve(ctx, l)
+}
+
+// Signs of life that a client gives, for a machine need not hear that the client cannot reach it any more.
+const (
+	signTime = 10 * time.Second
+	deadTime = 6 // times signTime, after which the client has gone
+)
+
+// listenTo returns when the client has gone. Silence is counted while this process runs.
+func listenTo(client io.Reader) {
+	heard := make(chan struct{}, 1)
+	go func() {
+		defer close(heard)
+		for sign := make([]byte, 1<<10); ; {
+			if _, err := client.Read(sign); err != nil {
+				return
+			}
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	tick := time.NewTicker(signTime)
+	defer tick.Stop()
+	for silent := 0; silent < deadTime; silent++ {
+		select {
+		case _, on := <-heard:
+			if !on {
+				return
+			}
+			silent = -1
+		case <-tick.C:
+		}
+	}
 }
 
 // listen opens the socket of an agent, and removes those of agents that were killed.
@@ -189,14 +223,4 @@ const youngTime = time.Minute
 func old(e os.DirEntry) bool {
 	i, err := e.Info()
 	return err == nil && time.Since(i.ModTime()) > youngTime
-}
-
-// nameOf returns what a program is called on other machines, in letters that mean nothing to a shell.
-func nameOf(base string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
-			return r
-		}
-		return '_'
-	}, base)
 }

@@ -17,10 +17,17 @@ import (
 // fileTime bounds how long a host may take for a file, and to tell what a server has said.
 const fileTime = time.Minute
 
-// Open returns the host that a machine is for the program of a domain, which this process decides about there from then on,
-// and the client that has the agent. The name is that of the program, for people.
-func Open(ctx context.Context, m Machine, name, domain string) (*Client, *server.Host, error) {
-	c, err := newClient(m)
+// Program is the program of which a machine becomes a host.
+type Program struct {
+	Name   string // for people
+	Domain string
+	Builds string // folder with builds of it for other systems, "" for that of this program
+}
+
+// Open returns the host that a machine is for a program, whose domain this process decides about there from then on, and the
+// client that has the agent.
+func Open(ctx context.Context, m Machine, p Program) (*Client, *server.Host, error) {
+	c, err := newClient(m, p.Builds)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,8 +36,14 @@ func Open(ctx context.Context, m Machine, name, domain string) (*Client, *server
 		c.Close()
 		return nil, nil, err
 	}
-	who := fmt.Sprintf("%s (process %d, from another host)", name, os.Getpid())
-	k, err := door.AttachBy(ctx, c, keeper.Claim{Domain: domain, Who: who, Take: true})
+	conn, err := m.Dial(ctx, "unix", first.Socket)
+	if err != nil { // as where a machine forbids that
+		c.Close()
+		return nil, nil, fmt.Errorf("cannot use the host %v: %w", c, err)
+	}
+	conn.Close()
+	who := fmt.Sprintf("%s (process %d, from another host)", p.Name, os.Getpid())
+	k, err := door.AttachBy(ctx, c, keeper.Claim{Domain: p.Domain, Who: who, Take: true})
 	if err != nil {
 		c.Close()
 		return nil, nil, err
@@ -40,7 +53,7 @@ func Open(ctx context.Context, m Machine, name, domain string) (*Client, *server
 	return c, &server.Host{
 		Keeper: k, Data: there.Data, Logs: func(domain string) string { return path.Join(there.Logs, domain) },
 		Home: home.Home{Dir: there.State, Runtime: there.Runtime},
-		Find: c.find, Files: files{c}, Observer: observer{c}, Environment: c.environment, Dial: c.DialIn,
+		Find: c.find, Artifacts: place{c}, Files: files{c}, Observer: observer{c}, Environment: c.environment, Dial: c.DialIn,
 	}, nil
 }
 

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -22,8 +24,9 @@ import (
 
 // service is what an agent does for its client.
 type service struct {
-	home home.Home
-	find func(word string) (server.Program, error)
+	home  home.Home
+	find  func(word string) (server.Program, error)
+	store *artifact.Store
 }
 
 // serve answers until ctx ends.
@@ -42,11 +45,14 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 
 // verbs are the requests that have an answer.
 func (s *service) verbs() map[string]func(context.Context, ask) (answer, error) {
-	return map[string]func(context.Context, ask) (answer, error){
+	all := s.artifacts()
+	maps.Copy(all, map[string]func(context.Context, ask) (answer, error){
 		"greet": func(context.Context, ask) (answer, error) { return answer{}, nil },
 		"keeper": func(ctx context.Context, _ ask) (answer, error) {
 			return answer{}, s.keeper(ctx)
 		},
+		"look":   func(ctx context.Context, _ ask) (answer, error) { return s.look(ctx) },
+		"remove": func(ctx context.Context, _ ask) (answer, error) { return s.remove(ctx) },
 		"find": func(_ context.Context, a ask) (answer, error) {
 			p, err := s.find(a.Path)
 			return answer{Program: &p}, err
@@ -98,7 +104,8 @@ func (s *service) verbs() map[string]func(context.Context, ask) (answer, error) 
 			}
 			return answer{Text: start.Output()}, nil
 		},
-	}
+	})
+	return all
 }
 
 // startOf returns the start that a question is about.
@@ -152,14 +159,20 @@ func (s *service) handler() http.Handler {
 		})
 	}
 	mux.HandleFunc("POST /v1/dial", ServeDial)
+	mux.HandleFunc("POST /v1/put", s.put)
 	return mux
 }
 
 // reply writes an answer, or an error.
 func reply(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
-	if err != nil {
+	switch {
+	case errors.Is(err, artifact.ErrBusy): // somebody who was cut off, for a moment
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case err != nil:
 		w.WriteHeader(http.StatusUnprocessableEntity)
+	}
+	if err != nil {
 		v = refusal.Told(err)
 	}
 	_ = json.NewEncoder(w).Encode(v) // the client has gone

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -18,7 +19,7 @@ const keepVariable = "DIVISI_AGENT_KEEP"
 // Bounds.
 const (
 	maxFile   = 16 << 20 // bytes of a file that is read or written at once
-	maxBody   = 32 << 20 // bytes of a request or an answer, which may have a file in JSON
+	maxBody   = 48 << 20 // bytes of a request or an answer, which may have a file or the text of an artifact in JSON
 	maxGreet  = 64 << 10 // bytes of the first line of an agent
 	greetTime = time.Minute
 )
@@ -26,6 +27,8 @@ const (
 // greeting is the first line of what an agent says, or of the script that was to execute it.
 type greeting struct {
 	Missing string `json:"missing,omitempty"` // the program is not there; the system that the machine has
+	Have    int64  `json:"have,omitempty"`    // bytes of the program that have arrived
+	Gzip    bool   `json:"gzip,omitempty"`    // it may come compressed
 	Damaged bool   `json:"damaged,omitempty"` // it is there, with another content than it should have
 	Socket  string `json:"socket,omitempty"`
 	Door    string `json:"door,omitempty"` // of the keeper
@@ -47,6 +50,7 @@ type ask struct {
 	Question *server.Question `json:"question,omitempty"`
 
 	Listening *server.Listening `json:"listening,omitempty"`
+	Sum       string            `json:"sum,omitempty"` // of an artifact
 }
 
 // answer is that of a request that has succeeded.
@@ -57,6 +61,9 @@ type answer struct {
 	Program *server.Program `json:"program,omitempty"`
 	Info    *info           `json:"info,omitempty"`
 	Said    []server.Said   `json:"said,omitempty"`
+
+	Missing []artifact.Missing `json:"missing,omitempty"`
+	Used    *artifact.Used     `json:"used,omitempty"` // of an artifact; nil if it has to be sent
 }
 
 // info is what there is to know of a file.

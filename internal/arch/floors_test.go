@@ -22,7 +22,7 @@ const module = "github.com/divisi-go/divisi"
 var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
-		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab"},
+		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
 	{"httpd", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
@@ -36,7 +36,7 @@ var floors = [][]string{
 	{"cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/estate", "cmd/divisi/view"},
 	{"cmd/divisi/dashboard"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/site"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site"},
 	{"cmd/divisi/subject"},
 	{"cmd/divisi/operate"},
 	{"cmd/divisi/cli"},
@@ -286,7 +286,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "lab", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "lab", "ssh", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {

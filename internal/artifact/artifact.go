@@ -34,6 +34,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -52,6 +53,9 @@ type Store struct {
 	dir    string
 	needed func() ([]string, error)
 	alone  bool // it is for one tree, without what that requires
+
+	mu   sync.Mutex       // guards used
+	used map[string]*Tree // what this process uses, by its sum
 }
 
 // NewStore returns the store in a folder, which is made with the first program. The function returns the

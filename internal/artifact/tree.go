@@ -30,6 +30,7 @@ type Tree struct {
 	Sum      string
 	Manifest manifest.Manifest
 
+	text     []byte
 	required map[string]*Tree
 	lock     *os.File
 }
@@ -63,6 +64,9 @@ func (t *Tree) open(s *Store) (err error) {
 	}
 	defer root.Close()
 	if t.Manifest, err = described(root, t.Sum); err != nil {
+		return err
+	}
+	if t.text, err = root.ReadFile(manifest.File); err != nil {
 		return err
 	}
 	wrong, err := inspect(root, t.Manifest)

@@ -36,6 +36,7 @@ type Host struct {
 type Run struct {
 	Name   string // of the program
 	Domain string
+	Builds string // see [agent.Program]
 	Log    *slog.Logger
 	Life   context.Context                   // ends with the run
 	Go     func(func())                      // runs what ends with it
@@ -101,7 +102,7 @@ func (s *Set) Open(ctx context.Context, m agent.Machine) (*Host, error) {
 	if at.host != nil {
 		return at.host, nil
 	}
-	client, below, err := agent.Open(ctx, m, s.run.Name, s.run.Domain)
+	client, below, err := agent.Open(ctx, m, agent.Program{Name: s.run.Name, Domain: s.run.Domain, Builds: s.run.Builds})
 	if err != nil {
 		return nil, err
 	}

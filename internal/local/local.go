@@ -40,7 +40,7 @@ func Open(ctx context.Context, name, domain string, log *slog.Logger) (*server.H
 	}
 	d := state.Domain(domain)
 	return &server.Host{
-		Keeper: client, Find: program.Finds(programs), Data: d.Data, Desk: d.Desk, Door: d.Door, Home: state,
+		Keeper: client, Find: program.Finds(programs), Artifacts: programs, Data: d.Data, Desk: d.Desk, Door: d.Door, Home: state,
 		Logs: func(domain string) string { return state.Domain(domain).Logs },
 	}, nil
 }

@@ -65,7 +65,11 @@ func Finds(programs *artifact.Store) func(word string) (server.Program, error) {
 	})
 	return func(word string) (server.Program, error) {
 		if word != "" {
-			return server.Find(word)
+			p, err := server.Find(word)
+			if what, ok := programs.Holds(p.Path); ok {
+				p.Sum, p.Kept = what, true
+			}
+			return p, err
 		}
 		p, err := self() // which is locked until this process ends
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 )
@@ -41,6 +42,8 @@ type Host struct {
 
 	// Find finds a program by its path or its name; "" is the one that decides.
 	Find func(word string) (Program, error)
+
+	Artifacts artifact.Place // nil where there are none
 
 	// Of another host than this machine; nil for this one.
 	Files       Files

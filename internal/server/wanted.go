@@ -40,6 +40,36 @@ const (
 	Started  Outcome = "started"  // it did not run
 )
 
+// Once runs the program to its end. What still runs of it is killed before, and what has not ended with ctx as well. The function
+// says why a program cannot be executed.
+func (w *Wanted) Once(ctx context.Context, explain func(path string, err error) error) (*Start, keeper.Exit, error) {
+	if err := Undo(w.Keeper, w.Spec.ID()); err != nil {
+		return nil, keeper.Exit{}, err
+	}
+	now, err := w.Keeper.Start(ctx, w.Spec)
+	if err != nil {
+		return nil, keeper.Exit{}, explain(w.Spec.Path, err)
+	}
+	end, err := w.Keeper.Wait(ctx, now.ID)
+	if err != nil {
+		return nil, keeper.Exit{}, errors.Join(err, Undo(w.Keeper, now.ID))
+	}
+	return w.Start(now), end, nil
+}
+
+// Probes reads how one sees that the program is ready and well, "" for neither.
+func (w *Wanted) Probes(ready, health string) (err error) {
+	if ready != "" {
+		w.Ready, err = probe.Parse(ready)
+	}
+	w.Spec.Notify = w.Ready.Kind == probe.Notify
+	if health != "" && err == nil {
+		w.Spec.Probe = &keeper.Probe{Ask: health}
+		_, err = w.Spec.Probe.Question()
+	}
+	return err
+}
+
 // Start returns a start of the server, to wait for or to hear of.
 func (w *Wanted) Start(now keeper.Proc) *Start {
 	return &Start{

@@ -24,6 +24,7 @@ import (
 	"testing"
 
 	"github.com/divisi-go/divisi/internal/agent"
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -131,9 +132,10 @@ func open(t testing.TB) *server.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	where := home.Home{Dir: dir, Runtime: filepath.Join(dir, "sockets")}
 	return &server.Host{
-		Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Find: find,
-		Home: home.Home{Dir: dir, Runtime: filepath.Join(dir, "sockets")},
+		Keeper: session, Logs: k.LogDir, Data: filepath.Join(dir, "data"), Find: find, Home: where,
+		Artifacts: artifact.NewStore(where.CAS(), func() ([]string, error) { return nil, nil }),
 	}
 }
 

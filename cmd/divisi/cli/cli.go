@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/host"
 	"github.com/divisi-go/divisi/cmd/divisi/lab"
 	"github.com/divisi-go/divisi/cmd/divisi/operate"
 	"github.com/divisi-go/divisi/cmd/divisi/pack"
@@ -124,7 +125,7 @@ func (c *command) root() *cobra.Command {
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
-		c.callgraph(), c.stop(), c.generate(), c.version(), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console))
+		c.callgraph(), c.stop(), c.generate(), c.version(), host.Command(c.Console), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console))
 	root.AddCommand(server.Commands(c.Console)...)
 	root.AddCommand(operate.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))

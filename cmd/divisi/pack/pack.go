@@ -241,7 +241,7 @@ func (c command) write(o order) error {
 			filepath.Join(o.to, goFile))
 	}
 
-	file := filepath.Join(o.to, strings.ReplaceAll(o.manifest.Title(), " ", "-")+".tar.gz")
+	file := filepath.Join(o.to, archive.FileName(o.manifest))
 	if err := o.archive(file); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 //go:build linux
 
-// The program that the tests of hosts run: it has a web server on each of two hosts of a lab.
+// The program that the tests of hosts run: it has a web server on each host of a lab,
+// and on the first one exampled, if EXAMPLED is the folder with the archive of that.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/divisi-go/divisi/e2e/hosts/subject/exampled"
 	"github.com/divisi-go/divisi/lab"
 	"github.com/divisi-go/divisi/serve"
 	"github.com/divisi-go/divisi/system"
@@ -41,7 +43,7 @@ var web = system.Server("web", func([]string) error {
 })
 
 func main() {
-	err := system.Program{Name: "fleet", Grace: 500 * time.Millisecond}.Run(context.Background(), deploy)
+	err := system.Program{Name: "fleet", Grace: 500 * time.Millisecond, Builds: os.Getenv("EXAMPLED")}.Run(context.Background(), deploy)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -60,24 +62,29 @@ func deploy(ctx context.Context, n *system.Nursery, here *system.Host) error {
 		return err
 	}
 	var starts []func(context.Context) error
-	for _, host := range l.Hosts() {
+	for i, host := range l.Hosts() {
 		m := &line{Machine: host.Machine()}
 		m.obey()
 		starts = append(starts, func(ctx context.Context) error {
 			defer func() { fmt.Fprintf(os.Stderr, "sent %d bytes to %s\n", m.sent.Load(), host.Name()) }()
-			return start(ctx, n, m)
+			return start(ctx, n, m, i == 0 && os.Getenv("EXAMPLED") != "")
 		})
 	}
 	return system.Together(ctx, starts...)
 }
 
-// start starts a web server on a host.
-func start(ctx context.Context, n *system.Nursery, m system.Machine) error {
+// start starts a web server on a host, and exampled.
+func start(ctx context.Context, n *system.Nursery, m system.Machine, more bool) error {
 	h, err := system.Open(ctx, n, m)
 	if err != nil {
 		return err
 	}
 	_, err = system.Start(ctx, n, system.Scope{Name: m.Name()}, func(ctx context.Context, n *system.Nursery) (*system.Proc, error) {
+		if more {
+			if _, err := exampled.Start(ctx, n, h); err != nil {
+				return nil, err
+			}
+		}
 		l, err := h.Listen(ctx, n, "web", "0.0.0.0:7000")
 		if err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/divisi-go/divisi/internal/artifact/manifest"
 )
@@ -117,6 +118,9 @@ func damage(err, otherwise error) error {
 	}
 	return fmt.Errorf("%w (%w)", otherwise, err)
 }
+
+// FileName returns what the archive of an artifact is called.
+func FileName(m manifest.Manifest) string { return strings.ReplaceAll(m.Title(), " ", "-") + ".tar.gz" }
 
 // Text returns the artifact.toml.
 func (a *Archive) Text() []byte { return a.text }
