@@ -49,6 +49,7 @@ var _ session.Hosted = (*control)(nil)
 func newControl(w *weavelet.Weavelet, n *remoteNetwork, deployers *session.Session) *control {
 	p := newPulse(w, n.logger)
 	p.pauses, p.attended = len(n.info.Features) > 0, deployers.Attendance
+	p.unheard, p.heard = n.unheard, n.understood
 	c := &control{
 		w: w, network: n, deployers: deployers, server: n.server(w), pulse: p, profiler: newProfiler(),
 		starts: make(chan []string), fatal: make(chan error, 1), announced: make(chan struct{}),

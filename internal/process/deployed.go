@@ -189,7 +189,8 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 
 	n := &remoteNetwork{
 		info: info, deployer: deployers, files: d.files, logger: log,
-		needed: make(chan *codegen.Component, len(app.Registry.Components)), routes: map[string]*route{},
+		needed: make(chan *codegen.Component, len(app.Registry.Components)), understood: make(chan struct{}, 1),
+		routes: map[string]*route{},
 	}
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)

@@ -18,6 +18,8 @@ type pulse struct {
 	logger   *slog.Logger
 	pauses   bool                           // listeners while a component says that it is not ready
 	attended func() (bool, <-chan struct{}) // there is a deployer, who asks; until the channel is closed
+	unheard  func() []string                // components that are needed, which no deployer knows yet
+	heard    <-chan struct{}                // has an element when there may be fewer of them
 	last     atomic.Pointer[protos.GetHealthReply]
 	asked    chan struct{} // has an element when somebody has asked since the last look
 
@@ -56,6 +58,7 @@ func (p *pulse) serve(ctx context.Context, changed func(*protos.GetHealthReply))
 		select {
 		case <-p.asked:
 		case <-p.w.News():
+		case <-p.heard:
 		case <-soon:
 		case <-otherwise:
 			continue
@@ -77,6 +80,12 @@ func (p *pulse) look() *protos.GetHealthReply {
 	h := p.w.Examine()
 	if p.pauses {
 		p.w.Admit(!h.Denied)
+	}
+	// A deployer that has not heard what is needed would take this process for all that there is to wait for.
+	for _, component := range p.unheard() {
+		if there, _ := p.attended(); there {
+			h.Reasons = append(h.Reasons, "the deployer has yet to hear that "+component+" is needed")
+		}
 	}
 	reply := &protos.GetHealthReply{
 		Status: protos.HealthStatus_HEALTHY, Ready: len(h.Reasons) == 0,

@@ -52,6 +52,7 @@ type remoteNetwork struct {
 	files       inherit.Files
 	logger      *slog.Logger
 	needed      chan *codegen.Component // that the deployer is to be told of
+	understood  chan struct{}           // has an element when a deployer has been told of one
 
 	mu        sync.Mutex // guards what follows
 	routes    map[string]*route
@@ -193,8 +194,26 @@ func (n *remoteNetwork) activate(ctx context.Context, c *codegen.Component) {
 // activated notes that the deployer knows that a component is needed.
 func (n *remoteNetwork) activated(c *codegen.Component) {
 	n.mu.Lock()
+	r := n.routes[c.Info.Name]
+	r.telling, r.heard = false, true
+	n.mu.Unlock()
+	select {
+	case n.understood <- struct{}{}:
+	default:
+	}
+}
+
+// unheard returns the components that no deployer has understood to be needed, in order.
+func (n *remoteNetwork) unheard() (names []string) {
+	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.routes[c.Info.Name].telling = false
+	for name, r := range n.routes {
+		if !r.heard {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // told returns what deployers have said of the components that the weavelet uses, and were told of its

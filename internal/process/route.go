@@ -21,7 +21,9 @@ type route struct {
 	component *codegen.Component
 	pool      *balance.Pool
 
-	telling bool // somebody tells the deployer that it is needed; belongs to the network's mutex
+	// Both belong to the network's mutex.
+	telling bool // somebody tells the deployer that it is needed
+	heard   bool // a deployer has understood that
 
 	mu    sync.Mutex    // guards what follows
 	known chan struct{} // closed when it is known where the component is; local is final then
