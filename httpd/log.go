@@ -13,6 +13,7 @@ import (
 // accessLog writes lines about requests. Whoever adds one never waits for the writer.
 type accessLog struct {
 	out  io.Writer
+	most int // bytes that wait for the writer
 	lost atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
@@ -21,11 +22,8 @@ type accessLog struct {
 	done    *sync.Cond // writing has ended
 }
 
-// pendingMost bounds what waits for the writer, in bytes.
-const pendingMost = 1 << 20
-
 func newAccessLog(out io.Writer) *accessLog {
-	l := &accessLog{out: out}
+	l := &accessLog{out: out, most: 1 << 20}
 	l.done = sync.NewCond(&l.mu)
 	return l
 }
@@ -34,7 +32,7 @@ func newAccessLog(out io.Writer) *accessLog {
 func (l *accessLog) add(r *http.Request, a *answer, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pending) > pendingMost {
+	if len(l.pending) > l.most {
 		l.lost.Add(1)
 		return
 	}
