@@ -21,10 +21,13 @@ if [ "${1:-}" = test ]; then
     fail "this is no git clone, or git is not installed" "install git, and clone the repository"
   command -v "$("$GO" env CC | cut -d' ' -f1)" >/dev/null 2>&1 ||
     fail "there is no C compiler, which the race detector needs" "install gcc, or set CC"
-  # A kernel that runs as a program, for the tests of control groups, which most machines cannot limit; and an SSH server.
+  # A kernel that runs as a program, for the tests of control groups, which most machines cannot limit; an SSH server; a
+  # browser for the live page.
   missing=
   command -v linux.uml >/dev/null 2>&1 || missing="user-mode-linux"
   [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
+  command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+    command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
   if [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] && [ -n "$missing" ]; then
     said=$(apt-get update 2>&1 && apt-get install -y --no-install-recommends $missing 2>&1) ||
       fail "cannot install $missing: $said" "install it, or run the tests without CI=true"

@@ -81,11 +81,11 @@ func TestElsewhere(t *testing.T) {
 	first.says(2, "the keeper is back")
 
 	first.kill()
-	const unseen = "its servers on host1, host2 go on, and are not seen until it runs again"
+	const unseen = "its servers on host1, host2, host3 go on, and are not seen until it runs again"
 	shows("ps", 0, "near@/fleet", unseen)
 	shows("status fleet", 0, "fleet is not running", unseen)
 	shows("logs fleet", 0, "near@/fleet near", unseen)
-	shows("stop fleet", 1, "fleet does not run, and only it reaches its servers on host1, host2, which go on", "run it again, and stop it then")
+	shows("stop fleet", 1, "fleet does not run, and only it reaches its servers on host1, host2, host3, which go on", "run it again, and stop it then")
 	shows("ps fleet", 0, unseen)
 	shows("ps fleet -o json", 0, "[]")
 	if now := f.pages(); now != before {

@@ -50,6 +50,8 @@ type fleet struct {
 	lab *lab.Lab
 	dir string
 	env []string
+
+	packed []string // flags with which a build of the program has exampled
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -70,7 +72,7 @@ func newFleet(t *testing.T) *fleet {
 // build builds an edition of the program.
 func (f *fleet) build(edition string) string {
 	f.t.Helper()
-	return build(f.t, "./subject", f.dir, edition, "-overlay", filepath.Join(f.dir, "overlay"))
+	return build(f.t, "./subject", f.dir, edition, f.packed...)
 }
 
 // build builds an edition of a program, with more flags, that runs where there are no libraries.
@@ -119,6 +121,7 @@ int main(int argc, char **argv) { printf("%s %s %s\n", greet(), argv[1], argv[2]
 		f.t.Fatal(err)
 	}
 	source("overlay", fmt.Sprintf(`{"Replace": {%q: %q}}`, here, filepath.Join(dist, "artifact.go")))
+	f.packed = []string{"-overlay", filepath.Join(f.dir, "overlay")}
 	f.env = append(f.env, "EXAMPLED="+dist)
 }
 
