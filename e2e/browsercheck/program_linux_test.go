@@ -88,7 +88,12 @@ func shows(what, text string) action {
 	return is(fmt.Sprintf("document.querySelector(%q)?.textContent.includes(%q)", what, text))
 }
 
-func press(what string) action { return chromedp.Click(chromedp.CSS(what)) }
+// press presses something when it can be pressed: a button cannot while what it began goes on.
+func press(what string) action {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		return chromedp.Do(ctx, is(fmt.Sprintf("document.querySelector(%q)?.disabled === false", what)), chromedp.Click(chromedp.CSS(what)))
+	})
+}
 
 func fill(what, text string) action {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {

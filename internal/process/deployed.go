@@ -188,9 +188,8 @@ func serveDeployed(ctx context.Context, app weavelet.Application, d deployment) 
 	go deployers.Keep(keeping, log)
 
 	n := &remoteNetwork{
-		info: info, deployer: deployers, files: d.files, logger: log,
+		info: info, deployer: deployers, files: d.files, logger: log, routes: map[string]*route{},
 		needed: make(chan *codegen.Component, len(app.Registry.Components)), understood: make(chan struct{}, 1),
-		routes: map[string]*route{},
 	}
 	if info.Mtls {
 		ctx, cancel := context.WithTimeout(ctx, handshakeTime)
