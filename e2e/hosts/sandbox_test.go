@@ -245,7 +245,7 @@ not kernel sh -c 'echo x >/proc/sys/kernel/hostname'
 not mount mount -t tmpfs none /tmp
 not remount mount -o remount,bind,rw /usr
 not users unshare -U true
-not keeper sh -c "test -e $KEEPER"
+not keeper sh -c "ls -A $KEEPER | grep ." # what is hidden is empty
 not tmp touch /tmp/x
 not null sh -c 'echo x >/dev/null'
 not shared touch /shared/x
@@ -257,7 +257,7 @@ say seen "$(ls /seen)"
 func (b *boxed) closed() {
 	t := b.t
 	shared := filepath.Join(b.home, "shared")
-	script := "OUTSIDE='" + os.Getenv("HOME") + "' KEEPER='" + b.home + "'" + look
+	script := "OUTSIDE='" + os.Getenv("HOME") + "' KEEPER='" + os.Getenv("DIVISI_HOME") + "'" + look
 	r := b.start(b.one, "SCRIPT="+script, "SHARED="+shared)
 	said := r.says(1, "look ends")
 	for _, line := range []string{
