@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ type accessLog struct {
 	mu      sync.Mutex // guards what follows
 	pending []byte     // what is not written yet
 	writing bool       // a goroutine writes, until nothing is pending
-	done    *sync.Cond // writing has ended
+	done    *sync.Cond // writing has ended, or the limit of somebody who waits for that
 }
 
 func newAccessLog(out io.Writer) *accessLog {
@@ -54,7 +55,7 @@ func (l *accessLog) write() {
 		l.mu.Unlock()
 		_, err := l.out.Write(lines)
 		if err != nil {
-			l.lost.Add(1)
+			l.lost.Add(uint64(bytes.Count(lines, []byte{'\n'}))) // at most: some may be there
 		}
 		l.mu.Lock()
 		spare = lines
@@ -63,11 +64,18 @@ func (l *accessLog) write() {
 	l.done.Broadcast()
 }
 
-// flush waits until all is written.
-func (l *accessLog) flush() {
+// flush waits until all is written, or the limit is over: the writer may stand still.
+func (l *accessLog) flush(limit time.Duration) {
+	end := time.Now().Add(limit)
+	timer := time.AfterFunc(limit, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.done.Broadcast()
+	})
+	defer timer.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.writing {
+	for l.writing && time.Now().Before(end) {
 		l.done.Wait()
 	}
 }

@@ -74,10 +74,13 @@ func (s *Site) Server() *http.Server {
 	return server
 }
 
-// Flush waits until what was logged is written.
+// flushTime is how long Flush waits.
+const flushTime = time.Second
+
+// Flush waits until what was logged is written, for a second at most.
 func (s *Site) Flush() {
 	if s.log != nil {
-		s.log.flush()
+		s.log.flush(flushTime)
 	}
 }
 

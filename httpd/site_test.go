@@ -369,6 +369,37 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
+// TestStoppedLog: a log that stands still holds up nobody who ends, and one that fails loses what it is given.
+func TestStoppedLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &slowWriter{may: make(chan struct{})}
+		s := &Site{Log: out}
+		ask(s, "GET", "/")
+		begin := time.Now()
+		s.Flush()
+		if took := time.Since(begin); took != flushTime {
+			t.Errorf("it has waited for %v", took)
+		}
+		close(out.may)
+		synctest.Wait()
+		s.Flush()
+		if took := time.Since(begin); took != flushTime || out.text.Len() == 0 {
+			t.Errorf("then after %v, with %q", took, out.text.String())
+		}
+	})
+	s := &Site{Log: failing{}}
+	ask(s, "GET", "/")
+	s.Flush()
+	if s.LogLost() != 1 {
+		t.Errorf("%d lines are lost", s.LogLost())
+	}
+}
+
+// failing takes nothing.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
 // TestIdle: connections on which nothing happens are many, and cost no answer of others.
 func TestIdle(t *testing.T) {
 	_, files := www(t, map[string]string{"index.html": "home"})
