@@ -2,6 +2,7 @@ package inside
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -43,6 +44,9 @@ func joinNetwork(number, hosts int) (*os.File, error) {
 // openDevice makes the device.
 func openDevice(number int) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.EACCES) {
+		return nil, fmt.Errorf("cannot open /dev/net/tun, which a lab's switch needs: %w; have root run chmod 666 /dev/net/tun", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open /dev/net/tun, which a lab's switch needs: %w; load the module tun", err)
 	}
