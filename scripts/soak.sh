@@ -21,7 +21,7 @@ long() { # DIR ARGUMENT...: tests without an end to their time
 part() {
   case $1 in
   fuzz) GO="$GO" FUZZTIME=5000x ./scripts/fuzz.sh ;;
-  e2e) GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 long e2e -race ./... ;;
+  e2e) GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 long e2e -race ./... github.com/divisi-go/divisi/cmd/divisi/cli ;;
   conformance) DIVISI_SOAK=$SOAK long conformance -run TestServiceWeaver . ;;
   web) DIVISI_SOAK=$SOAK long examples/web -run TestRestart . ;;
   clients) DIVISI_SOAK=$SOAK long internal/keeper/door -run 'TestRace|TestStoppedClient' . ;;
