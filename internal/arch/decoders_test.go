@@ -115,6 +115,8 @@ var decoders = map[string]string{
 	"internal/roster.Read":                     "FuzzRead",
 	"internal/roster.parse":                    "FuzzRead",
 	"internal/roster.read":                     "FuzzRead",
+	"internal/selection.Parse":                 "FuzzParse",
+	"internal/selection.parse":                 "FuzzParse",
 	"internal/session.ReadCertificate":         "FuzzReadBoot",
 	"internal/session.ReadBoot":                "FuzzReadBoot",
 	"internal/trace.ParseTraceparent":          "FuzzParseTraceparent",

@@ -21,7 +21,7 @@ const module = "github.com/divisi-go/divisi"
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
 	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact"},
-	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
+	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/selection", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},

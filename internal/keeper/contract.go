@@ -347,9 +347,7 @@ type Holder struct {
 }
 
 // Within reports whether a domain is another one or below it.
-func Within(domain, other string) bool {
-	return domain == other || strings.HasPrefix(domain, strings.TrimSuffix(other, "/")+"/")
-}
+func Within(domain, other string) bool { return name.Within(domain, other) }
 
 // Errors that clients tell apart.
 var (

@@ -130,6 +130,11 @@ func CheckDomain(domain string) error {
 	return nil
 }
 
+// Within reports whether a domain is another one or below it.
+func Within(domain, other string) bool {
+	return domain == other || strings.HasPrefix(domain, strings.TrimSuffix(other, "/")+"/")
+}
+
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

@@ -23,12 +23,12 @@ import (
 
 func (c *command) ps() *cobra.Command {
 	return subject.OneOfAny(&cobra.Command{
-		Use:   "ps [APP|NAME]",
+		Use:   "ps [APP|SELECTOR]",
 		Short: "List servers: the replicas of applications, and other programs",
 		Long: "List servers: the replicas of applications, and other programs that were started by divisi start.\n" +
-			"With APP or NAME only those of applications, or with names, that are or begin with it. The exit\n" +
-			"code is 3 if there are applications that do not answer.",
-		Example: "  divisi ps\n  divisi ps shop\n  divisi ps -o json",
+			"With APP only those of applications that are called so, or whose names begin so; with SELECTOR those\n" +
+			"that it picks. The exit code is 3 if there are applications that do not answer.",
+		Example: "  divisi ps\n  divisi ps shop\n  divisi ps role:web\n  divisi ps @/shop/...\n  divisi ps -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := home.Find()
 			if err != nil {
@@ -45,6 +45,9 @@ func (c *command) ps() *cobra.Command {
 			asked := strings.Join(args, "")
 			unseen := unseenOf(cmd.Context(), h, asked)
 			servers, unknown := ofApp(all, asked)
+			if picked := ofServers(all, server.Find(kept, asked)); unknown != nil && len(picked) > 0 {
+				servers, unknown = picked, nil
+			}
 			if unknown != nil && len(unseen) == 0 {
 				return errors.Join(err, unknown)
 			}
@@ -158,6 +161,14 @@ func ofApp(all []control.ReplicaStatus, asked string) ([]control.ReplicaStatus, 
 	}
 
 	return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, slices.Compact(names)))
+}
+
+// ofServers returns what is shown of servers.
+func ofServers(all []control.ReplicaStatus, servers []keeper.Proc) []control.ReplicaStatus {
+	is := func(r control.ReplicaStatus) bool {
+		return slices.ContainsFunc(servers, func(p keeper.Proc) bool { return p.ID.String() == r.Name })
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(r control.ReplicaStatus) bool { return !is(r) })
 }
 
 // places is where everything is, as JSON shows it.

@@ -21,20 +21,21 @@ import (
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/selection"
 )
 
 func (c *command) stop() *cobra.Command {
 	var all, yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "stop APP|NAME[@/DOMAIN]|/DOMAIN... | stop --all --yes",
+		Use:   "stop APP|SELECTOR... | stop --all --yes",
 		Short: "Stop applications and servers in order",
-		Long: "Drain and stop an application, or stop a server, given by its whole name; with --yes, several, or\n" +
-			"with --all all of them. A server gets SIGTERM, and after its --stop-time SIGKILL; what it inherits\n" +
+		Long: "Drain and stop an application, given by its whole name, or stop the servers that SELECTOR picks; with\n" +
+			"--yes several, or with --all all of them. A server gets SIGTERM, and after its --stop-time SIGKILL; what it inherits\n" +
 			"is closed. /DOMAIN is the application with that name, or else all servers in the domain and below it.\n" +
 			"Servers of a domain are stopped one after the other, the one that was started last first. It returns\n" +
 			"when they have stopped. The exit code is 3 if only some of them have.",
-		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop /local --yes\n  divisi stop shop web --yes\n  divisi stop --all --yes",
+		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop /local --yes\n  divisi stop role:web@/shop/... --yes\n  divisi stop shop web --yes\n  divisi stop --all --yes",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeToStop,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -184,23 +185,34 @@ func toStop(targets []target, args []string) ([]target, error) {
 
 	var chosen []target
 	for _, asked := range args {
-		found := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isCalled(asked) })
-		within := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isWithin(asked) })
-		switch {
-		case asked == "/":
-			return nil, console.UsageError("/ is everything: say stop --all --yes")
-		case len(found) == 0 && len(within) > 0:
-			chosen = append(chosen, slices.DeleteFunc(within, func(t target) bool { return slices.Contains(chosen, t) })...)
-		case len(found) == 0:
-			return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, names))
-		case len(found) > 1:
-			return nil, ambiguous(asked, found)
-		case !slices.Contains(chosen, found[0]):
-			chosen = append(chosen, found[0])
+		picked, err := picks(targets, asked)
+		if err != nil {
+			return nil, err
 		}
+		chosen = append(chosen, slices.DeleteFunc(picked, func(t target) bool { return slices.Contains(chosen, t) })...)
 	}
 
 	return chosen, nil
+}
+
+// picks returns what has a name, which is one, or what a selector picks.
+func picks(targets []target, asked string) ([]target, error) {
+	called := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isCalled(asked) })
+	s, wrong := server.Select(asked)
+	picked := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return !t.isPicked(s) })
+	switch {
+	case s.Everything():
+		return nil, console.UsageError("%s is everything: say stop --all --yes", asked)
+	case len(called) > 1:
+		return nil, ambiguous(asked, called)
+	case len(called) == 1:
+		return called, nil
+	case wrong != nil:
+		return nil, wrong
+	case len(picked) == 0:
+		return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, targetNames(targets)))
+	}
+	return picked, nil
 }
 
 // isCalled reports whether somebody means this: an application by its name or its domain, a server by
@@ -212,9 +224,12 @@ func (t target) isCalled(asked string) bool {
 	return t.server.Name == asked || t.server.ID.String() == asked
 }
 
-// isWithin reports whether this is in a domain, or in one below it.
-func (t target) isWithin(domain string) bool {
-	return strings.HasPrefix(domain, "/") && keeper.Within(t.domain(), domain)
+// isPicked reports whether a selector picks this: an application if it picks all of its domain.
+func (t target) isPicked(s selection.Selector) bool {
+	if t.app != nil {
+		return s.Covers(t.app.Status.Domain)
+	}
+	return server.Picks(s, *t.server)
 }
 
 func (t target) domain() string {

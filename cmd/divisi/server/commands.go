@@ -74,6 +74,8 @@ func (c command) start() *cobra.Command {
 	flags.StringVar(&o.dir, "dir", ".", "folder that the program runs in")
 	flags.StringVar(&o.user, "user", "", "user that the program runs as, by name or number (default the caller)")
 	flags.StringArrayVar(&o.limits, "limit", nil, "limit of the process, as NAME=VALUE, NAME=SOFT:HARD or NAME=unlimited: "+strings.Join(limit.Names(), ", "))
+	flags.StringSliceVar(&o.roles, "role", nil, "roles by which it is selected, as role:NAME; the first one is what it is for")
+	flags.StringArrayVar(&o.labels, "label", nil, "label by which it is selected, as NAME=VALUE")
 	flags.StringVar(&o.ready, "ready", "", "how one sees that it is ready: "+probe.Forms)
 	flags.StringVar(&o.restart, "restart", string(lifecycle.Permanent), "when it starts again: permanent, transient or temporary")
 	flags.DurationVar(&o.stopTime, "stop-time", 10*time.Second, "time between SIGTERM and SIGKILL when it is stopped")
@@ -149,50 +151,6 @@ func (c command) showStarted(ctx context.Context, d *Desk, p keeper.Proc, spec *
 		fmt.Fprintf(c.Out, "%s listens at %s\n", l.Name, l.Address)
 	}
 	return nil
-}
-
-func (c command) restart() *cobra.Command {
-	var exclusive bool
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use:   "restart NAME[@/DOMAIN]",
-		Short: "Replace the process of a server",
-		Long: "Replace the process of a server by one that runs the same program with the same arguments.\n\n" +
-			"If the server inherits sockets (--listen), the next process starts first, and the one before is\n" +
-			"stopped when the next one is ready: a program that ends its connections in order, as package serve\n" +
-			"does, loses no request. If the next one does not become ready, the one before runs on. A server\n" +
-			"that inherits nothing has sockets, files or locks of its own that two processes cannot have: it is\n" +
-			"stopped first, as one is for which --exclusive says so.",
-		Example:           "  divisi restart web\n  divisi restart db@/shop --exclusive",
-		Args:              exactlyOne("the name of a server"),
-		ValidArgsFunction: complete,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			d, old, err := pick(ctx, "divisi restart "+args[0], args[0])
-			if err != nil {
-				return err
-			}
-			defer d.close()
-
-			done, err := d.restart(ctx, old, exclusive, timeout)
-			if err != nil {
-				return err
-			}
-			if asJSON, err := c.JSON(done); asJSON {
-				return err
-			}
-			fmt.Fprintf(c.Out, "%s runs as process %d (%s)", done.Name, done.Pid, done.Order)
-			if done.Before != 0 { // it did not wait for its next start
-				fmt.Fprintf(c.Out, "; process %d %s", done.Before, done.Ended)
-			}
-			fmt.Fprintln(c.Out)
-			return nil
-		},
-	}
-
-	cmd.Flags().BoolVar(&exclusive, "exclusive", false, "stop first: two processes of the server cannot run side by side")
-	console.TimeoutFlag(cmd, &timeout, time.Minute)
-	return cmd
 }
 
 // pick returns the server of a name, and a desk to close.

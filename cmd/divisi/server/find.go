@@ -1,8 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -12,36 +15,85 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/selection"
 )
 
 // errNone is the error when no server runs.
 var errNone = &console.Error{Code: console.Failed, Err: errors.New("no server runs"),
 	Way: "start one: divisi start NAME -- PROGRAM"}
 
-// Find returns the servers of a name: all of NAME@/DOMAIN, or all of NAME, whatever the domain.
+// Current returns the domain that names without one are in, as far as somebody has said one: DIVISI_DOMAIN, or else "/".
+func Current() string { return cmp.Or(os.Getenv("DIVISI_DOMAIN"), "/") }
+
+// Select reads a selector of servers.
+func Select(asked string) (selection.Selector, error) {
+	s, err := selection.Parse(asked, Current())
+	if err != nil {
+		return s, &console.Error{Code: console.Usage, Err: err}
+	}
+	return s, nil
+}
+
+// Picks reports whether a selector picks a server.
+func Picks(s selection.Selector, p keeper.Proc) bool {
+	return s.Picks(selection.Of(name.Server{Name: p.Name, Domain: p.Domain}, p.Labels))
+}
+
+// Find returns the servers that a selector picks; none if it is none.
 func Find(list []keeper.Proc, asked string) []keeper.Proc {
+	s, err := Select(asked)
+	if err != nil {
+		return nil
+	}
 	var found []keeper.Proc
 	for _, p := range list {
-		if p.ID.String() == asked || p.Name == asked {
+		if Picks(s, p) {
 			found = append(found, p)
 		}
 	}
 	return found
 }
 
-// only returns the newest server of a name, which must be one name in one domain.
-func only(list []keeper.Proc, asked string) (keeper.Proc, error) {
-	found := Find(list, asked)
-	names := namesOf(found)
-	switch {
-	case len(names) > 1:
-		return keeper.Proc{}, console.UsageError("several servers have the name %s: give one of %s", asked, strings.Join(names, ", "))
-	case len(found) > 0:
-		return found[len(found)-1], nil
-	case len(list) == 0:
-		return keeper.Proc{}, errNone
+// choose returns the newest process of each server that somebody selects, in the order of their first starts. Each
+// selector picks at least one, and a bare name no more than that.
+func choose(list []keeper.Proc, asked ...string) ([]keeper.Proc, error) {
+	newest := map[string]keeper.Proc{}
+	for _, text := range asked {
+		s, err := Select(text)
+		if err != nil {
+			return nil, err
+		}
+		found := Find(list, text)
+		names := namesOf(found)
+		switch {
+		case len(found) == 0 && len(list) == 0:
+			return nil, errNone
+		case len(found) == 0 && (s.Bare() || s.One()):
+			return nil, console.Failure("", "no server %q runs: %s", text, name.Suggest(text, namesOf(list)))
+		case len(found) == 0:
+			return nil, console.Failure("what runs: divisi ps", "%s picks no server that runs", text)
+		case len(names) > 1 && s.Bare():
+			return nil, console.UsageError("several servers have the name %s: give one of %s", text, strings.Join(names, ", "))
+		}
+		for _, p := range found {
+			newest[p.ID.String()] = p
+		}
 	}
-	return keeper.Proc{}, console.Failure("", "no server %q runs: %s", asked, name.Suggest(asked, namesOf(list)))
+
+	byBirth := func(a, b keeper.Proc) int { return cmp.Compare(a.Born, b.Born) }
+	return slices.SortedFunc(maps.Values(newest), byBirth), nil
+}
+
+// only returns the newest process of the one server that somebody selects.
+func only(list []keeper.Proc, asked string) (keeper.Proc, error) {
+	found, err := choose(list, asked)
+	if err != nil {
+		return keeper.Proc{}, err
+	}
+	if len(found) > 1 {
+		return keeper.Proc{}, console.UsageError("%s picks several servers: give one of %s", asked, strings.Join(namesOf(found), ", "))
+	}
+	return found[0], nil
 }
 
 // namesOf returns the full names, each once.

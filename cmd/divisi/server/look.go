@@ -128,21 +128,25 @@ func domainOf(full string) string {
 	return domain
 }
 
-// records returns how processes have ended: of a name, or of a domain and those below it, or all.
+// records returns how processes have ended: of those that a selector picks, or all.
 func (d *Desk) records(ctx context.Context, asked string) ([]Record, error) {
-	domain := ""
-	if strings.HasPrefix(asked, "/") {
-		domain = asked
+	picks := func(keeper.ID) bool { return true }
+	if asked != "" {
+		s, err := Select(asked)
+		if err != nil {
+			return nil, err
+		}
+		picks = func(id keeper.ID) bool { return Picks(s, keeper.Proc{ID: id}) }
 	}
-	list, err := d.Exits(ctx, domain, 0)
+	list, err := d.Exits(ctx, "", 0)
 	if err != nil {
 		return nil, err
 	}
 
 	records := []Record{}
 	for _, r := range list {
-		if full := r.ID.String(); asked == domain || full == asked || r.ID.Name == asked {
-			records = append(records, Record{r.Number, full, r.Run, r.Pid, exitOf(r.Exit)})
+		if picks(r.ID) {
+			records = append(records, Record{r.Number, r.ID.String(), r.Run, r.Pid, exitOf(r.Exit)})
 		}
 	}
 	return records, nil
@@ -179,14 +183,14 @@ func (c command) showExit(r Record) error {
 
 func (c command) exits() *cobra.Command {
 	return &cobra.Command{
-		Use:   "exits [NAME[@/DOMAIN] | /DOMAIN]",
+		Use:   "exits [SELECTOR]",
 		Short: "List how processes have ended",
-		Long: "List how the processes of servers have ended, the last ones at the end: all of them, or those of a\n" +
-			"server, or of a domain and those below it. Numbers grow with time. KNOWN BY says where the keeper\n" +
+		Long: "List how the processes of servers have ended, the last ones at the end: all of them, or those of\n" +
+			"the servers that SELECTOR picks by their names and domains. Numbers grow with time. KNOWN BY says where the keeper\n" +
 			"has it from: wait (it was the parent), stat or pidfd (the process was started by a keeper before\n" +
 			"it), unknown (nobody can know), reboot (the machine was started again).",
 		Example:           "  divisi exits web\n  divisi exits /shop -o json",
-		Args:              between(0, 1, "at most one name, or a domain"),
+		Args:              between(0, 1, "at most one selector of servers"),
 		ValidArgsFunction: complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			records := []Record{}

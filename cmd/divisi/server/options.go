@@ -20,6 +20,7 @@ import (
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
+	"github.com/divisi-go/divisi/internal/selection"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -37,6 +38,8 @@ type options struct {
 	watchdog time.Duration
 	health   keeper.Probe
 	limits   []string
+	roles    []string
+	labels   []string
 	program  []string // with its arguments
 }
 
@@ -73,19 +76,20 @@ func (o *options) plan() (*plan, error) {
 			return nil, err
 		}
 	}
-	p.spec.Labels = map[string]string{
-		server.LabelReady: o.ready, server.LabelProgram: server.Shown(&p.spec),
-	}
-
-	return p, nil
+	return p, o.setLabels(p)
 }
 
-// idOf reads NAME or NAME@/DOMAIN.
+// idOf reads NAME or NAME@/DOMAIN, where somebody has said a current domain also NAME@DOMAIN for one below that.
 func idOf(text string) (keeper.ID, error) {
-	if !strings.Contains(text, "@") {
-		text += "@" + Domain
+	current := os.Getenv("DIVISI_DOMAIN")
+	bare, domain, given := strings.Cut(text, "@")
+	switch {
+	case !given:
+		domain = cmp.Or(current, Domain)
+	case current != "":
+		domain = selection.Resolve(domain, current)
 	}
-	s, err := name.ParseServer(text)
+	s, err := name.ParseServer(bare + "@" + domain)
 	if err != nil {
 		return keeper.ID{}, &console.Error{Code: console.Usage, Err: err}
 	}
@@ -157,6 +161,26 @@ func (o *options) setEnv(p *plan) (err error) {
 	if p.spec.Env, err = server.Environment(own, o.user); err != nil {
 		return console.UsageError("--user %s: %w", o.user, err)
 	}
+
+	return nil
+}
+
+// setLabels has the labels by which the server is selected, and those that this command reads again.
+func (o *options) setLabels(p *plan) error {
+	own := map[string]string{}
+	for _, text := range o.labels {
+		key, value, ok := strings.Cut(text, "=")
+		if _, twice := own[key]; twice || !ok {
+			return console.UsageError("--label %s: write NAME=VALUE, with each name once", text)
+		}
+		own[key] = value
+	}
+	labels, err := selection.Kept(o.roles, own)
+	if err != nil {
+		return &console.Error{Code: console.Usage, Err: err}
+	}
+	labels[server.LabelReady], labels[server.LabelProgram] = o.ready, server.Shown(&p.spec)
+	p.spec.Labels = labels
 
 	return nil
 }

@@ -2,16 +2,149 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"path"
+	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/server"
 )
+
+func (c command) restart() *cobra.Command {
+	var exclusive, yes bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "restart SELECTOR...",
+		Short: "Replace the processes of servers, one after the other",
+		Long: "Replace the process of a server by one that runs the same program with the same arguments; of several\n" +
+			"servers, one after the other, each when the one before is ready. The first that does not become ready\n" +
+			"is the last. For more than one, add --yes.\n\n" +
+			"If the server inherits sockets (--listen), the next process starts first, and the one before is\n" +
+			"stopped when the next one is ready: a program that ends its connections in order, as package serve\n" +
+			"does, loses no request. If the next one does not become ready, the one before runs on. A server\n" +
+			"that inherits nothing has sockets, files or locks of its own that two processes cannot have: it is\n" +
+			"stopped first, as one is for which --exclusive says so, and one of a program, which restarts it itself.",
+		Example: "  divisi restart web\n  divisi restart db@/shop --exclusive\n  divisi restart role:httpd@/test/... --yes",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("give a server, or another selector")
+			}
+			return nil
+		},
+		ValidArgsFunction: complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.runRestart(cmd.Context(), args, exclusive, yes, timeout)
+		},
+	}
+
+	cmd.Flags().BoolVar(&exclusive, "exclusive", false, "stop first: two processes of the server cannot run side by side")
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one is restarted")
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	return cmd
+}
+
+func (c command) runRestart(ctx context.Context, asked []string, exclusive, yes bool, limit time.Duration) error {
+	d, err := openThere(ctx, "divisi restart "+strings.Join(asked, " "))
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	list, err := d.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(list, asked...)
+	if err != nil {
+		return err
+	}
+	if len(chosen) > 1 && !yes {
+		return console.UsageError("%d would be restarted: %s: add --yes to say that you mean it", len(chosen), strings.Join(namesOf(chosen), ", "))
+	}
+
+	programs, err := estate.Find(ctx, d.home)
+	var all []Restarted
+	for _, old := range chosen {
+		var done Restarted
+		if of := ownerOf(programs, old); of != nil {
+			done, err = d.restartIn(ctx, *of, old, limit)
+		} else {
+			done, err = d.restart(ctx, old, exclusive, limit)
+		}
+		if err != nil {
+			break
+		}
+		all = append(all, done)
+		c.showRestarted(done)
+	}
+	if c.Format == "json" && len(all) > 0 {
+		shown := any(all)
+		if s, wrong := Select(asked[0]); len(asked) == 1 && wrong == nil && (s.One() || s.Bare()) {
+			shown = all[0]
+		}
+		_, failed := c.JSON(shown)
+		err = errors.Join(err, failed)
+	}
+	if err != nil && len(all) > 0 {
+		err = &console.Error{Code: console.Degraded, Err: err, Way: fmt.Sprintf("%d of %d were restarted", len(all), len(chosen))}
+	}
+	return err
+}
+
+// showRestarted says what was done, unless that is shown as JSON.
+func (c command) showRestarted(done Restarted) {
+	if c.Format == "json" {
+		return
+	}
+	fmt.Fprintf(c.Out, "%s runs as process %d (%s)", done.Name, done.Pid, done.Order)
+	if done.Before != 0 { // it did not wait for its next start
+		fmt.Fprintf(c.Out, "; process %d %s", done.Before, done.Ended)
+	}
+	fmt.Fprintln(c.Out)
+}
+
+// ownerOf returns the program of package system that runs and decides about a server, nil if none does.
+func ownerOf(all []estate.Application, p keeper.Proc) *estate.Application {
+	for i, app := range all {
+		if app.Status.IsProgram() && app.Client != nil && app.Owns(p) {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// restartIn has a program restart one of its servers.
+func (d *Desk) restartIn(ctx context.Context, of estate.Application, old keeper.Proc, limit time.Duration) (Restarted, error) {
+	done := Restarted{Name: old.ID.String(), Order: server.StopFirst, Before: old.Pid}
+	err := console.Within(ctx, limit, func(ctx context.Context) error {
+		_, err := of.Client.Do(ctx, "restart", []string{path.Join(old.Domain, old.Name)})
+		return err
+	})
+	if err != nil {
+		return done, fmt.Errorf("cannot restart %v: %w", old.ID, err)
+	}
+	now, err := d.List(ctx, old.Domain)
+	if err != nil {
+		return done, err
+	}
+	for _, p := range now {
+		if p.Domain == old.Domain && p.Name == old.Name {
+			done.Pid = p.Pid
+			if p.LastExit != nil {
+				done.Ended = p.LastExit.String()
+			}
+		}
+	}
+	return done, nil
+}
 
 // Restarted says what a restart has done.
 type Restarted struct {

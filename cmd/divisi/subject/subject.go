@@ -135,6 +135,9 @@ func IsServer(ctx context.Context, asked string) (bool, error) {
 		return false, err
 	}
 
+	if slices.ContainsFunc(apps, func(a estate.Application) bool { return a.Status.Domain == asked }) {
+		return false, nil
+	}
 	found := server.Find(servers, asked)
 	of := slices.IndexFunc(apps, func(a estate.Application) bool { return a.Status.App == asked })
 	if of < 0 {
