@@ -163,11 +163,10 @@ func (ss *session) begin(f wire.Frame) error {
 	if known || ss.parts[f.Call] != nil {
 		return wire.Violation(fmt.Sprintf("call %#x is begun twice", f.Call))
 	}
-	now := time.Now()
 	cost, most := uint64(f.Length), uint64(ss.link.Options.MaxMessage)
 	var p *part
 	if f.First() {
-		p = &part{arrived: now}
+		p = &part{arrived: time.Now()}
 		cost = wire.Total(f)
 	}
 
@@ -180,13 +179,14 @@ func (ss *session) begin(f wire.Frame) error {
 		f.First() && ss.s.unfinished.Load() > unfinished:
 		ss.refuse(f.Call, textReply(codegen.StatusOverloaded, tooMany))
 	case !f.First() && f.Whole():
-		return ss.start(f.Header, f.Body, now, false, nil)
+		return ss.start(f.Header, f.Body, time.Time{}, false, nil)
 	case !f.First():
+		arrived := time.Now()
 		body, err := ss.link.Stay(f)
 		if err != nil {
 			return err
 		}
-		return ss.start(f.Header, body, now, true, nil)
+		return ss.start(f.Header, body, arrived, true, nil)
 	default:
 		window := ss.link.Options.CallWindow
 		p.rx.Left, p.rx.Used = int64(window)-f.Cost(), f.Cost()
@@ -300,16 +300,23 @@ func (ss *session) header(id uint32, r Reply) wire.Header {
 }
 
 // start executes a request that has arrived completely: here if its method has proved fast, or else on
-// a goroutine of its own. The body may stay where it is, or must be copied. That of a message in chunks is
-// its head; the handler's goroutine joins the rest.
+// a goroutine of its own. That it arrived at the zero time means just now: to read the clock may take as long as
+// a method that is fast, so that is done where the time counts. The body may stay where it is, or must be copied.
+// That of a message in chunks is its head; the handler's goroutine joins the rest.
 func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bool, whole *wire.Message) error {
 	m, bound := ss.methods[h.Code]
 	trace, meta, args, err := wire.ParseSections(h.Flags, body)
+	here := bound && m.isFast() && len(body) <= shortBody
 	left, bounded := wire.TimeLeft(h.Aux)
+	late := bounded && !arrived.IsZero() && time.Since(arrived) >= left
+	if arrived.IsZero() && (bounded || !here) {
+		arrived = time.Now()
+	}
 	var deadline time.Time
 	if bounded {
 		deadline = arrived.Add(left)
 	}
+
 	switch {
 	case !bound:
 		ss.refuse(h.Call, textReply(codegen.StatusUnimplemented, "method %d was not bound", h.Code))
@@ -317,7 +324,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	case err != nil:
 		ss.refuse(h.Call, textReply(codegen.StatusBadArgs, "%v", err))
 		return nil
-	case bounded && !time.Now().Before(deadline):
+	case late:
 		ss.refuse(h.Call, Reply{Status: codegen.StatusDeadline})
 		return nil
 	case ss.s.running.Add(1) > int64(ss.s.o.MaxInFlight):
@@ -342,7 +349,7 @@ func (ss *session) start(h wire.Header, body []byte, arrived time.Time, stays bo
 	ss.last.Store(h.Call)
 	ss.link.Wake()
 
-	if m.isFast() && len(body) <= shortBody {
+	if here {
 		return ss.executeHere(in)
 	}
 	in.timed = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/envelope/protos"
@@ -90,16 +91,17 @@ func (r *route) Resolve(ctx context.Context) (bool, error) {
 }
 
 // Call implements [weavelet.Remote].
-func (r *route) Call(ctx context.Context, request *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error) {
+func (r *route) Call(ctx context.Context, request *codegen.Request, span trace.SpanContext, now time.Time) (
+	codegen.Status, []byte, time.Time, error) {
 	wired := wireRequest(ctx, request, span)
-	reply, err := r.pool.Call(ctx, &wired)
+	reply, ended, err := r.pool.CallAt(ctx, &wired, now)
 	if err != nil {
-		return 0, nil, r.failed(request, err)
+		return 0, nil, ended, r.failed(request, err)
 	}
 	if reply.Status == codegen.StatusUnimplemented {
-		return 0, nil, r.failed(request, errors.New(string(reply.Body)))
+		return 0, nil, ended, r.failed(request, errors.New(string(reply.Body)))
 	}
-	return reply.Status, reply.Body, nil
+	return reply.Status, reply.Body, ended, nil
 }
 
 // Stream implements [weavelet.Remote].

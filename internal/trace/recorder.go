@@ -97,7 +97,7 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 		return ctx, nil
 	}
 	parent := r.parent(ctx)
-	child, span := r.begin(parent, name, kind)
+	child, span := r.begin(parent, name, kind, time.Time{})
 	if child != parent {
 		ctx = r.carry(new(Carrier), ctx, child)
 	}
@@ -105,29 +105,33 @@ func (r *Recorder) Start(ctx context.Context, name string, kind Kind) (context.C
 }
 
 // StartCall starts the span of a call to another process. It returns what that process is to be told,
-// instead of a context: nothing else happens here below the span.
-func (r *Recorder) StartCall(ctx context.Context, name string) (SpanContext, *Span) {
+// instead of a context: nothing else happens here below the span. It is told what the clock says.
+func (r *Recorder) StartCall(ctx context.Context, name string, now time.Time) (SpanContext, *Span) {
 	if r == nil || r.options.Export == nil {
 		return FromContext(ctx), nil
 	}
-	return r.begin(r.parent(ctx), name, Client)
+	return r.begin(r.parent(ctx), name, Client, now)
 }
 
 // begin returns the context of a span below parent, and the span itself if it is recorded. Below one that
-// is not recorded there is none.
-func (r *Recorder) begin(parent SpanContext, name string, kind Kind) (SpanContext, *Span) {
+// is not recorded there is none. If now is zero, the clock is read where that is needed.
+func (r *Recorder) begin(parent SpanContext, name string, kind Kind, now time.Time) (SpanContext, *Span) {
+	if parent.Valid() && !parent.Sampled() {
+		return parent, nil
+	}
+	if now.IsZero() {
+		now = time.Now()
+	}
+
 	child := parent
-	switch {
-	case !parent.Valid():
+	if !parent.Valid() {
 		parent, child = SpanContext{}, SpanContext{}
 		// A trace that is not sampled gets an id too: it tells those who are called that the
 		// choice has been made, and log lines which of them belong together.
 		child.TraceID = r.newTraceID()
-		if r.sample(child.TraceID) {
+		if r.sample(child.TraceID, now) {
 			child.Flags = Sampled
 		}
-	case !parent.Sampled():
-		return parent, nil
 	}
 	child.SpanID = r.newSpanID()
 	if !child.Sampled() {
@@ -135,7 +139,7 @@ func (r *Recorder) begin(parent SpanContext, name string, kind Kind) (SpanContex
 	}
 	return child, &Span{
 		TraceID: child.TraceID, SpanID: child.SpanID, Parent: parent.SpanID,
-		Name: name, Kind: kind, Start: time.Now(), recorder: r,
+		Name: name, Kind: kind, Start: now, recorder: r,
 	}
 }
 
@@ -157,7 +161,7 @@ func (r *Recorder) carry(c *Carrier, ctx context.Context, current SpanContext) c
 }
 
 // sample decides about a root. Of several at the same time one gets the slot.
-func (r *Recorder) sample(id TraceID) bool {
+func (r *Recorder) sample(id TraceID, at time.Time) bool {
 	switch {
 	case r.options.Sample != nil:
 		return r.options.Sample(id)
@@ -166,7 +170,7 @@ func (r *Recorder) sample(id TraceID) bool {
 	case r.options.Every == Always:
 		return true
 	}
-	now, next := int64(time.Since(r.epoch)), r.next.Load()
+	now, next := int64(at.Sub(r.epoch)), r.next.Load()
 	return now >= next && r.next.CompareAndSwap(next, now+int64(r.options.Every))
 }
 

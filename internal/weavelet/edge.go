@@ -160,11 +160,11 @@ func (e *edge) checkCycle() error {
 func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 	status codegen.Status, body []byte, err error) {
 	defer e.from.waitFor(e.to.Info.Name)()
-	begin := time.Now()
-	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index])
-	status, body, err = e.remote.Call(ctx, r, current)
+	began := time.Now()
+	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index], began)
+	status, body, ended, err := e.remote.Call(ctx, r, current, began)
 	span.Finish(spanError(status, err))
-	e.stats[r.Index].Record(time.Since(begin), len(r.Args), len(body), status, err)
+	e.stats[r.Index].Record(ended.Sub(began), len(r.Args), len(body), status, err)
 	return status, body, err
 }
 
@@ -172,7 +172,7 @@ func (e *edge) Call(ctx context.Context, r *codegen.Request) (
 func (e *edge) Stream(ctx context.Context, r *codegen.Request) (codegen.Receiver, error) {
 	defer e.from.waitFor(e.to.Info.Name)()
 	s := &edgeStream{counters: e.stats[r.Index], began: time.Now(), sent: len(r.Args)}
-	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index])
+	current, span := e.w.tracer.StartCall(ctx, e.spans[r.Index], s.began)
 	s.span = span
 	inner, err := e.remote.Stream(ctx, r, current)
 	if err != nil {

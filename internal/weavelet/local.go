@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"time"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/config"
@@ -140,10 +141,12 @@ func (l *loopback) Resolve(context.Context) (bool, error) { return false, nil }
 
 // Call executes the method on a goroutine of its own, as a server does: the method may end that, or
 // go on when its caller has given up.
-func (l *loopback) Call(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error) {
+func (l *loopback) Call(ctx context.Context, r *codegen.Request, span trace.SpanContext, _ time.Time) (
+	_ codegen.Status, _ []byte, ended time.Time, _ error) {
+	defer func() { ended = time.Now() }()
 	p, err := l.w.await(ctx, l.component.Info.Name)
 	if err != nil {
-		return 0, nil, l.failed(r, err)
+		return 0, nil, ended, l.failed(r, err)
 	}
 
 	ctx, cancel := context.WithCancel(l.w.tracer.NewContext(ctx, span))
@@ -163,9 +166,9 @@ func (l *loopback) Call(ctx context.Context, r *codegen.Request, span trace.Span
 
 	select {
 	case a := <-answered:
-		return a.status, a.body, nil
+		return a.status, a.body, ended, nil
 	case <-ctx.Done():
-		return 0, nil, l.failed(r, ctx.Err())
+		return 0, nil, ended, l.failed(r, ctx.Err())
 	}
 }
 

@@ -535,8 +535,8 @@ type told struct{ Network }
 func (told) Connect(*Weavelet, *codegen.Component) (Remote, error) { return told{}, nil }
 func (told) Section(string) (config.Section, bool)                 { return "", false }
 func (told) Resolve(context.Context) (bool, error)                 { return true, nil }
-func (told) Call(context.Context, *codegen.Request, trace.SpanContext) (codegen.Status, []byte, error) {
-	return 0, nil, errors.New("a call to elsewhere")
+func (told) Call(context.Context, *codegen.Request, trace.SpanContext, time.Time) (codegen.Status, []byte, time.Time, error) {
+	return 0, nil, time.Now(), errors.New("a call to elsewhere")
 }
 func (told) Stream(context.Context, *codegen.Request, trace.SpanContext) (codegen.Receiver, error) {
 	return nil, errors.New("a stream to elsewhere")

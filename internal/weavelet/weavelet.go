@@ -127,7 +127,9 @@ type Network interface {
 type Remote interface {
 	// Resolve waits until it is known where the component is; true means here.
 	Resolve(ctx context.Context) (local bool, err error)
-	Call(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Status, []byte, error)
+	// Call is told what the clock says, and says when the call has ended.
+	Call(ctx context.Context, r *codegen.Request, span trace.SpanContext, now time.Time) (
+		status codegen.Status, body []byte, ended time.Time, err error)
 	Stream(ctx context.Context, r *codegen.Request, span trace.SpanContext) (codegen.Receiver, error)
 }
 

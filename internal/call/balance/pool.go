@@ -180,11 +180,18 @@ func (p *Pool) SetAssignment(parts []Slice) {
 // pause (full jitter, at most 1 s), until ctx ends or, if it has no deadline, GiveUp has passed.
 // While no replica can be reached it waits for one. The error is ctx's, or a *call.Error.
 func (p *Pool) Call(ctx context.Context, r *call.Request) (call.Reply, error) {
-	a := attempts{pool: p, ctx: ctx, req: *r}
-	a.begin()
-	reply, err := a.call()
-	a.end(reply, err)
+	reply, _, err := p.CallAt(ctx, r, time.Now())
 	return reply, err
+}
+
+// CallAt is Call for whom the time concerns as well: it is told what the clock says, and returns when the call
+// has ended. To read the clock often takes longer than all else that is done here.
+func (p *Pool) CallAt(ctx context.Context, r *call.Request, now time.Time) (reply call.Reply, ended time.Time, err error) {
+	a := attempts{pool: p, ctx: ctx, req: *r, now: now}
+	a.begin()
+	reply, err = a.call()
+	a.end(reply, err)
+	return reply, a.now, err
 }
 
 // Close ends all connections, calls and streams, and returns when their goroutines have ended.
@@ -405,14 +412,13 @@ func (p *Pool) lostLocked(r *replica, now time.Time, err error) {
 	}
 }
 
-// release gives a replica back with the outcome of an attempt. It is called without mu.
-func (p *Pool) release(r *replica, c *call.Client, o outcome) {
+// release gives a replica back with the outcome of an attempt that has just ended. It is called without mu.
+func (p *Pool) release(r *replica, c *call.Client, now time.Time, o outcome) {
 	draining := o.err == nil && o.reply.Status == codegen.StatusDraining
 	if draining {
 		c.Retire() // its GOAWAY is under way
 	}
 	p.mu.Lock()
-	now := time.Now()
 	r.inFlight--
 	switch {
 	case draining && r.conn == c:

@@ -35,6 +35,7 @@ type attempts struct {
 	ctx  context.Context
 	req  call.Request
 
+	now     time.Time // when it began, or what happened last to it
 	tried   []*replica
 	retries int
 	broken  int       // attempts that may have been executed
@@ -63,10 +64,11 @@ func (a *attempts) call() (call.Reply, error) {
 		if err != nil {
 			return call.Reply{}, err
 		}
-		began := time.Now()
+		began := a.now
 		reply, err := c.Call(a.ctx, &a.req)
-		a.pool.release(rep, c, outcome{
-			method: a.req.Method, routed: a.req.Routed, took: time.Since(began), reply: reply, err: err,
+		a.now = time.Now()
+		a.pool.release(rep, c, a.now, outcome{
+			method: a.req.Method, routed: a.req.Routed, took: a.now.Sub(began), reply: reply, err: err,
 		})
 		if !a.retriable(reply, err) {
 			return reply, err
@@ -93,7 +95,7 @@ func (a *attempts) acquire() (*replica, *call.Client, error) {
 			p.mu.Unlock()
 			return nil, nil, &call.Error{Executed: a.broken > 0, Err: call.ErrClosed}
 		}
-		rep, wait := p.chooseLocked(time.Now(), &a.req, a.tried)
+		rep, wait := p.chooseLocked(a.now, &a.req, a.tried)
 		if rep != nil {
 			c := rep.conn
 			rep.inFlight++
@@ -122,11 +124,12 @@ func (a *attempts) acquire() (*replica, *call.Client, error) {
 // wait waits for a change, for d, or for the end of the call.
 func (a *attempts) wait(changed <-chan struct{}, d time.Duration) error {
 	if a.since.IsZero() {
-		a.since = time.Now()
+		a.since = a.now
 	}
-	if _, bounded := a.ctx.Deadline(); !bounded && time.Since(a.since) >= a.pool.o.GiveUp {
+	if _, bounded := a.ctx.Deadline(); !bounded && a.now.Sub(a.since) >= a.pool.o.GiveUp {
 		return errGaveUp
 	}
+	defer func() { a.now = time.Now() }()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

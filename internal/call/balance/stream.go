@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/divisi-go/divisi/codegen"
 	"github.com/divisi-go/divisi/internal/call"
@@ -26,7 +27,7 @@ type Stream struct {
 // on its way; a refusal by that replica shows at the first Recv, which tries others. ctx
 // bounds the whole stream.
 func (p *Pool) Stream(ctx context.Context, r *call.Request) (*Stream, error) {
-	s := &Stream{try: attempts{pool: p, ctx: ctx, req: *r}}
+	s := &Stream{try: attempts{pool: p, ctx: ctx, req: *r, now: time.Now()}}
 	s.try.req.Args = bytes.Clone(r.Args)
 	s.try.begin()
 	if err := s.open(); err != nil {
@@ -49,7 +50,8 @@ func (s *Stream) open() error {
 			s.stop = context.AfterFunc(s.try.ctx, feed.Abandon)
 			return nil
 		}
-		s.try.pool.release(rep, c, outcome{stream: true, err: err})
+		s.try.now = time.Now()
+		s.try.pool.release(rep, c, s.try.now, outcome{stream: true, err: err})
 		if !s.try.retriable(call.Reply{}, err) {
 			return err
 		}
@@ -102,7 +104,8 @@ func (s *Stream) settle(ended error) (reply call.Reply, err error, again bool) {
 		s.feed.Abandon()
 		err = ended
 	}
-	s.try.pool.release(s.rep, s.conn, outcome{stream: true, reply: reply, err: err})
+	s.try.now = time.Now()
+	s.try.pool.release(s.rep, s.conn, s.try.now, outcome{stream: true, reply: reply, err: err})
 	if s.begun || !s.try.retriable(reply, err) {
 		return reply, err, false
 	}
@@ -121,7 +124,7 @@ func (s *Stream) Close() error {
 		s.err = call.ErrClosed
 		s.stop()
 		s.feed.Abandon()
-		s.try.pool.release(s.rep, s.conn, outcome{stream: true, err: call.ErrClosed})
+		s.try.pool.release(s.rep, s.conn, time.Now(), outcome{stream: true, err: call.ErrClosed})
 		s.try.end(call.Reply{}, nil)
 	}
 	return nil
