@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,6 +59,12 @@ func TestElsewhere(t *testing.T) {
 	one := f.build("1")
 	first := f.run(one)
 	first.says(1, " runs program=")
+	f.attached("fleet", "web@/fleet/host1", func() {
+		if _, err := f.client().Get("http://host1:7000?end=yes"); err == nil {
+			t.Error("it answers, and was to end")
+		}
+	})
+	shows("attach web@/fleet/host1", 1, "web@/fleet/host1 is a server, and no application", "divisi logs --follow web@/fleet/host1")
 	before := f.pages()
 
 	shows("ps", 0, "NAME HOST PID", "near@/fleet local", "web@/fleet/host1 host1", "web@/fleet/host2 host2")
@@ -82,7 +89,8 @@ func TestElsewhere(t *testing.T) {
 
 	first.kill()
 	const unseen = "its servers on host1, host2, host3 go on, and are not seen until it runs again"
-	shows("ps", 0, "near@/fleet", unseen)
+	shows("ps", 0, "near@/fleet", "nobody decides about fleet: run it again: cd ", unseen)
+	shows("attach fleet", 1, "fleet is a program, and only the program itself decides about what it has started", "hint: run it again: cd ")
 	shows("status fleet", 0, "fleet is not running", unseen)
 	shows("logs fleet", 0, "near@/fleet near", unseen)
 	shows("stop fleet", 1, "fleet does not run, and only it reaches its servers on host1, host2, host3, which go on", "run it again, and stop it then")
@@ -98,6 +106,45 @@ func TestElsewhere(t *testing.T) {
 	shows("stop fleet", 0, "stopped fleet")
 	<-again.over
 	shows("ps fleet", 1, "fleet does not run")
+}
+
+// attached has a command be attached to a program while something happens to a server on another host: it says so, and
+// leaves the program running when it is interrupted.
+func (f *fleet) attached(program, server string, happens func()) {
+	f.t.Helper()
+	cmd := exec.Command(filepath.Join(f.dir, "divisi"), "attach", program)
+	cmd.Env = f.env
+	said, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+
+	wanted := []struct {
+		words []string
+		then  func()
+	}{
+		{[]string{"decides about " + program + ": this command follows, until Ctrl-C, which leaves it running"}, happens},
+		{[]string{server + " (process ", ") exited with code 7"}, func() {}},
+		{[]string{server, "starts again in"}, func() { _ = cmd.Process.Signal(os.Interrupt) }},
+		{[]string{"detached: " + program + " runs on"}, func() {}},
+	}
+	var text []string
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		text = append(text, lines.Text())
+		missing := func(word string) bool { return !strings.Contains(lines.Text(), word) }
+		if len(wanted) > 0 && !slices.ContainsFunc(wanted[0].words, missing) {
+			wanted[0].then()
+			wanted = wanted[1:]
+		}
+	}
+	if err := cmd.Wait(); err != nil || len(wanted) > 0 {
+		f.t.Errorf("attached to %s one does not see %v: %v\n%s", program, wanted[0].words, err, strings.Join(text, "\n"))
+	}
 }
 
 // follows has a command follow the log of the first host until that has said a word.

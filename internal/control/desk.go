@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -36,14 +35,6 @@ type Answer struct {
 	Key   string `json:"key"`
 	Kind  Reply  `json:"kind"`
 	Value string `json:"value,omitempty"`
-}
-
-// String returns the answer for people.
-func (a Answer) String() string {
-	if a.Kind == Value {
-		return strconv.Quote(a.Value)
-	}
-	return string(a.Kind)
 }
 
 // Reply says what an answer means.

@@ -186,7 +186,7 @@ func (w *waiting) refuses(a control.Answer) error {
 	case a.Kind == control.Value:
 		if err := w.take(a.Value); err != nil {
 			return &control.Error{
-				Code: control.Invalid, Text: fmt.Sprintf("%s: %q is refused: %v", key, a.Value, err),
+				Code: control.Invalid, Text: fmt.Sprintf("the answer to %s is refused: %v", key, err),
 				Way: "it wants " + w.question.Type,
 			}
 		}
@@ -294,7 +294,7 @@ func (d *Desk) Knob(name, site string, of reflect.Type, show func() string, take
 	d.knobs[name] = k
 	if text, ok := d.shelf.value(name); ok {
 		if refused = take(text); refused != nil {
-			refused = fmt.Errorf("%s was set to %q, which is refused by now: %w", name, text, refused)
+			refused = fmt.Errorf("what %s was set to is refused by now: %w", name, refused)
 		}
 	}
 	return func() {
@@ -319,7 +319,7 @@ func (d *Desk) Set(name, text string) error {
 	}
 	if err := k.take(text); err != nil {
 		return &control.Error{
-			Code: control.Invalid, Text: fmt.Sprintf("%s: %q is refused: %v", name, text, err), Way: "it wants " + k.kind,
+			Code: control.Invalid, Text: fmt.Sprintf("the value of %s is refused: %v", name, err), Way: "it wants " + k.kind,
 		}
 	}
 	return d.shelf.putValue(name, text)

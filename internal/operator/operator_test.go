@@ -88,10 +88,10 @@ func TestShelf(t *testing.T) {
 		if open, err := away.Open(); err != nil || len(open) != 1 || open[0].Text != port.Text {
 			t.Fatalf("%+v, %v", open, err)
 		}
-		if _, err := away.Answer(control.Answer{Key: "port", Kind: control.Value, Value: "8080"}); err != nil {
+		if err := away.Answer(control.Answer{Key: "port", Kind: control.Value, Value: "8080"}); err != nil {
 			t.Fatal(err)
 		}
-		if open, err := away.Open(); err != nil || open[0].Given == nil {
+		if open, err := away.Open(); err != nil || *open[0].Given != (control.Answer{Key: port.Key, Kind: control.Value}) { // and not which
 			t.Fatalf("%+v, %v", open, err)
 		}
 
@@ -126,7 +126,7 @@ func TestMeanwhile(t *testing.T) {
 			over <- err
 		}()
 		synctest.Wait()
-		if _, err := NewShelf(dir).Answer(control.Answer{Key: "port", Kind: control.GiveUp}); err != nil {
+		if err := NewShelf(dir).Answer(control.Answer{Key: "port", Kind: control.GiveUp}); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-over; !errors.Is(err, ErrGivenUp) {
@@ -181,8 +181,8 @@ func TestVerbs(t *testing.T) {
 		{"eu/add", []string{"0", "1m", "2s"}, "1m2s"},
 		{"add", []string{"0", "2h"}, "error: too long"},
 		{"add", nil, "error: eu/add takes"},
-		{"add", []string{"x"}, `error: argument 1 of add, "x": it is not a whole number: invalid syntax`},
-		{"add", []string{"0", "x"}, "error: argument 2"},
+		{"add", []string{"x"}, `error: argument 1 of add: it is not a whole number: invalid syntax`},
+		{"add", []string{"0", "secret"}, "error: argument 2 of add: it is not a duration, such as 1m30s: invalid syntax"},
 		{"sub", nil, `error: orderd has no verb "sub"`},
 		{"boom", nil, "error: boom panics: bang"},
 		{"boom", []string{"x"}, "error: boom takes 0 arguments"},
@@ -231,7 +231,7 @@ func TestKnobs(t *testing.T) {
 		if err != nil || refused != nil || value != want {
 			t.Errorf("run %d: %d, %v, %v", run, value, refused, err)
 		}
-		if err := d.Set("limit", "7"); err == nil || !strings.Contains(err.Error(), `limit: "7" is refused: use a port from 1024 on`) {
+		if err := d.Set("limit", "7"); err == nil || !strings.Contains(err.Error(), `the value of limit is refused: use a port from 1024 on`) {
 			t.Error(err)
 		}
 		if err := d.Set("limits", "7"); err == nil {

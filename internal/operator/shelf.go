@@ -193,7 +193,8 @@ func (s *Shelf) put(at string, v any) error {
 }
 
 // Open returns the questions that are on the shelf and have no answer that was taken, the oldest first:
-// those of a program that does not run. A file that cannot be read is no question.
+// those of a program that does not run. Of an answer that waits for that they have the kind: its value may be a secret. A
+// file that cannot be read is no question.
 func (s *Shelf) Open() ([]control.Question, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -206,6 +207,9 @@ func (s *Shelf) Open() ([]control.Question, error) {
 		name := e.Name()
 		mine := strings.HasPrefix(name, questionFile) && strings.HasSuffix(name, fileSuffix)
 		if mine && read(filepath.Join(s.dir, name), &n) == nil && !n.Taken && n.Key != "" {
+			if n.Given != nil {
+				n.Given.Value = ""
+			}
 			list = append(list, n.Question)
 		}
 	}
@@ -214,23 +218,23 @@ func (s *Shelf) Open() ([]control.Question, error) {
 }
 
 // Answer leaves an answer for the next run of the program, which takes or refuses it.
-func (s *Shelf) Answer(a control.Answer) (control.Question, error) {
+func (s *Shelf) Answer(a control.Answer) error {
 	open, err := s.Open()
 	if err != nil {
-		return control.Question{}, err
+		return err
 	}
 	key, err := Pick(a.Key, open)
 	if err != nil {
-		return control.Question{}, err
+		return err
 	}
 
 	n, ok := s.question(key)
 	if !ok {
-		return control.Question{}, fmt.Errorf("the question %s is there no longer", key)
+		return fmt.Errorf("the question %s is there no longer", key)
 	}
 	a.Key = key
 	n.Given, n.Refused = &a, ""
-	return n.Question, s.putQuestion(n)
+	return s.putQuestion(n)
 }
 
 // ThisCommand returns how this process was run.

@@ -116,6 +116,9 @@ func parse(v reflect.Value, trimmed, text string) (err error) {
 	case to.Type() == durationType:
 		var d time.Duration
 		d, err = time.ParseDuration(trimmed)
+		if err != nil {
+			err = strconv.ErrSyntax // the other one has the text, which may be a secret
+		}
 		to.SetInt(int64(d))
 	case to.Kind() == reflect.String:
 		to.SetString(text)

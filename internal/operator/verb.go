@@ -207,7 +207,7 @@ func (v *verb) parse(name string, args []string) ([]reflect.Value, error) {
 		value, err := Parse(v.args[min(i, len(v.args)-1)], text)
 		if err != nil {
 			return nil, &control.Error{
-				Code: control.Invalid, Text: fmt.Sprintf("argument %d of %s, %q: %v", i+1, name, text, err),
+				Code: control.Invalid, Text: fmt.Sprintf("argument %d of %s: %v", i+1, name, err),
 			}
 		}
 		in[i] = value

@@ -32,7 +32,7 @@ func (c *command) attach() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			app, err := subject.Pick(cmd.Context(), args)
 			if err != nil {
-				return err
+				return subject.NoServer(cmd.Context(), args, err)
 			}
 			switch s := app.Status; {
 			case s.Again != "" && s.IsProgram():

@@ -25,7 +25,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 	p.tell(w, r, &a, func(ctx context.Context, app string, client *control.Client) (any, error) {
 		err := client.Answer(ctx, a)
 		if isNobody(err) {
-			_, err = operator.NewShelf(p.home.Domain(name.Domain(app)).Desk).Answer(a)
+			err = operator.NewShelf(p.home.Domain(name.Domain(app)).Desk).Answer(a)
 		}
 		return a, err
 	})

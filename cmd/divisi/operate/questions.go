@@ -53,13 +53,13 @@ func (c *command) showQuestion(q control.Question) {
 	fmt.Fprintf(c.Out, "%s, since %s\n", q.Key, q.Since.Local().Format(time.DateTime))
 	fmt.Fprintln(c.Out, "  "+strings.ReplaceAll(console.Visible(strings.TrimSpace(q.Text)), "\n", "\n  "))
 	if q.Refused != "" {
-		fmt.Fprintln(c.Out, "  the last answer was not taken: "+console.Visible(q.Refused))
+		fmt.Fprintln(c.Out, "  "+console.Visible(q.Refused))
 	}
 
 	way := "divisi answer " + q.Key
 	switch {
 	case q.Given != nil:
-		fmt.Fprintf(c.Out, "  answered by %s, which is taken when %s runs\n", *q.Given, q.App)
+		fmt.Fprintf(c.Out, "  answered (%s): %s takes that when it runs\n", q.Given.Kind, q.App)
 	case q.Type == "":
 		fmt.Fprintf(c.Out, "  %s --retry, or --give-up\n", way)
 	case q.Default != "":
@@ -135,7 +135,7 @@ func (c *command) giveAnswer(ctx context.Context, a control.Answer) error {
 		if d.client != nil {
 			return d.client.Answer(ctx, a)
 		}
-		if _, err := d.shelf.Answer(a); err != nil {
+		if err := d.shelf.Answer(a); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.Err, "%s does not run: it takes the answer when it runs next\n", d.app)

@@ -151,6 +151,17 @@ func IsServer(ctx context.Context, asked string) (bool, error) {
 	return false, nil
 }
 
+// NoServer returns the error about a name that no application has because of err, for a command that is not for servers.
+func NoServer(ctx context.Context, args []string, err error) error {
+	asked := strings.Join(args, "")
+	of, _ := IsServer(ctx, asked) // what cannot be asked is in err already
+	away, _ := FindElsewhere(ctx, asked)
+	if !of && away == nil || asked == "" {
+		return err
+	}
+	return console.Failure("divisi logs --follow "+asked+" shows what it says", "%s is a server, and no application", asked)
+}
+
 // Neither returns the error about a name that no server has, nor an application because of err.
 func Neither(ctx context.Context, asked string, err error) error {
 	if !errors.Is(err, ErrNone) {

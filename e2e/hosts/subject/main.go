@@ -33,6 +33,9 @@ var web = system.Server("web", func([]string) error {
 		return err
 	}
 	page := func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("end") != "" {
+			os.Exit(7)
+		}
 		fmt.Fprint(w, edition, " ", os.Getpid())
 		if word := r.FormValue("say"); word != "" {
 			fmt.Println(word)
