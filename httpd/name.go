@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // nameOf returns the name of the file that a path means, below the folder of the site, with the status 200. If the
@@ -16,8 +17,8 @@ func nameOf(u *url.URL) (name string, code int) {
 	if !strings.HasPrefix(p, "/") || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
 		return "", http.StatusBadRequest
 	}
-	// A slash that is written as %2F belongs to a name, and no file has such a name.
-	if strings.Contains(strings.ToUpper(u.EscapedPath()), "%2F") {
+	// A slash that is written as %2F belongs to a name, and no file has such a name. Names are UTF-8, as those of io/fs.
+	if strings.Contains(strings.ToUpper(u.EscapedPath()), "%2F") || !utf8.ValidString(p) {
 		return "", http.StatusNotFound
 	}
 
