@@ -107,7 +107,8 @@ func (a *App) plan(ctx context.Context, s Application) error {
 	case below.Home.Dir == "":
 		return errors.New("there are no applications of components where a host is simulated")
 	case below.Files != nil:
-		return fmt.Errorf("the host %s is another one than this machine, and applications of components run here only", a.host.name)
+		return fmt.Errorf("the host %s is another one than this machine, and the replicas of applications are on this one only: use Ensure, "+
+			"for which the program is one process with all components", a.host.name)
 	}
 	var called keeper.Spec
 	found, err := a.host.program(Spec{Program: s.Program, Args: s.Args}, &called)

@@ -105,6 +105,28 @@ func TestOpen(t *testing.T) {
 	has(t, err, "no-such-program", "other")
 }
 
+// TestComponentsElsewhere: an application of components runs on another host as one process, in the place of replicas.
+func TestComponentsElsewhere(t *testing.T) {
+	t.Parallel()
+	binary := hello(t)
+	m := elsewhere(t)
+	ctx, n, _ := systemtest.New(t)
+	other := systemtest.Must(system.Open(ctx, n, m))(t)
+	_, err := other.App(ctx, n, system.Application{Name: "greeter", Program: binary})
+	has(t, err, "application greeter", "the host other is another one than this machine", "use Ensure", "system/hosts_test.go:")
+
+	l, err := other.Listen(ctx, n, "hello", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	systemtest.Must(other.Ensure(ctx, n, system.Spec{
+		Name: "greeter", Program: binary, Listeners: []*system.Listener{l}, Ready: "notify",
+	}))(t)
+	if got := greeting(t, l.Addr()); got != "Hello, xuaeb!\n" {
+		t.Errorf("the answer is %q", got)
+	}
+}
+
 // TestOpenRefusals: a machine that is none is an error that says why.
 func TestOpenRefusals(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,6 +58,7 @@ func TestProgram(t *testing.T) {
 	visit("log", "#log tbody tr", press(row("orders@/orderd/eu")+" th button"), shows("#log", "orders goes on"),
 		is(`!document.querySelector("#log").textContent.includes("positiond")`),
 		is(`[...document.querySelectorAll("#log tr")].filter(r => r.textContent.includes("goes on")).length > 2`))
+	s.elsewhere(t, visit, v)
 	s.set(visit, v.watch)
 	s.fail(t, visit, v)
 	for _, p := range v.watch.take() {
@@ -135,6 +137,31 @@ func (s *site) restart(t *testing.T, visit visitFunc, v *visitor) {
 		is(fmt.Sprintf("!document.querySelector(%q).textContent.includes(%q) && /^[0-9]+$/.test(document.querySelector(%q).textContent)", process, before, process)))
 	visit("drain", process, confirm(drain), shows(row("positiond@/orderd"), "stopped"))
 	visit("start", process, confirm(restart), shows("#said", "positiond was started"), shows(row("positiond@/orderd"), "ready"))
+}
+
+// elsewhere: a server on another host is there with its host, its state and its log, also while nobody reaches it, and is
+// restarted as any other.
+func (s *site) elsewhere(t *testing.T, visit visitFunc, v *visitor) {
+	quotes := row("quotes@/orderd")
+	visit("other host", quotes, shows(quotes, "server on far"), shows(quotes, "ready"),
+		is(fmt.Sprintf("/^[0-9]+$/.test(document.querySelector(%q).textContent)", quotes+" td:nth-child(3)")),
+		is(fmt.Sprintf("!document.querySelector(%q).textContent.includes(' on ')", row("positiond@/orderd"))))
+	visit("its log", "#log tbody tr", press(quotes+" th button"), shows("#log", "quotes goes on"),
+		is(`!document.querySelector("#log").textContent.includes("positiond")`))
+	v.picture("program-hosts.png")
+
+	cut := filepath.Join(s.far, "cut")
+	if err := os.WriteFile(cut, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	visit("cut", quotes, is(fmt.Sprintf("document.querySelector(%q).textContent === 'its host is cut'", quotes+" td:nth-of-type(6)")), shows(quotes+" .chip.warn", "ready"),
+		shows(row("positiond@/orderd")+" .chip.good", "ready"), shows("#serversReady", "3 of 4"), shows("#state", "degraded"))
+	v.picture("program-cut.png")
+	if err := os.Remove(cut); err != nil {
+		t.Fatal(err)
+	}
+	visit("mended", quotes, is(fmt.Sprintf("!document.querySelector(%q).textContent.includes('cut')", quotes)), shows("#state", "running"))
+	visit("restart elsewhere", quotes, confirm(quotes+" .acts button:nth-of-type(1)"), shows("#said", "quotes was restarted"), shows(quotes, "ready"))
 }
 
 // set: a value is set, unless the program refuses it, and a verb answers.

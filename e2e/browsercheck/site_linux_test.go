@@ -21,6 +21,7 @@ type site struct {
 	home    home.Home
 	subject string
 	broken  string // the file that has a server of it fail
+	far     string // the folder of its other host; the file cut in it has nobody reach that
 }
 
 func newSite(t *testing.T) *site {
@@ -31,11 +32,11 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	t.Setenv("XDG_RUNTIME_DIR", dir)
-	s := &site{t: t, subject: filepath.Join(dir, "orderd"), broken: filepath.Join(dir, "broken")}
+	s := &site{t: t, subject: filepath.Join(dir, "orderd"), broken: filepath.Join(dir, "broken"), far: filepath.Join(dir, "far")}
 	if s.home, err = home.At(filepath.Join(dir, "home")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.home.Make(); err != nil {
+	if err := errors.Join(s.home.Make(), os.Mkdir(s.far, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	build := exec.Command("go", "build", "-o", s.subject, "./subject")
@@ -44,18 +45,27 @@ func newSite(t *testing.T) *site {
 		t.Fatalf("cannot build the subject: %v\n%s", err, printed)
 	}
 
+	t.Cleanup(func() { s.shutdown(s.home) })
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		keeper, err := door.Find(ctx, s.home)
-		if err == nil {
-			err = keeper.Shutdown(ctx)
-		}
-		if err != nil && !errors.Is(err, door.ErrNone) {
-			t.Error(err)
+		runtime, _ := filepath.Glob(filepath.Join(s.far, "divisi", "*"))
+		for _, sockets := range runtime {
+			s.shutdown(home.Home{Dir: filepath.Join(s.far, "home"), Runtime: sockets})
 		}
 	})
 	return s
+}
+
+// shutdown ends the keeper of a state folder, if there is one, with all that it holds.
+func (s *site) shutdown(h home.Home) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	keeper, err := door.Find(ctx, h)
+	if err == nil {
+		err = keeper.Shutdown(ctx)
+	}
+	if err != nil && !errors.Is(err, door.ErrNone) {
+		s.t.Error(err)
+	}
 }
 
 // process is one run of the subject.
@@ -68,7 +78,7 @@ type process struct {
 func (s *site) run(env ...string) *process {
 	s.t.Helper()
 	cmd := exec.Command(s.subject)
-	cmd.Env = append(append(os.Environ(), "DIVISI_HOME="+s.home.Dir, "SUBJECT_BROKEN="+s.broken), env...)
+	cmd.Env = append(append(os.Environ(), "DIVISI_HOME="+s.home.Dir, "SUBJECT_BROKEN="+s.broken, "SUBJECT_FAR="+s.far), env...)
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
 	}

@@ -28,7 +28,7 @@ var floors = [][]string{
 	{"httpd", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
 	{"internal/process", "internal/survey", "internal/replica", "internal/program", "internal/claimed"},
 	{".", "internal/deployer", "internal/operator", "internal/agent"},
-	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox"},
+	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox", "internal/ward"},
 	{"internal/application"},
 	{"system"},
 	{"divisitest", "opentelemetry", "oci", "cmd/divisigen", "examples", "internal/arch"},

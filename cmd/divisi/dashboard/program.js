@@ -95,7 +95,7 @@ function makeQuestion(q) {
     input = field(line, "your answer", q.type);
     input.placeholder = q.default ?? "";
     button(line, "Answer", null, "main");
-    submit(form, () => answer("value", input.value, `${q.key} is answered: ${input.value}`));
+    submit(form, () => answer("value", input.value, `${q.key} is answered`));
   }
   if (!q.type || q.default) {
     button(line, q.default ? `Retry with ${q.default}` : "Retry", () => answer("retry", "", `${q.key} is tried once more`), q.type ? "" : "main");
@@ -158,7 +158,7 @@ function what(member, server, now) {
   if (member.host_state) parts.push(member.host_state === "away" ? "its keeper is away" : `its host is ${member.host_state}`);
   if (member.next_start) parts.push(`starts again in ${age(Date.parse(member.next_start) - now + 999)}`);
   if (member.failure && member.state !== "ready" && member.state !== "stopped") parts.push(firstLine(member.failure));
-  else if (server?.failing) parts.push(server.failing);
+  else if (server?.failing && !member.host_state) parts.push(server.failing);
   else if (exit) parts.push(`${exit.text}, ${age(now - Date.parse(exit.time))} ago`);
   return parts.join(": ");
 }
@@ -174,7 +174,7 @@ function cells(member, server, now, showLogOf, nobody) {
   });
   return [
     { text: last(member.path), more: member.kind + (member.host && member.host !== "local" ? ` on ${member.host}` : ""), tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
-    { text: is, chip: "chip " + (mood[is] ?? "") },
+    { text: is, chip: "chip " + (member.host_state ? "warn" : mood[is] ?? "") }, // where nobody knows it is the last one
     { text: server?.pid ? String(server.pid) : "–", type: server?.pid ? "n" : "n zero" },
     { text: server?.version || "–", type: server?.version ? "mono" : "zero" },
     { text: String(member.restarts), type: member.restarts ? "n" : "n zero" },
@@ -212,7 +212,7 @@ function showTree(data, showLogOf) {
 
 function showTiles(items, questions) {
   const of = kind => items.filter(item => kind(item.member)).length;
-  const isServer = m => m.kind === "server", ready = of(m => isServer(m) && m.state === "ready");
+  const isServer = m => m.kind === "server", ready = of(m => isServer(m) && m.state === "ready" && !m.host_state);
   const tile = (id, n, bad) => {
     set($(id), String(n));
     type($(id).parentElement, n > 0 && bad ? "tile " + bad : "tile");

@@ -25,8 +25,8 @@ func talk(name string) system.Spec {
 	return system.Spec{Name: name, Program: "sh", Args: []any{"-c", script}}
 }
 
-// deploy starts servers, and asks before it starts the last ones. With SUBJECT_FORMER it starts one more, and
-// while the file SUBJECT_BROKEN is there, one of them fails.
+// deploy starts servers, and asks before it starts the last ones. With SUBJECT_FORMER it starts one more, with SUBJECT_FAR
+// one on another host, and while the file SUBJECT_BROKEN is there, one of them fails.
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if err := offer(n); err != nil {
 		return err
@@ -38,6 +38,11 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	}
 	if _, err := h.Ensure(ctx, n, talk("positiond")); err != nil {
 		return err
+	}
+	if dir := os.Getenv("SUBJECT_FAR"); dir != "" {
+		if err := startFar(ctx, n, dir); err != nil {
+			return err
+		}
 	}
 
 	port, err := system.Ask(ctx, n, system.Question[int]{
