@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -486,7 +487,7 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-// TestTwoPrograms: whatever happens to one program, the other one has the same processes.
+// TestTwoPrograms: whatever happens to one program, the other one has the same processes, socket and logs.
 func TestTwoPrograms(t *testing.T) {
 	s := newSite(t)
 	names := []string{"a", "b"}
@@ -497,7 +498,7 @@ func TestTwoPrograms(t *testing.T) {
 	for range *rounds {
 		i := rand.IntN(2)
 		name, other := names[i], names[1-i]
-		before := s.servers(other)
+		before, address, logs := s.servers(other), s.address(other), s.logs(other)
 		switch rand.IntN(3) {
 		case 0:
 			runs[name].kill()
@@ -508,11 +509,35 @@ func TestTwoPrograms(t *testing.T) {
 			s.run(name, "2").after(rand.N(300 * time.Millisecond)).kill()
 			runs[name] = s.run(name, "1").runs()
 		}
-		if now := s.servers(other); !maps.Equal(now, before) {
-			t.Fatalf("%s has %v, and had %v", other, now, before)
+		if now := s.servers(other); !maps.Equal(now, before) || s.address(other) != address {
+			t.Fatalf("%s has %v at %s, and had %v at %s", other, now, s.address(other), before, address)
+		}
+		now := s.logs(other)
+		for file, text := range logs {
+			if !strings.HasPrefix(now[file], text) || strings.Contains(now[file], "@/"+name) {
+				t.Fatalf("the log %s was\n%s\nand is\n%s", file, text, now[file])
+			}
 		}
 		if _, err := once(httpClient(), s.address(other)); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// logs returns what there is in the logs of a program, by their files.
+func (s *site) logs(name string) map[string]string {
+	s.t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(s.home.Domain("/"+name).Logs, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[path] = string(text)
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		s.t.Fatalf("%d logs of %s: %v", len(all), name, err)
+	}
+	return all
 }
