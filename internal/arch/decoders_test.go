@@ -216,6 +216,7 @@ var notDecoders = map[string]string{
 	"lab/disk.(*Disk).Read":                   "copies bytes of a file",
 	"lab/disk.(*Disk).store":                  "keeps the bytes as they are",
 	"e2e/hosts/subject.(*line).Run":           "passes the bytes on to a command",
+	"e2e/browsercheck/subject.line.Run":       "passes the bytes on to a command",
 	"e2e/hosts/subject.(*counted).Read":       "counts the bytes",
 	"internal/agent.files.ReadFile":           "takes the file as it is",
 	"internal/agent.Here.Run":                 "passes the bytes on to a command",
