@@ -89,11 +89,11 @@ type Pool struct {
 	replicas    []*replica // sorted by address
 	slices      []Slice
 	conns       map[*call.Client]struct{}
-	changed     chan struct{}           // closed and replaced when a waiting call should look again
-	budget      float64                 // retries that may be made
-	lastFailure error                   // of a connection
-	stats       call.Stats              // but for the counts above
-	usual       map[codegen.Key]float64 // what calls take, on average: the binary logarithm of nanoseconds
+	changed     chan struct{} // closed and replaced when a waiting call should look again
+	budget      float64       // retries that may be made
+	lastFailure error         // of a connection
+	stats       call.Stats    // but for the counts above
+	usual       map[codegen.Key]*usual
 	closed      bool
 	picks       [3][]*replica // scratch of choose
 }
@@ -129,7 +129,7 @@ func (r *replica) healthy(now time.Time) bool {
 func NewPool(o PoolOptions) *Pool {
 	p := &Pool{
 		o: o.withDefaults(), conns: map[*call.Client]struct{}{}, changed: make(chan struct{}), budget: budgetCap,
-		usual: map[codegen.Key]float64{},
+		usual: map[codegen.Key]*usual{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p

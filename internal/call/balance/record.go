@@ -27,6 +27,8 @@ const (
 	weight = 1.0 / 16
 )
 
+var slackLog = math.Log2(float64(slack))
+
 // record is what calls have told of a replica since it was ejected.
 type record struct {
 	misses  int     // calls that got no answer in time, or whose handlers panicked, since one was answered well
@@ -82,17 +84,33 @@ func (p *Pool) measureLocked(r *replica, o *outcome) (pace float64) {
 		return -extreme
 	}
 
-	took := math.Log2(float64(o.took))
-	usual, known := p.usual[o.method]
-	if !known {
-		usual = took
+	u := p.usual[o.method]
+	if u == nil {
+		u = &usual{log: math.Log2(float64(o.took))}
+		p.usual[o.method] = u
 	}
-	pace = min(max(took-usual, -extreme), extreme)
-	p.usual[o.method] = usual + pace*weight
-	if difference := o.took - time.Duration(math.Exp2(usual)); difference.Abs() < slack {
-		pace = 0
-	}
+	pace = u.compare(o.took)
 	r.pace += (pace - r.pace) * weight
+	return pace
+}
+
+// usual is what the calls of a method take.
+type usual struct {
+	log float64 // moving average of the binary logarithms of nanoseconds
+}
+
+// compare takes one more call into the average, and returns how much longer than usual it took; 0 if that is little.
+func (u *usual) compare(took time.Duration) (pace float64) {
+	log := math.Log2(float64(took))
+	before := u.log
+	pace = min(max(log-before, -extreme), extreme)
+	u.log += pace * weight
+	if before < slackLog && took < slack { // as most are
+		return 0
+	}
+	if difference := took - time.Duration(math.Exp2(before)); difference.Abs() < slack {
+		return 0
+	}
 	return pace
 }
 

@@ -32,9 +32,9 @@ type Link struct {
 	window Inflow        // of the connection; the reading goroutine's
 	block  []byte        // room for short bodies to stay; the reading goroutine's
 
-	mu   sync.Mutex
-	err  error         // why the link ended; nil while it lives
-	gone chan struct{} // closed when it has ended
+	mu    sync.Mutex
+	err   error       // why the link ended; nil while it lives
+	ended atomic.Bool // err is set
 
 	watch watch
 }
@@ -81,7 +81,7 @@ func (f *Inflow) Expect(total uint64, window int) (memory int, credit uint32) {
 // New returns the link of a connection whose handshake has got peer. calls says how many calls are
 // in flight.
 func New(nc net.Conn, o *Options, peer wire.Hello, calls func() int) *Link {
-	l := &Link{Options: o, Peer: peer, nc: nc, calls: calls, gone: make(chan struct{})}
+	l := &Link{Options: o, Peer: peer, nc: nc, calls: calls}
 	l.window.Left = int64(o.Window)
 	l.lender = lenderOf(nc)
 	l.Out.init(nc, o.MaxQueue, peer.Window, calls, l.Fail)
@@ -236,7 +236,7 @@ func (l *Link) Fail(err error) {
 		return
 	}
 	l.err = err
-	close(l.gone)
+	l.ended.Store(true)
 	l.mu.Unlock()
 	l.watch.stop()
 	var last []byte
@@ -258,14 +258,7 @@ func (l *Link) Cause() error {
 }
 
 // Ended reports whether the link has ended.
-func (l *Link) Ended() bool {
-	select {
-	case <-l.gone:
-		return true
-	default:
-		return false
-	}
-}
+func (l *Link) Ended() bool { return l.ended.Load() }
 
 // Bytes returns how much has been read and written, above TLS.
 func (l *Link) Bytes() (in, out uint64) {
