@@ -15,9 +15,11 @@ import (
 // fails with CI=true.
 func faulty(t *testing.T, h *lab.Host, size int64, c disk.Change) {
 	t.Helper()
-	if _, err := os.Stat("/dev/fuse"); err != nil && os.Getenv("CI") != "true" {
+	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
+	device.Close()
 	if err := h.FaultyDisk(t.Context(), "/data", size, c); err != nil {
 		t.Fatal(err)
 	}

@@ -88,6 +88,25 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestForbidden: where the device that makes networks is missing, or may not be opened, a lab says the way out, and its tests
+// are skipped.
+func TestForbidden(t *testing.T) {
+	for way, script := range map[string]string{
+		"load the module tun, or have the container show the device (no such file or directory)": "mount -t tmpfs none /dev/net",
+		"have root run chmod 666 /dev/net/tun (permission denied)":                               "mount --bind /dev/net/tun /dev/net/tun; mount -o remount,bind,nodev /dev/net/tun",
+	} {
+		cmd := exec.Command("unshare", "-U", "-r", "-m", "sh", "-ec", script+`; exec "$0" -test.run TestHosts -test.v`, os.Args[0])
+		cmd.Env = append(os.Environ(), "CI=")
+		said, err := cmd.CombinedOutput()
+		if err != nil && !strings.Contains(string(said), "TestHosts") && os.Getenv("CI") != "true" {
+			t.Skipf("no namespace has another /dev: %v: %s", err, said)
+		}
+		if err != nil || !strings.Contains(string(said), way+"\n--- SKIP") {
+			t.Errorf("%v, want %q:\n%s", err, way, said)
+		}
+	}
+}
+
 func TestExec(t *testing.T) {
 	l := lab.New(t, lab.Config{})
 	h := l.Host("host1")

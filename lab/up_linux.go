@@ -19,6 +19,7 @@ import (
 
 	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/fabric"
+	"github.com/divisi-go/divisi/lab/inside"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
 
@@ -88,6 +89,9 @@ func up(ctx context.Context, c Config, name string, stay bool) (*Lab, error) {
 	}
 	share, err := shared(c.Share)
 	if err != nil {
+		return nil, err
+	}
+	if err := inside.Allowed(); err != nil {
 		return nil, err
 	}
 	l := &Lab{names: names}

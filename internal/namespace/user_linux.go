@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ForbiddenError is the error of a system that does not let this user have user namespaces.
+// ForbiddenError is the error of a system that does not let this user have user namespaces, or what is needed in them.
 type ForbiddenError struct {
 	why string
 	err error
@@ -16,6 +16,9 @@ type ForbiddenError struct {
 
 func (e *ForbiddenError) Error() string { return fmt.Sprintf("%s (%v)", e.why, e.err) }
 func (e *ForbiddenError) Unwrap() error { return e.err }
+
+// Lacking returns the error of what the system does not let this user have, in a sentence with the way out.
+func Lacking(why string, err error) error { return &ForbiddenError{why, err} }
 
 // Refused reports whether an error is how a system forbids namespaces.
 func Refused(err error) bool {

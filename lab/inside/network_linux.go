@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/divisi-go/divisi/internal/namespace"
 	"github.com/divisi-go/divisi/lab/fabric"
 	"github.com/divisi-go/divisi/lab/protocol"
 )
@@ -41,14 +42,32 @@ func joinNetwork(number, hosts int) (*os.File, error) {
 	return end, nil
 }
 
+// Allowed returns a [namespace.ForbiddenError] where this user cannot have such devices.
+func Allowed() error {
+	fd, err := openTun()
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// openTun opens what makes devices.
+func openTun() (int, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, unix.EACCES):
+		err = namespace.Lacking("a lab needs /dev/net/tun, which this user may not open: have root run chmod 666 /dev/net/tun", err)
+	case err != nil:
+		err = namespace.Lacking("a lab needs /dev/net/tun: load the module tun, or have the container show the device", err)
+	}
+	return fd, err
+}
+
 // openDevice makes the device.
 func openDevice(number int) (*os.File, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.EACCES) {
-		return nil, fmt.Errorf("cannot open /dev/net/tun, which a lab's switch needs: %w; have root run chmod 666 /dev/net/tun", err)
-	}
+	fd, err := openTun()
 	if err != nil {
-		return nil, fmt.Errorf("cannot open /dev/net/tun, which a lab's switch needs: %w; load the module tun", err)
+		return nil, err
 	}
 	ifr, err := unix.NewIfreq(device)
 	if err != nil {
