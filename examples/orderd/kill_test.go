@@ -173,7 +173,7 @@ func trade(t *testing.T, addr string, times int, happen func()) (accepted []stri
 	var all sync.WaitGroup
 	for c := range clients {
 		all.Go(func() {
-			s := sender{addr: addr}
+			s := sender{dial: func() (net.Conn, error) { return net.Dial("tcp", addr) }}
 			for i := 0; !done(i); i++ {
 				id := fmt.Sprintf("%d-%d", c, i)
 				quantity := (1 + rand.N(400)) * (1 - 2*rand.N(2))
@@ -205,7 +205,7 @@ func trade(t *testing.T, addr string, times int, happen func()) (accepted []stri
 
 // sender is a client with a connection.
 type sender struct {
-	addr    string
+	dial    func() (net.Conn, error)
 	conn    net.Conn // nil before the first one, and after its end
 	answers *bufio.Scanner
 	broken  int // connections that have ended before an answer
@@ -215,7 +215,7 @@ type sender struct {
 func (s *sender) send(order string) string {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if s.conn == nil {
-			conn, err := net.Dial("tcp", s.addr)
+			conn, err := s.dial()
 			if err != nil {
 				s.broken++
 				continue

@@ -1,8 +1,10 @@
 // Orderd is the system of an order desk, which is one program. Running it starts what there is to start:
 //
 //	go run . -listen localhost:7000
+//	go run . -listen :7000 -on anne@server1,anne@server2
 //
-// Running it again, in whatever version, finds what runs, and replaces what has changed. The packages
+// Running it again, in whatever version, finds what runs, and replaces what has changed. The other machines need an
+// SSH server, and nothing of this. The packages
 // beside it are the component libraries, and its test is a test of the system.
 package main
 
@@ -13,21 +15,54 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/divisi-go/divisi/examples/orderd/orderd"
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/ssh"
 	"github.com/divisi-go/divisi/system"
 )
 
 var (
 	listen = flag.String("listen", "localhost:7000", "where to take orders")
+	on     = flag.String("on", "", "the machines to take orders on, as SSH destinations with commas between them, if not this one")
 	data   = flag.String("data", "", "the folder to keep data in, if not that of the program")
 )
 
 func main() {
 	flag.Parse()
-	system.Run("orderd", deploy)
+	system.Run("orderd", everywhere)
+}
+
+// everywhere deploys to this machine, or to those that were named.
+func everywhere(ctx context.Context, n *system.Nursery, here *system.Host) error {
+	if *on == "" {
+		return deploy(ctx, n, here)
+	}
+	var starts []func(context.Context) error
+	for to := range strings.SplitSeq(*on, ",") {
+		starts = append(starts, func(ctx context.Context) error { return elsewhere(ctx, n, to) })
+	}
+	return system.Together(ctx, starts...)
+}
+
+// elsewhere deploys to another machine, which is called by its name without user and port.
+func elsewhere(ctx context.Context, n *system.Nursery, to string) error {
+	name := to[strings.LastIndex(to, "@")+1:]
+	name, _, _ = strings.Cut(name, ":")
+	m, err := ssh.Open(ctx, to, ssh.Options{Name: name})
+	if err != nil {
+		return err
+	}
+	h, err := system.Open(ctx, n, m)
+	if err != nil {
+		return err
+	}
+	_, err = system.Start(ctx, n, system.Scope{Name: name}, func(ctx context.Context, n *system.Nursery) (bool, error) {
+		return true, deploy(ctx, n, h)
+	})
+	return err
 }
 
 // deploy starts positiond, and orderd, which needs it.

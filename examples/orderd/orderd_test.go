@@ -12,11 +12,15 @@ import (
 
 	"github.com/divisi-go/divisi/examples/orderd/orderd"
 	"github.com/divisi-go/divisi/examples/orderd/positiond"
+	"github.com/divisi-go/divisi/lab"
 	"github.com/divisi-go/divisi/system"
 	"github.com/divisi-go/divisi/system/systemtest"
 )
 
-func TestMain(m *testing.M) { systemtest.Main(m, main) }
+func TestMain(m *testing.M) {
+	lab.Enter()
+	systemtest.Main(m, main)
+}
 
 // must ends the test if something has failed.
 func must(t *testing.T, err error) {

@@ -253,7 +253,10 @@ func (c *Client) call(ctx context.Context, verb string, a ask) (done answer, err
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return done, fmt.Errorf("the host %v does not answer: %w: %w", c, context.Cause(ctx), err)
+			if cause := context.Cause(ctx); !errors.Is(err, cause) {
+				err = fmt.Errorf("%w: %w", cause, err)
+			}
+			return done, fmt.Errorf("the host %v does not answer: %w", c, err)
 		}
 	}
 }

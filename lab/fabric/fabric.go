@@ -79,6 +79,7 @@ func Heal() Change {
 // Count is what has become of the frames of one way.
 type Count struct {
 	Frames  uint64 `json:"frames"`  // that were to go it
+	Bytes   uint64 `json:"bytes"`   // in them
 	Lost    uint64 `json:"lost"`    // because it is cut, by chance, or because too many wait
 	Doubled uint64 `json:"doubled"` // that arrive twice
 }
@@ -193,6 +194,7 @@ func (f *Fabric) carry(now time.Time, from, to int, frame []byte) {
 	}
 
 	w.Frames++
+	w.Bytes += uint64(len(frame))
 	copies := 1
 	if f.chance(w.Duplicate) {
 		copies = 2

@@ -4,6 +4,7 @@ package sshtest
 
 import (
 	"bufio"
+	"context"
 	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
@@ -20,16 +21,28 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// Config is what a server has. The zero value has room for 256 MB in the home folder.
+// Config is what a server has. The zero value has room for 256 MB in the home folder, and runs on this machine.
 type Config struct {
 	Home  string            // options of the mount of the home folder, such as size=1m,noexec
 	Lines []string          // of sshd_config, besides those that it has
 	Files map[string]string // contents of programs in /usr/local/bin
+
+	// On is another machine on which the server runs, nil for this one.
+	On *Machine
+}
+
+// Machine is where a server runs.
+type Machine struct {
+	Addr string // its address and a port that is free
+	Dir  string // an empty folder that it has at the same path
+
+	// Run runs a command there as who is root, at least of a user namespace, until ctx ends.
+	Run func(ctx context.Context, words *os.File, args ...string) error
 }
 
 // Server is a server that runs until its test ends.
 type Server struct {
-	Addr       string // 127.0.0.1 and its port
+	Addr       string // and its port
 	Key        string // file with the key that the user anne may log in with
 	KnownHosts string // file with the key of the server
 }
@@ -64,8 +77,7 @@ exec unshare -U --map-user=1000 --map-group=1000 ` + sshd + ` -D -e -f /home/etc
 `
 
 // config is that of every server, for a port. A user cannot change who it is.
-const config = `ListenAddress 127.0.0.1
-Port %d
+const config = `ListenAddress %s
 HostKey /home/etc/hostkey
 PidFile none
 UsePAM no
@@ -94,8 +106,16 @@ func begin(t testing.TB, c Config) (*Server, error) {
 	if _, err := os.Stat(sshd); err != nil {
 		return nil, err
 	}
-	dir := t.TempDir()
-	s := &Server{Key: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known_hosts")}
+	on := c.On
+	if on == nil {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		on = &Machine{Addr: fmt.Sprintf("127.0.0.1:%d", port), Dir: t.TempDir(), Run: here}
+	}
+	dir := on.Dir
+	s := &Server{Addr: on.Addr, Key: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known_hosts")}
 	host, err := newKey(filepath.Join(dir, "hostkey"))
 	if err != nil {
 		return nil, err
@@ -104,13 +124,8 @@ func begin(t testing.TB, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	s.Addr = fmt.Sprintf("127.0.0.1:%d", port)
 	files := map[string]string{
-		"config": fmt.Sprintf(config, port, strings.Join(c.Lines, "\n")), "allowed": string(ssh.MarshalAuthorizedKey(user)),
+		"config": fmt.Sprintf(config, s.Addr, strings.Join(c.Lines, "\n")), "allowed": string(ssh.MarshalAuthorizedKey(user)),
 		"passwd":      "anne:x:1000:1000:Anne:" + Home + ":/bin/sh\n",
 		"known_hosts": knownhosts.Line([]string{s.Addr}, host) + "\n",
 	}
@@ -130,24 +145,34 @@ func begin(t testing.TB, c Config) (*Server, error) {
 	if home == "" {
 		home = "size=256m"
 	}
-	return s, run(t, dir, home)
+	return s, on.serve(t, home)
 }
 
-// run runs the server, and returns when it listens.
-func run(t testing.TB, dir, home string) error {
-	cmd := exec.Command("unshare", "-U", "-r", "-m", "-p", "-f", "--mount-proc", "--kill-child", "sh", "-c", world, "sshd", dir, home)
+// here runs a command on this machine.
+func here(ctx context.Context, words *os.File, args ...string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}
-	words, err := cmd.StderrPipe()
+	cmd.Stderr = words
+	return cmd.Run()
+}
+
+// serve runs the server, and returns when it listens.
+func (m *Machine) serve(t testing.TB, home string) error {
+	words, theirs, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
+	ctx, end := context.WithCancel(context.Background())
+	over := make(chan error, 1)
+	go func() {
+		defer theirs.Close()
+		over <- m.Run(ctx, theirs, "unshare", "-U", "-r", "-m", "-p", "-f", "--mount-proc", "--kill-child", "sh", "-c", world, "sshd", m.Dir, home)
+	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
+		end()
+		<-over
+		words.Close()
 	})
 
 	said := ""
@@ -158,7 +183,9 @@ func run(t testing.TB, dir, home string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s", strings.TrimSpace(said))
+	err = <-over
+	over <- err
+	return fmt.Errorf("%w: %s", err, strings.TrimSpace(said))
 }
 
 // newKey makes a key in a file, and returns the public one.
