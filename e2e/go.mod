@@ -9,6 +9,7 @@ require (
 	github.com/divisi-go/divisi/cmd/divisi v0.0.0
 	github.com/divisi-go/divisi/lab v0.0.0
 	github.com/divisi-go/divisi/oci v0.0.0
+	github.com/divisi-go/divisi/ssh v0.0.0
 	github.com/google/pprof v0.0.0-20261105003125-4bf881d7fb0b
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/mod v0.42.0
@@ -20,7 +21,6 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/divisi-go/divisi/opentelemetry v0.0.0 // indirect
-	github.com/divisi-go/divisi/ssh v0.0.0 // indirect
 	github.com/expr-lang/expr v1.17.8 // indirect
 	github.com/fsnotify/fsnotify v1.10.1 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect

@@ -34,7 +34,7 @@ part() {
   system) long e2e ./system -args -kills 100 -upgrades 50 -rounds 20 -pause 8ms ;;
   kills) long e2e -run TestKillUnderLoad ./processes -args -kills 20 ;;
   hosts)
-    (long e2e ./hosts -args -kills 10 -cut 30s) && (long examples/orderd -run TestFleet . -args -hosts 3 -keepers 10 -cut 30s) &&
+    (long e2e ./hosts -args -kills 10 -cut 30s -machine) && (long examples/orderd -run TestFleet . -args -hosts 3 -keepers 10 -cut 30s) &&
       long system -run TestInstall . -args -megabytes 50
     ;;
   orderd) long examples/orderd -run 'Killed|Upgraded' . -args -kills 20 -upgrades 50 -orders 50000 ;;

@@ -79,7 +79,7 @@ func (f *fleet) build(edition string) string {
 func build(t *testing.T, program, dir, edition string, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(dir, "edition-"+edition)
-	args := append([]string{"go", "build", "-ldflags", "-X main.edition=" + edition, "-o", binary}, flags...)
+	args := append([]string{"go", "build", "-ldflags", "-s -w -X main.edition=" + edition, "-o", binary}, flags...)
 	command(t, dir, append(args, program)...)
 	return binary
 }

@@ -1,6 +1,7 @@
 //go:build linux
 
-// The program that the tests of sandboxes run: it has a web server in a sandbox, which takes orders from the machine.
+// The program that the tests of sandboxes run: it has a web server in a sandbox, which takes orders from the machine. That is
+// this one, or the one that SSH is a destination of.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 
 	"github.com/divisi-go/divisi/oci"
 	"github.com/divisi-go/divisi/serve"
+	"github.com/divisi-go/divisi/ssh"
 	"github.com/divisi-go/divisi/system"
 )
 
@@ -54,6 +56,10 @@ func main() {
 func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 	if os.Getenv("EMPTY") != "" {
 		return nil
+	}
+	h, err := machine(ctx, n, h)
+	if err != nil {
+		return err
 	}
 	orders, err := h.Listen(ctx, n, "orders", "127.0.0.1:0")
 	if err != nil {
@@ -114,6 +120,19 @@ func deploy(ctx context.Context, n *system.Nursery, h *system.Host) error {
 		return errors.New("fails as it was told")
 	}
 	return nil
+}
+
+// machine returns the machine of the sandbox.
+func machine(ctx context.Context, n *system.Nursery, here *system.Host) (*system.Host, error) {
+	to := os.Getenv("SSH")
+	if to == "" {
+		return here, nil
+	}
+	m, err := ssh.Open(ctx, to, ssh.Options{Name: "machine"})
+	if err != nil {
+		return nil, err
+	}
+	return system.Open(ctx, n, m)
 }
 
 // deployImage runs the program of an image, which says what it sees.
