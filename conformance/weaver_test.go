@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -31,8 +30,8 @@ const soakVariable = "DIVISI_SOAK"
 // rounds are how often everything is asked where nobody wants more.
 const rounds = 10
 
-// TestServiceWeaver moves the application of Service Weaver's tutorial by the commands of
-// docs/serviceweaver.md, and runs it under a deployer that uses Service Weaver v0.20.0 itself.
+// TestServiceWeaver moves the application of Service Weaver's tutorial by divisi migrate, and runs it under a deployer
+// that uses Service Weaver v0.20.0 itself.
 func TestServiceWeaver(t *testing.T) {
 	d := &deployment{t: t, program: moved(t), weavelets: map[string]*weavelet{}, listening: make(chan string, 1)}
 	d.start(mainComponent)
@@ -87,19 +86,13 @@ func moved(t *testing.T) string {
 	if err := os.CopyFS(dir, os.DirFS("testdata/hello")); err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile(filepath.Join(root, "docs", "serviceweaver.md"))
-	if err != nil {
-		t.Fatal(err)
+	divisi := filepath.Join(t.TempDir(), "divisi")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", divisi, "./cmd/divisi")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-
-	var commands []string
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(document, -1) {
-		commands = append(commands, string(block[1]))
-	}
-	generator := filepath.Join(t.TempDir(), "divisigen")
-	run(t, root, "go", "build", "-o", generator, "./cmd/divisigen")
-	script := strings.NewReplacer("=../divisi", "="+root, "divisi generate", generator)
-	run(t, dir, "sh", "-e", "-c", script.Replace(strings.Join(commands, "")))
+	run(t, dir, divisi, "migrate", "--replace", root)
 	run(t, dir, "go", "build", "-o", "hello", ".")
 	return filepath.Join(dir, "hello")
 }

@@ -209,6 +209,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/console.(*Console).read":      "takes the input as it is",
 	"cmd/divisi/dashboard.readToken":          "takes the file as it is",
 	"cmd/divisi/run.(*target).read":           "opens the file, which config.Parse decodes",
+	"cmd/divisi/migrate.(*Plan).change":       "keeps what a file becomes",
 	"cmd/divisi/cli.parseReplicas":            "reads the user's own flags",
 	"internal/clock.read":                     "passes the text on to time.ParseDuration",
 	"lab/device.(*session).Read":              "copies bytes of a file",

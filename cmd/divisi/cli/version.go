@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
 // Version is the version of the command; a release sets it with the linker.
@@ -36,6 +38,14 @@ func version() string {
 		return info.Main.Version
 	}
 	return Version
+}
+
+// released returns the version of the release that this command is of, or "". The modules of Divisi are tagged together.
+func released() string {
+	if v := version(); semver.IsValid(v) && !module.IsPseudoVersion(v) && semver.Build(v) == "" {
+		return v
+	}
+	return ""
 }
 
 func versionText() string {
