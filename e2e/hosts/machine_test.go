@@ -104,7 +104,7 @@ func TestMachine(t *testing.T) {
 		defer theirs.Close()
 		deploy := fmt.Sprintf(`mkdir -p ~/.ssh; cp %s ~/.ssh/id_ed25519; cp %s ~/.ssh; exec %s`, s.Key, s.KnownHosts, program)
 		_, err := l.Host("desk").Run(ctx, lab.Command{Args: []string{"sh", "-ec", deploy}, Stderr: theirs, Env: append(lab.Environ(),
-			"SSH="+sshtest.User+"@"+s.Addr, "LIMITS=memory=64M cpus=0.5 pids=100", "SCRIPT="+bounds)})
+			"SSH="+sshtest.User+"@"+s.Addr, "LIMITS=memory=64M cpus=0.5 pids=60", "SCRIPT="+bounds)})
 		over <- err
 	}()
 	defer func() {
@@ -123,7 +123,7 @@ func TestMachine(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{"memory.max=67108864\n", "pids.max=100\n", "cpu.max=50000 100000\n", "annot fork\n", " on box", " runs program="} {
+	for _, want := range []string{"memory.max=67108864\n", "pids.max=60\n", "cpu.max=50000 100000\n", "annot fork\n", " on box", " runs program="} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q", want)
 		}
