@@ -211,17 +211,44 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-// TestTaken: of two runs of one program the later one decides, and the earlier one says so.
+// TestTaken: of two runs of one program the later one decides, and the earlier one says so; also one that stood still
+// meanwhile, and has missed the end of a server.
 func TestTaken(t *testing.T) {
 	s := newSite(t)
 	first := s.run("subject", "1", "SUBJECT=").runs()
 	before := s.servers("subject")
-	s.run("subject", "1", "SUBJECT=").runs()
-	if code := first.ends(); code != 3 || !strings.Contains(first.words(), "another run of the program decides by now") {
-		t.Errorf("the first one ends with %d:\n%s", code, first.words())
-	}
+	second := s.run("subject", "1", "SUBJECT=").runs()
+	first.isTaken()
 	if now := s.servers("subject"); !maps.Equal(now, before) {
 		t.Errorf("there are %v, and there were %v", now, before)
+	}
+
+	second.signal(syscall.SIGSTOP)
+	s.run("subject", "1", "SUBJECT=").runs()
+	if err := syscall.Kill(before["steady@/subject"], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the third one starts it again", func() bool { return s.restarts("steady") == 1 })
+	before = s.servers("subject")
+	second.signal(syscall.SIGCONT)
+	second.isTaken()
+	if now := s.servers("subject"); !maps.Equal(now, before) {
+		t.Errorf("there are %v, and there were %v", now, before)
+	}
+}
+
+func (r *run) signal(signal syscall.Signal) {
+	r.s.t.Helper()
+	if err := r.cmd.Process.Signal(signal); err != nil {
+		r.s.t.Fatal(err)
+	}
+}
+
+// isTaken waits until the run has ended because another one decides.
+func (r *run) isTaken() {
+	r.s.t.Helper()
+	if code := r.ends(); code != 3 || !strings.Contains(r.words(), "another run of the program decides by now") {
+		r.s.t.Errorf("it ends with %d:\n%s", code, r.words())
 	}
 }
 

@@ -3,17 +3,24 @@ import { $, age, element, keep, mood, rows, say, set, tell, type } from "/parts.
 
 let look = () => {}; // looks at once, after something was done
 
-// sure asks whether something is meant, and returns the answer.
+let decide = () => {}; // answers what the dialog asks
+
+// sure asks whether something is meant, and returns the answer. The dialog's event of closing says nothing: it comes late,
+// when the next question may be asked already.
 function sure(title, text, yes) {
   set($("sure-title"), title);
   set($("sure-text"), text);
   set($("sure-yes"), yes);
-  const dialog = $("sure");
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise(done => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+  $("sure").showModal();
+  return new Promise(done => { decide = done; });
 }
-for (const answer of ["yes", "no"]) $("sure-" + answer).addEventListener("click", () => $("sure").close(answer));
+for (const answer of ["yes", "no"]) {
+  $("sure-" + answer).addEventListener("click", () => {
+    $("sure").close();
+    decide(answer === "yes");
+  });
+}
+$("sure").addEventListener("cancel", () => decide(false));
 
 // wrong shows at a field what is wrong with its value, "" for nothing.
 function wrong(form, text) {
