@@ -112,6 +112,14 @@ func confirm(what string) action {
 	})
 }
 
+// hastily presses something, says that it is not meant, presses it again at once, and says that it is.
+func hastily(what string) action {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		presses := fmt.Sprintf(`void [%q, "#sure-no", %q].forEach(b => document.querySelector(b).click())`, what, what)
+		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](presses), press("#sure-yes"), is(`!document.querySelector("#sure").open`))
+	})
+}
+
 type visitFunc func(name, sign string, actions ...action)
 
 // answerWrongly: a value that cannot be meant is refused at its field, with the words of the program.
@@ -136,7 +144,7 @@ func (s *site) restart(t *testing.T, visit visitFunc, v *visitor) {
 	visit("restart", process, confirm(restart), shows("#said", "positiond was restarted"),
 		is(fmt.Sprintf("!document.querySelector(%q).textContent.includes(%q) && /^[0-9]+$/.test(document.querySelector(%q).textContent)", process, before, process)))
 	visit("drain", process, confirm(drain), shows(row("positiond@/orderd"), "stopped"))
-	visit("start", process, confirm(restart), shows("#said", "positiond was started"), shows(row("positiond@/orderd"), "ready"))
+	visit("start", process, hastily(restart), shows("#said", "positiond was started"), shows(row("positiond@/orderd"), "ready"))
 }
 
 // elsewhere: a server on another host is there with its host, its state and its log, also while nobody reaches it, and is
