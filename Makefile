@@ -2,7 +2,7 @@
 
 GO         ?= go
 # What takes longest comes first.
-MODULES    := e2e . cmd/divisi lab ssh oci opentelemetry conformance bench
+MODULES    := e2e . cmd/divisi lab servlet ssh oci opentelemetry conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
 # Examples with libraries of their own, which would take minutes to compile for the race detector.
 EXAMPLES   := examples/orderd examples/postgres
@@ -67,8 +67,8 @@ unit-race: test-tools
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
-APPLICATIONS := . ./serve ./httpd ./discover/... ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./ssh ./examples/...
-COMMAND      := ./... ./cmd/divisi/... ./lab/... ./ssh/... ./oci/... ./opentelemetry/...
+APPLICATIONS := . ./serve ./httpd ./discover/... ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./servlet ./ssh ./examples/...
+COMMAND      := ./... ./cmd/divisi/... ./lab/... ./servlet/... ./ssh/... ./oci/... ./opentelemetry/...
 
 cross: tools ## check the types for the other systems, and for machines with 32 bits
 	@mkdir -p $(BUILD) && $(GO) build -o $(BUILD)/elsewhere ./internal/arch/elsewhere
@@ -117,6 +117,7 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -replace "github.com/divisi-go/divisi/lab=$(CURDIR)/lab" \
 	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" \
 	    -replace "github.com/divisi-go/divisi/oci=$(CURDIR)/oci" \
+	    -replace "github.com/divisi-go/divisi/servlet=$(CURDIR)/servlet" \
 	    -replace "github.com/divisi-go/divisi/ssh=$(CURDIR)/ssh" && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
 	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
@@ -124,6 +125,7 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -dropreplace github.com/divisi-go/divisi/lab \
 	    -dropreplace github.com/divisi-go/divisi/opentelemetry \
 	    -dropreplace github.com/divisi-go/divisi/oci \
+	    -dropreplace github.com/divisi-go/divisi/servlet \
 	    -dropreplace github.com/divisi-go/divisi/ssh; exit $$status) || exit 1; done
 
 tools:

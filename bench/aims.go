@@ -114,6 +114,10 @@ var aims = []aim{
 		return f.Get("idle", "deployer", "cpu") + f.Get("idle", "keeper", "cpu")
 	}),
 	atMost(1.3, "a start by a keeper, of one by `os/exec`", get("start", "keeper")),
+	atLeast(0.6, "a file of 1 KB, kept connections: requests per CPU-second, of nginx's", get("web", "1 KB, kept connections", "of nginx")),
+	atLeast(0.6, "the same, new connections", get("web", "1 KB, new connections", "of nginx")),
+	atLeast(0.9, "a file of 1 MB, kept connections: the same", get("web", "1 MB, kept connections", "of nginx")),
+	atLeast(0.9, "the same, new connections", get("web", "1 MB, new connections", "of nginx")),
 	atMost(1000, "the system of examples/orderd up and down: ms", get("system", "up and down")),
 }
 

@@ -7,5 +7,10 @@ import (
 	"errors"
 )
 
+var errLinux = errors.New("it needs Linux")
+
 // idle reads what only Linux tells.
-func (b *bench) idle(context.Context) error { return errors.New("it needs Linux") }
+func (b *bench) idle(context.Context) error { return errLinux }
+
+// web reads it as well.
+func (b *bench) web(context.Context) error { return errLinux }

@@ -60,6 +60,7 @@ var parts = []part{
 	{"chain", (*bench).chain, 5 * time.Minute},
 	{"ready", (*bench).ready, 5 * time.Minute},
 	{"idle", (*bench).idle, 3 * time.Minute},
+	{"web", (*bench).web, 3 * time.Minute},
 	{"weight", (*bench).weight, 5 * time.Minute},
 	{"start", (*bench).start, 5 * time.Minute},
 	{"system", (*bench).system, 5 * time.Minute},

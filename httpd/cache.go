@@ -80,3 +80,10 @@ func (c *cache) drop(e *list.Element) {
 	delete(c.byName, k.name)
 	c.bytes -= k.cost()
 }
+
+// size returns how many files are kept, and what they take.
+func (c *cache) size() (files int, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byName), c.bytes
+}

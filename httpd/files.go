@@ -27,6 +27,10 @@ import (
 //
 // It is safe for concurrent use.
 type Files struct {
+	// Servlets returns who answers for a file of the folder whose name ends with .wasm, in the place of its content, and
+	// for paths below it. It is set before the first request, to the Handler of package servlet; nil serves the content.
+	Servlets func(folder *os.Root, name string) http.Handler
+
 	root *os.Root
 	kept *cache
 }
@@ -49,8 +53,12 @@ func Open(folder string) (*Files, error) {
 // Close gives the folder back.
 func (f *Files) Close() error { return f.root.Close() }
 
-// ServeHTTP answers GET and HEAD.
+// ServeHTTP answers GET and HEAD; servlets answer what they will.
 func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if servlet := f.servlet(r); servlet != nil {
+		servlet.ServeHTTP(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		fail(w, http.StatusMethodNotAllowed)
@@ -92,6 +100,20 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		fail(w, codeOf(err))
 	}
+}
+
+// servlet returns the servlet that a request is for, if it is for one.
+func (f *Files) servlet(r *http.Request) http.Handler {
+	name, code := nameOf(r.URL)
+	if f.Servlets == nil || code != http.StatusOK {
+		return nil
+	}
+	for end, c := range name + "/" {
+		if c == '/' && strings.EqualFold(path.Ext(name[:end]), ".wasm") {
+			return f.Servlets(f.root, name[:end])
+		}
+	}
+	return nil
 }
 
 // deliver answers with a file, or with what was compressed of it beforehand.

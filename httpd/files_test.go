@@ -324,3 +324,24 @@ func FuzzName(f *testing.F) {
 		}
 	})
 }
+
+// TestServlets: files whose names end with .wasm are answered by servlets, and so are paths below them; nothing that is not
+// served as a file is.
+func TestServlets(t *testing.T) {
+	_, files := www(t, map[string]string{"a.wasm": "code", "b/c.WASM": "code", "d.txt": "text"})
+	if w := ask(files, "GET", "/a.wasm"); w.Body.String() != "code" || w.Header().Get("Content-Type") != "application/wasm" {
+		t.Errorf("without servlets: %q %v", w.Body, w.Header())
+	}
+	files.Servlets = func(_ *os.Root, name string) http.Handler { return text("servlet " + name) }
+	for target, want := range map[string]string{
+		"/a.wasm": "servlet a.wasm /a.wasm", "/a.wasm/x/y": "servlet a.wasm /a.wasm/x/y", "/b/c.WASM": "servlet b/c.WASM /b/c.WASM",
+		"/d.txt": "text", "/.a.wasm": "Not Found\n", "/a.wasm%2fx": "Not Found\n", "/a.wasm/.x": "Not Found\n",
+	} {
+		if w := ask(files, "GET", target); w.Body.String() != want {
+			t.Errorf("%s: %q, want %q", target, w.Body, want)
+		}
+	}
+	if w := ask(files, "POST", "/a.wasm"); w.Code != 200 {
+		t.Errorf("POST: %d", w.Code)
+	}
+}

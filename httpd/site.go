@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,14 +35,21 @@ type Site struct {
 	// BodyMax bounds the bodies of requests, in bytes. Default 64 MiB; negative: there is no bound.
 	BodyMax int64
 
-	once     sync.Once
-	prefixes []string // of handlers, the longest first
-	log      *accessLog
+	// ConnectionsMax bounds the connections of Server. Beyond it, a new one takes the place of that on which nothing has
+	// been asked for the longest time; while something is asked on all, the new one is closed. Default 4096.
+	ConnectionsMax int
+
+	once        sync.Once
+	prefixes    []string // of handlers, the longest first
+	log         *accessLog
+	connections *connections
+	asked, busy atomic.Int64
 }
 
 const (
 	defaultPatience = 30 * time.Second
 	defaultBodyMax  = 64 << 20
+	connectionsMax  = 4096
 	headerMax       = 64 << 10
 	idleTime        = 75 * time.Second
 )
@@ -53,6 +61,10 @@ func (s *Site) prepare() {
 	if s.BodyMax == 0 {
 		s.BodyMax = defaultBodyMax
 	}
+	if s.ConnectionsMax <= 0 {
+		s.ConnectionsMax = connectionsMax
+	}
+	s.connections = newConnections(s.ConnectionsMax)
 	for prefix := range s.Handlers {
 		s.prefixes = append(s.prefixes, prefix)
 	}
@@ -62,13 +74,13 @@ func (s *Site) prepare() {
 	}
 }
 
-// Server returns a server with bounds for headers, and for the time that a client takes for them. It can be given
-// certificates, and is meant for serve.Server.
+// Server returns a server with bounds for headers, for the time that a client takes for them, and for connections. It can be
+// given certificates, and is meant for serve.Server.
 func (s *Site) Server() *http.Server {
 	s.once.Do(s.prepare)
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: s.Patience, IdleTimeout: idleTime, MaxHeaderBytes: headerMax,
-		HTTP2: &http.HTTP2Config{WriteByteTimeout: s.Patience},
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: s.Patience}, ConnState: s.connections.changed,
 	}
 	server.RegisterOnShutdown(s.Flush)
 	return server
@@ -92,9 +104,32 @@ func (s *Site) LogLost() uint64 {
 	return s.log.lost.Load()
 }
 
+// Status is how a site is at a moment.
+type Status struct {
+	Requests    int64 // that have come
+	Busy        int64 // of them, those that are being answered
+	Connections int   // of the servers that Server has returned
+	Kept        int   // files that are in memory
+	KeptBytes   int64 // and what they take there
+	LogLost     uint64
+}
+
+// Status returns how the site is.
+func (s *Site) Status() Status {
+	s.once.Do(s.prepare)
+	now := Status{Requests: s.asked.Load(), Busy: s.busy.Load(), Connections: s.connections.count(), LogLost: s.LogLost()}
+	if s.Files != nil {
+		now.Kept, now.KeptBytes = s.Files.kept.size()
+	}
+	return now
+}
+
 // ServeHTTP answers a request.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.once.Do(s.prepare)
+	s.asked.Add(1)
+	s.busy.Add(1)
+	defer s.busy.Add(-1)
 	begin := time.Now()
 	control := http.NewResponseController(w)
 	a := &answer{ResponseWriter: w, control: control}

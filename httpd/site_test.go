@@ -3,8 +3,8 @@ package httpd
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -400,26 +399,65 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-// TestIdle: connections on which nothing happens are many, and cost no answer of others.
+var idle = flag.Int("idle", 1000, "how many connections there are on which nothing is asked")
+
+// TestIdle: connections on which nothing is asked keep nobody out: beyond the bound, the longest of them make room. One on
+// which something is asked is not cut for that.
 func TestIdle(t *testing.T) {
 	_, files := www(t, map[string]string{"index.html": "home"})
-	address := listen(t, &Site{Files: files})
-	var open atomic.Int64
-	for range 1000 {
+	begun, end := make(chan bool), make(chan bool)
+	s := &Site{Files: files, ConnectionsMax: *idle / 2, Handlers: map[string]http.Handler{
+		"/waits": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			close(begun)
+			<-end
+			fmt.Fprint(w, "waited")
+		}),
+	}}
+	address := listen(t, s)
+	waited := make(chan string, 1)
+	go func() { waited <- says(t, address, "GET /waits HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") }()
+	<-begun
+
+	for i := range *idle {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
-			t.Logf("with %d connections: %v", open.Load(), err)
-			break
+			t.Fatalf("with %d connections: %v", i, err)
 		}
 		defer c.Close()
-		open.Add(1)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	r, _ := http.NewRequestWithContext(ctx, "GET", "http://"+address+"/", nil)
-	reply, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
+	if reply := says(t, address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasSuffix(reply, "home") {
+		t.Errorf("beside them: %q", reply)
 	}
-	reply.Body.Close()
+	if open := s.Status().Connections; open > *idle/2+1 {
+		t.Errorf("%d connections, more than %d", open, *idle/2)
+	}
+	close(end)
+	if reply := <-waited; !strings.HasSuffix(reply, "waited") {
+		t.Errorf("what was asked before: %q", reply)
+	}
+}
+
+// TestAllBusy: while something is asked on all connections, a new one is closed.
+func TestAllBusy(t *testing.T) {
+	c := newConnections(2)
+	a, b := net.Pipe()
+	d, e := net.Pipe()
+	for _, busy := range []net.Conn{a, b} {
+		c.note(busy, http.StateNew)
+		c.note(busy, http.StateActive)
+	}
+	if closing := c.note(d, http.StateNew); closing != d {
+		t.Errorf("%v is closed for the new one", closing)
+	}
+	c.note(d, http.StateClosed)
+	c.note(a, http.StateIdle)
+	if closing := c.note(e, http.StateNew); closing != a || c.count() != 3 {
+		t.Errorf("%v is closed, of %d", closing, c.count())
+	}
+	for _, one := range []net.Conn{a, b, e} {
+		c.note(one, http.StateClosed)
+	}
+	if c.count() != 0 || len(c.waiting) != 0 || c.order.Len() != 0 {
+		t.Errorf("left are %d, %d and %d", c.count(), len(c.waiting), c.order.Len())
+	}
 }

@@ -6,6 +6,7 @@ require (
 	github.com/divisi-go/divisi v0.0.0
 	github.com/divisi-go/divisi/lab v0.0.0
 	github.com/divisi-go/divisi/opentelemetry v0.0.0
+	github.com/divisi-go/divisi/servlet v0.0.0
 	github.com/divisi-go/divisi/ssh v0.0.0
 	github.com/expr-lang/expr v1.17.8
 	github.com/fsnotify/fsnotify v1.10.1
@@ -46,6 +47,7 @@ require (
 	github.com/hanwen/go-fuse/v2 v2.11.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
+	github.com/tetratelabs/wazero v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

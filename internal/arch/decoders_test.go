@@ -150,6 +150,8 @@ var decoders = map[string]string{
 	"internal/agent.(*through).Read": "FuzzUpgrade",
 	"ssh.parseDestination":           "FuzzDestination",
 
+	"servlet.parse": "FuzzParse",
+
 	"oci.(*tree).layer": "FuzzLayer",
 	"oci.(*tree).entry": "FuzzLayer",
 	"oci.(*tree).put":   "FuzzLayer",
@@ -242,6 +244,8 @@ var notDecoders = map[string]string{
 	"internal/keeper/link.ReachOver":          "passes the bytes on to package frame",
 	"internal/keeper/link.relayed":            "copies the bytes",
 	"internal/server.Local.ReadFile":          "takes the file as it is",
+	"servlet.(*Servlets).answer":              "passes the body of a request on to an instance",
+	"servlet.(*Servlets).compile":             "passes the file on to wazero",
 	"oci.(*bounded).Read":                     "counts the bytes",
 	"lab.Machine.Run":                         "passes the bytes on to a command",
 	"lab.(*pipes).from":                       "passes the bytes on to a command",

@@ -20,7 +20,7 @@ const module = "github.com/divisi-go/divisi"
 // floors lists every package of the repository by the floor it stands on, the lowest first. A
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
-	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact"},
+	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact", "servlet"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/selection", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
@@ -286,7 +286,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "lab", "ssh", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "lab", "servlet", "ssh", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {

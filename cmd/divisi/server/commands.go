@@ -37,7 +37,8 @@ func (c command) start() *cobra.Command {
 			"a domain it is in " + Domain + ". PROGRAM is looked up in PATH, paths are relative to this folder.\n\n" +
 			"--listen opens sockets before the program starts, which it inherits as systemd passes them: by\n" +
 			"LISTEN_FDS and LISTEN_FDNAMES, from descriptor 3 on. They stay open when the program ends, so that\n" +
-			"nobody is refused while the next one starts. A program that opens its own sockets needs no flag.\n\n" +
+			"nobody is refused while the next one starts. A program that opens its own sockets needs no flag.\n" +
+			"--share is the same, but all servers of a domain that share a name have one socket.\n\n" +
 			"The environment is what --env says and the caller's " + strings.Join(server.Passed, ", ") + ";\n" +
 			"nothing else is passed on. A secret is read from a file now, and kept in memory only: the variable\n" +
 			"NAME has the number of a descriptor from which the program reads it.\n\n" +
@@ -69,6 +70,7 @@ func (c command) start() *cobra.Command {
 
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.listen, "listen", nil, "socket to inherit: NAME=HOST:PORT, NAME=unix:PATH, or without NAME= one called as the server")
+	flags.StringArrayVar(&o.share, "share", nil, "as --listen: socket that all servers of the domain have that say so")
 	flags.StringArrayVar(&o.env, "env", nil, "variable, as NAME=VALUE, or NAME for its value here")
 	flags.StringArrayVar(&o.secrets, "secret", nil, "secret, as NAME=FILE")
 	flags.StringVar(&o.dir, "dir", ".", "folder that the program runs in")

@@ -28,6 +28,7 @@ import (
 type options struct {
 	name     string
 	listen   []string
+	share    []string
 	env      []string
 	secrets  []string
 	dir      string
@@ -225,7 +226,7 @@ func (o *options) setReady(p *plan) error {
 func (o *options) needsListener(p probe.Probe) bool {
 	text := p.String()
 	needs := text == string(probe.Port) || strings.HasPrefix(text, "http:/") && !strings.HasPrefix(text, "http://")
-	return needs && len(o.listen) == 0
+	return needs && len(o.listen)+len(o.share) == 0
 }
 
 // setHealth reads how the keeper sees that the server is well.
@@ -257,7 +258,7 @@ func (o *options) setHealth(p *plan) error {
 		return console.UsageError("--health notify: a program that says it by itself has --ready notify and --watchdog TIME")
 	case parsed.Kind == probe.Log:
 		return console.UsageError("--health %s: a log does not answer: write %s", h.Ask, healthForms)
-	case h.Ask == string(probe.Port) && len(o.listen) > 0:
+	case h.Ask == string(probe.Port) && len(o.listen)+len(o.share) > 0:
 		return console.UsageError("--health port: what the server inherits accepts connections whether it is well or not: write http:/PATH or exec:COMMAND")
 	case o.needsListener(parsed):
 		return console.UsageError("--health %s: the server has no listener: add --listen, or name the host and the port", h.Ask)
@@ -270,40 +271,51 @@ func (o *options) setHealth(p *plan) error {
 // healthForms is what a probe of the keeper may look like, for people.
 const healthForms = "http:/PATH, http://HOST:PORT/PATH, port:PORT, port:HOST:PORT, file:PATH or exec:COMMAND"
 
-// setSockets reads what the server inherits. The key has the name of the server, because others in its
-// domain may call theirs the same.
+// setSockets reads what the server inherits. The key of a socket has the name of the server, because others in its domain
+// may call theirs the same; that of one that they share has none.
 func (o *options) setSockets(p *plan) error {
-	for _, listen := range o.listen {
-		as, address, ok := strings.Cut(listen, "=")
-		if !ok {
-			as, address = o.bareName(), listen
+	for _, text := range o.listen {
+		if err := o.setSocket(p, "--listen", text, p.spec.Name); err != nil {
+			return err
 		}
-		if err := name.CheckLabel(as); err != nil {
-			return console.UsageError("--listen %s: %w: write NAME=HOST:PORT", listen, err)
+	}
+	for _, text := range o.share {
+		if err := o.setSocket(p, "--share", text, ""); err != nil {
+			return err
 		}
-		s := keeper.Socket{Domain: p.spec.Domain, Key: p.spec.Name + "/" + as, Network: "tcp", Address: address}
-		path, isPath := strings.CutPrefix(address, "unix:")
-		if isPath || strings.HasPrefix(address, "/") {
-			s.Network = "unix"
-			var err error
-			if s.Address, err = filepath.Abs(path); err != nil {
-				return err
-			}
-			if len(s.Address) > maxPath {
-				return console.UsageError("--listen %s: the path %s has %d bytes, and that of a socket at most %d: use a shorter one",
-					listen, s.Address, len(s.Address), maxPath)
-			}
-		} else if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
-			return console.UsageError("--listen %s: %q is no address: write NAME=HOST:PORT, such as http=localhost:8080, or NAME=unix:PATH", listen, address)
-		}
-		if slices.ContainsFunc(p.sockets, func(other keeper.Socket) bool { return other.Key == s.Key }) {
-			return console.UsageError("--listen %s: there are two of the name %s: write NAME=HOST:PORT with another name", listen, as)
-		}
+	}
+	return nil
+}
 
-		p.sockets = append(p.sockets, s)
-		p.spec.Sockets = append(p.spec.Sockets, keeper.Inherit{Key: s.Key, As: as})
+func (o *options) setSocket(p *plan, flag, text, owner string) error {
+	as, address, ok := strings.Cut(text, "=")
+	if !ok {
+		as, address = o.bareName(), text
+	}
+	if err := name.CheckLabel(as); err != nil {
+		return console.UsageError("%s %s: %w: write NAME=HOST:PORT", flag, text, err)
+	}
+	s := keeper.Socket{Domain: p.spec.Domain, Key: owner + "/" + as, Network: "tcp", Address: address}
+	path, isPath := strings.CutPrefix(address, "unix:")
+	if isPath || strings.HasPrefix(address, "/") {
+		s.Network = "unix"
+		var err error
+		if s.Address, err = filepath.Abs(path); err != nil {
+			return err
+		}
+		if len(s.Address) > maxPath {
+			return console.UsageError("%s %s: the path %s has %d bytes, and that of a socket at most %d: use a shorter one",
+				flag, text, s.Address, len(s.Address), maxPath)
+		}
+	} else if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
+		return console.UsageError("%s %s: %q is no address: write NAME=HOST:PORT, such as http=localhost:8080, or NAME=unix:PATH", flag, text, address)
+	}
+	if slices.ContainsFunc(p.spec.Sockets, func(other keeper.Inherit) bool { return other.As == as }) {
+		return console.UsageError("%s %s: there are two of the name %s: write NAME=HOST:PORT with another name", flag, text, as)
 	}
 
+	p.sockets = append(p.sockets, s)
+	p.spec.Sockets = append(p.spec.Sockets, keeper.Inherit{Key: s.Key, As: as})
 	return nil
 }
 

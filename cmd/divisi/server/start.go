@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -51,13 +52,19 @@ func begin(ctx context.Context, c *door.Client, p *plan) (keeper.Proc, error) {
 		}
 	}
 
+	before, err := c.Sockets(ctx, id.Domain)
+	if err != nil {
+		return keeper.Proc{}, err
+	}
 	proc, err := open(ctx, c, p)
 	if errors.Is(err, keeper.ErrUnknown) {
 		proc, err = open(ctx, c, p) // a keeper that has just ended had its secrets
 	}
 	if err != nil {
 		for _, s := range p.sockets {
-			_ = c.Unlisten(ctx, s.Domain, s.Key) // it may be the one that could not be opened
+			if !slices.ContainsFunc(before, func(b keeper.Socket) bool { return b.Domain == s.Domain && b.Key == s.Key }) {
+				_ = c.Unlisten(ctx, s.Domain, s.Key) // it may be the one that could not be opened
+			}
 		}
 	}
 	return proc, err
@@ -95,6 +102,8 @@ func whyNoSocket(id keeper.ID, s keeper.Socket, err error) error {
 		way = "stop what listens there, or give another address"
 	case errors.Is(err, syscall.EACCES):
 		way = "give a port from 1024 on, or a folder of your own"
+	case errors.Is(err, keeper.ErrDiffers):
+		way = "give the address of the others that share it, or a name of its own"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		way = "give an address of this machine, or none for all of them, as in :8080"
 	}

@@ -2,16 +2,13 @@
 package site
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +16,8 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/httpd"
-	"github.com/divisi-go/divisi/metrics"
 	"github.com/divisi-go/divisi/serve"
+	"github.com/divisi-go/divisi/servlet"
 )
 
 // options are the flags.
@@ -30,6 +27,12 @@ type options struct {
 	cert, key                       string
 	patience, limit                 time.Duration
 	bodyMax                         int64
+	connections                     int
+
+	servlets      bool
+	servletEnv    []string
+	servletLimit  time.Duration
+	servletMemory int64
 }
 
 // Command returns the command.
@@ -37,13 +40,16 @@ func Command(shared *console.Console) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "httpd [--root DIR] [--handler PATH=ADDRESS]...",
-		Short: "Serve the files of a folder, and programs below paths",
+		Short: "Serve the files of a folder, servlets among them, and programs below paths",
 		Long: "Serve the files of a folder, and programs that speak HTTP below paths of their own. It ends in order: what was\n" +
 			"accepted is answered. As a server under the keeper, or of a systemd socket, it is restarted without a refused\n" +
-			"connection; several of them may share one port.",
+			"connection; several of them may share one port.\n\n" +
+			"Servlets are files in the folder that are programs: WebAssembly modules of WASI preview 1, which speak CGI. Each\n" +
+			"request has an instance of its own, without files and network, whose time and memory are bounded.",
 		Example: "  divisi httpd --root www\n" +
 			"  divisi httpd --root www --handler /api=http://localhost:9000 --handler /chat=unix:/run/chat.sock\n" +
-			"  divisi start web-0@/site --listen httpd=:8080 -- divisi httpd --root $PWD/www --name web-0",
+			"  divisi httpd --root www --servlets --servlet-env GREETING=hello\n" +
+			"  divisi start web-0@/site --share httpd=:8080 -- divisi httpd --root $PWD/www --name web-0",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serveSite(cmd.Context(), shared, o) },
 	}
@@ -59,6 +65,11 @@ func Command(shared *console.Console) *cobra.Command {
 	f.StringVar(&o.key, "tls-key", "", "file of the certificate's key")
 	f.DurationVar(&o.patience, "patience", 30*time.Second, "how long a client may take for the header of a request, and for the next bytes of a body")
 	f.Int64Var(&o.bodyMax, "body-max", 64<<20, "longest body of a request, in bytes")
+	f.IntVar(&o.connections, "connections-max", 4096, "connections at once; a new one more takes the place of that on which nothing is asked for the longest")
+	f.BoolVar(&o.servlets, "servlets", false, "run files whose names end with .wasm, in the place of sending them")
+	f.StringArrayVar(&o.servletEnv, "servlet-env", nil, "NAME=VALUE, a variable of servlets")
+	f.DurationVar(&o.servletLimit, "servlet-timeout", 10*time.Second, "how long a servlet may take for an answer")
+	f.Int64Var(&o.servletMemory, "servlet-memory", 64<<20, "memory that a servlet may have for an answer, in bytes")
 	return cmd
 }
 
@@ -69,6 +80,13 @@ func serveSite(ctx context.Context, shared *console.Console, o options) error {
 		return err
 	}
 	defer site.Files.Close()
+	servlets, err := o.runs(site.Files)
+	if err != nil {
+		return err
+	}
+	if servlets != nil {
+		defer servlets.Close()
+	}
 	out, err := o.accessLog(shared.Out)
 	if err != nil {
 		return err
@@ -90,7 +108,7 @@ func serveSite(ctx context.Context, shared *console.Console, o options) error {
 		if err != nil {
 			return console.Failure("choose another address with --status", "cannot listen at %s: %w", o.status, err)
 		}
-		members = append([]serve.Member{serve.Server(at, &http.Server{Handler: o.page(time.Now()), ReadHeaderTimeout: o.patience})}, members...)
+		members = append([]serve.Member{serve.Server(at, &http.Server{Handler: o.page(site, servlets, time.Now()), ReadHeaderTimeout: o.patience})}, members...)
 	}
 	scheme := "http"
 	if config != nil {
@@ -105,9 +123,9 @@ func serveSite(ctx context.Context, shared *console.Console, o options) error {
 // site returns what is to be served, and with which certificates. All that the flags say is looked at before anything
 // is opened.
 func (o options) site() (*httpd.Site, *tls.Config, error) {
-	site := &httpd.Site{Name: o.name, Patience: o.patience, BodyMax: o.bodyMax, Handlers: map[string]http.Handler{}}
-	if o.patience <= 0 || o.bodyMax <= 0 || o.limit < 0 {
-		return nil, nil, console.UsageError("--patience and --body-max are more than 0, and --handler-timeout is not less")
+	site := &httpd.Site{Name: o.name, Patience: o.patience, BodyMax: o.bodyMax, ConnectionsMax: o.connections, Handlers: map[string]http.Handler{}}
+	if o.patience <= 0 || o.bodyMax <= 0 || o.connections <= 0 || o.limit < 0 {
+		return nil, nil, console.UsageError("--patience, --body-max and --connections-max are more than 0, and --handler-timeout is not less")
 	}
 	for _, text := range o.handlers {
 		path, address, ok := strings.Cut(text, "=")
@@ -145,6 +163,30 @@ func (o options) site() (*httpd.Site, *tls.Config, error) {
 	return site, config, nil
 }
 
+// runs has files be servlets, if there are any; else it returns nil.
+func (o options) runs(files *httpd.Files) (*servlet.Servlets, error) {
+	if !o.servlets {
+		return nil, nil
+	}
+	if o.servletLimit <= 0 {
+		return nil, console.UsageError("--servlet-timeout is more than 0")
+	}
+	env := map[string]string{}
+	for _, text := range o.servletEnv {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" || strings.ContainsRune(text, 0) {
+			return nil, console.UsageError("--servlet-env %s: write NAME=VALUE", text)
+		}
+		env[key] = value
+	}
+	servlets, err := servlet.New(servlet.Options{Env: env, Limit: o.servletLimit, Memory: o.servletMemory})
+	if err != nil {
+		return nil, console.UsageError("--servlet-memory: %w", err)
+	}
+	files.Servlets = servlets.Handler
+	return servlets, nil
+}
+
 // output is where the access log goes.
 type output struct {
 	io.Writer // nil for nowhere
@@ -171,20 +213,4 @@ func (o options) accessLog(out io.Writer) (output, error) {
 		return output{}, console.Failure("name another file with --access-log, or none", "cannot keep the access log: %w", err)
 	}
 	return output{Writer: file, file: file}, nil
-}
-
-// page returns what operators ask.
-func (o options) page(since time.Time) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_ = metrics.WritePrometheus(w, metrics.Snapshot())
-	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s\nroot %s\nsince %s\n", cmp.Or(o.name, "httpd"), o.root, since.Format(time.RFC3339))
-		for _, text := range slices.Sorted(slices.Values(o.handlers)) {
-			fmt.Fprintln(w, "handler", text)
-		}
-	})
-	return mux
 }
