@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -68,7 +69,21 @@ func (c command) start() *cobra.Command {
 		},
 	}
 
-	flags := cmd.Flags()
+	o.add(cmd.Flags())
+	console.TimeoutFlag(cmd, &timeout, time.Minute)
+	var limits []string
+	for _, name := range limit.Names() {
+		limits = append(limits, name+"=")
+	}
+	console.Complete(cmd, "limit", limits...)
+	console.Complete(cmd, "ready", "notify", "port", "http:/", "file:", "exec:", "log:")
+	console.Complete(cmd, "health", "http:/", "port:", "file:", "exec:")
+	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))
+	return cmd
+}
+
+// add adds the flags.
+func (o *options) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.listen, "listen", nil, "socket to inherit: NAME=HOST:PORT, NAME=unix:PATH, or without NAME= one called as the server")
 	flags.StringArrayVar(&o.share, "share", nil, "as --listen: socket that all servers of the domain have that say so")
 	flags.StringArrayVar(&o.env, "env", nil, "variable, as NAME=VALUE, or NAME for its value here")
@@ -87,16 +102,6 @@ func (c command) start() *cobra.Command {
 	flags.DurationVar(&o.health.Timeout, "health-timeout", 0, "time for the answer (default 5s)")
 	flags.IntVar(&o.health.Retries, "health-retries", 0, "failures in a row after which it is replaced (default 3)")
 	flags.DurationVar(&o.health.StartPeriod, "health-start-period", 0, "time in which failures do not count before the first success (default 30s)")
-	console.TimeoutFlag(cmd, &timeout, time.Minute)
-	var limits []string
-	for _, name := range limit.Names() {
-		limits = append(limits, name+"=")
-	}
-	console.Complete(cmd, "limit", limits...)
-	console.Complete(cmd, "ready", "notify", "port", "http:/", "file:", "exec:", "log:")
-	console.Complete(cmd, "health", "http:/", "port:", "file:", "exec:")
-	console.Complete(cmd, "restart", string(lifecycle.Permanent), string(lifecycle.Transient), string(lifecycle.Temporary))
-	return cmd
 }
 
 // startArgs checks that there are a name and a program.
