@@ -101,6 +101,8 @@ build: tools ## build the command divisi into ./build
 
 install: tools ## install the command divisi, with what build has compiled
 	@cd cmd/divisi && $(GO) install .
+	@dir=$$($(GO) list -f '{{.Target}}' ./cmd/divisi | xargs dirname); case ":$$PATH:" in *":$$dir:"*) ;; *) \
+	  echo "divisi is in $$dir, where your shell does not look: export PATH=\$$PATH:$$dir" ;; esac
 
 $(STATICCHECK): tools/go.mod
 	@mkdir -p $(BUILD) && echo "build staticcheck" && cd tools && \
