@@ -25,7 +25,7 @@ var floors = [][]string{
 		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
-	{"httpd", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
+	{"httpd", "internal/ensemble", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
 	{"internal/process", "internal/survey", "internal/replica", "internal/program", "internal/claimed"},
 	{".", "internal/deployer", "internal/operator", "internal/agent"},
 	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox", "internal/ward"},

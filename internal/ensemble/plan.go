@@ -1,0 +1,126 @@
+package ensemble
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Change is what becomes of a server when one ensemble has the place of another.
+type Change struct {
+	Server string   `json:"server"`
+	Kind   Kind     `json:"kind"`
+	What   []string `json:"what,omitempty"` // of a replacement: the settings that differ
+}
+
+// Kind says what becomes of a server.
+type Kind string
+
+// The kinds.
+const (
+	Start   Kind = "start"
+	Replace Kind = "replace"
+	Stop    Kind = "stop"
+)
+
+// Plan returns what changes, in the order of the names. Nil is an ensemble of nothing.
+func Plan(before, after *Ensemble) []Change {
+	was, is := byName(before), byName(after)
+	changes := []Change{}
+	for _, full := range slices.Sorted(maps.Keys(is)) {
+		old, there := was[full]
+		if !there {
+			changes = append(changes, Change{Server: full, Kind: Start})
+		} else if what := differ(old, is[full]); len(what) > 0 {
+			changes = append(changes, Change{full, Replace, what})
+		}
+	}
+	for _, full := range slices.Sorted(maps.Keys(was)) {
+		if _, stays := is[full]; !stays {
+			changes = append(changes, Change{Server: full, Kind: Stop})
+		}
+	}
+	slices.SortStableFunc(changes, func(a, b Change) int { return strings.Compare(a.Server, b.Server) })
+	return changes
+}
+
+func byName(e *Ensemble) map[string]*Group {
+	all := map[string]*Group{}
+	if e == nil {
+		return all
+	}
+	for _, s := range e.Servers() {
+		all[s.String()] = s.Of
+	}
+	return all
+}
+
+// differ returns the settings of which a process notices that they differ.
+func differ(a, b *Group) (what []string) {
+	x, y := reflect.ValueOf(a.Settings), reflect.ValueOf(b.Settings)
+	for i := range x.NumField() {
+		key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("toml"), ",")
+		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+			what = append(what, key)
+		}
+	}
+	return what
+}
+
+// Effective returns the document in which everything is said of each server, and nothing is left to layers and defaults.
+func (e *Ensemble) Effective() Document {
+	d := Document{Ensemble: Head{e.Domain}, Roles: e.Roles, Domains: map[string]Domain{}, Servers: map[string]Entry{}}
+	e.Root.effective(&d)
+	return d
+}
+
+func (n *Nursery) effective(d *Document) {
+	d.Domains[n.Path] = Domain{string(n.Strategy), n.Restart}
+	for _, m := range n.Members {
+		if m.Nursery != nil {
+			m.Nursery.effective(d)
+			continue
+		}
+		g := m.Group
+		entry := Entry{Role: g.Role, Settings: g.Settings}
+		if g.Workers {
+			entry.Count = &g.Count
+		}
+		for _, other := range g.Needs {
+			entry.Needs = append(entry.Needs, other.String())
+		}
+		d.Servers[g.ID.String()] = entry
+	}
+}
+
+// Kept returns the counts that still mean something when one document has the place of another: those of entries that both
+// have with the same number of their own, and those of roles.
+func (c Counts) Kept(before, after *Ensemble) Counts {
+	kept := Counts{}
+	was, is := entries(before), entries(after)
+	for full, n := range c {
+		old, then := was[full]
+		now, stays := is[full]
+		bare, _, _ := strings.Cut(full, "@")
+		_, isRole := after.Roles[bare]
+		if then && stays && old == now || !stays && !then && isRole {
+			kept[full] = n
+		}
+	}
+	return kept
+}
+
+// entries returns how many servers of workers a document itself says.
+func entries(e *Ensemble) map[string]int {
+	all := map[string]int{}
+	if e == nil {
+		return all
+	}
+	for _, g := range e.Root.Groups() {
+		if g.Workers {
+			all[g.ID.String()] = g.Count
+		}
+	}
+	return all
+}
