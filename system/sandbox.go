@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
-	"github.com/divisi-go/divisi/internal/keeper/limit"
 	"github.com/divisi-go/divisi/internal/sandbox"
 )
 
@@ -76,10 +75,6 @@ func (h *Host) sandbox(ctx context.Context, n *Nursery, s Sandbox) (*Host, error
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limit.ParseAll(s.Limits)
-	if err != nil {
-		return nil, err
-	}
 	variable, err := plan.Variable()
 	if err != nil {
 		return nil, err
@@ -98,7 +93,7 @@ func (h *Host) sandbox(ctx context.Context, n *Nursery, s Sandbox) (*Host, error
 	}
 	_, err = h.Ensure(ctx, n, Spec{
 		Name: s.Name, Env: []string{variable}, Listeners: given, Ready: "notify", Grace: boxGrace, Alone: true,
-		Policy: s.Policy, own: "sandbox", limits: limits,
+		Policy: s.Policy, own: "sandbox", Limits: s.Limits,
 	})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/probe"
 	"github.com/divisi-go/divisi/internal/role"
+	"github.com/divisi-go/divisi/internal/selection"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -56,8 +57,11 @@ type Spec struct {
 
 	Policy Policy // what follows when it fails; it is restarted after every end by default
 
-	own    string // it is this program, and this tells it from others in place of the content; "" for any program
-	limits []limit.Limit
+	Roles  []string          // by which commands select it, as role:NAME; the first one is what it is for
+	Labels map[string]string // by which commands select it, as label:NAME=VALUE
+	Limits []string          // of its process or its control group, as divisi start --limit takes them
+
+	own string // it is this program, and this tells it from others in place of the content; "" for any program
 }
 
 // withinDefault is the default of Spec.Within.
@@ -71,7 +75,13 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	}
 	w.Spec = keeper.Spec{
 		Domain: domain, Name: s.Name, Env: slices.Clone(s.Env), User: s.User, Grouped: true, Stop: s.Stop, Grace: s.Grace,
-		Limits: s.limits,
+	}
+	var err error
+	if w.Spec.Limits, err = limit.ParseAll(s.Limits); err != nil {
+		return nil, err
+	}
+	if w.Spec.Labels, err = selection.Kept(s.Roles, s.Labels); err != nil {
+		return nil, err
 	}
 	program, err := h.program(s, &w.Spec)
 	if err != nil {
@@ -107,7 +117,7 @@ func (h *Host) wanted(domain string, s Spec) (*server.Wanted, error) {
 	if w.Spec.Env, err = h.environment(s); err != nil {
 		return nil, err
 	}
-	w.Spec.Labels = map[string]string{server.LabelReady: s.Ready, server.LabelProgram: server.Shown(&w.Spec)}
+	w.Spec.Labels[server.LabelReady], w.Spec.Labels[server.LabelProgram] = s.Ready, server.Shown(&w.Spec)
 	if program.Kept {
 		w.Spec.Labels[server.LabelKept] = program.Path
 	}

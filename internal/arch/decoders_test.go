@@ -165,6 +165,9 @@ var decoders = map[string]string{
 
 // notDecoders lists functions that look like decoders, with the reason why they are none.
 var notDecoders = map[string]string{
+	"cmd/divisi/ensembles.parseCounts":        "reads a number, and passes the rest on to name.ParseServer",
+	"cmd/divisi/ensembles.Shelf.read":         "passes the bytes on to encoding/json",
+	"cmd/divisi/ensembles.Revision.Parse":     "passes the text on to ensemble.Parse",
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
 	"discover.File.read":                      "takes the files as they are",
 	"discover.readUpTo":                       "takes the file as it is",

@@ -38,7 +38,7 @@ var floors = [][]string{
 	{"cmd/divisi/dashboard"},
 	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate"},
 	{"cmd/divisi/subject"},
-	{"cmd/divisi/operate"},
+	{"cmd/divisi/operate", "cmd/divisi/ensembles"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

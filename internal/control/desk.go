@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -181,3 +182,42 @@ func (c *Client) Verbs(ctx context.Context) (v []Verb, err error) {
 func (c *Client) Do(ctx context.Context, verb string, args []string) (answer json.RawMessage, err error) {
 	return answer, c.do(ctx, "POST", c.of("do"), url.Values{"verb": {verb}, "arg": args}, &answer)
 }
+
+const (
+	replaceTime = 10 * time.Second // that nobody may answer while a program is replaced
+	replacePoll = 50 * time.Millisecond
+)
+
+// Replace has a program of package system become another binary, and returns how it is when that has settled. When nobody
+// answers any more, the error is [ErrSilent].
+func (c *Client) Replace(ctx context.Context, binary string) (Status, error) {
+	before, err := c.Status(ctx)
+	if err != nil {
+		return before, err
+	}
+	if _, err := c.Do(ctx, "upgrade", []string{binary}); err != nil {
+		return before, err
+	}
+
+	silent := time.Now()
+	for {
+		select {
+		case <-time.After(replacePoll):
+		case <-ctx.Done():
+			return before, context.Cause(ctx)
+		}
+		now, err := c.Status(ctx)
+		switch {
+		case err != nil && time.Since(silent) > replaceTime:
+			return before, fmt.Errorf("%w: %w", ErrSilent, err)
+		case err != nil:
+			continue
+		case !now.Started.Equal(before.Started) && now.State != "starting":
+			return now, nil
+		}
+		silent = time.Now()
+	}
+}
+
+// ErrSilent is the error about a program that does not answer any more.
+var ErrSilent = errors.New("it does not answer any more")

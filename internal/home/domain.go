@@ -30,6 +30,7 @@ type Domain struct {
 	Boot     string // folder of what replicas start from without a deployer
 	Desk     string // folder of what concerns the operator of a program, see package operator
 	Data     string // folder of the data of programs
+	Ensemble string // folder of what an ensemble was to be, see divisi up
 
 	home Home
 }
@@ -54,6 +55,7 @@ func (h Home) Domain(path string) Domain {
 		Boot:     filepath.Join(state, "boot"),
 		Desk:     filepath.Join(state, desk),
 		Data:     filepath.Join(state, "data"),
+		Ensemble: filepath.Join(state, ensemble),
 		home:     h,
 	}
 }
@@ -61,6 +63,7 @@ func (h Home) Domain(path string) Domain {
 const (
 	versions = "versions"
 	desk     = "desk"
+	ensemble = "ensemble"
 )
 
 func (h Home) domains() string { return filepath.Join(h.Dir, "domains") }
@@ -70,6 +73,9 @@ func (h Home) Domains() ([]string, error) { return h.domainsWith(versions) }
 
 // Desks returns the paths of the domains of programs, which have a folder for what concerns their operators.
 func (h Home) Desks() ([]string, error) { return h.domainsWith(desk) }
+
+// Ensembles returns the paths of the domains of ensembles.
+func (h Home) Ensembles() ([]string, error) { return h.domainsWith(ensemble) }
 
 // domainsWith returns the paths of the domains that have a folder.
 func (h Home) domainsWith(folder string) (paths []string, err error) {

@@ -9,9 +9,9 @@ import (
 )
 
 // Digest returns what tells a specification from others: two of the same digest are served by the same
-// process. The sum is that of the content of the program.
+// process. The sum is that of the content of the program. Labels count: the process that serves it has them.
 func Digest(spec keeper.Spec, program string) (string, error) {
-	spec.Path, spec.Labels = "", nil // where a program is means nothing, what it is does
+	spec.Path = "" // where a program is means nothing, what it is does
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return "", err

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/host"
 	"github.com/divisi-go/divisi/cmd/divisi/lab"
 	"github.com/divisi-go/divisi/cmd/divisi/migrate"
@@ -130,6 +131,7 @@ func (c *command) root() *cobra.Command {
 		migrate.Command(c.Console, released()))
 	root.AddCommand(server.Commands(c.Console)...)
 	root.AddCommand(operate.Commands(c.Console)...)
+	root.AddCommand(ensembles.Commands(c.Console)...)
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultVersionFlag()

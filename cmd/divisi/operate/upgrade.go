@@ -52,37 +52,15 @@ func (c *command) upgrade() *cobra.Command {
 	return cmd
 }
 
-// replaceTime is how long nobody may answer while a program is replaced.
-const replaceTime = 10 * time.Second
-
 // replace has a program become another binary, and waits until that has settled.
 func (c *command) replace(ctx context.Context, client *control.Client, binary string) error {
-	before, err := client.Status(ctx)
+	now, err := client.Replace(ctx, binary)
+	if errors.Is(err, control.ErrSilent) {
+		return console.Failure("what it has started goes on: run "+binary+" to see what it says", "%s: %w", now.App, err)
+	}
 	if err != nil {
 		return err
 	}
-	if _, err := client.Do(ctx, "upgrade", []string{binary}); err != nil {
-		return err
-	}
-
-	silent := time.Now()
-	for {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		now, err := client.Status(ctx)
-		switch {
-		case err != nil && time.Since(silent) > replaceTime:
-			return console.Failure("what it has started goes on: run "+binary+" to see what it says",
-				"%s does not answer any more: %w", before.App, err)
-		case err != nil:
-			continue
-		case !now.Started.Equal(before.Started) && now.State != "starting":
-			fmt.Fprintf(c.Out, "%s is %s, version %s\n", now.App, c.Paint(now.State), now.Version)
-			return nil
-		}
-		silent = time.Now()
-	}
+	fmt.Fprintf(c.Out, "%s is %s, version %s\n", now.App, c.Paint(now.State), now.Version)
+	return nil
 }

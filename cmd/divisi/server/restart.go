@@ -70,16 +70,10 @@ func (c command) runRestart(ctx context.Context, asked []string, exclusive, yes 
 		return console.UsageError("%d would be restarted: %s: add --yes to say that you mean it", len(chosen), strings.Join(namesOf(chosen), ", "))
 	}
 
-	programs, err := estate.Find(ctx, d.home)
 	var all []Restarted
 	for _, old := range chosen {
 		var done Restarted
-		if of := ownerOf(programs, old); of != nil {
-			done, err = d.restartIn(ctx, *of, old, limit)
-		} else {
-			done, err = d.restart(ctx, old, exclusive, limit)
-		}
-		if err != nil {
+		if done, err = d.restartBy(ctx, old, exclusive, limit); err != nil {
 			break
 		}
 		all = append(all, done)
@@ -111,8 +105,25 @@ func (c command) showRestarted(done Restarted) {
 	fmt.Fprintln(c.Out)
 }
 
+// restartBy has a server restarted by the program that decides about it, if one does. One that has just begun has no door
+// yet, and then the domain.
+func (d *Desk) restartBy(ctx context.Context, old keeper.Proc, exclusive bool, limit time.Duration) (Restarted, error) {
+	of := d.ownerOf(ctx, old)
+	if of == nil {
+		done, err := d.restart(ctx, old, exclusive, limit)
+		if !errors.Is(err, keeper.ErrHeld) {
+			return done, err
+		}
+		if of = d.ownerOf(ctx, old); of == nil {
+			return done, err
+		}
+	}
+	return d.restartIn(ctx, *of, old, limit)
+}
+
 // ownerOf returns the program of package system that runs and decides about a server, nil if none does.
-func ownerOf(all []estate.Application, p keeper.Proc) *estate.Application {
+func (d *Desk) ownerOf(ctx context.Context, p keeper.Proc) *estate.Application {
+	all, _ := estate.Find(ctx, d.home) // one that does not answer cannot be asked to
 	for i, app := range all {
 		if app.Status.IsProgram() && app.Client != nil && app.Owns(p) {
 			return &all[i]
@@ -138,12 +149,15 @@ func (d *Desk) restartIn(ctx context.Context, of estate.Application, old keeper.
 	for _, p := range now {
 		if p.Domain == old.Domain && p.Name == old.Name {
 			done.Pid = p.Pid
-			if p.LastExit != nil {
-				done.Ended = p.LastExit.String()
-			}
 		}
 	}
-	return done, nil
+	ends, err := d.records(ctx, old.ID.String())
+	for _, r := range ends {
+		if r.Run == old.Run {
+			done.Ended = r.Text
+		}
+	}
+	return done, err
 }
 
 // Restarted says what a restart has done.

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/memfd"
+	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
 	"github.com/divisi-go/divisi/internal/server"
 )
@@ -36,6 +39,25 @@ func (d *Desk) start(ctx context.Context, p *plan, limit time.Duration) (keeper.
 		err = errors.Join(err, server.Undo(moments{d}, keeper.ID{Domain: proc.Domain, Name: proc.Name}))
 	}
 	return proc, err
+}
+
+// Begin starts a program that says when it is ready, and waits for that. It starts again unless it ends with the exit code 0.
+func Begin(ctx context.Context, id name.Server, program, env []string, limit time.Duration) error {
+	o := options{
+		name: id.String(), program: program, env: env, dir: "/", ready: string(probe.Notify),
+		restart: string(lifecycle.Transient), stopTime: limit,
+	}
+	p, err := o.plan()
+	if err != nil {
+		return err
+	}
+	d, err := Open(ctx, strings.Join(program, " "), true)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	_, err = d.start(ctx, p, limit)
+	return err
 }
 
 // begin starts a server with what it inherits, or leaves nothing of it.

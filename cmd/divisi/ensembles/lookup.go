@@ -1,0 +1,143 @@
+package ensembles
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
+	"github.com/divisi-go/divisi/internal/keeper/door"
+	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/selection"
+)
+
+// Found is a server that can be used, as others find it.
+type Found struct {
+	Server  string   `json:"server"`
+	Roles   []string `json:"roles"`
+	Sockets []Socket `json:"sockets"`
+}
+
+// Socket is where a server listens, as far as the keeper has opened it.
+type Socket struct {
+	Name    string `json:"name"`
+	Network string `json:"network"`
+	Address string `json:"address"`
+}
+
+func (c command) lookup() *cobra.Command {
+	var role string
+	cmd := &cobra.Command{
+		Use:   "lookup SELECTOR | lookup --role ROLE",
+		Short: "Find servers that can be used, and where they listen",
+		Long: "List the servers that a selector picks, and the addresses of the sockets that they inherit. A server is there\n" +
+			"from when it is ready until it is not: one that starts, drains or fails is not listed. The exit code is 1\n" +
+			"if there is none.",
+		Example: "  divisi lookup httpd-0@/test/www\n  divisi lookup --role web -o json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && role == "" || len(args) > 1 || len(args) == 1 && role != "" {
+				return errors.New("give one selector, or --role")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asked := strings.Join(args, "")
+			if role != "" {
+				asked = "role:" + role
+			}
+			s, err := server.Select(asked)
+			if err != nil {
+				return err
+			}
+			h, err := home.Find()
+			if err != nil {
+				return err
+			}
+			found, err := lookUp(cmd.Context(), h, s)
+			if err != nil {
+				return err
+			}
+			return c.showFound(found, asked)
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", "those that play a role, the first or a further one")
+	return cmd
+}
+
+// lookUp returns the servers that a selector picks and that are ready.
+func lookUp(ctx context.Context, h home.Home, s selection.Selector) ([]Found, error) {
+	k, err := door.Find(ctx, h)
+	if errors.Is(err, door.ErrNone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer k.Release()
+	list, err := k.List(ctx, "/")
+	if err != nil {
+		return nil, err
+	}
+	sockets, err := k.Sockets(ctx, "/")
+	if err != nil {
+		return nil, err
+	}
+
+	var all []Found
+	for _, p := range list {
+		if p.State != lifecycle.Ready || !server.Picks(s, p) {
+			continue
+		}
+		spec, err := k.Spec(ctx, p.ID)
+		if errors.Is(err, keeper.ErrUnknown) {
+			continue // it has just ended
+		}
+		if err != nil {
+			return nil, err
+		}
+		is := selection.Of(name.Server{Name: p.Name, Domain: p.Domain}, p.Labels)
+		all = append(all, Found{p.ID.String(), is.Roles, inherited(spec, sockets)})
+	}
+	slices.SortFunc(all, func(a, b Found) int { return strings.Compare(a.Server, b.Server) })
+	return all, nil
+}
+
+// inherited returns the sockets that a server inherits.
+func inherited(spec keeper.Spec, sockets []keeper.Socket) []Socket {
+	list := []Socket{}
+	for _, i := range spec.Sockets {
+		for _, s := range sockets {
+			if domain, key := i.Of(spec.Domain); s.Domain == domain && s.Key == key {
+				list = append(list, Socket{cmp.Or(i.As, s.Key), s.Network, s.Actual})
+			}
+		}
+	}
+	return list
+}
+
+func (c command) showFound(found []Found, asked string) error {
+	if len(found) == 0 {
+		return console.Failure("what runs: divisi ps", "%s picks no server that is ready", asked)
+	}
+	if done, err := c.JSON(found); done {
+		return err
+	}
+	rows := [][]string{{"SERVER", "ROLES", "SOCKETS"}}
+	for _, f := range found {
+		var at []string
+		for _, s := range f.Sockets {
+			at = append(at, s.Name+"="+s.Address)
+		}
+		rows = append(rows, []string{f.Server, cmp.Or(strings.Join(f.Roles, ","), "-"), cmp.Or(strings.Join(at, " "), "-")})
+	}
+	c.Columns(rows)
+	return nil
+}

@@ -1,0 +1,255 @@
+package ensembles
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/divisi-go/divisi/internal/config"
+	"github.com/divisi-go/divisi/internal/ensemble"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/notify"
+	"github.com/divisi-go/divisi/system"
+)
+
+// program runs the newest revision of an ensemble as a program of package system. The next revision is the next version of
+// it: the same command, which takes its own place.
+type program struct {
+	shelf Shelf
+	log   *slog.Logger
+	tell  func(server, listener, address string) // where a server listens
+
+	mu   sync.Mutex // guards told
+	told map[string]bool
+}
+
+// run runs the ensemble until it is stopped, or the process is asked to leave it. A revision that does not settle is followed
+// by the last one that has.
+func (p *program) run(ctx context.Context) error {
+	for fallen := false; ; fallen = true {
+		r, err := p.shelf.Last()
+		if err != nil {
+			return err
+		}
+		err = p.runOne(ctx, r)
+		if err == nil || errors.Is(err, system.ErrTaken) || ctx.Err() != nil {
+			return err
+		}
+		if !p.shelf.Outcome(r.Number).Settled.IsZero() || fallen {
+			return err // what has been well is not any more, so that nothing else would be
+		}
+
+		err = errors.Join(err, p.shelf.PutOutcome(r.Number, Outcome{Failed: err.Error()}))
+		last, ok := p.shelf.before(r.Number)
+		if !ok {
+			return err
+		}
+		p.log.Error("the revision fails, and the one before goes on", "revision", r.Number, "back to", last.Number, "why", err)
+		last.Why = fmt.Sprintf("back to %d: %d has failed", last.Number, r.Number)
+		if _, err := p.shelf.Add(last, r.Number); err != nil {
+			return err
+		}
+	}
+}
+
+// runOne runs one revision.
+func (p *program) runOne(ctx context.Context, r Revision) error {
+	e, err := r.Parse()
+	if err != nil {
+		return err
+	}
+	return system.Program{
+		Name: strings.TrimPrefix(e.Domain, "/"), Strategy: e.Root.Strategy, Grace: time.Millisecond, Log: p.log,
+	}.Run(ctx, func(ctx context.Context, n *system.Nursery, h *system.Host) error {
+		start := &start{program: p, host: h, dir: filepath.Dir(r.File)}
+		err := start.nursery(ctx, n, &e.Root)
+		if err == nil {
+			err = p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()})
+		}
+		if err != nil {
+			return err
+		}
+		p.log.Info("settled", "ensemble", e.Domain, "revision", r.Number, "servers", len(e.Servers()))
+		_ = notify.Parent().Send(notify.Ready) // who has started this process need not be listening
+		return nil
+	})
+}
+
+// start starts what a revision has, on a host.
+type start struct {
+	*program
+	host *system.Host
+	dir  string // of the document
+}
+
+// nursery starts what is in a domain, one after the other; servers of a kind start together.
+func (s *start) nursery(ctx context.Context, n *system.Nursery, of *ensemble.Nursery) error {
+	listeners := map[string]*system.Listener{}
+	for _, m := range of.Members {
+		if m.Group != nil {
+			if err := s.group(ctx, n, m.Group, listeners); err != nil {
+				return err
+			}
+			continue
+		}
+		scope := system.Scope{Name: filepath.Base(m.Nursery.Path), Strategy: m.Nursery.Strategy, Policy: policy(m.Nursery.Restart)}
+		_, err := system.Start(ctx, n, scope, func(ctx context.Context, n *system.Nursery) (struct{}, error) {
+			return struct{}{}, s.nursery(ctx, n, m.Nursery)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group starts the servers of a kind, which share their sockets.
+func (s *start) group(ctx context.Context, n *system.Nursery, g *ensemble.Group, listeners map[string]*system.Listener) error {
+	spec, err := s.spec(g)
+	if err != nil {
+		return fmt.Errorf("cannot start %v: %w", g.ID, err)
+	}
+	for _, as := range slices.Sorted(maps.Keys(g.Listen)) {
+		if listeners[as] == nil {
+			if listeners[as], err = s.listen(ctx, n, as, g.Listen[as]); err != nil {
+				return err
+			}
+		}
+		spec.Listeners = append(spec.Listeners, listeners[as])
+		s.say(g.ID, listeners[as])
+	}
+
+	var starts []func(context.Context) error
+	for _, server := range g.Servers() {
+		starts = append(starts, func(ctx context.Context) error {
+			_, err := s.host.Ensure(ctx, n, s.one(spec, server))
+			return err
+		})
+	}
+	return system.Together(ctx, starts...)
+}
+
+// say tells of a socket once, also when its domain starts again.
+func (s *start) say(of name.Server, l *system.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	what := of.String() + " " + l.Name() + " " + l.Addr()
+	if !s.told[what] {
+		s.told[what] = true
+		s.tell(of.String(), l.Name(), l.Addr())
+	}
+}
+
+func (s *start) listen(ctx context.Context, n *system.Nursery, as, address string) (*system.Listener, error) {
+	file, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		return s.host.Listen(ctx, n, as, address)
+	}
+	file = s.path(file)
+	folder, err := s.host.Dir(filepath.Dir(file))
+	if err != nil {
+		return nil, err
+	}
+	return folder.Listen(ctx, n, filepath.Base(file))
+}
+
+// path returns a path from the folder of the document.
+func (s *start) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.dir, path)
+}
+
+// spec returns what the servers of a kind have in common.
+func (s *start) spec(g *ensemble.Group) (system.Spec, error) {
+	spec := system.Spec{
+		Program: g.Program, User: g.User, Ready: g.Ready, Within: g.Within, Health: g.Health, Grace: g.StopTime, Alone: *g.Alone,
+		Policy: policy(g.Restart), Roles: g.AllRoles(), Labels: g.Labels, Limits: g.Limits,
+	}
+	switch {
+	case g.Program == self:
+		own, err := os.Executable()
+		if err != nil {
+			return spec, err
+		}
+		spec.Program = own
+	case strings.Contains(g.Program, "/"):
+		spec.Program = s.path(g.Program)
+	}
+
+	dir := s.path(g.Dir)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return spec, fmt.Errorf("there is no folder %s to run it in", dir)
+	}
+	var err error
+	if spec.Dir, err = s.host.Dir(dir); err != nil {
+		return spec, err
+	}
+	return spec, s.configure(g, &spec)
+}
+
+// self is the program that means this command.
+const self = "divisi"
+
+// The variables of a server of an ensemble.
+const (
+	serverVariable = "DIVISI_SERVER" // its full name
+	rolesVariable  = "DIVISI_ROLES"  // with commas between them
+	configVariable = "DIVISI_CONFIG" // a file with its configuration
+)
+
+// configure writes the configuration of servers into a file that is called by its content, so that one with another
+// configuration is another server.
+func (s *start) configure(g *ensemble.Group, spec *system.Spec) error {
+	if len(g.Config) == 0 {
+		return nil
+	}
+	text, err := toml.Marshal(g.Config)
+	if err != nil {
+		return err
+	}
+	folder, err := s.host.Dir("config")
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	file := hex.EncodeToString(sum[:8]) + ".toml"
+	path, err := folder.File(file).On(s.host)
+	if err != nil {
+		return err
+	}
+	spec.Env = append(spec.Env, configVariable+"="+path)
+	return folder.WriteFile(file, text)
+}
+
+// one returns one server of a kind.
+func (s *start) one(spec system.Spec, server ensemble.Server) system.Spec {
+	spec.Name = server.Name
+	for _, arg := range server.Of.Args {
+		spec.Args = append(spec.Args, server.Expand(arg))
+	}
+	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","))
+	for _, variable := range slices.Sorted(maps.Keys(server.Of.Env)) {
+		spec.Env = append(spec.Env, variable+"="+server.Expand(server.Of.Env[variable]))
+	}
+	return spec
+}
+
+func policy(r config.Restart) system.Policy {
+	return system.Policy{
+		Restart: system.Restart(r.Policy), Intensity: r.Intensity, Window: r.Window, Backoff: r.Backoff, MaxBackoff: r.MaxBackoff,
+	}
+}

@@ -1,0 +1,96 @@
+package ensembles
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/estate"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/selection"
+)
+
+// documentFile is the document in a folder, unless another one is named.
+const documentFile = "ensemble.toml"
+
+// known returns the domains of all ensembles.
+func known(h home.Home) ([]string, error) {
+	all, err := h.Ensembles()
+	return slices.DeleteFunc(all, func(domain string) bool {
+		numbers, _ := shelf(h, domain).Numbers()
+		return len(numbers) == 0
+	}), err
+}
+
+// pick returns the ensemble that somebody means: that of a domain, or without one that of the current domain, or else the
+// only one that there is.
+func pick(h home.Home, asked string) (Shelf, error) {
+	all, err := known(h)
+	if err != nil {
+		return Shelf{}, err
+	}
+	if asked != "" {
+		domain := selection.Resolve(asked, server.Current())
+		if !slices.Contains(all, domain) {
+			return Shelf{}, console.Failure("", "there is no ensemble %s: %s", domain, name.Suggest(domain, all))
+		}
+		return shelf(h, domain), nil
+	}
+	if s, err := around(h, all, server.Current()); err == nil {
+		return s, nil
+	}
+	switch len(all) {
+	case 0:
+		return Shelf{}, console.Failure("divisi up ENSEMBLE.toml runs one", "there is no ensemble")
+	case 1:
+		return shelf(h, all[0]), nil
+	}
+	return Shelf{}, console.UsageError("there are several ensembles: give one of %s", strings.Join(all, ", "))
+}
+
+// around returns the ensemble that has a domain in it.
+func around(h home.Home, all []string, domain string) (Shelf, error) {
+	best := ""
+	for _, one := range all {
+		if name.Within(domain, one) && len(one) > len(best) {
+			best = one
+		}
+	}
+	if best == "" {
+		return Shelf{}, console.Failure("", "no ensemble has the domain %s: %s", domain, name.Suggest(domain, all))
+	}
+	return shelf(h, best), nil
+}
+
+// isFile reports whether an argument is a document, and no domain.
+func isFile(asked string) bool {
+	if strings.HasSuffix(asked, ".toml") {
+		return true
+	}
+	info, err := os.Stat(asked)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// application returns the ensemble as what runs, and whether anything of it does.
+func application(ctx context.Context, h home.Home, s Shelf) (estate.Application, bool, error) {
+	all, err := estate.Find(ctx, h)
+	for _, app := range all {
+		if app.Status.Domain == s.domain {
+			return app, true, nil
+		}
+	}
+	return estate.Application{}, false, err
+}
+
+// explain has the way out of errors that have one.
+func explain(err error) error {
+	if errors.Is(err, errNoRevision) {
+		return console.Failure("divisi up ENSEMBLE.toml runs one", "%w", err)
+	}
+	return err
+}

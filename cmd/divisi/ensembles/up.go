@@ -1,0 +1,234 @@
+package ensembles
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/server"
+	"github.com/divisi-go/divisi/internal/ensemble"
+	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/system"
+)
+
+// command is what the commands of this package share.
+type command struct{ *console.Console }
+
+// Commands returns the commands.
+func Commands(shared *console.Console) []*cobra.Command {
+	c := command{shared}
+	return []*cobra.Command{c.up(), c.down(), c.scale(), c.lookup(), c.ensemble()}
+}
+
+func (c command) up() *cobra.Command {
+	var detach, held, yes bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "up [ENSEMBLE.toml | /DOMAIN]",
+		Short: "Run an ensemble: the servers of a document, in a tree of domains",
+		Long: "Run the servers that a document says, and supervise them, until Ctrl-C, which stops them in the reverse\n" +
+			"order. Whatever else ends this command, they go on, and the keeper restarts them; run it again, and it finds\n" +
+			"them and changes only what differs. Without a document it is " + documentFile + " in this folder, or else\n" +
+			"the ensemble as it was last.\n\n" +
+			"A document that differs from the one before is the next revision. With --yes that may replace or stop more\n" +
+			"than one server. A server with sockets is replaced without a refused connection. If a server of the\n" +
+			"revision does not become ready, the revision before goes on.\n\n" +
+			"--detach has the keeper run this command, and start it again with the machine; it returns when all are ready.",
+		Example: "  divisi up\n  divisi up site/ensemble.toml --detach\n  divisi up /test",
+		Args:    atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := home.Find()
+			if err != nil {
+				return err
+			}
+			s, err := c.bring(cmd.Context(), h, strings.Join(args, ""), yes)
+			if err != nil {
+				return err
+			}
+			if detach {
+				return c.detach(cmd.Context(), h, s, timeout)
+			}
+			return c.runUp(s, held)
+		},
+	}
+
+	cmd.Flags().BoolVar(&held, "held", false, "the keeper runs it")
+	_ = cmd.Flags().MarkHidden("held") // it fails only for a flag that is not there
+	cmd.Flags().BoolVar(&detach, "detach", false, "return when all are ready, and leave it running")
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one server is replaced or stopped")
+	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
+	return cmd
+}
+
+// atMostOne has a command take a document or a domain.
+func atMostOne(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return errors.New("give at most one document or domain")
+	}
+	return nil
+}
+
+// bring returns the ensemble that is meant, whose newest revision is what the document says, if one is meant.
+func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool) (Shelf, error) {
+	file := asked
+	if asked == "" && isFile(documentFile) {
+		file = documentFile
+	}
+	if file == "" || !isFile(file) {
+		return pick(h, asked)
+	}
+	next, e, err := document(file)
+	if err != nil {
+		return Shelf{}, err
+	}
+	s := shelf(h, e.Domain)
+	_, err = c.add(ctx, h, s, yes, func(last Revision) (Revision, error) {
+		next.Why = "divisi up " + file
+		return next, keepCounts(&next, e, last)
+	})
+	return s, err
+}
+
+// keepCounts keeps what an operator has said, as far as it means something in the next document.
+func keepCounts(next *Revision, e *ensemble.Ensemble, last Revision) error {
+	if last.Number == 0 {
+		return nil
+	}
+	before, err := ensemble.Parse(last.File, last.Text, nil)
+	if err != nil {
+		return err
+	}
+	next.Counts = last.Counts.Kept(before, e)
+	return nil
+}
+
+// runUp runs the ensemble in this process. Signals are for the program alone. One that the keeper runs does not come back
+// when another run decides.
+func (c command) runUp(s Shelf, held bool) error {
+	p := &program{
+		shelf: s, log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		tell: func(server, listener, address string) {
+			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
+		},
+	}
+	err := p.run(context.Background())
+	if errors.Is(err, system.ErrTaken) && held {
+		return nil
+	}
+	if errors.Is(err, system.ErrTaken) {
+		return &console.Error{Code: console.Degraded, Err: err}
+	}
+	return err
+}
+
+// controllers is the domain around those of the commands that run ensembles which were left running.
+const controllers = "/ensembles"
+
+// detach has the keeper run the ensemble.
+func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Duration) error {
+	app, runs, err := application(ctx, h, s)
+	if err != nil {
+		return err
+	}
+	if runs && app.Client != nil {
+		return c.renew(ctx, h, s, app.Client, limit)
+	}
+	own, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var env []string
+	for _, variable := range []string{"DIVISI_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "GORACE"} {
+		if value, ok := os.LookupEnv(variable); ok {
+			env = append(env, variable+"="+value)
+		}
+	}
+	id := name.Server{Name: "up", Domain: controllers + s.domain}
+	if err := server.Begin(ctx, id, []string{own, "up", s.domain, "--held"}, env, limit); err != nil {
+		return err
+	}
+	return c.report(s, "runs")
+}
+
+// report says how an ensemble is by its newest revision.
+func (c command) report(s Shelf, is string) error {
+	r, err := s.Last()
+	if err != nil {
+		return err
+	}
+	e, err := r.Parse()
+	if err != nil {
+		return err
+	}
+	if done, err := c.JSON(struct {
+		Domain   string `json:"domain"`
+		Revision int    `json:"revision"`
+		Servers  int    `json:"servers"`
+	}{s.domain, r.Number, len(e.Servers())}); done {
+		return err
+	}
+	fmt.Fprintf(c.Out, "%s %s: revision %d, servers: %d\n", s.domain, is, r.Number, len(e.Servers()))
+	return nil
+}
+
+func (c command) down() *cobra.Command {
+	var yes bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "down /DOMAIN | down [ENSEMBLE.toml] --yes",
+		Short: "Stop an ensemble",
+		Long: "Stop all servers of an ensemble, in the reverse order of their start, close its sockets, and end the command\n" +
+			"that runs it. Nothing of another domain is touched. Revisions stay: divisi up /DOMAIN runs it again.",
+		Example: "  divisi down /test\n  divisi down --yes",
+		Args:    atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := home.Find()
+			if err != nil {
+				return err
+			}
+			asked := strings.Join(args, "")
+			if isFile(asked) || asked == "" && isFile(documentFile) {
+				_, e, err := document(cmp.Or(asked, documentFile))
+				if err != nil {
+					return err
+				}
+				asked = e.Domain
+			}
+			s, err := pick(h, asked)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 && !yes {
+				return console.UsageError("all of %s would be stopped: say divisi down %s, or add --yes", s.domain, s.domain)
+			}
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error { return c.runDown(ctx, h, s) })
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm it where no domain is given")
+	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
+	return cmd
+}
+
+func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
+	app, runs, err := application(ctx, h, s)
+	if err != nil {
+		return err
+	}
+	if !runs {
+		return console.Failure("divisi up "+s.domain+" runs it", "nothing of %s runs", s.domain)
+	}
+	if err := app.Stop(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "stopped %s\n", s.domain)
+	return nil
+}
