@@ -95,6 +95,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("DIVISI_HOME", filepath.Join(env.WorkDir, ".home"))
 			env.Setenv("HELLO", hello)
 			env.Setenv("REPO", root)
+			env.Setenv("TEMP", os.TempDir())                             // where the command itself is
 			env.Setenv("BIN", filepath.SplitList(env.Getenv("PATH"))[0]) // only divisi is there
 			env.Setenv("GOCACHE", caches[0])
 			env.Setenv("GOMODCACHE", caches[1])
