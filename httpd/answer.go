@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"time"
 )
@@ -42,22 +43,26 @@ func (a *answer) Write(p []byte) (int, error) {
 // piece is how much of a file a client must take within the patience. The kernel sends that much at once.
 const piece = 1 << 20
 
-// ReadFrom sends the body from a reader. Where that is a file, no byte of it passes through this process.
+// ReadFrom sends the body from a reader. Where that is a file, no byte of it passes through this process: package net sees
+// that behind one limit, and not behind two.
 func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	limited, ok := r.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
 	var all int64
-	for {
+	for limited.N > 0 {
 		a.begin()
-		n, err := io.CopyN(a.ResponseWriter, r, piece)
+		want := min(limited.N, piece)
+		n, err := io.Copy(a.ResponseWriter, &io.LimitedReader{R: limited.R, N: want})
 		a.bytes += n
 		all += n
-		switch err {
-		case nil:
-		case io.EOF:
-			return all, nil
-		default:
+		limited.N -= n
+		if err != nil || n < want {
 			return all, err
 		}
 	}
+	return all, nil
 }
 
 // begin is called before bytes of the body are sent.

@@ -345,3 +345,28 @@ func TestServlets(t *testing.T) {
 		t.Errorf("POST: %d", w.Code)
 	}
 }
+
+// sender is a connection that is told what to send, as one of package net is.
+type sender struct {
+	*httptest.ResponseRecorder
+	pieces []int64
+}
+
+func (s *sender) ReadFrom(r io.Reader) (int64, error) {
+	limited, ok := r.(*io.LimitedReader)
+	if _, isFile := limited.R.(*os.File); !ok || !isFile {
+		return 0, fmt.Errorf("%T is no file behind one limit", r)
+	}
+	s.pieces = append(s.pieces, limited.N)
+	return io.Copy(s.ResponseRecorder, r)
+}
+
+// TestKernelSends: what package net gets of a large file is such that the kernel sends it.
+func TestKernelSends(t *testing.T) {
+	_, files := www(t, map[string]string{"large": strings.Repeat("x", 5<<19)})
+	s := &sender{ResponseRecorder: httptest.NewRecorder()}
+	(&Site{Files: files}).ServeHTTP(s, httptest.NewRequest("GET", "/large", nil))
+	if s.Body.Len() != 5<<19 || fmt.Sprint(s.pieces) != "[1048576 1048576 524288]" {
+		t.Errorf("%d bytes, in pieces of %d", s.Body.Len(), s.pieces)
+	}
+}

@@ -2,9 +2,11 @@ package drain
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -132,11 +134,36 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 
 	n, err := c.Conn.Write(sent)
+	c.wrote()
+	return min(n, len(b)), err
+}
+
+// wrote notes that something was written.
+func (c *conn) wrote() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.happened()
 	c.passed, c.asked, c.turn = true, false, answering
-	return min(n, len(b)), err
+}
+
+// ReadFrom has the kernel send a file. What comes from elsewhere passes through Write, for it may be several answers, and so
+// does what may be the beginning of one.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	source := r
+	if limited, ok := r.(*io.LimitedReader); ok {
+		source = limited.R
+	}
+	_, isFile := source.(*os.File)
+	to, sends := c.Conn.(io.ReaderFrom)
+	c.mu.Lock()
+	begins := c.asked
+	c.mu.Unlock()
+	if !isFile || !sends || begins {
+		return io.Copy(struct{ io.Writer }{c}, r)
+	}
+	n, err := to.ReadFrom(r)
+	c.wrote()
+	return n, err
 }
 
 // SetReadDeadline implements net.Conn.
