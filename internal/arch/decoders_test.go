@@ -249,6 +249,7 @@ var notDecoders = map[string]string{
 	"internal/keeper/link.ReachOver":          "passes the bytes on to package frame",
 	"internal/keeper/link.relayed":            "copies the bytes",
 	"internal/server.Local.ReadFile":          "takes the file as it is",
+	"internal/drain.(*conn).ReadFrom":         "passes a file on to the connection below",
 	"servlet.(*Servlets).answer":              "passes the body of a request on to an instance",
 	"servlet.(*Servlets).compile":             "passes the file on to wazero",
 	"oci.(*bounded).Read":                     "counts the bytes",
