@@ -51,7 +51,7 @@ func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow
 		return false, err
 	}
 
-	if _, runs, _ := application(ctx, h, s); runs && !yes {
+	if now, _ := see(ctx, h, s); now.runs && !yes {
 		var touched []string
 		for _, change := range ensemble.Plan(before, after) {
 			if change.Kind != ensemble.Start {
@@ -72,22 +72,22 @@ func (c command) change(ctx context.Context, h home.Home, s Shelf, yes bool, lim
 	if err != nil {
 		return explain(err)
 	}
-	app, runs, err := application(ctx, h, s)
+	now, err := look(ctx, h, s)
 	switch {
 	case err != nil:
 		return err
 	case !added:
 		return c.report(s, "is as it was")
-	case !runs || app.Client == nil:
+	case now.app.Client == nil:
 		fmt.Fprintf(c.Err, "divisi: it is kept, and nobody runs the ensemble: divisi up %s does\n", s.domain)
 		return c.report(s, "is kept")
 	}
-	return c.renew(ctx, h, s, app.Client, limit)
+	return c.renew(ctx, s, now.app.Client, limit)
 }
 
 // renew has the command that runs an ensemble take its own place, and waits until the newest revision has settled, or another
 // one in its place.
-func (c command) renew(ctx context.Context, h home.Home, s Shelf, client *control.Client, limit time.Duration) error {
+func (c command) renew(ctx context.Context, s Shelf, client *control.Client, limit time.Duration) error {
 	wanted, err := s.Last()
 	if err != nil {
 		return err

@@ -6,11 +6,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/home"
+	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/selection"
 )
@@ -76,15 +78,54 @@ func isFile(asked string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// application returns the ensemble as what runs, and whether anything of it does.
-func application(ctx context.Context, h home.Home, s Shelf) (estate.Application, bool, error) {
+// state is what there is of an ensemble.
+type state struct {
+	app        estate.Application
+	runs       bool         // something of it does, with or without the command that runs it
+	controller *keeper.Proc // the command that runs it, if the keeper has that; nil if not
+}
+
+// comeTime is how long to wait for a command that the keeper starts again.
+const comeTime = 10 * time.Second
+
+// look returns what there is of an ensemble. A command that the keeper has just started is waited for.
+func look(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
+	end := time.Now().Add(comeTime)
+	for {
+		if now, err = see(ctx, h, s); err != nil || now.controller == nil || now.app.Client != nil || time.Now().After(end) {
+			return now, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return now, context.Cause(ctx)
+		}
+	}
+}
+
+func see(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
+	list, err := server.All(ctx)
+	if err != nil {
+		return now, err
+	}
+	for _, p := range server.Find(list, s.controller().String()) {
+		now.controller = &p
+	}
 	all, err := estate.Find(ctx, h)
 	for _, app := range all {
 		if app.Status.Domain == s.domain {
-			return app, true, nil
+			now.app, now.runs, err = app, true, nil
 		}
 	}
-	return estate.Application{}, false, err
+	return now, err
+}
+
+// controllers is the domain around those of the commands that run ensembles which were left running.
+const controllers = "/ensembles"
+
+// controller returns the name of the command that runs the ensemble when it was left running.
+func (s Shelf) controller() name.Server {
+	return name.Server{Name: "up", Domain: controllers + s.domain}
 }
 
 // explain has the way out of errors that have one.

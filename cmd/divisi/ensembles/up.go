@@ -16,7 +16,6 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
-	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/system"
 )
 
@@ -130,17 +129,17 @@ func (c command) runUp(s Shelf, held bool) error {
 	return err
 }
 
-// controllers is the domain around those of the commands that run ensembles which were left running.
-const controllers = "/ensembles"
-
 // detach has the keeper run the ensemble.
 func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Duration) error {
-	app, runs, err := application(ctx, h, s)
-	if err != nil {
+	now, err := look(ctx, h, s)
+	switch {
+	case err != nil:
 		return err
-	}
-	if runs && app.Client != nil {
-		return c.renew(ctx, h, s, app.Client, limit)
+	case now.app.Client != nil:
+		return c.renew(ctx, s, now.app.Client, limit)
+	case now.controller != nil:
+		return console.Failure("divisi logs "+s.controller().String()+" says why, and divisi down "+s.domain+" ends it",
+			"%v runs %s, and does not get ready", s.controller(), s.domain)
 	}
 	own, err := os.Executable()
 	if err != nil {
@@ -152,8 +151,7 @@ func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Du
 			env = append(env, variable+"="+value)
 		}
 	}
-	id := name.Server{Name: "up", Domain: controllers + s.domain}
-	if err := server.Begin(ctx, id, []string{own, "up", s.domain, "--held"}, env, limit); err != nil {
+	if err := server.Begin(ctx, s.controller(), []string{own, "up", s.domain, "--held"}, env, limit); err != nil {
 		return err
 	}
 	return c.report(s, "runs")
@@ -218,16 +216,35 @@ func (c command) down() *cobra.Command {
 	return cmd
 }
 
+// mostStops bounds how often an ensemble is stopped of which something is left.
+const mostStops = 3
+
 func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
-	app, runs, err := application(ctx, h, s)
+	now, err := look(ctx, h, s)
 	if err != nil {
 		return err
 	}
-	if !runs {
+	if now.controller != nil && now.app.Client == nil {
+		if _, err := server.Stop(ctx, *now.controller); err != nil { // else it would begin again
+			return err
+		}
+	} else if !now.runs {
 		return console.Failure("divisi up "+s.domain+" runs it", "nothing of %s runs", s.domain)
 	}
-	if err := app.Stop(ctx); err != nil {
-		return err
+	// A command that was starting stops what it has come to, and the keeper has the rest then.
+	for range mostStops {
+		if !now.runs {
+			break
+		}
+		if err := now.app.Stop(ctx); err != nil {
+			return err
+		}
+		if now, err = see(ctx, h, s); err != nil {
+			return err
+		}
+	}
+	if now.runs {
+		return console.Failure("divisi ps @"+s.domain+"/... shows it", "something of %s is there again", s.domain)
 	}
 	fmt.Fprintf(c.Out, "stopped %s\n", s.domain)
 	return nil
