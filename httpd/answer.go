@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -44,17 +45,21 @@ func (a *answer) Write(p []byte) (int, error) {
 const piece = 1 << 20
 
 // ReadFrom sends the body from a reader. Where that is a file, no byte of it passes through this process: package net sees
-// that behind one limit, and not behind two.
+// that behind one limit, and not behind two. Anything else goes out together with the header, in one call of the system.
 func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
 	if !ok {
 		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
 	}
+	to := io.Writer(a.ResponseWriter)
+	if _, isFile := limited.R.(*os.File); !isFile {
+		to = struct{ io.Writer }{to}
+	}
 	var all int64
 	for limited.N > 0 {
 		a.begin()
 		want := min(limited.N, piece)
-		n, err := io.Copy(a.ResponseWriter, &io.LimitedReader{R: limited.R, N: want})
+		n, err := io.Copy(to, &io.LimitedReader{R: limited.R, N: want})
 		a.bytes += n
 		all += n
 		limited.N -= n
