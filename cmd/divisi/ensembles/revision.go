@@ -185,7 +185,7 @@ func document(file string) (Revision, *ensemble.Ensemble, error) {
 		text, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return Revision{}, nil, err
+		return Revision{}, nil, fmt.Errorf("cannot read the document: %w", err)
 	}
 	r := Revision{File: path, Text: string(text)}
 	e, err := ensemble.Parse(file, r.Text, nil)

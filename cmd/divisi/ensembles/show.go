@@ -94,7 +94,7 @@ func plain(v reflect.Value) any {
 
 // revision returns what a document says, or the newest revision of an ensemble.
 func (c command) revision(asked string) (Revision, error) {
-	if isFile(asked) {
+	if asked != "" && meant(asked) != "" {
 		r, _, err := document(asked)
 		return r, err
 	}

@@ -1,6 +1,7 @@
 package ensembles
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -69,13 +70,17 @@ func around(h home.Home, all []string, domain string) (Shelf, error) {
 	return shelf(h, best), nil
 }
 
-// isFile reports whether an argument is a document, and no domain.
-func isFile(asked string) bool {
+// meant returns the document that somebody means, or "" if that is a domain, or nothing and there is no document here.
+func meant(asked string) string {
 	if strings.HasSuffix(asked, ".toml") {
-		return true
+		return asked
 	}
-	info, err := os.Stat(asked)
-	return err == nil && info.Mode().IsRegular()
+	file := cmp.Or(asked, documentFile)
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return file
 }
 
 // state is what there is of an ensemble.

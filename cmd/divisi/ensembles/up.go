@@ -1,7 +1,6 @@
 package ensembles
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,11 +77,8 @@ func atMostOne(_ *cobra.Command, args []string) error {
 
 // bring returns the ensemble that is meant, whose newest revision is what the document says, if one is meant.
 func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool) (Shelf, error) {
-	file := asked
-	if asked == "" && isFile(documentFile) {
-		file = documentFile
-	}
-	if file == "" || !isFile(file) {
+	file := meant(asked)
+	if file == "" {
 		return pick(h, asked)
 	}
 	next, e, err := document(file)
@@ -194,8 +190,9 @@ func (c command) down() *cobra.Command {
 				return err
 			}
 			asked := strings.Join(args, "")
-			if isFile(asked) || asked == "" && isFile(documentFile) {
-				_, e, err := document(cmp.Or(asked, documentFile))
+			file := meant(asked)
+			if file != "" {
+				_, e, err := document(file)
 				if err != nil {
 					return err
 				}
