@@ -18,6 +18,9 @@ func TestTutorial(t *testing.T) { follow(t, "tutorial") }
 // TestSystemTutorial does what docs/tutorial/system.md says.
 func TestSystemTutorial(t *testing.T) { follow(t, "tutorial/system") }
 
+// TestEnsembleTutorial does what docs/tutorial/ensemble.md says.
+func TestEnsembleTutorial(t *testing.T) { follow(t, "tutorial/ensemble") }
+
 // TestAnyProgram does what docs/start.md says.
 func TestAnyProgram(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -43,7 +46,7 @@ func follow(t *testing.T, document string) {
 // Parts of the document. A file has its name at the end of the paragraph before it.
 var (
 	part    = regexp.MustCompile("(?ms)^(?:```(\\w+)\n(.*?)^```|<!--(.*?)-->)$")
-	named   = regexp.MustCompile("`([a-z_]+\\.(?:go|toml|py))`:\n\n$")
+	named   = regexp.MustCompile("`([a-z_/]+\\.(?:go|toml|py|html))`:\n\n$")
 	stays   = regexp.MustCompile(`^(go|divisi) run `)
 	forYou  = regexp.MustCompile(`\b(URL|PID)\b`)
 	forTest = strings.NewReplacer("$HOME/divisi", "$ROOT", "localhost:8080", "localhost:0")

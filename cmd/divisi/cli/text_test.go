@@ -45,7 +45,7 @@ func TestToStop(t *testing.T) {
 		{[]string{"shop", "stroe"}, []target{shop, store}, `no application or server "stroe" runs: did you mean "store"?`},
 		{[]string{"/eu", "web@/eu/de"}, []target{web, program("web", "/eu/de"), program("db", "/eu"), program("db", "/eu-2")}, "[web@/eu/de db@/eu]"},
 		{[]string{"/"}, []target{web}, "/ is everything: say stop --all --yes"},
-		{[]string{""}, []target{web}, `no application or server "" runs: the only known one is web@/local`},
+		{[]string{""}, []target{web}, `cannot select by "": it is empty: give a server such as web@/shop, a domain such as @/shop/..., a role such as role:web, or a label such as label:tier=front`},
 		{[]string{"shop"}, nil, "nothing runs"},
 	} {
 		found, err := toStop(tt.targets, tt.asked)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func Command(shared *console.Console) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.root, "root", "www", "the folder; nothing outside of it is served, nor what begins with a dot")
 	f.StringVar(&o.listen, "listen", "localhost:8080", "where to listen, unless the parent holds a socket called httpd")
-	f.StringArrayVar(&o.handlers, "handler", nil, "PATH=ADDRESS of a program: http://HOST:PORT, https://HOST:PORT or unix:/PATH")
+	f.StringArrayVar(&o.handlers, "handler", nil, "PATH=ADDRESS of a program: http://HOST:PORT, https://HOST:PORT or unix:PATH")
 	f.DurationVar(&o.limit, "handler-timeout", time.Minute, "how long a program may take until its answer begins; 0: for ever")
 	f.StringVar(&o.name, "name", "", "of this server, for the header X-Served-By of its answers")
 	f.StringVar(&o.log, "access-log", "-", "file of the access log, in the combined format; - for the standard output, none for none")
@@ -134,6 +135,13 @@ func (o options) site() (*httpd.Site, *tls.Config, error) {
 		}
 		if site.Handlers[path] != nil {
 			return nil, nil, console.UsageError("--handler %s: %s has a program already", text, path)
+		}
+		if socket, unix := strings.CutPrefix(address, "unix:"); unix && socket != "" {
+			absolute, err := filepath.Abs(socket)
+			if err != nil {
+				return nil, nil, err
+			}
+			address = "unix:" + absolute
 		}
 		program, err := httpd.Program(address, o.limit)
 		if err != nil {
