@@ -3,6 +3,8 @@ package call_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,39 @@ import (
 	"github.com/divisi-go/divisi/internal/call/balance"
 	"github.com/divisi-go/divisi/internal/call/calltest"
 )
+
+// TestDrainWaitsForGreetings: who has connected and not said who they are may be about to call, so a drain waits for them.
+// Whoever connects after it is not greeted.
+func TestDrainWaitsForGreetings(t *testing.T) {
+	h := calltest.ServeUnix(t, call.ServerOptions{Linger: time.Minute})
+	connect := func() net.Conn {
+		nc, err := net.Dial("unix", strings.TrimPrefix(h.Addr, "unix://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		return nc
+	}
+	early := connect()
+	calltest.Eventually(t, "it arrives", func() bool { n, _, _ := h.Arrivals(); return n == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := h.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a drain beside a connection that is greeted: %v", err)
+	}
+
+	early.Close()
+	if err := h.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	late := connect()
+	if err := late.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("a connection after the drain: %v", err)
+	}
+}
 
 func TestDrainWaits(t *testing.T) {
 	started, release := make(chan bool, 1), make(chan bool)

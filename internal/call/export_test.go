@@ -70,7 +70,7 @@ func (s *Server) Callers() (hellos []*wire.Hello) {
 
 // Unanswered returns how many calls have no answer.
 func (s *Server) Unanswered() (calls int) {
-	calls, _, _, _ = s.inFlight()
+	calls, _, _ = s.inFlight()
 	return calls
 }
 

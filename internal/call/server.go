@@ -79,6 +79,8 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	return o
 }
 
+var errDrained = errors.New("the server has drained")
+
 // Server executes calls that arrive on any number of listeners.
 type Server struct {
 	o          ServerOptions
@@ -94,6 +96,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
+	greeting int           // connections whose handshake goes on
+	drained  bool          // a drain has ended: who comes now could not be answered, and is not greeted
 	changed  chan struct{} // closed and replaced when a call or session ends during a drain
 	in, out  uint64        // bytes of connections that have ended
 }
@@ -156,6 +160,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
 
 	ss, err := s.admit(ctx, nc)
 	if err != nil {
+		s.greet(-1)
 		end("a connection was refused", err)
 		return
 	}
@@ -170,6 +175,9 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, ended func()) {
 
 // admit finds room for a connection and does the handshakes.
 func (s *Server) admit(ctx context.Context, nc net.Conn) (*session, error) {
+	if !s.greet(1) {
+		return nil, errDrained
+	}
 	arrival := s.arrivals.enter(nc)
 	defer s.arrivals.leave(arrival)
 	ss, err := s.identify(ctx, nc, arrival)
@@ -207,8 +215,9 @@ func (s *Server) identify(ctx context.Context, nc net.Conn, arrival *arrival) (*
 }
 
 // Drain tells every caller to go elsewhere, answers new calls DRAINING, and returns when no
-// call is in flight and the callers have hung up. If ctx ends first, its error says how many
-// calls were left. Serve still runs then, and connections that come are told the same.
+// call is in flight and the callers have hung up; who comes later is not greeted, so that it has sent nothing that is
+// lost when Serve ends. If ctx ends first, its error says how many calls were left. Serve still runs then, and
+// connections that come are told to go elsewhere.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	s.mu.Lock()
@@ -220,16 +229,19 @@ func (s *Server) Drain(ctx context.Context) error {
 	t := time.NewTimer(s.o.Linger)
 	defer t.Stop()
 	for {
-		calls, sessions, unsent, changed := s.inFlight()
+		calls, unsent, changed := s.inFlight()
 		now := time.Now()
 		switch {
-		case sessions == 0:
+		case changed == nil:
 			return nil
 		case calls > 0 || unsent:
 			idle = time.Time{}
 		case idle.IsZero():
 			idle = now
 		case now.Sub(idle) >= s.o.Linger:
+			s.mu.Lock()
+			s.drained = true
+			s.mu.Unlock()
 			return nil
 		}
 		t.Reset(s.o.Linger)
@@ -242,17 +254,31 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// inFlight counts the calls without an answer and the connections, and reports whether answers
-// wait to be written; changed is closed when there may be fewer.
-func (s *Server) inFlight() (calls, sessions int, unsent bool, changed <-chan struct{}) {
+// inFlight counts the calls without an answer, and reports whether answers wait to be written; changed is closed when
+// there may be fewer. It is nil when a drain has left no connection: from then on, none is greeted.
+func (s *Server) inFlight() (calls int, unsent bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining.Load() && len(s.sessions)+s.greeting == 0 {
+		s.drained = true
+		return 0, false, nil
+	}
 	for ss := range s.sessions {
 		calls += ss.inFlight()
 		waiting, _ := ss.link.Out.Progress()
 		unsent = unsent || waiting
 	}
-	return calls, len(s.sessions), unsent, s.changed
+	return calls, unsent, s.changed
+}
+
+// greet counts a connection whose handshake begins, or with -1 has failed, and reports whether it comes in time.
+func (s *Server) greet(n int) bool {
+	s.mu.Lock()
+	s.greeting += n
+	late := s.drained
+	s.mu.Unlock()
+	s.note()
+	return !late
 }
 
 // note wakes Drain.
@@ -269,6 +295,7 @@ func (s *Server) note() {
 func (s *Server) add(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.greeting--
 	s.sessions[ss] = struct{}{}
 	if s.draining.Load() {
 		ss.goAway()
