@@ -97,7 +97,7 @@ func (p *place) get(name string) (int, string) {
 
 // TestFaults: whatever a servlet does costs its own request. Beside each of them, another one answers.
 func TestFaults(t *testing.T) {
-	p := open(t, Options{Limit: 300 * time.Millisecond, Memory: 4 << 20, AnswerMax: 1 << 20})
+	p := open(t, Options{Limit: time.Second, Memory: 4 << 20, AnswerMax: 1 << 20})
 	p.put("good.wasm", greeting("hello"))
 	for _, c := range []struct {
 		name string

@@ -161,7 +161,8 @@ func (n *Nursery) offer(what, name, site string) (string, error) {
 type Tunable[T any] = operator.Tunable[T]
 
 // Tune declares a value of a nursery that may be set, with the value that it has until somebody does. Check
-// says why one cannot be meant; nil if each can.
+// says why one cannot be meant; nil if each can. Whoever operates the program sees the value; that of a type whose
+// MarshalText hides it is hidden there too.
 func Tune[T any](n *Nursery, name string, value T, check func(T) error) (*Tunable[T], error) {
 	site := caller()
 	full, err := n.offer("value", name, site)

@@ -253,6 +253,30 @@ func TestKnobs(t *testing.T) {
 	}
 }
 
+// key is a text that is shown to nobody.
+type key struct{ text string }
+
+func (k *key) UnmarshalText(text []byte) error { k.text = string(text); return nil }
+func (k key) MarshalText() ([]byte, error)     { return []byte("hidden"), nil }
+
+// TestHidden: a type says what is seen of its values; the next run has all of it.
+func TestHidden(t *testing.T) {
+	dir := t.TempDir()
+	for _, want := range []string{"none", "opensesame"} {
+		d := New("orderd", "anybody", NewShelf(dir))
+		v, _, refused, err := Tune(d, "key", "a.go:1", key{"none"}, nil)
+		if err != nil || refused != nil || v.Get().text != want {
+			t.Fatalf("%v, %v, %v", v.Get(), refused, err)
+		}
+		if err := d.Set("key", "opensesame"); err != nil || v.Get().text != "opensesame" {
+			t.Errorf("%v, %v", v.Get(), err)
+		}
+		if list := d.Values(); len(list) != 1 || list[0].Value != "hidden" {
+			t.Errorf("%+v", list)
+		}
+	}
+}
+
 type level int
 
 func (l *level) UnmarshalText(text []byte) error {
