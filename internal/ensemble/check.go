@@ -20,19 +20,14 @@ import (
 	"github.com/divisi-go/divisi/internal/tree"
 )
 
-// Counts are how many servers of some entries an operator wants, by the full names of the entries, such as
-// httpd@/test/www. They have the place of what the document says. An entry that is not in the document is one of the
-// role that is called so.
-type Counts map[string]int
-
 // Parse reads a document. The name of the file is for messages. Nothing of the system is touched: neither is looked
 // for programs nor for addresses.
-func Parse(file, text string, counts Counts) (*Ensemble, error) {
+func Parse(file, text string, said Said) (*Ensemble, error) {
 	c := &checker{groups: map[string]*Group{}, at: map[string]string{}, orders: order{map[string][]string{}, map[string][]need{}}}
 	var unscaled error
 	err := config.Read(file, text, &c.doc, func(f *config.File) {
 		c.File = f
-		unscaled = c.check(counts)
+		unscaled = c.check(said)
 	})
 	if err = errors.Join(err, unscaled); err != nil {
 		return nil, err
@@ -54,7 +49,7 @@ type checker struct {
 }
 
 // check returns what is wrong with the counts. It notes all else.
-func (c *checker) check(counts Counts) error {
+func (c *checker) check(said Said) error {
 	c.head()
 	c.settings(c.doc.Base, "base")
 	for _, role := range c.Keys("roles") {
@@ -71,10 +66,11 @@ func (c *checker) check(counts Counts) error {
 	for _, key := range c.Keys("servers") {
 		c.entry(key)
 	}
-	unscaled := c.scale(counts)
+	unscaled := c.scale(said.Counts)
 	c.names()
 	c.addresses()
 	for _, full := range c.order {
+		c.groups[full].Down = said.Down
 		c.orders.place(c.domain, c.groups[full])
 		c.needs(c.groups[full])
 	}
@@ -212,7 +208,7 @@ func (c *checker) names() {
 		}
 	}
 	for _, full := range c.order {
-		for _, s := range c.groups[full].Servers() {
+		for _, s := range c.groups[full].All() {
 			at := path.Join(s.Domain, s.Name)
 			if other, twice := taken[at]; twice {
 				c.Fail([]string{"servers", c.at[full]}, "%v has the name of %s: give one of them another", s, other)

@@ -28,6 +28,7 @@
 package ensemble
 
 import (
+	"slices"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/config"
@@ -112,6 +113,7 @@ type Group struct {
 	Workers bool        // they have numbers behind the name
 	Count   int
 	Needs   []name.Server
+	Down    []string // the full names of servers that are stopped, also of other groups
 	Settings
 }
 
@@ -125,8 +127,11 @@ type Server struct {
 	Of     *Group
 }
 
-// Servers returns the servers of the group.
-func (g *Group) Servers() (list []Server) {
+// Servers returns the servers of the group that are to run.
+func (g *Group) Servers() []Server { return slices.DeleteFunc(g.All(), g.stopped) }
+
+// All returns the servers of the group, also those that are stopped.
+func (g *Group) All() (list []Server) {
 	if !g.Workers {
 		return []Server{{g.ID, 0, g}}
 	}
@@ -148,7 +153,7 @@ func (n *Nursery) Groups() (all []*Group) {
 	return all
 }
 
-// Servers returns all servers, in the order of their start.
+// Servers returns all servers that are to run, in the order of their start.
 func (e *Ensemble) Servers() (all []Server) {
 	for _, g := range e.Root.Groups() {
 		all = append(all, g.Servers()...)

@@ -54,7 +54,7 @@ needs = ["httpd@www"]
 // parse reads a document that is right.
 func parse(t *testing.T, text string, counts Counts) *Ensemble {
 	t.Helper()
-	e, err := Parse("site.toml", text, counts)
+	e, err := Parse("site.toml", text, Said{Counts: counts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +122,14 @@ func TestScaled(t *testing.T) {
 	for full, why := range map[string]string{
 		"httpd@/prod": "outside of /test", "db@/test": "it is one server", "htpd@/test/www": `did you mean "httpd@/test/www"?`, "httpd": "NAME@/DOMAIN",
 	} {
-		if _, err := Parse("site.toml", free, Counts{full: 2}); err == nil || !strings.Contains(err.Error(), why) {
+		if _, err := Parse("site.toml", free, Said{Counts: Counts{full: 2}}); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v; want an error with %q", full, err, why)
 		}
 	}
-	if _, err := Parse("site.toml", free, Counts{"httpd@/test/www": MaxCount + 1}); err == nil {
+	if _, err := Parse("site.toml", free, Said{Counts: Counts{"httpd@/test/www": MaxCount + 1}}); err == nil {
 		t.Error("there can be any number")
 	}
-	if _, err := Parse("site.toml", site, counts); err == nil || !strings.Contains(err.Error(), "the address localhost:8080 is that of the socket httpd in /test/www") {
+	if _, err := Parse("site.toml", site, Said{Counts: counts}); err == nil || !strings.Contains(err.Error(), "the address localhost:8080 is that of the socket httpd in /test/www") {
 		t.Errorf("two domains have one address: %v", err)
 	}
 
@@ -144,9 +144,30 @@ func TestScaled(t *testing.T) {
 	}{
 		{same, counts}, {other, Counts{"httpd@/test/more": 2}}, {gone, Counts{"httpd@/test/more": 2}},
 	} {
-		if got := counts.Kept(before, test.after); !maps.Equal(got, test.want) {
+		if got := (Said{Counts: counts}).Kept(before, test.after); !maps.Equal(got.Counts, test.want) {
 			t.Errorf("%d: %v stays, want %v", i, got, test.want)
 		}
+	}
+}
+
+// TestStopped: a stopped server is none that is to run, for as long as there is one of its name.
+func TestStopped(t *testing.T) {
+	said := Said{}.Stop("httpd-1@/test/www", "db@/test", "db@/test", "gone@/test")
+	e, err := Parse("site.toml", site, said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(e), "httpd-0@/test/www front@/test/www/eu"; got != want {
+		t.Errorf("the servers are %s, want %s", got, want)
+	}
+	if got, want := e.Stopped(), []string{"db@/test", "httpd-1@/test/www"}; !slices.Equal(got, want) {
+		t.Errorf("%v are stopped, want %v", got, want)
+	}
+	if got, want := Plan(parse(t, site, nil), e), []Change{{"db@/test", Stop, nil}, {"httpd-1@/test/www", Stop, nil}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("the plan is %v, want %v", got, want)
+	}
+	if again := said.Start("httpd-1@/test/www"); !slices.Equal(again.Down, []string{"db@/test", "gone@/test"}) || again.Equal(said) {
+		t.Errorf("%v are stopped", again.Down)
 	}
 }
 
@@ -177,7 +198,7 @@ program = "x"
 strategy = "one-for-on"
 [other]
 `
-	_, err := Parse("site.toml", text, nil)
+	_, err := Parse("site.toml", text, Said{})
 	want := []string{
 		`site.toml:3:1: unknown key dommain in [ensemble]: did you mean "domain"?`,
 		`site.toml:6:1: unknown key programm in [roles.httpd]: did you mean "program"?`,
@@ -235,7 +256,7 @@ func TestRefused(t *testing.T) {
 		head + "[servers.a]\nprogram=\"a\"\nenv.\"a=b\"=\"\"\n":                                                                                           "cannot be a variable",
 		head + "[servers.a]\nprogram=\"a\"\nalso=[\"x\", \"a,b\"]\n":                                                                                      "site.toml:5:12: role: name",
 	} {
-		if _, err := Parse("site.toml", text, nil); err == nil || !strings.Contains(err.Error(), why) {
+		if _, err := Parse("site.toml", text, Said{}); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s\n%v; want an error with %q", text, err, why)
 		}
 	}
@@ -270,7 +291,7 @@ func FuzzParse(f *testing.F) {
 		if scaled != "" {
 			counts[scaled] = n
 		}
-		e, err := Parse("fuzz.toml", text, counts)
+		e, err := Parse("fuzz.toml", text, Said{Counts: counts, Down: []string{scaled}})
 		if err != nil {
 			return
 		}

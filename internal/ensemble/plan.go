@@ -93,34 +93,3 @@ func (n *Nursery) effective(d *Document) {
 		d.Servers[g.ID.String()] = entry
 	}
 }
-
-// Kept returns the counts that still mean something when one document has the place of another: those of entries that both
-// have with the same number of their own, and those of roles.
-func (c Counts) Kept(before, after *Ensemble) Counts {
-	kept := Counts{}
-	was, is := entries(before), entries(after)
-	for full, n := range c {
-		old, then := was[full]
-		now, stays := is[full]
-		bare, _, _ := strings.Cut(full, "@")
-		_, isRole := after.Roles[bare]
-		if then && stays && old == now || !stays && !then && isRole {
-			kept[full] = n
-		}
-	}
-	return kept
-}
-
-// entries returns how many servers of workers a document itself says.
-func entries(e *Ensemble) map[string]int {
-	all := map[string]int{}
-	if e == nil {
-		return all
-	}
-	for _, g := range e.Root.Groups() {
-		if g.Workers {
-			all[g.ID.String()] = g.Count
-		}
-	}
-	return all
-}

@@ -43,13 +43,14 @@ func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow
 	if err != nil {
 		return false, err
 	}
-	if last.Number > 0 && next.Text == last.Text && next.File == last.File && maps.Equal(next.Counts, last.Counts) {
+	if last.Number > 0 && next.Text == last.Text && next.File == last.File && next.Said.Equal(last.Said) {
 		return false, nil
 	}
 	before, after, err := meanings(last, next)
 	if err != nil {
 		return false, err
 	}
+	next.Down = after.Stopped() // that of others means nothing any more
 
 	if now, _ := see(ctx, h, s); now.runs && !yes {
 		var touched []string

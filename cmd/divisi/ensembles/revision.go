@@ -19,12 +19,12 @@ import (
 
 // Revision is what an ensemble was to be at a time: a document, and what an operator has said besides.
 type Revision struct {
-	Number int             `json:"number"`
-	Time   time.Time       `json:"time"`
-	Why    string          `json:"why"`  // for people, such as "divisi scale httpd@/test/www=3"
-	File   string          `json:"file"` // absolute; relative paths in the text are from its folder
-	Text   string          `json:"text"`
-	Counts ensemble.Counts `json:"counts,omitempty"`
+	Number int       `json:"number"`
+	Time   time.Time `json:"time"`
+	Why    string    `json:"why"`  // for people, such as "divisi scale httpd@/test/www=3"
+	File   string    `json:"file"` // absolute; relative paths in the text are from its folder
+	Text   string    `json:"text"`
+	ensemble.Said
 }
 
 // Outcome is what has become of a revision.
@@ -167,7 +167,7 @@ func (s Shelf) read(name string, v any) error {
 
 // Parse returns what a revision means.
 func (r Revision) Parse() (*ensemble.Ensemble, error) {
-	return ensemble.Parse(r.File, r.Text, r.Counts)
+	return ensemble.Parse(r.File, r.Text, r.Said)
 }
 
 // document returns the revision that a file is, for the first one of an ensemble or the next one.
@@ -188,6 +188,6 @@ func document(file string) (Revision, *ensemble.Ensemble, error) {
 		return Revision{}, nil, fmt.Errorf("cannot read the document: %w", err)
 	}
 	r := Revision{File: path, Text: string(text)}
-	e, err := ensemble.Parse(file, r.Text, nil)
+	e, err := ensemble.Parse(file, r.Text, ensemble.Said{})
 	return r, e, err
 }

@@ -35,7 +35,7 @@ alone = true
 
 // TestEffective: what is shown as the meaning of a document is one, and means the same.
 func TestEffective(t *testing.T) {
-	before, err := ensemble.Parse("site.toml", site, ensemble.Counts{"httpd@/test/www": 3})
+	before, err := ensemble.Parse("site.toml", site, ensemble.Said{Counts: ensemble.Counts{"httpd@/test/www": 3}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestEffective(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := ensemble.Parse("effective.toml", string(text), nil)
+	after, err := ensemble.Parse("effective.toml", string(text), ensemble.Said{})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -63,7 +63,7 @@ func TestShelf(t *testing.T) {
 		t.Errorf("the last of none: %v", err)
 	}
 	for n := range 3 {
-		r, err := s.Add(Revision{Text: site, File: "/site.toml", Counts: ensemble.Counts{"httpd@/test/www": n}}, n)
+		r, err := s.Add(Revision{Text: site, File: "/site.toml", Said: ensemble.Said{Counts: ensemble.Counts{"httpd@/test/www": n}}}, n)
 		if err != nil || r.Number != n+1 {
 			t.Fatalf("%+v, %v", r, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -48,13 +49,16 @@ func (c command) show() *cobra.Command {
 				return err
 			}
 			meaning := plain(reflect.ValueOf(e.Effective()))
-			if done, err := c.JSON(meaning); done {
+			if done, err := c.JSON(withStopped(meaning, e.Stopped())); done {
 				return err
 			}
 			text := []byte(r.Text)
 			if effective {
 				if text, err = toml.Marshal(meaning); err != nil {
 					return err
+				}
+				for _, server := range e.Stopped() {
+					fmt.Fprintf(c.Out, "# stopped: %s\n", server)
 				}
 			}
 			_, err = c.Out.Write(text)
@@ -63,6 +67,17 @@ func (c command) show() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&effective, "effective", false, "with all that is left to layers and defaults")
 	return cmd
+}
+
+// withStopped returns the meaning of a document with the servers that are stopped besides, of which a document says nothing.
+func withStopped(meaning any, stopped []string) any {
+	document, ok := meaning.(map[string]any)
+	if !ok || len(stopped) == 0 {
+		return meaning
+	}
+	both := maps.Clone(document)
+	both["stopped"] = stopped
+	return both
 }
 
 // plain returns a value of a document as a file has it: tables by their keys, without what says nothing, and times as texts.
@@ -138,7 +153,7 @@ func (c command) plan() *cobra.Command {
 			if err != nil && !errors.Is(err, errNoRevision) {
 				return err
 			}
-			if err := keepCounts(&next, e, last); err != nil {
+			if err := keepSaid(&next, e, last); err != nil {
 				return err
 			}
 			before, after, err := meanings(last, next)
@@ -190,7 +205,7 @@ func (c command) apply() *cobra.Command {
 			}
 			return c.change(cmd.Context(), h, shelf(h, e.Domain), yes, timeout, func(last Revision) (Revision, error) {
 				next.Why = "divisi ensemble apply " + args[0]
-				return next, keepCounts(&next, e, last)
+				return next, keepSaid(&next, e, last)
 			})
 		},
 	}

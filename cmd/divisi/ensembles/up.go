@@ -88,21 +88,21 @@ func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool)
 	s := shelf(h, e.Domain)
 	_, err = c.add(ctx, h, s, yes, func(last Revision) (Revision, error) {
 		next.Why = "divisi up " + file
-		return next, keepCounts(&next, e, last)
+		return next, keepSaid(&next, e, last)
 	})
 	return s, err
 }
 
-// keepCounts keeps what an operator has said, as far as it means something in the next document.
-func keepCounts(next *Revision, e *ensemble.Ensemble, last Revision) error {
+// keepSaid keeps what an operator has said, as far as it means something in the next document.
+func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 	if last.Number == 0 {
 		return nil
 	}
-	before, err := ensemble.Parse(last.File, last.Text, nil)
+	before, err := ensemble.Parse(last.File, last.Text, ensemble.Said{})
 	if err != nil {
 		return err
 	}
-	next.Counts = last.Counts.Kept(before, e)
+	next.Said = last.Said.Kept(before, e)
 	return nil
 }
 
