@@ -86,6 +86,8 @@ var decoders = map[string]string{
 	"internal/identity.parseRecord":            "FuzzRecord",
 	"internal/control.(*Number).UnmarshalJSON": "FuzzNumber",
 	"internal/ensemble.Parse":                  "FuzzParse",
+	"internal/ensemble.ReadTable":              "FuzzReadTable",
+	"internal/ensemble.read":                   "FuzzReadTable",
 	"internal/event.(*Record).UnmarshalJSON":   "FuzzRecord",
 	"internal/event.decode":                    "FuzzRecord",
 	"internal/operator.(*verb).parse":          "FuzzParse",
@@ -167,6 +169,7 @@ var decoders = map[string]string{
 var notDecoders = map[string]string{
 	"cmd/divisi/ensembles.parseCounts":        "reads a number, and passes the rest on to name.ParseServer",
 	"cmd/divisi/ensembles.Shelf.read":         "passes the bytes on to encoding/json",
+	"cmd/divisi/ensembles.files.put":          "keeps the bytes",
 	"cmd/divisi/ensembles.Revision.Parse":     "passes the text on to ensemble.Parse",
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
 	"discover.File.read":                      "takes the files as they are",

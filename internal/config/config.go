@@ -273,7 +273,7 @@ func show(path ...string) string {
 		bare := p != "" && strings.Trim(p, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 		parts[i] = p
 		if !bare {
-			parts[i] = fmt.Sprintf("%q", p)
+			parts[i] = quote(p)
 		}
 	}
 	return strings.Join(parts, ".")

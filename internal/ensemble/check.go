@@ -34,7 +34,8 @@ func Parse(file, text string, said Said) (*Ensemble, error) {
 	}
 	root := c.nursery(c.domain)
 	root.inherit(tree.OneForOne)
-	return &Ensemble{Domain: c.domain, Root: *root, Roles: c.roles()}, nil
+	e := &Ensemble{Domain: c.domain, Root: *root, Roles: c.roles()}
+	return e, e.override(said.Config)
 }
 
 // checker makes an ensemble of a document, and finds the mistakes that a decoder cannot see.
@@ -143,6 +144,12 @@ func (c *checker) entry(key string) {
 		return
 	}
 
+	for number := range e.Own {
+		if _, err := strconv.ParseUint(number, 10, 16); err != nil || e.Count == nil {
+			c.Fail(below(where, "own", number), "%s has the configuration of one of several servers: write count, and its number, as in own.0", config.Show(below(where, "own", number)...))
+		}
+	}
+
 	id, ok := c.id(key, where)
 	if !ok {
 		return
@@ -151,7 +158,7 @@ func (c *checker) entry(key string) {
 	if _, isRole := c.doc.Roles[id.Name]; isRole && role == "" {
 		role = id.Name
 	}
-	g := &Group{ID: id, Role: role, Workers: e.Count != nil, Count: 1, Settings: c.of(e.Settings, role)}
+	g := &Group{ID: id, Role: role, Workers: e.Count != nil, Count: 1, Own: e.Own, Settings: c.of(e.Settings, role)}
 	if g.Workers {
 		g.Count = *e.Count
 	}

@@ -29,6 +29,7 @@ package ensemble
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/divisi-go/divisi/internal/config"
@@ -61,6 +62,9 @@ type Entry struct {
 	Role  string   `toml:"role,omitempty"` // default its name, if there is such a role
 	Count *int     `toml:"count,omitempty"`
 	Needs []string `toml:"needs,omitempty"` // entries whose servers are ready before it starts
+
+	// Own has what differs in the configuration of single ones of several servers, by their numbers.
+	Own map[string]map[string]any `toml:"own,omitempty"`
 	Settings
 }
 
@@ -83,6 +87,7 @@ type Settings struct {
 	Labels   map[string]string `toml:"labels,omitempty"`
 	Limits   []string          `toml:"limits,omitempty"` // such as memory=512M, as of divisi start
 	Config   map[string]any    `toml:"config,omitempty"` // of the program, in a file whose path is in DIVISI_CONFIG
+	Follows  *bool             `toml:"follows"`          // the program follows that file while it runs
 }
 
 // Ensemble is what a document means.
@@ -113,7 +118,8 @@ type Group struct {
 	Workers bool        // they have numbers behind the name
 	Count   int
 	Needs   []name.Server
-	Down    []string // the full names of servers that are stopped, also of other groups
+	Down    []string                  // the full names of servers that are stopped, also of other groups
+	Own     map[string]map[string]any // see Entry
 	Settings
 }
 
@@ -125,6 +131,7 @@ type Server struct {
 	name.Server
 	Number int
 	Of     *Group
+	Config map[string]any // its own, with that of the group
 }
 
 // Servers returns the servers of the group that are to run.
@@ -133,10 +140,11 @@ func (g *Group) Servers() []Server { return slices.DeleteFunc(g.All(), g.stopped
 // All returns the servers of the group, also those that are stopped.
 func (g *Group) All() (list []Server) {
 	if !g.Workers {
-		return []Server{{g.ID, 0, g}}
+		return []Server{{g.ID, 0, g, g.Config}}
 	}
 	for n := range g.Count {
-		list = append(list, Server{name.Server{Name: worker(g.ID.Name, n), Domain: g.ID.Domain}, n, g})
+		id := name.Server{Name: worker(g.ID.Name, n), Domain: g.ID.Domain}
+		list = append(list, Server{id, n, g, mergeConfig(g.Own[strconv.Itoa(n)], g.Config)})
 	}
 	return list
 }

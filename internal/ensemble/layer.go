@@ -25,6 +25,9 @@ func (s Settings) over(below Settings) Settings {
 	if s.Alone == nil {
 		s.Alone = below.Alone
 	}
+	if s.Follows == nil {
+		s.Follows = below.Follows
+	}
 	s.Program = cmp.Or(s.Program, below.Program)
 	s.Dir = cmp.Or(s.Dir, below.Dir)
 	s.User = cmp.Or(s.User, below.User)
@@ -82,6 +85,9 @@ func (s Settings) withDefaults() Settings {
 	s.StopTime = cmp.Or(s.StopTime, stopTimeDefault)
 	if s.Alone == nil {
 		s.Alone = new(bool)
+	}
+	if s.Follows == nil {
+		s.Follows = new(bool)
 	}
 	s.Restart = restartDefaults(s.Restart, lifecycle.Permanent)
 	return s

@@ -11,7 +11,7 @@ import (
 type Change struct {
 	Server string   `json:"server"`
 	Kind   Kind     `json:"kind"`
-	What   []string `json:"what,omitempty"` // of a replacement: the settings that differ
+	What   []string `json:"what,omitempty"` // the settings that differ, where it stays or is replaced
 }
 
 // Kind says what becomes of a server.
@@ -19,9 +19,10 @@ type Kind string
 
 // The kinds.
 const (
-	Start   Kind = "start"
-	Replace Kind = "replace"
-	Stop    Kind = "stop"
+	Start     Kind = "start"
+	Configure Kind = "configure" // its file changes, which the process follows
+	Replace   Kind = "replace"
+	Stop      Kind = "stop"
 )
 
 // Plan returns what changes, in the order of the names. Nil is an ensemble of nothing.
@@ -33,7 +34,11 @@ func Plan(before, after *Ensemble) []Change {
 		if !there {
 			changes = append(changes, Change{Server: full, Kind: Start})
 		} else if what := differ(old, is[full]); len(what) > 0 {
-			changes = append(changes, Change{full, Replace, what})
+			kind := Replace
+			if *is[full].Of.Follows && slices.Equal(what, []string{configKey}) {
+				kind = Configure
+			}
+			changes = append(changes, Change{full, kind, what})
 		}
 	}
 	for _, full := range slices.Sorted(maps.Keys(was)) {
@@ -45,23 +50,30 @@ func Plan(before, after *Ensemble) []Change {
 	return changes
 }
 
-func byName(e *Ensemble) map[string]*Group {
-	all := map[string]*Group{}
+func byName(e *Ensemble) map[string]Server {
+	all := map[string]Server{}
 	if e == nil {
 		return all
 	}
 	for _, s := range e.Servers() {
-		all[s.String()] = s.Of
+		all[s.String()] = s
 	}
 	return all
 }
 
+// configKey is the setting that single ones of several servers may have for themselves.
+const configKey = "config"
+
 // differ returns the settings of which a process notices that they differ.
-func differ(a, b *Group) (what []string) {
-	x, y := reflect.ValueOf(a.Settings), reflect.ValueOf(b.Settings)
+func differ(a, b Server) (what []string) {
+	x, y := reflect.ValueOf(a.Of.Settings), reflect.ValueOf(b.Of.Settings)
 	for i := range x.NumField() {
 		key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("toml"), ",")
-		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+		same := reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface())
+		if key == configKey {
+			same = len(a.Config) == 0 && len(b.Config) == 0 || reflect.DeepEqual(a.Config, b.Config)
+		}
+		if !same {
 			what = append(what, key)
 		}
 	}
@@ -83,7 +95,7 @@ func (n *Nursery) effective(d *Document) {
 			continue
 		}
 		g := m.Group
-		entry := Entry{Role: g.Role, Settings: g.Settings}
+		entry := Entry{Role: g.Role, Own: g.Own, Settings: g.Settings}
 		if g.Workers {
 			entry.Count = &g.Count
 		}

@@ -10,6 +10,8 @@ import (
 type Said struct {
 	Counts Counts   `json:"counts,omitempty"`
 	Down   []string `json:"down,omitempty"` // the full names of servers that are stopped, in order; others mean nothing
+
+	Config Overrides `json:"config,omitempty"`
 }
 
 // Counts are how many servers of some entries an operator wants, by the full names of the entries, such as
@@ -19,7 +21,7 @@ type Counts map[string]int
 
 // Equal reports whether both say the same.
 func (s Said) Equal(other Said) bool {
-	return maps.Equal(s.Counts, other.Counts) && slices.Equal(s.Down, other.Down)
+	return maps.Equal(s.Counts, other.Counts) && slices.Equal(s.Down, other.Down) && maps.EqualFunc(s.Config, other.Config, maps.Equal)
 }
 
 // Stop returns what is said when some servers are stopped as well.
@@ -37,7 +39,8 @@ func (s Said) Start(servers ...string) Said {
 }
 
 // Kept returns what still means something when one document has the place of another: the counts of entries that both have
-// with the same number of their own, and those of roles. Stopped servers are stopped for as long as there are such.
+// with the same number of their own, and those of roles. Stopped servers are stopped for as long as there are such. Of a
+// configuration those keys are kept of which both documents say the same.
 func (s Said) Kept(before, after *Ensemble) Said {
 	counts := Counts{}
 	was, is := entries(before), entries(after)
@@ -50,7 +53,7 @@ func (s Said) Kept(before, after *Ensemble) Said {
 			counts[full] = n
 		}
 	}
-	return Said{Counts: counts, Down: s.Down}
+	return Said{counts, s.Down, s.Config.kept(before, after)}
 }
 
 // entries returns how many servers of workers a document itself says.

@@ -31,6 +31,7 @@ type Domain struct {
 	Desk     string // folder of what concerns the operator of a program, see package operator
 	Data     string // folder of the data of programs
 	Ensemble string // folder of what an ensemble was to be, see divisi up
+	Configs  string // folder of the configuration of the servers of an ensemble, each of which may run as a user of its own
 
 	home Home
 }
@@ -56,6 +57,7 @@ func (h Home) Domain(path string) Domain {
 		Desk:     filepath.Join(state, desk),
 		Data:     filepath.Join(state, "data"),
 		Ensemble: filepath.Join(state, ensemble),
+		Configs:  filepath.Join(h.Dir, "config", filepath.FromSlash(path)),
 		home:     h,
 	}
 }

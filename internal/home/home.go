@@ -11,6 +11,8 @@
 //	  domains/shop/desk/            what its operator was asked, and has said
 //	  domains/shop/data/            what its programs keep there themselves
 //	  domains/shop/versions/        a record of each version that has processes
+//	  domains/shop/ensemble/        its revisions, if it is an ensemble
+//	  config/shop/cart-0.toml       the configuration of its server cart-0@/shop, if it is an ensemble
 //	  logs/shop/cart-0.log          what its replica cart-0@/shop has said
 //	  token                         what opens the live page of all that runs
 //	  cas/                          programs and artifacts, by their content

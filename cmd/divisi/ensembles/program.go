@@ -2,8 +2,6 @@ package ensembles
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
@@ -28,6 +24,7 @@ import (
 // it: the same command, which takes its own place.
 type program struct {
 	shelf Shelf
+	files files
 	log   *slog.Logger
 	tell  func(server, listener, address string) // where a server listens
 
@@ -76,7 +73,7 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 		start := &start{program: p, host: h, dir: filepath.Dir(r.File)}
 		err := start.nursery(ctx, n, &e.Root)
 		if err == nil {
-			err = p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()})
+			err = errors.Join(p.files.keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
 		}
 		if err != nil {
 			return err
@@ -134,7 +131,10 @@ func (s *start) group(ctx context.Context, n *system.Nursery, g *ensemble.Group,
 	var starts []func(context.Context) error
 	for _, server := range g.Servers() {
 		starts = append(starts, func(ctx context.Context) error {
-			_, err := s.host.Ensure(ctx, n, s.one(spec, server))
+			one, err := s.one(spec, server)
+			if err == nil {
+				_, err = s.host.Ensure(ctx, n, one)
+			}
 			return err
 		})
 	}
@@ -195,57 +195,32 @@ func (s *start) spec(g *ensemble.Group) (system.Spec, error) {
 		return spec, fmt.Errorf("there is no folder %s to run it in", dir)
 	}
 	var err error
-	if spec.Dir, err = s.host.Dir(dir); err != nil {
-		return spec, err
-	}
-	return spec, s.configure(g, &spec)
+	spec.Dir, err = s.host.Dir(dir)
+	return spec, err
 }
 
 // self is the program that means this command.
 const self = "divisi"
 
-// The variables of a server of an ensemble.
+// The variables of a server of an ensemble, see [files] for further ones.
 const (
 	serverVariable = "DIVISI_SERVER" // its full name
 	rolesVariable  = "DIVISI_ROLES"  // with commas between them
-	configVariable = "DIVISI_CONFIG" // a file with its configuration
 )
 
-// configure writes the configuration of servers into a file that is called by its content, so that one with another
-// configuration is another server.
-func (s *start) configure(g *ensemble.Group, spec *system.Spec) error {
-	if len(g.Config) == 0 {
-		return nil
-	}
-	text, err := toml.Marshal(g.Config)
-	if err != nil {
-		return err
-	}
-	folder, err := s.host.Dir("config")
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(text)
-	file := hex.EncodeToString(sum[:8]) + ".toml"
-	path, err := folder.File(file).On(s.host)
-	if err != nil {
-		return err
-	}
-	spec.Env = append(spec.Env, configVariable+"="+path)
-	return folder.WriteFile(file, text)
-}
-
-// one returns one server of a kind.
-func (s *start) one(spec system.Spec, server ensemble.Server) system.Spec {
+// one returns one server of a kind, whose configuration is written.
+func (s *start) one(spec system.Spec, server ensemble.Server) (system.Spec, error) {
 	spec.Name = server.Name
 	for _, arg := range server.Of.Args {
 		spec.Args = append(spec.Args, server.Expand(arg))
 	}
 	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","))
+	env, err := s.files.write(server)
+	spec.Env = append(spec.Env, env...)
 	for _, variable := range slices.Sorted(maps.Keys(server.Of.Env)) {
 		spec.Env = append(spec.Env, variable+"="+server.Expand(server.Of.Env[variable]))
 	}
-	return spec
+	return spec, err
 }
 
 func policy(r config.Restart) system.Policy {

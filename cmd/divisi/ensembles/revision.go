@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 type Revision struct {
 	Number int       `json:"number"`
 	Time   time.Time `json:"time"`
+	Who    string    `json:"who"`  // has said it: a user of this machine
 	Why    string    `json:"why"`  // for people, such as "divisi scale httpd@/test/www=3"
 	File   string    `json:"file"` // absolute; relative paths in the text are from its folder
 	Text   string    `json:"text"`
@@ -94,7 +96,7 @@ func (s Shelf) Last() (Revision, error) {
 
 // Add adds a revision after the last one that its writer has seen, and returns it with its number and the time.
 func (s Shelf) Add(r Revision, last int) (Revision, error) {
-	r.Number, r.Time = last+1, time.Now()
+	r.Number, r.Time, r.Who = last+1, time.Now(), who()
 	text, err := json.Marshal(r)
 	if err == nil {
 		err = os.MkdirAll(s.dir, 0o700)
@@ -119,6 +121,18 @@ func (s Shelf) Add(r Revision, last int) (Revision, error) {
 
 	s.clean()
 	return r, nil
+}
+
+// who returns the user that this process acts for.
+func who() string {
+	own := strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		own = u.Username
+	}
+	if behind := os.Getenv("SUDO_USER"); behind != "" && behind != own {
+		return behind + " as " + own
+	}
+	return own
 }
 
 // clean removes the oldest revisions of too many.

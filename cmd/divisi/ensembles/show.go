@@ -239,6 +239,7 @@ func (c command) history() *cobra.Command {
 type past struct {
 	Number  int       `json:"number"`
 	Time    time.Time `json:"time"`
+	Who     string    `json:"who"`
 	Outcome string    `json:"outcome"`
 	Why     string    `json:"why"`
 }
@@ -249,13 +250,13 @@ func (c command) showHistory(s Shelf) error {
 		return err
 	}
 	list := []past{}
-	rows := [][]string{{"REVISION", "TIME", "OUTCOME", "WHY"}}
+	rows := [][]string{{"REVISION", "TIME", "WHO", "OUTCOME", "WHY"}}
 	for _, n := range numbers {
 		r, err := s.Get(n)
 		if err != nil {
 			return err
 		}
-		p := past{n, r.Time, "not run yet", r.Why}
+		p := past{n, r.Time, r.Who, "not run yet", r.Why}
 		if o := s.Outcome(n); o.Failed != "" {
 			first, _, _ := strings.Cut(o.Failed, "\n")
 			p.Outcome = "failed: " + first
@@ -263,7 +264,7 @@ func (c command) showHistory(s Shelf) error {
 			p.Outcome = "settled"
 		}
 		list = append(list, p)
-		rows = append(rows, []string{strconv.Itoa(n), r.Time.Local().Format(time.DateTime), p.Outcome, p.Why})
+		rows = append(rows, []string{strconv.Itoa(n), r.Time.Local().Format(time.DateTime), cmp.Or(p.Who, "-"), p.Outcome, p.Why})
 	}
 	if done, err := c.JSON(list); done {
 		return err

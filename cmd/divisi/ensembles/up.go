@@ -55,7 +55,7 @@ func (c command) up() *cobra.Command {
 			if detach {
 				return c.detach(cmd.Context(), h, s, timeout)
 			}
-			return c.runUp(s, held)
+			return c.runUp(h, s, held)
 		},
 	}
 
@@ -108,14 +108,15 @@ func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 
 // runUp runs the ensemble in this process. Signals are for the program alone. One that the keeper runs does not come back
 // when another run decides.
-func (c command) runUp(s Shelf, held bool) error {
+func (c command) runUp(h home.Home, s Shelf, held bool) error {
 	p := &program{
-		shelf: s, log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		shelf: s, files: configs(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
 		tell: func(server, listener, address string) {
 			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
 		},
 	}
 	err := p.run(context.Background())
+	err = errors.Join(err, p.files.clear(context.Background()))
 	if errors.Is(err, system.ErrTaken) && held {
 		return nil
 	}
@@ -242,6 +243,9 @@ func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
 	}
 	if now.runs {
 		return console.Failure("divisi ps @"+s.domain+"/... shows it", "something of %s is there again", s.domain)
+	}
+	if err := configs(h, s.domain).clear(ctx); err != nil {
+		return err
 	}
 	fmt.Fprintf(c.Out, "stopped %s\n", s.domain)
 	return nil
