@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bytes"
 	"io"
 	"math"
 	"net/http"
@@ -45,11 +46,17 @@ func (a *answer) Write(p []byte) (int, error) {
 const piece = 1 << 20
 
 // ReadFrom sends the body from a reader. Where that is a file, no byte of it passes through this process: package net sees
-// that behind one limit, and not behind two. Anything else goes out together with the header, in one call of the system.
+// that behind one limit, and not behind two. What is in memory is written as it is, and anything else through a buffer; both
+// go out together with the header, in one call of the system.
 func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
 	if !ok {
 		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	if memory, ok := limited.R.(*bytes.Reader); ok && int64(memory.Len()) <= min(limited.N, piece) {
+		n, err := memory.WriteTo(a)
+		limited.N -= n
+		return n, err
 	}
 	to := io.Writer(a.ResponseWriter)
 	if _, isFile := limited.R.(*os.File); !isFile {

@@ -55,7 +55,8 @@ func (f *Files) Close() error { return f.root.Close() }
 
 // ServeHTTP answers GET and HEAD; servlets answer what they will.
 func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if servlet := f.servlet(r); servlet != nil {
+	name, code := nameOf(r.URL)
+	if servlet := f.servlet(name, code); servlet != nil {
 		servlet.ServeHTTP(w, r)
 		return
 	}
@@ -64,7 +65,6 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusMethodNotAllowed)
 		return
 	}
-	name, code := nameOf(r.URL)
 	switch code {
 	case http.StatusOK:
 	case http.StatusMovedPermanently:
@@ -102,9 +102,8 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// servlet returns the servlet that a request is for, if it is for one.
-func (f *Files) servlet(r *http.Request) http.Handler {
-	name, code := nameOf(r.URL)
+// servlet returns the servlet that a name is that of, or above which it is, if there is one.
+func (f *Files) servlet(name string, code int) http.Handler {
 	if f.Servlets == nil || code != http.StatusOK {
 		return nil
 	}

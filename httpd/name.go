@@ -18,7 +18,7 @@ func nameOf(u *url.URL) (name string, code int) {
 		return "", http.StatusBadRequest
 	}
 	// A slash that is written as %2F belongs to a name, and no file has such a name. Names are UTF-8, as those of io/fs.
-	if strings.Contains(strings.ToUpper(u.EscapedPath()), "%2F") || !utf8.ValidString(p) {
+	if strings.Contains(strings.ToUpper(u.RawPath), "%2F") || !utf8.ValidString(p) {
 		return "", http.StatusNotFound
 	}
 

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ func listen(address string) (net.Listener, error) {
 	case unix && !strings.HasPrefix(path, "/"), !unix && strings.Contains(address, "/"), address == "":
 		return nil, fmt.Errorf("the address %q is none of host:port and unix:///path", address)
 	case !unix:
-		return net.Listen("tcp", address)
+		return listening.Listen(context.Background(), "tcp", address)
 	}
 
 	l, err := net.Listen("unix", path)
