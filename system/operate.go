@@ -199,12 +199,16 @@ func (p *program) open(below *server.Host) (err error) {
 	p.front, err = operator.NewFront(operator.System{
 		Name: p.Name, Domain: p.domain, Host: below, Hosts: func() []operator.Place { return p.hosts.Places() }, Settled: p.settled.Load, Stop: p.stop, Over: p.supervisor.Over(),
 		Events: &p.supervisor.Events, Members: p.supervisor.Members,
-		Tell: func(kind tree.Kind, at string) {
-			p.supervisor.Tell(kind, path.Join("/", strings.TrimPrefix(at, p.domain)))
+		Tell: func(kind tree.Kind, at string) { p.supervisor.Tell(kind, p.inTree(at)) },
+		Renew: func(ctx context.Context, at string) (bool, error) {
+			return p.supervisor.Renew(ctx, p.inTree(at))
 		},
 	}, p.desk)
 	return err
 }
+
+// inTree returns the path in the tree of what operators know by its domain as well.
+func (p *program) inTree(at string) string { return path.Join("/", strings.TrimPrefix(at, p.domain)) }
 
 // note has it known, after the end of the program, on which other hosts it has servers.
 func (p *program) note() {

@@ -42,17 +42,26 @@ func (p *Proc) Pid() int { return p.server.Pid() }
 // The context bounds the start. The server ends with the nursery.
 func (h *Host) Ensure(ctx context.Context, n *Nursery, s Spec) (*Proc, error) {
 	site := caller()
-	wanted, err := h.wanted(n.Path(), s)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start %s in %s (%s): %w", s.Name, n.Path(), site, err)
+	w := &ward.Server{Hangs: h.hangs, Asked: h.asked, In: n.program.ward()}
+	w.Again = func() (*server.Wanted, error) {
+		wanted, err := h.wanted(n.Path(), s)
+		if err != nil {
+			return nil, fmt.Errorf("cannot start %s in %s (%s): %w", s.Name, n.Path(), site, err)
+		}
+		wanted.Spec.Policy, wanted.Spec.Yields = s.Policy.keeper(), true
+		wanted.Turn, wanted.Warn = n.program.upgrades, w.Warn
+		return wanted, nil
 	}
-	wanted.Spec.Policy, wanted.Spec.Yields = s.Policy.keeper(), true
+	wanted, err := w.Again()
+	if err != nil {
+		return nil, err
+	}
 
 	member := n.member(operator.KindServer, s.Name, site)
 	member.Spec = tree.Spec{Policy: s.Policy.lifecycle(Permanent), Host: h.name}
 	member.Spec.Policy.StopTime = wanted.Spec.Grace + stopMargin // the keeper kills after the grace
-	w := &ward.Server{Wanted: wanted, Member: member, Hangs: h.hangs, Asked: h.asked, In: n.program.ward()}
-	wanted.Turn, wanted.Warn, member.Run = n.program.upgrades, w.Warn, w.Run
+	w.Wanted, w.Member = wanted, member
+	member.Run, member.Renew = w.Run, w.Renew
 	if err := n.start(ctx, member); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ var floors = [][]string{
 	{"cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/estate", "cmd/divisi/view"},
 	{"cmd/divisi/dashboard"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate"},
 	{"cmd/divisi/subject"},
 	{"cmd/divisi/operate", "cmd/divisi/ensembles"},
 	{"cmd/divisi/cli"},

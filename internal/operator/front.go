@@ -31,9 +31,10 @@ type System struct {
 	Events  *event.Log     // what happens
 	Members func() []control.Member
 	Tell    func(kind tree.Kind, path string) // of a member, as Members has it
-	Settled func() bool                       // it has started all that it wants
-	Stop    func()                            // has everything stop in order
-	Over    <-chan struct{}                   // closed when everything has
+	Renew   func(ctx context.Context, path string) (done bool, err error)
+	Settled func() bool     // it has started all that it wants
+	Stop    func()          // has everything stop in order
+	Over    <-chan struct{} // closed when everything has
 }
 
 // Front is what a program is to whoever looks at it and operates it.
@@ -250,8 +251,17 @@ func (f *Front) logs(ctx context.Context, name string, lines ...int) (string, er
 	return f.lastLines(ctx, m, n)
 }
 
-// restart has a member end and start again, and returns when it can be used.
+// restart has a member end and start again, the next process first where two can run side by side, and returns when it can
+// be used.
 func (f *Front) restart(ctx context.Context, name string) error {
+	m, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	done, err := f.Renew(ctx, m.Path)
+	if done || err != nil {
+		return err
+	}
 	return f.tell(ctx, tree.Upgrade, name, lifecycle.Ready)
 }
 

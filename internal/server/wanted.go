@@ -123,6 +123,18 @@ func (w *Wanted) Ensure(ctx context.Context) (keeper.Proc, Outcome, error) {
 	return now, Started, w.undo(list, now)
 }
 
+// Renew has another process take the place of the one that runs, also if that is as wanted, and returns it when it is ready.
+func (w *Wanted) Renew(ctx context.Context) (keeper.Proc, error) {
+	list, err := w.present(ctx)
+	if err == nil && len(list) == 0 {
+		err = errors.New("it does not run")
+	}
+	if err != nil {
+		return keeper.Proc{}, err
+	}
+	return w.upgrade(ctx, list)
+}
+
 // isOf reports whether a server runs as wanted. One that takes the place of such a one has the same digest and a
 // number, for the keeper never has two servers of one digest beside each other.
 func (w *Wanted) isOf(other keeper.Proc) bool {

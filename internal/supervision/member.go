@@ -20,6 +20,10 @@ type Member struct {
 	// for its end; a group has none.
 	Run func(ctx context.Context) (wait func() (finished bool, err error), err error)
 
+	// Renew has another process do what this one does, while that goes on, and reports whether it has: else it has to end
+	// first. Nil is what always has to.
+	Renew func(ctx context.Context) (done bool, err error)
+
 	begin context.Context // of whoever has asked for it, for the first start; nil once that has begun
 	first chan error      // what became of that
 	once  sync.Once       // for its one value

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,6 +115,30 @@ func (s *Supervisor) Go(f func()) { s.live.Go(f) }
 
 // Wait waits until nothing is done for a member any more.
 func (s *Supervisor) Wait() { s.live.Wait() }
+
+// Renew has what can be used be renewed without an end, and reports whether it has: else it may end and start again.
+func (s *Supervisor) Renew(ctx context.Context, at string) (done bool, err error) {
+	renewed := make(chan error, 1)
+	s.ask(asked{see: func() {
+		m := s.members[at]
+		isReady := func(m tree.Member) bool { return m.Path == at && m.State == lifecycle.Ready }
+		if m == nil || m.Renew == nil || !slices.ContainsFunc(s.tree.Members(), isReady) {
+			renewed <- nil
+			return
+		}
+		s.live.Go(func() {
+			var err error
+			done, err = m.Renew(ctx)
+			renewed <- err
+		})
+	}})
+	select {
+	case err := <-renewed:
+		return done, err
+	case <-s.life.Done():
+		return false, context.Cause(s.life)
+	}
+}
 
 // Members returns what there is, the outermost group first.
 func (s *Supervisor) Members() []control.Member {

@@ -31,20 +31,31 @@ type Run struct {
 
 // Server is a server, with the processes that it has one after the other.
 type Server struct {
-	Wanted *server.Wanted
+	Wanted *server.Wanted // at first
 	Member *supervision.Member
 	Hangs  *server.Hangs // those of its host
 	Asked  *claimed.Set  // that of its host
 	In     Run
 
-	mu      sync.Mutex // guards what follows
+	// Again returns the server as it is wanted by now: its program may be another file.
+	Again func() (*server.Wanted, error)
+
+	renewing sync.Mutex // held while another process takes the place of the one that runs
+
+	mu      sync.Mutex // guards Wanted, and what follows
 	now     keeper.Proc
 	outcome server.Outcome
 	fresh   bool // this run of the program has started it, in nobody's place
 }
 
 // ID returns the full name of the server.
-func (s *Server) ID() string { return s.Wanted.Spec.ID().String() }
+func (s *Server) ID() string { return s.wanted().Spec.ID().String() }
+
+func (s *Server) wanted() *server.Wanted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Wanted
+}
 
 // Outcome returns what was done first to have it run.
 func (s *Server) Outcome() server.Outcome {
@@ -71,13 +82,14 @@ func (s *Server) Warn(what string, err error) {
 
 // Run has the server run, and returns what waits for its end.
 func (s *Server) Run(ctx context.Context) (func() (bool, error), error) {
-	id := s.Wanted.Spec.ID()
-	now, outcome, err := s.Wanted.Ensure(ctx)
+	wanted := s.wanted()
+	id := wanted.Spec.ID()
+	now, outcome, err := wanted.Ensure(ctx)
 	if stopped := errors.Is(context.Cause(ctx), supervision.ErrStopped); err != nil && stopped && s.In.Settled() {
-		err = errors.Join(err, server.Undo(s.Wanted.Keeper, id)) // also the one whose place it was to take
+		err = errors.Join(err, server.Undo(wanted.Keeper, id)) // also the one whose place it was to take
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot start %v (%s): %w", id, s.Member.Site, program.Explain(s.Wanted.Spec.Path, err))
+		return nil, fmt.Errorf("cannot start %v (%s): %w", id, s.Member.Site, program.Explain(wanted.Spec.Path, err))
 	}
 	s.is(now, outcome)
 	s.Asked.Add(id)
@@ -93,10 +105,54 @@ func (s *Server) Run(ctx context.Context) (func() (bool, error), error) {
 	return func() (bool, error) {
 		defer leave()
 		finished, err := s.wait(life, now, leave)
+		for next := s.next(); next.ID != now.ID && life.Err() == nil; next = s.next() {
+			now = next
+			finished, err = s.wait(life, now, leave)
+		}
 		halting.Lock()
 		defer halting.Unlock()
 		return finished, err
 	}, nil
+}
+
+// Renew has another process of the server take the place of the one that runs, which ends when the next one is ready. The
+// server is as it is wanted by now. Where no two can run side by side nothing is done, and it is so from its next start on.
+func (s *Server) Renew(ctx context.Context) (done bool, err error) {
+	wanted, err := s.Again()
+	if err != nil || wanted.Alone {
+		s.want(wanted, err)
+		return false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.In.Life, cancel)()
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	now, err := wanted.Renew(ctx)
+	if err != nil {
+		return false, fmt.Errorf("cannot restart %s: %w", s.ID(), program.Explain(wanted.Spec.Path, err))
+	}
+	s.want(wanted, nil)
+	s.is(now, server.Upgraded)
+	s.came(now, server.Upgraded)
+	return true, nil
+}
+
+func (s *Server) want(w *server.Wanted, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.Wanted = w
+	}
+}
+
+// next returns the process that the server has, once it is known whether another one takes its place.
+func (s *Server) next() keeper.Proc {
+	s.renewing.Lock() // one that goes on is to know
+	defer s.renewing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
 }
 
 func (s *Server) is(now keeper.Proc, o server.Outcome) {
@@ -128,7 +184,7 @@ func (s *Server) of(now keeper.Proc) event.Server {
 // it has not started itself.
 func (s *Server) halt(leave func(), kill bool) {
 	s.mu.Lock()
-	id, fresh := s.Wanted.Spec.ID(), s.fresh
+	k, id, fresh := s.Wanted.Keeper, s.Wanted.Spec.ID(), s.fresh
 	s.mu.Unlock()
 	if !fresh && !s.In.Settled() {
 		leave()
@@ -139,9 +195,9 @@ func (s *Server) halt(leave func(), kill bool) {
 	defer cancel()
 	var err error
 	if kill {
-		err = s.Wanted.Keeper.Signal(ctx, id, syscall.SIGKILL)
+		err = k.Signal(ctx, id, syscall.SIGKILL)
 	} else {
-		_, err = s.Wanted.Keeper.Stop(ctx, id)
+		_, err = k.Stop(ctx, id)
 	}
 	if err != nil && !errors.Is(err, keeper.ErrUnknown) {
 		s.In.Log.Error("cannot stop", "server", s.ID(), "why", err)
@@ -157,7 +213,7 @@ func (s *Server) wait(life context.Context, now keeper.Proc, leave func()) (fini
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		exit, err = s.Wanted.Keeper.Wait(life, now.ID)
+		exit, err = s.wanted().Keeper.Wait(life, now.ID)
 		ended <- err
 	}()
 	for waits := true; waits; {
@@ -176,12 +232,12 @@ func (s *Server) wait(life context.Context, now keeper.Proc, leave func()) (fini
 		return false, err
 	}
 	s.In.Supervisor.Events.Add(event.Exited{
-		Server: s.of(now), Code: exit.Code, Signal: exit.Signal, Text: exit.String(), Asked: s.Member.Halted() && exit.Hung == "",
+		Server: s.of(now), Code: exit.Code, Signal: exit.Signal, Text: exit.String(), Asked: (s.Member.Halted() || s.next().ID != now.ID) && exit.Hung == "",
 	})
 	if exit.Event() == lifecycle.Finished {
 		return true, fmt.Errorf("%v %v", s.ID(), exit)
 	}
-	return false, fmt.Errorf("%v %v%s", s.ID(), exit, s.Wanted.Start(now).LastWords())
+	return false, fmt.Errorf("%v %v%s", s.ID(), exit, s.wanted().Start(now).LastWords())
 }
 
 // hangs takes note that the keeper has given a process up, which it kills. Only that it is not to start again is

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
@@ -34,7 +35,9 @@ func (c *command) stop() *cobra.Command {
 			"--yes several, or with --all all of them. A server gets SIGTERM, and after its --stop-time SIGKILL; what it inherits\n" +
 			"is closed. /DOMAIN is the application with that name, or else all servers in the domain and below it.\n" +
 			"Servers of a domain are stopped one after the other, the one that was started last first. It returns\n" +
-			"when they have stopped. The exit code is 3 if only some of them have.",
+			"when they have stopped. The exit code is 3 if only some of them have.\n\n" +
+			"A server of an ensemble stays stopped, whatever ends or starts again meanwhile, until divisi start NAME@/DOMAIN\n" +
+			"without a program has it run again.",
 		Example:           "  divisi stop shop\n  divisi stop web@/local\n  divisi stop /local --yes\n  divisi stop role:web@/shop/... --yes\n  divisi stop shop web --yes\n  divisi stop --all --yes",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeToStop,
@@ -59,15 +62,19 @@ func (c *command) stop() *cobra.Command {
 	return cmd
 }
 
-// target is what is to be stopped: an application, or a server.
+// target is what is to be stopped: an application, a server, or one of an ensemble, which stays stopped.
 type target struct {
 	app    *estate.Application
 	server *keeper.Proc
+	part   *ensembles.Server
 }
 
 func (t target) String() string {
-	if t.app != nil {
+	switch {
+	case t.app != nil:
 		return t.app.Status.App
+	case t.part != nil:
+		return t.part.String()
 	}
 	return t.server.ID.String()
 }
@@ -80,7 +87,8 @@ func completeToStop(cmd *cobra.Command, args []string, begin string) ([]string, 
 
 	apps, silent := subject.Running(cmd.Context())
 	servers, err := server.All(cmd.Context())
-	domains := domainsOf(everything(apps, servers))
+	parts, _ := partsOf(apps)
+	domains := domainsOf(append(everything(apps, servers), parts...))
 	if err := errors.Join(silent, err); err != nil && len(domains) == 0 {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -108,7 +116,9 @@ func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) er
 
 	targets := everything(apps, servers)
 	if !all {
-		chosen, err := toStop(targets, args)
+		parts, unread := partsOf(apps)
+		silent = errors.Join(silent, unread)
+		chosen, err := toStop(targets, parts, args)
 		if err != nil {
 			return cmp.Or(silent, aPart(apps, servers, args), err)
 		}
@@ -169,8 +179,20 @@ func everything(apps []estate.Application, servers []keeper.Proc) []target {
 	return targets
 }
 
-// toStop returns what has the names that are given: whole ones, for it changes something.
-func toStop(targets []target, args []string) ([]target, error) {
+// partsOf returns the servers of ensembles that run, but for those that are stopped.
+func partsOf(apps []estate.Application) (parts []target, err error) {
+	all, err := ensembles.Servers()
+	for i, one := range all {
+		runs := slices.ContainsFunc(apps, func(a estate.Application) bool { return a.Status.Domain == one.Of.Domain() })
+		if runs && !one.Stopped {
+			parts = append(parts, target{part: &all[i]})
+		}
+	}
+	return parts, err
+}
+
+// toStop returns what has the names that are given: whole ones, for it changes something. Parts are of what is among the targets.
+func toStop(targets, parts []target, args []string) ([]target, error) {
 	names := targetNames(targets)
 	switch {
 	case len(targets) == 0:
@@ -185,7 +207,7 @@ func toStop(targets []target, args []string) ([]target, error) {
 
 	var chosen []target
 	for _, asked := range args {
-		picked, err := picks(targets, asked)
+		picked, err := picks(slices.Concat(targets, parts), asked)
 		if err != nil {
 			return nil, err
 		}
@@ -203,6 +225,8 @@ func picks(targets []target, asked string) ([]target, error) {
 	switch {
 	case s.Everything():
 		return nil, console.UsageError("%s is everything: say stop --all --yes", asked)
+	case len(called) > 1 && called[0].app != nil && called[1].part != nil:
+		return called[:1], nil // an ensemble that is called as one of its servers
 	case len(called) > 1:
 		return nil, ambiguous(asked, called)
 	case len(called) == 1:
@@ -212,7 +236,12 @@ func picks(targets []target, asked string) ([]target, error) {
 	case len(picked) == 0:
 		return nil, console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, targetNames(targets)))
 	}
-	return picked, nil
+	return slices.DeleteFunc(picked, func(t target) bool { return t.part != nil && t.isOf(picked) }), nil
+}
+
+// isOf reports whether a server is one of an ensemble among some targets, with which it stops.
+func (t target) isOf(targets []target) bool {
+	return slices.ContainsFunc(targets, func(o target) bool { return o.app != nil && o.app.Status.Domain == t.part.Of.Domain() })
 }
 
 // isCalled reports whether somebody means this: an application by its name or its domain, a server by
@@ -221,20 +250,27 @@ func (t target) isCalled(asked string) bool {
 	if t.app != nil {
 		return t.app.Status.App == asked || t.app.Status.Domain == asked
 	}
-	return t.server.Name == asked || t.server.ID.String() == asked
+	bare, _, _ := strings.Cut(t.String(), "@")
+	return bare == asked || t.String() == asked
 }
 
 // isPicked reports whether a selector picks this: an application if it picks all of its domain.
 func (t target) isPicked(s selection.Selector) bool {
-	if t.app != nil {
+	switch {
+	case t.app != nil:
 		return s.Covers(t.app.Status.Domain)
+	case t.part != nil:
+		return s.Picks(t.part.Server)
 	}
 	return server.Picks(s, *t.server)
 }
 
 func (t target) domain() string {
-	if t.app != nil {
+	switch {
+	case t.app != nil:
 		return t.app.Status.Domain
+	case t.part != nil:
+		return t.part.Domain
 	}
 	return t.server.Domain
 }
@@ -245,7 +281,7 @@ func inOrder(targets []target) [][]target {
 	var lists [][]target
 	at := map[string]int{} // by the first word of the domain
 	for _, t := range targets {
-		if t.app != nil {
+		if t.server == nil {
 			lists = append(lists, []target{t})
 			continue
 		}
@@ -294,36 +330,40 @@ func (c *command) stopAll(ctx context.Context, targets []target, failed error) e
 	var mu sync.Mutex // guards done and failures
 	done := stopped{Stopped: []string{}}
 	failures := []error{failed}
-	var wait sync.WaitGroup
-	stop := func(t target) {
-		var exit server.Stopped
-		var err error
-		if t.app != nil {
-			c.tellMoment(*t.app)
-			err = t.app.Stop(ctx)
-		} else {
-			exit, err = server.Stop(ctx, *t.server)
-		}
-
+	note := func(of []target, exits []server.Stopped, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
-			failures = append(failures, fmt.Errorf("cannot stop %v: %w", t, err))
+			failures = append(failures, fmt.Errorf("cannot stop %s: %w", strings.Join(targetNames(of), ", "), err))
 			return
 		}
-		done.Stopped = append(done.Stopped, t.String())
-		if t.server != nil {
-			done.Servers = append(done.Servers, exit)
-		}
-		if exit.Unwritten != "" {
-			failures = append(failures, fmt.Errorf("%v has ended, but may start again with the machine: %s", t, exit.Unwritten))
+		done.Stopped = append(done.Stopped, targetNames(of)...)
+		done.Servers = append(done.Servers, exits...)
+		for _, exit := range exits {
+			if exit.Unwritten != "" {
+				failures = append(failures, fmt.Errorf("%s has ended, but may start again with the machine: %s", exit.Name, exit.Unwritten))
+			}
 		}
 	}
+
+	var wait sync.WaitGroup
+	parts := map[ensembles.Shelf][]target{}
 	for _, list := range inOrder(targets) {
+		if of := list[0].part; of != nil {
+			parts[of.Of] = append(parts[of.Of], list...)
+			continue
+		}
 		wait.Go(func() {
 			for _, t := range list {
-				stop(t)
+				exits, err := c.stopOne(ctx, t)
+				note([]target{t}, exits, err)
 			}
+		})
+	}
+	for of, list := range parts {
+		wait.Go(func() {
+			exits, err := ensembles.Stop(ctx, c.Console, of, targetNames(list))
+			note(list, exits, err)
 		})
 	}
 
@@ -333,6 +373,16 @@ func (c *command) stopAll(ctx context.Context, targets []target, failed error) e
 		err = &console.Error{Code: console.Degraded, Err: err}
 	}
 	return errors.Join(c.showStopped(done), err)
+}
+
+// stopOne stops an application, or a server that is of no ensemble.
+func (c *command) stopOne(ctx context.Context, t target) ([]server.Stopped, error) {
+	if t.app != nil {
+		c.tellMoment(*t.app)
+		return nil, t.app.Stop(ctx)
+	}
+	exit, err := server.Stop(ctx, *t.server)
+	return []server.Stopped{exit}, err
 }
 
 func (c *command) showStopped(done stopped) error {

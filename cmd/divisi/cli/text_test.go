@@ -48,7 +48,7 @@ func TestToStop(t *testing.T) {
 		{[]string{""}, []target{web}, `cannot select by "": it is empty: give a server such as web@/shop, a domain such as @/shop/..., a role such as role:web, or a label such as label:tier=front`},
 		{[]string{"shop"}, nil, "nothing runs"},
 	} {
-		found, err := toStop(tt.targets, tt.asked)
+		found, err := toStop(tt.targets, nil, tt.asked)
 		got := fmt.Sprint(found)
 		if err != nil {
 			got = err.Error()

@@ -86,9 +86,18 @@ func (c command) change(ctx context.Context, h home.Home, s Shelf, yes bool, lim
 	return c.renew(ctx, s, now.app.Client, limit)
 }
 
-// renew has the command that runs an ensemble take its own place, and waits until the newest revision has settled, or another
-// one in its place.
+// renew is become with a limit of time, and says how the ensemble is then.
 func (c command) renew(ctx context.Context, s Shelf, client *control.Client, limit time.Duration) error {
+	err := console.Within(ctx, limit, func(ctx context.Context) error { return c.become(ctx, s, client) })
+	if err != nil {
+		return err
+	}
+	return c.report(s, "runs")
+}
+
+// become has the command that runs an ensemble take its own place, and waits until the newest revision has settled, or
+// another one in its place.
+func (c command) become(ctx context.Context, s Shelf, client *control.Client) error {
 	wanted, err := s.Last()
 	if err != nil {
 		return err
@@ -97,17 +106,11 @@ func (c command) renew(ctx context.Context, s Shelf, client *control.Client, lim
 	if err != nil {
 		return err
 	}
-	err = console.Within(ctx, limit, func(ctx context.Context) error {
-		_, err := client.Replace(ctx, own)
-		return err
-	})
+	_, err = client.Replace(ctx, own)
 	if failed := s.Outcome(wanted.Number).Failed; failed != "" {
 		return console.Failure("the revision before goes on: divisi ensemble history "+s.domain, "revision %d of %s has failed: %s", wanted.Number, s.domain, failed)
 	}
-	if err != nil {
-		return err
-	}
-	return c.report(s, "runs")
+	return err
 }
 
 func (c command) scale() *cobra.Command {

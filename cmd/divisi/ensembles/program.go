@@ -67,10 +67,14 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 	if err != nil {
 		return err
 	}
+	touched, err := p.touched(r, e)
+	if err != nil {
+		return err
+	}
 	return system.Program{
 		Name: strings.TrimPrefix(e.Domain, "/"), Strategy: e.Root.Strategy, Grace: time.Millisecond, Log: p.log,
 	}.Run(ctx, func(ctx context.Context, n *system.Nursery, h *system.Host) error {
-		start := &start{program: p, host: h, dir: filepath.Dir(r.File)}
+		start := &start{program: p, host: h, dir: filepath.Dir(r.File), touched: touched}
 		err := start.nursery(ctx, n, &e.Root)
 		if err == nil {
 			err = errors.Join(p.files.keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
@@ -84,11 +88,32 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 	})
 }
 
+// touched are the servers that a revision starts or replaces. The failure of one is that of the revision; the failure of
+// another one is its own, and it is tried again as if it had failed later.
+func (p *program) touched(r Revision, e *ensemble.Ensemble) (map[string]bool, error) {
+	all := map[string]bool{}
+	if !p.shelf.Outcome(r.Number).Settled.IsZero() {
+		return all, nil
+	}
+	var before *ensemble.Ensemble
+	if last, ok := p.shelf.before(r.Number); ok {
+		var err error
+		if before, err = last.Parse(); err != nil {
+			return nil, fmt.Errorf("revision %d: %w", last.Number, err)
+		}
+	}
+	for _, change := range ensemble.Plan(before, e) {
+		all[change.Server] = true
+	}
+	return all, nil
+}
+
 // start starts what a revision has, on a host.
 type start struct {
 	*program
-	host *system.Host
-	dir  string // of the document
+	host    *system.Host
+	dir     string          // of the document
+	touched map[string]bool // servers whose failure is that of the revision
 }
 
 // nursery starts what is in a domain, one after the other; servers of a kind start together.
@@ -132,8 +157,13 @@ func (s *start) group(ctx context.Context, n *system.Nursery, g *ensemble.Group,
 	for _, server := range g.Servers() {
 		starts = append(starts, func(ctx context.Context) error {
 			one, err := s.one(spec, server)
-			if err == nil {
-				_, err = s.host.Ensure(ctx, n, one)
+			if err != nil {
+				return err
+			}
+			_, err = s.host.Ensure(ctx, n, one)
+			if err != nil && ctx.Err() == nil && !s.touched[server.String()] {
+				s.log.Error("it fails, as it may have before this revision, and is tried again", "server", server.String(), "why", err)
+				return nil
 			}
 			return err
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,18 +22,25 @@ import (
 // command is what the commands of this package share.
 type command struct{ *console.Console }
 
-// Commands returns the commands that are about servers alone.
-func Commands(c *console.Console) []*cobra.Command {
-	own := command{c}
-	return []*cobra.Command{own.start(), own.restart(), own.wait(), own.exits(), own.keeper()}
+// Again is about servers that are stopped, and may run again.
+type Again struct {
+	Start func(ctx context.Context, asked string, yes bool, limit time.Duration) error // has those run that a selector picks
+	Names func() []string
 }
 
-func (c command) start() *cobra.Command {
+// Commands returns the commands that are about servers alone.
+func Commands(c *console.Console, again Again) []*cobra.Command {
+	own := command{c}
+	return []*cobra.Command{own.start(again), own.restart(), own.wait(), own.exits()}
+}
+
+func (c command) start(again Again) *cobra.Command {
 	var o options
+	var yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "start NAME[@/DOMAIN] [flags] -- PROGRAM [ARGS]",
-		Short: "Start any program as a supervised server",
+		Use:   "start NAME[@/DOMAIN] [flags] -- PROGRAM [ARGS] | start SELECTOR",
+		Short: "Start any program as a supervised server, or a stopped server of an ensemble again",
 		Long: "Start any program as a server that the keeper supervises, whatever becomes of this command and\n" +
 			"its terminal, and wait until the server is ready. NAME is what it is called from now on; without\n" +
 			"a domain it is in " + Domain + ". PROGRAM is looked up in PATH, paths are relative to this folder.\n\n" +
@@ -47,19 +55,24 @@ func (c command) start() *cobra.Command {
 			"before it is ready, or is not in time, has failed: its last lines are shown, and it is stopped.\n" +
 			"Later on it starts again whenever it ends (--restart permanent), unless it ends with the exit code\n" +
 			"0 (transient), or not at all (temporary). With --health the keeper asks it again and again whether it\n" +
-			"is well, and kills one that is not, so that it starts again.",
+			"is well, and kills one that is not, so that it starts again.\n\n" +
+			"Without a program, SELECTOR picks servers of an ensemble that divisi stop has stopped, which run again.",
 		Example: "  divisi start web -- python3 -m http.server 8000\n" +
 			"  divisi start web --listen http=:8080 --ready http:/healthz -- ./web -config web.toml\n" +
 			"  divisi start db@/shop --user postgres --ready 'exec:pg_isready -q' -- /usr/lib/postgresql/15/bin/postgres -D /srv/db\n" +
-			"  divisi start import --restart temporary -- ./import.sh",
+			"  divisi start import --restart temporary -- ./import.sh\n" +
+			"  divisi start httpd-0@/test/www",
 		Args: startArgs,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return again.Names(), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveDefault // files
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return again.Start(cmd.Context(), args[0], yes, timeout)
+			}
 			o.name, o.program = args[0], args[1:]
 			p, err := o.plan()
 			if err != nil {
@@ -70,6 +83,7 @@ func (c command) start() *cobra.Command {
 	}
 
 	o.add(cmd.Flags())
+	cmd.Flags().BoolVar(&yes, "yes", false, "without a program: confirm that more than one starts again")
 	console.TimeoutFlag(cmd, &timeout, time.Minute)
 	var limits []string
 	for _, name := range limit.Names() {
@@ -112,10 +126,23 @@ func startArgs(cmd *cobra.Command, args []string) error {
 		return errors.New("give one name, and the program behind --")
 	case len(args) == 0 || dash == 0:
 		return errors.New("give a name for the server")
-	case len(args) < 2 || args[1] == "":
+	case dash == 1 && len(args) < 2 || len(args) > 1 && args[1] == "":
 		return errors.New("give the program behind --")
 	}
+	if dash < 0 {
+		return bareStart(cmd)
+	}
 	return nil
+}
+
+// bareStart checks that nothing is said of a server that is there already.
+func bareStart(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains([]string{"yes", "timeout", "output"}, f.Name) {
+			err = fmt.Errorf("--%s is about a program: give it behind --", f.Name)
+		}
+	})
+	return err
 }
 
 func (c command) runStart(ctx context.Context, p *plan, limit time.Duration) error {

@@ -32,7 +32,9 @@ func (c command) restart() *cobra.Command {
 			"stopped when the next one is ready: a program that ends its connections in order, as package serve\n" +
 			"does, loses no request. If the next one does not become ready, the one before runs on. A server\n" +
 			"that inherits nothing has sockets, files or locks of its own that two processes cannot have: it is\n" +
-			"stopped first, as one is for which --exclusive says so, and one of a program, which restarts it itself.",
+			"stopped first, as one is for which --exclusive says so.\n\n" +
+			"A server of a program or of an ensemble is restarted by that, in the same order, and as the present document\n" +
+			"has it: with its program as the file is now. It stays supervised.",
 		Example: "  divisi restart web\n  divisi restart db@/shop --exclusive\n  divisi restart role:httpd@/test/... --yes",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -118,7 +120,7 @@ func (d *Desk) restartBy(ctx context.Context, old keeper.Proc, exclusive bool, l
 			return done, err
 		}
 	}
-	return d.restartIn(ctx, *of, old, limit)
+	return d.restartIn(ctx, *of, old, exclusive, limit)
 }
 
 // ownerOf returns the program of package system that runs and decides about a server, nil if none does.
@@ -133,7 +135,10 @@ func (d *Desk) ownerOf(ctx context.Context, p keeper.Proc) *estate.Application {
 }
 
 // restartIn has a program restart one of its servers.
-func (d *Desk) restartIn(ctx context.Context, of estate.Application, old keeper.Proc, limit time.Duration) (Restarted, error) {
+func (d *Desk) restartIn(ctx context.Context, of estate.Application, old keeper.Proc, exclusive bool, limit time.Duration) (Restarted, error) {
+	if exclusive {
+		return Restarted{}, console.Failure("leave out --exclusive", "%v is of %s, which knows itself whether two processes of it can run side by side", old.ID, of.Status.App)
+	}
 	done := Restarted{Name: old.ID.String(), Order: server.StopFirst, Before: old.Pid}
 	err := console.Within(ctx, limit, func(ctx context.Context) error {
 		_, err := of.Client.Do(ctx, "restart", []string{path.Join(old.Domain, old.Name)})
@@ -146,15 +151,19 @@ func (d *Desk) restartIn(ctx context.Context, of estate.Application, old keeper.
 	if err != nil {
 		return done, err
 	}
+	var next keeper.Proc
 	for _, p := range now {
 		if p.Domain == old.Domain && p.Name == old.Name {
-			done.Pid = p.Pid
+			next, done.Pid = p, p.Pid
 		}
 	}
 	ends, err := d.records(ctx, old.ID.String())
 	for _, r := range ends {
 		if r.Run == old.Run {
 			done.Ended = r.Text
+			if next.Started.Before(r.Time) {
+				done.Order = server.StartFirst
+			}
 		}
 	}
 	return done, err
@@ -233,6 +242,19 @@ func Stop(ctx context.Context, p keeper.Proc) (Stopped, error) {
 		s.Unwritten = unwritten(ctx)
 	}
 
+	return s, err
+}
+
+// Ended waits for the end of a process that somebody else stops.
+func Ended(ctx context.Context, p keeper.Proc) (Stopped, error) {
+	s := Stopped{Name: p.ID.String(), Pid: p.Pid}
+	d, err := openThere(ctx, "divisi stop "+s.Name)
+	if err != nil {
+		return s, err
+	}
+	defer d.close()
+	exit, err := d.Wait(ctx, p.ID)
+	s.Exit = exitOf(exit)
 	return s, err
 }
 

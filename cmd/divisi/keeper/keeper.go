@@ -1,4 +1,5 @@
-package server
+// Package keeper is the keeper as somebody looks at it, upgrades it and ends it.
+package keeper
 
 import (
 	"cmp"
@@ -13,13 +14,17 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/unit"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/keeper/link"
 )
 
-// keeperStatus is all that is known of the keeper.
-type keeperStatus struct {
+// command is what the commands of this package share.
+type command struct{ *console.Console }
+
+// status is all that is known of the keeper.
+type status struct {
 	link.Info
 	Door    string       `json:"door"`
 	Unit    string       `json:"unit,omitempty"` // of systemd, that is to run it
@@ -42,7 +47,9 @@ type keptServer struct {
 	Exit  keeper.How `json:"exit,omitempty"` // how the end of the process before this one is known
 }
 
-func (c command) keeper() *cobra.Command {
+// Command returns the command that is about the keeper.
+func Command(shared *console.Console) *cobra.Command {
+	c := command{shared}
 	cmd := &cobra.Command{
 		Use:   "keeper COMMAND",
 		Short: "Look at the keeper, upgrade it, stop it, or have systemd run it",
@@ -52,12 +59,12 @@ func (c command) keeper() *cobra.Command {
 		Example: "  divisi keeper status\n  divisi keeper upgrade\n  divisi keeper stop --yes",
 	}
 
-	cmd.AddCommand(c.keeperStatus(), c.keeperUpgrade(), c.keeperStop())
+	cmd.AddCommand(c.status(), c.upgrade(), c.stop())
 	cmd.AddCommand(unit.Commands(c.Console)...)
 	return cmd
 }
 
-func (c command) keeperStatus() *cobra.Command {
+func (c command) status() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show the keeper, its sockets and its servers",
@@ -69,27 +76,27 @@ func (c command) keeperStatus() *cobra.Command {
 		Example: "  divisi keeper status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := openKeeper(cmd.Context(), "divisi keeper status")
+			h, k, err := open(cmd.Context())
 			if err != nil {
 				return err
 			}
-			defer d.close()
+			defer k.Release()
 
-			s, err := d.keeperStatus(cmd.Context())
+			s, err := look(cmd.Context(), h, k)
 			if err != nil {
 				return err
 			}
 			if done, err := c.JSON(s); done {
 				return err
 			}
-			c.showKeeper(s)
+			c.show(s)
 			return nil
 		},
 	}
 }
 
 // unit says who runs the keeper.
-func (s keeperStatus) unit() string {
+func (s status) unit() string {
 	switch {
 	case s.Unit != "" && !s.Supervised:
 		return s.Unit + ", which does not run it now"
@@ -101,33 +108,37 @@ func (s keeperStatus) unit() string {
 	return s.Unit
 }
 
-func openKeeper(ctx context.Context, command string) (*Desk, error) {
-	d, err := Open(ctx, command, false)
-	if errors.Is(err, door.ErrNone) {
-		return nil, console.Failure("it starts with the first server: divisi start NAME -- PROGRAM", "no keeper runs")
+func open(ctx context.Context) (home.Home, *door.Client, error) {
+	h, err := home.Find()
+	if err != nil {
+		return h, nil, err
 	}
-	return d, err
+	k, err := door.Find(ctx, h)
+	if errors.Is(err, door.ErrNone) {
+		err = console.Failure("it starts with the first server: divisi start NAME -- PROGRAM", "no keeper runs")
+	}
+	return h, k, err
 }
 
-func (d *Desk) keeperStatus(ctx context.Context) (keeperStatus, error) {
-	info, err := d.Info(ctx)
+func look(ctx context.Context, h home.Home, k *door.Client) (status, error) {
+	info, err := k.Info(ctx)
 	if err != nil {
-		return keeperStatus{}, err
+		return status{}, err
 	}
-	s := keeperStatus{Info: info, Door: d.home.Keeper().Door, Sockets: []keptSocket{}, Servers: []keptServer{}}
-	unit, err := d.home.Unit()
+	s := status{Info: info, Door: h.Keeper().Door, Sockets: []keptSocket{}, Servers: []keptServer{}}
+	unit, err := h.Unit()
 	if err != nil {
 		return s, err
 	}
 	s.Unit = unit.Name
-	sockets, err := d.Sockets(ctx, "")
+	sockets, err := k.Sockets(ctx, "")
 	if err != nil {
 		return s, err
 	}
-	for _, k := range sockets {
-		s.Sockets = append(s.Sockets, keptSocket{k.Domain, k.Key, k.Network, k.Actual, k.Held})
+	for _, socket := range sockets {
+		s.Sockets = append(s.Sockets, keptSocket{socket.Domain, socket.Key, socket.Network, socket.Actual, socket.Held})
 	}
-	list, err := d.List(ctx, "")
+	list, err := k.List(ctx, "")
 	if err != nil {
 		return s, err
 	}
@@ -142,7 +153,7 @@ func (d *Desk) keeperStatus(ctx context.Context) (keeperStatus, error) {
 	return s, nil
 }
 
-func (c command) showKeeper(s keeperStatus) {
+func (c command) show(s status) {
 	c.Columns([][]string{
 		{"process", fmt.Sprint(s.Pid)}, {"program", s.Program}, {"protocol", fmt.Sprint(s.Protocol)},
 		{"started", s.Started.Local().Format(time.DateTime)}, {"memory", fmt.Sprintf("%.1f MB", float64(s.Resident)/1e6)},
@@ -175,7 +186,7 @@ type upgraded struct {
 	Before  string `json:"before"` // the program
 }
 
-func (c command) keeperUpgrade() *cobra.Command {
+func (c command) upgrade() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "upgrade [PROGRAM]",
@@ -193,7 +204,7 @@ func (c command) keeperUpgrade() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error { return c.upgrade(ctx, program) })
+			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error { return c.becomes(ctx, program) })
 		},
 	}
 
@@ -201,17 +212,17 @@ func (c command) keeperUpgrade() *cobra.Command {
 	return cmd
 }
 
-func (c command) upgrade(ctx context.Context, program string) error {
-	d, err := openKeeper(ctx, "divisi keeper upgrade")
+func (c command) becomes(ctx context.Context, program string) error {
+	_, k, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	before, err := d.Info(ctx)
+	defer k.Release()
+	before, err := k.Info(ctx)
 	if err != nil {
 		return err
 	}
-	now, err := d.Upgrade(ctx, program)
+	now, err := k.Upgrade(ctx, program)
 	if err != nil {
 		return err
 	}
@@ -223,7 +234,7 @@ func (c command) upgrade(ctx context.Context, program string) error {
 	return nil
 }
 
-func (c command) keeperStop() *cobra.Command {
+func (c command) stop() *cobra.Command {
 	var yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -237,13 +248,13 @@ func (c command) keeperStop() *cobra.Command {
 				return console.UsageError("keeper stop kills every server: add --yes to say that you mean it")
 			}
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
-				d, err := openKeeper(ctx, "divisi keeper stop")
+				_, k, err := open(ctx)
 				if err != nil {
 					return err
 				}
-				info, err := d.Info(ctx)
+				info, err := k.Info(ctx)
 				if err == nil {
-					err = d.Shutdown(ctx)
+					err = k.Shutdown(ctx)
 				}
 				if err != nil {
 					return err
