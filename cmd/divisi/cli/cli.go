@@ -18,6 +18,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
+	"github.com/divisi-go/divisi/cmd/divisi/halt"
 	"github.com/divisi-go/divisi/cmd/divisi/host"
 	"github.com/divisi-go/divisi/cmd/divisi/keeper"
 	"github.com/divisi-go/divisi/cmd/divisi/lab"
@@ -128,7 +129,7 @@ func (c *command) root() *cobra.Command {
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
-		c.callgraph(), c.stop(), c.generate(), c.version(), host.Command(c.Console), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console), keeper.Command(c.Console),
+		c.callgraph(), halt.Command(c.Console), c.generate(), c.version(), host.Command(c.Console), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console), keeper.Command(c.Console),
 		migrate.Command(c.Console, released()))
 	root.AddCommand(server.Commands(c.Console, ensembles.Again(c.Console))...)
 	root.AddCommand(operate.Commands(c.Console)...)

@@ -29,7 +29,7 @@ func (c *command) metrics() *cobra.Command {
 				return console.Failure("see how it is: divisi status "+app.Status.App,
 					"%s is no application of components: it has no metrics", app.Status.App)
 			}
-			c.tellMoment(app)
+			subject.TellMoment(c.Console, app)
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error {
 				all, err := app.Metrics(ctx)
 				if err != nil {

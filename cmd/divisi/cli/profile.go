@@ -88,7 +88,7 @@ func (c *command) writeProfile(ctx context.Context, app estate.Application, o pr
 		fmt.Fprintf(c.Err, "profiling %s for %v\n", app.Status.App, o.length)
 	}
 
-	c.tellMoment(app)
+	subject.TellMoment(c.Console, app)
 	answer, err := app.Profile(ctx, o.group, o.kind, o.length)
 	if err != nil {
 		return err

@@ -144,10 +144,3 @@ func (c *command) tell(app estate.Application) {
 		}
 	}
 }
-
-// tellMoment says that this command decides about an application that is unattended.
-func (c *command) tellMoment(app estate.Application) {
-	if app.Status.Unattended {
-		fmt.Fprintf(c.Err, "nobody decides about %s: this command does for a moment\n", app.Status.App)
-	}
-}

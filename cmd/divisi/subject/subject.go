@@ -5,6 +5,7 @@ package subject
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -179,4 +180,11 @@ func Neither(ctx context.Context, asked string, err error) error {
 		return console.UsageError("no application runs: give the name of a server, such as %s", names[0])
 	}
 	return console.Failure("", "no application or server %q runs: %s", asked, name.Suggest(asked, names))
+}
+
+// TellMoment says that this command decides about an application that is unattended.
+func TellMoment(c *console.Console, app estate.Application) {
+	if app.Status.Unattended {
+		fmt.Fprintf(c.Err, "nobody decides about %s: this command does for a moment\n", app.Status.App)
+	}
 }

@@ -1,4 +1,5 @@
-package cli
+// Package halt stops what somebody means: applications, programs, servers, and servers of ensembles, which stay stopped.
+package halt
 
 import (
 	"cmp"
@@ -25,7 +26,12 @@ import (
 	"github.com/divisi-go/divisi/internal/selection"
 )
 
-func (c *command) stop() *cobra.Command {
+// command is what the functions of this package share.
+type command struct{ *console.Console }
+
+// Command returns the command that stops.
+func Command(shared *console.Console) *cobra.Command {
+	c := command{shared}
 	var all, yes bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -109,7 +115,7 @@ func domainsOf(targets []target) []string {
 	return slices.Compact(domains)
 }
 
-func (c *command) stopThem(ctx context.Context, args []string, all, yes bool) error {
+func (c command) stopThem(ctx context.Context, args []string, all, yes bool) error {
 	apps, silent := subject.Running(ctx)
 	servers, err := server.All(ctx)
 	silent = errors.Join(silent, err)
@@ -326,7 +332,7 @@ type stopped struct {
 }
 
 // stopAll stops all in order; failed is about others.
-func (c *command) stopAll(ctx context.Context, targets []target, failed error) error {
+func (c command) stopAll(ctx context.Context, targets []target, failed error) error {
 	var mu sync.Mutex // guards done and failures
 	done := stopped{Stopped: []string{}}
 	failures := []error{failed}
@@ -376,16 +382,16 @@ func (c *command) stopAll(ctx context.Context, targets []target, failed error) e
 }
 
 // stopOne stops an application, or a server that is of no ensemble.
-func (c *command) stopOne(ctx context.Context, t target) ([]server.Stopped, error) {
+func (c command) stopOne(ctx context.Context, t target) ([]server.Stopped, error) {
 	if t.app != nil {
-		c.tellMoment(*t.app)
+		subject.TellMoment(c.Console, *t.app)
 		return nil, t.app.Stop(ctx)
 	}
 	exit, err := server.Stop(ctx, *t.server)
 	return []server.Stopped{exit}, err
 }
 
-func (c *command) showStopped(done stopped) error {
+func (c command) showStopped(done stopped) error {
 	slices.Sort(done.Stopped)
 	slices.SortFunc(done.Servers, func(a, b server.Stopped) int { return strings.Compare(a.Name, b.Name) })
 	if asJSON, err := c.JSON(done); asJSON {
