@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,19 +16,21 @@ import (
 	"github.com/divisi-go/divisi/servlet"
 )
 
-// page returns what operators ask.
-func (o options) page(site *httpd.Site, servlets *servlet.Servlets, since time.Time) http.Handler {
+// page returns what operators ask. The first site has the connections of all.
+func (l *live) page(first *httpd.Site, since time.Time) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		_ = metrics.WritePrometheus(w, metrics.Snapshot())
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		g := l.enter()
+		defer l.leave(g)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rows := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		o.rows(rows, site.Status(), since)
-		if servlets != nil {
-			servletRows(rows, servlets)
+		l.rows(rows, g, first.Status().Connections, since)
+		if g.content.servlets != nil {
+			servletRows(rows, g.content.servlets)
 		}
 		_ = rows.Flush() // the client may have gone
 	})
@@ -34,17 +38,29 @@ func (o options) page(site *httpd.Site, servlets *servlet.Servlets, since time.T
 }
 
 // rows writes what is known of the server.
-func (o options) rows(w io.Writer, now httpd.Status, since time.Time) {
-	fmt.Fprintf(w, "name\t%s\n", cmp.Or(o.name, "httpd"))
-	fmt.Fprintf(w, "root\t%s\n", o.root)
+func (l *live) rows(w io.Writer, g *generation, connections int, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := g.site.Status()
+	fmt.Fprintf(w, "name\t%s\n", cmp.Or(g.Name, "httpd"))
+	fmt.Fprintf(w, "root\t%s\n", g.Root)
 	fmt.Fprintf(w, "since\t%s\n", since.Format(time.RFC3339))
-	for _, text := range slices.Sorted(slices.Values(o.handlers)) {
-		fmt.Fprintf(w, "handler\t%s\n", text)
+	if l.file != "" {
+		fmt.Fprintf(w, "configuration\t%s\n", l.file)
 	}
-	fmt.Fprintf(w, "requests\t%d, %d of them now\n", now.Requests, now.Busy)
-	fmt.Fprintf(w, "connections\t%d of %d\n", now.Connections, o.connections)
+	if l.refused != nil {
+		fmt.Fprintf(w, "\tit is refused as it is now: %q\n", l.refused)
+	}
+	if len(l.restart) > 0 {
+		fmt.Fprintf(w, "\ta restart is wanted by %s\n", strings.Join(l.restart, ", "))
+	}
+	for _, path := range slices.Sorted(maps.Keys(g.Handler)) {
+		fmt.Fprintf(w, "handler\t%s=%s\n", path, g.Handler[path])
+	}
+	fmt.Fprintf(w, "requests\t%d, %d of them now\n", l.requests+now.Requests, now.Busy)
+	fmt.Fprintf(w, "connections\t%d of %d\n", connections, g.ConnectionsMax)
 	fmt.Fprintf(w, "in memory\t%d files, %d bytes\n", now.Kept, now.KeptBytes)
-	fmt.Fprintf(w, "log\t%d lines lost\n", now.LogLost)
+	fmt.Fprintf(w, "log\t%d lines lost\n", l.lost+now.LogLost)
 }
 
 // servletRows writes how the servlets are.
