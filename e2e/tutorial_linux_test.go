@@ -59,7 +59,7 @@ func script(t *testing.T, document string) string {
 	t.Helper()
 	var commands, files strings.Builder
 	// Modules of others are those that the go command has already, where it has them.
-	fmt.Fprintln(&commands, "env GOPROXY=file://$GOMODCACHE/cache/download,$GOPROXY\nenv GOSUMDB=off")
+	fmt.Fprintln(&commands, "env GOPROXY=file://$GOMODCACHE/cache/download,$GOPROXY\nenv GOSUMDB=off\nenv HOME=$WORK")
 	for _, at := range part.FindAllStringSubmatchIndex(document, -1) {
 		if at[2] < 0 {
 			fmt.Fprintln(&commands, strings.TrimSpace(document[at[6]:at[7]]))

@@ -25,9 +25,10 @@
 //
 //   - Each request has an instance of its own, with memory of its own. An instance has no files, no network, and no
 //     environment but the request's and that of [Options].
-//   - A file is compiled when it is first asked for, and then run once with the argument init; exit code 0 says that
-//     it can be used. When the file changes, requests have the version before until that is so for the next one; when
-//     it never is, they keep that version, and the log and [Servlets.Status] say why.
+//   - A file is compiled when it is first asked for, unless that is kept from before ([Options.Kept]), and then run once
+//     with the argument init; exit code 0 says that it can be used. When the file changes, requests have the version
+//     before until that is so for the next one; when it never is, they keep that version, and the log and
+//     [Servlets.Status] say why.
 //   - An instance has bounds for its time, memory and answer. One that exceeds them, traps, or ends with another exit
 //     code than 0, is answered with 500, or 504 if its time was over, and costs that request only. For that, an answer
 //     begins when the servlet has ended.

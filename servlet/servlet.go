@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,6 +29,12 @@ type Options struct {
 	AnswerMax int64             // longest answer, in bytes; default 8 MiB
 	Most      int               // instances at once; further requests wait. Default 8
 	Log       *slog.Logger      // default slog.Default()
+
+	// Kept is a folder in which compiled servlets are kept for the next process, which then need not be compiled again; "" for
+	// none. It is made for this user alone if it is not there. What is in it is run with the rights of this process, so nobody
+	// else may write there.
+	Kept    string
+	KeptMax int64 // bytes in that folder, beyond which the oldest files are removed; default 256 MiB
 }
 
 const (
@@ -40,6 +47,7 @@ const (
 type Servlets struct {
 	Options
 	runtime wazero.Runtime
+	kept    *kept         // nil: nothing is kept
 	slots   chan struct{} // one for each instance
 	loads   chan struct{} // one file is compiled at a time
 	ended   context.Context
@@ -52,13 +60,20 @@ type Servlets struct {
 // New returns servlets, none of which is loaded before it is asked for.
 func New(o Options) (*Servlets, error) {
 	o.fill()
-	if o.Limit < 0 || o.Memory < page || o.Memory > 4<<30 || o.BodyMax < 0 || o.AnswerMax < 0 || o.Most < 0 {
+	if o.Limit < 0 || o.Memory < page || o.Memory > 4<<30 || o.BodyMax < 0 || o.AnswerMax < 0 || o.Most < 0 || o.KeptMax < 0 {
 		return nil, fmt.Errorf("cannot run servlets: no bound is below 0, and that of the memory, which is %d, is between %d and %d", o.Memory, page, int64(4<<30))
 	}
 	// Without reference types, tables do not grow: nothing but the memory does.
 	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(true).WithMemoryLimitPages(uint32((o.Memory + page - 1) / page)).
 		WithCoreFeatures(api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes)
 	s := &Servlets{Options: o, slots: make(chan struct{}, o.Most), loads: make(chan struct{}, 1), byName: map[string]*entry{}}
+	if o.Kept != "" {
+		var err error
+		if s.kept, err = keep(o.Kept); err != nil {
+			return nil, fmt.Errorf("cannot keep compiled servlets: %w", err)
+		}
+		config = config.WithCompilationCache(s.kept.cache)
+	}
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.runtime = wazero.NewRuntimeWithConfig(s.ended, config)
 	_, err := wasi_snapshot_preview1.Instantiate(s.ended, s.runtime)
@@ -84,6 +99,9 @@ func (o *Options) fill() {
 	if o.Most == 0 {
 		o.Most = 8
 	}
+	if o.KeptMax == 0 {
+		o.KeptMax = 256 << 20
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -93,7 +111,7 @@ func (o *Options) fill() {
 func (s *Servlets) Close() error {
 	s.end()
 	s.loads <- struct{}{} // what compiles has ended
-	return s.runtime.Close(context.Background())
+	return errors.Join(s.runtime.Close(context.Background()), s.kept.close())
 }
 
 // Handler returns who answers for a file of the folder, and for paths below it.
@@ -153,12 +171,18 @@ func (s *Servlets) slot(ctx context.Context) error {
 	}
 }
 
-// compile compiles a file.
+// compile compiles a file, unless it is kept.
 func (s *Servlets) compile(code []byte) (*program, error) {
 	ctx := experimental.WithCompilationWorkers(s.ended, runtime.GOMAXPROCS(0))
 	compiled, err := s.runtime.CompileModule(ctx, code)
+	if err != nil && s.kept.mend(err) {
+		compiled, err = s.runtime.CompileModule(ctx, code)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if s.kept != nil {
+		s.kept.shrink(s.KeptMax)
 	}
 	return &program{code: compiled, sum: sha256.Sum256(code), users: 1}, nil
 }

@@ -29,6 +29,9 @@
 //	  keeper.ndjson                 its journal, while the disk of the state folder takes nothing
 //	  agents/                       those of the agents of programs on other hosts, by their processes
 //
+//	XDG_CACHE_HOME/divisi/
+//	  servlets/                     servlets of sites, compiled for this machine
+//
 // Looking makes and changes nothing. What is made belongs to this user alone; the permissions of
 // what others have made are left as they are.
 package home
@@ -236,3 +239,26 @@ func (h Home) Agent(pid int) string { return filepath.Join(h.Runtime, "agents", 
 
 // CAS returns the folder of what is kept by its content. Whoever keeps something makes it.
 func (h Home) CAS() string { return filepath.Join(h.Dir, "cas") }
+
+// Servlets returns the folder of compiled servlets, and makes it. It belongs to the user and to no state folder, for servers
+// do not know theirs: it is in that of XDG_CACHE_HOME, else in ~/.cache. What is in it is executed, so it is an error if
+// anybody else could exchange it, and also if the user has no folder.
+func Servlets() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	_, err = os.Stat(filepath.Dir(cache))
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "divisi", "servlets")
+	err = os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range []string{filepath.Dir(cache), cache, filepath.Dir(dir), dir} {
+		err = errors.Join(err, checkFolder(d, "XDG_CACHE_HOME", 0o022))
+	}
+	return dir, err
+}

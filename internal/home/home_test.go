@@ -425,3 +425,34 @@ func TestComingAndGoing(t *testing.T) {
 		}
 	}
 }
+
+// TestServlets: what is executed is where nobody else can exchange it, or nowhere.
+func TestServlets(t *testing.T) {
+	user := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(user, "cache"))
+	dir, err := Servlets()
+	if err != nil || dir != filepath.Join(user, "cache", "divisi", "servlets") {
+		t.Fatal(dir, err)
+	}
+	for _, open := range []string{dir, filepath.Dir(dir), user} {
+		before, err := os.Stat(open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(open, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if dir, err := Servlets(); err == nil || !strings.Contains(err.Error(), open+" is open to other users") {
+			t.Errorf("while %s is open: %s, %v", open, dir, err)
+		}
+		if err := os.Chmod(open, before.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(user); err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := Servlets(); err == nil {
+		t.Errorf("a user without a folder has %s", dir)
+	}
+}

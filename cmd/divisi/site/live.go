@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/discover"
 	"github.com/divisi-go/divisi/httpd"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/servlet"
 )
@@ -130,7 +131,12 @@ func (o options) open() (*content, error) {
 	}
 	c := &content{files: files}
 	if o.Servlets {
-		c.servlets, err = servlet.New(servlet.Options{Env: o.ServletEnv, Limit: o.ServletTimeout, Memory: o.ServletMemory})
+		kept, err := home.Servlets()
+		if err != nil {
+			kept = ""
+			slog.Info("compiled servlets are not kept", "because", err)
+		}
+		c.servlets, err = servlet.New(servlet.Options{Env: o.ServletEnv, Limit: o.ServletTimeout, Memory: o.ServletMemory, Kept: kept})
 		if err != nil {
 			_ = files.Close()
 			return nil, console.UsageError("--servlet-memory: %w", err)
