@@ -34,7 +34,7 @@ func Parse(file, text string, said Said) (*Ensemble, error) {
 	}
 	root := c.nursery(c.domain)
 	root.inherit(tree.OneForOne)
-	e := &Ensemble{Domain: c.domain, Root: *root, Roles: c.roles()}
+	e := &Ensemble{Domain: c.domain, Root: *root, Roles: c.roles(), Base: c.doc.Base.withDefaults()}
 	return e, e.override(said.Config)
 }
 

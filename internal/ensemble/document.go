@@ -83,6 +83,7 @@ type Settings struct {
 	StopTime time.Duration     `toml:"stop_time"`        // from SIGTERM to SIGKILL
 	Alone    *bool             `toml:"alone"`            // the next process of it starts when the one before has ended
 	Restart  config.Restart    `toml:"restart"`
+	Exec     *bool             `toml:"exec"`           // an operator may run commands as it runs
 	Also     []string          `toml:"also,omitempty"` // further roles
 	Labels   map[string]string `toml:"labels,omitempty"`
 	Limits   []string          `toml:"limits,omitempty"` // such as memory=512M, as of divisi start
@@ -95,6 +96,7 @@ type Ensemble struct {
 	Domain string
 	Root   Nursery
 	Roles  map[string]Settings // with what base says
+	Base   Settings            // with every default
 }
 
 // Nursery is a domain with what is in it, in the order of its start.

@@ -25,6 +25,9 @@ func (s Settings) over(below Settings) Settings {
 	if s.Alone == nil {
 		s.Alone = below.Alone
 	}
+	if s.Exec == nil {
+		s.Exec = below.Exec
+	}
 	if s.Follows == nil {
 		s.Follows = below.Follows
 	}
@@ -85,6 +88,9 @@ func (s Settings) withDefaults() Settings {
 	s.StopTime = cmp.Or(s.StopTime, stopTimeDefault)
 	if s.Alone == nil {
 		s.Alone = new(bool)
+	}
+	if s.Exec == nil {
+		s.Exec = new(bool)
 	}
 	if s.Follows == nil {
 		s.Follows = new(bool)

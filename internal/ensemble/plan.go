@@ -64,6 +64,9 @@ func byName(e *Ensemble) map[string]Server {
 // configKey is the setting that single ones of several servers may have for themselves.
 const configKey = "config"
 
+// execKey is what an operator may do, which is nothing to the process.
+const execKey = "exec"
+
 // differ returns the settings of which a process notices that they differ.
 func differ(a, b Server) (what []string) {
 	x, y := reflect.ValueOf(a.Of.Settings), reflect.ValueOf(b.Of.Settings)
@@ -73,7 +76,7 @@ func differ(a, b Server) (what []string) {
 		if key == configKey {
 			same = len(a.Config) == 0 && len(b.Config) == 0 || reflect.DeepEqual(a.Config, b.Config)
 		}
-		if !same {
+		if !same && key != execKey {
 			what = append(what, key)
 		}
 	}

@@ -152,6 +152,14 @@ func (s Selector) Covers(domain string) bool {
 	return s.below && s.name == "" && s.role == "" && s.key == "" && name.Within(domain, s.domain)
 }
 
+// Domain returns the domain whose servers the selector picks all, "" if it picks them by something else.
+func (s Selector) Domain() string {
+	if s.name != "" || s.role != "" || s.key != "" {
+		return ""
+	}
+	return s.domain
+}
+
 // One reports whether the selector names one server by its whole name, so that it can pick no other.
 func (s Selector) One() bool { return s.domain != "" && !s.below && s.isName() }
 

@@ -130,7 +130,7 @@ func (s *Server) Renew(ctx context.Context) (done bool, err error) {
 	defer s.renewing.Unlock()
 	now, err := wanted.Renew(ctx)
 	if err != nil {
-		return false, fmt.Errorf("cannot restart %s: %w", s.ID(), program.Explain(wanted.Spec.Path, err))
+		return false, program.Explain(wanted.Spec.Path, err)
 	}
 	s.want(wanted, nil)
 	s.is(now, server.Upgraded)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/contexts"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/halt"
 	"github.com/divisi-go/divisi/cmd/divisi/host"
@@ -28,6 +29,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/site"
+	"github.com/divisi-go/divisi/cmd/divisi/visit"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -88,6 +90,7 @@ func (c *command) report(ctx context.Context, err error) int {
 }
 
 func (c *command) root() *cobra.Command {
+	choice := contexts.Choose()
 	root := &cobra.Command{
 		Use:   "divisi",
 		Short: "Run a Go program as a distributed system",
@@ -96,7 +99,7 @@ func (c *command) root() *cobra.Command {
 			"them, supervised and restarted without a refused connection.\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 wrong use, 3 degraded, only partly done or taken over,\n" +
 			"4 timed out, 130 interrupted. DIVISI_HOME is the folder of what outlives processes; applications that\n" +
-			"were started with another one are not seen.",
+			"were started with another one are not seen. divisi context has names for such folders.",
 		Example: "  divisi run .            # build the program in this folder and run it\n" +
 			"  divisi ps               # what runs\n" +
 			"  divisi logs -f          # what it says\n" +
@@ -113,6 +116,9 @@ func (c *command) root() *cobra.Command {
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := choice.Err(); err != nil && cmd.HasParent() && cmd.Parent().Name() != contexts.CommandName {
+				return &console.Error{Code: console.Failed, Err: err, Way: "divisi context use default, or -G"}
+			}
 			formats := []string{"text", "json"}
 			if more := cmd.Annotations[moreFormats]; more != "" {
 				formats = append(formats, more)
@@ -125,6 +131,7 @@ func (c *command) root() *cobra.Command {
 	}
 
 	root.PersistentFlags().StringVarP(&c.Format, "output", "o", "text", "format: text or json")
+	contexts.Flag(root, choice)
 	root.SetVersionTemplate("divisi {{.Version}}\n")
 	console.Complete(root, "output", "text", "json")
 	root.SetFlagErrorFunc(flagError)
@@ -134,6 +141,8 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(server.Commands(c.Console, ensembles.Again(c.Console))...)
 	root.AddCommand(operate.Commands(c.Console)...)
 	root.AddCommand(ensembles.Commands(c.Console)...)
+	root.AddCommand(visit.Commands(c.Console)...)
+	root.AddCommand(contexts.Command(c.Console, choice))
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultVersionFlag()

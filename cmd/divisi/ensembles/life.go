@@ -3,6 +3,7 @@ package ensembles
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Server struct {
 	selection.Server
 	Of      Shelf
 	Stopped bool // and stays so, until somebody starts it
+	Exec    bool // commands may run as it does
 }
 
 // Domain returns the domain of the ensemble.
@@ -39,10 +41,27 @@ func (s Shelf) servers() ([]Server, error) {
 	for _, g := range e.Root.Groups() {
 		for _, one := range g.All() {
 			is := selection.Server{Server: one.Server, Roles: g.AllRoles(), Labels: g.Labels}
-			all = append(all, Server{is, s, slices.Contains(r.Down, one.String())})
+			all = append(all, Server{is, s, slices.Contains(r.Down, one.String()), *g.Exec})
 		}
 	}
 	return all, nil
+}
+
+// Around returns the newest revision of the ensemble that has a domain in it.
+func Around(domain string) (r Revision, err error) {
+	h, err := home.Find()
+	if err != nil {
+		return r, err
+	}
+	all, err := known(h)
+	if err != nil {
+		return r, err
+	}
+	s, err := around(h, all, domain)
+	if err != nil {
+		return r, err
+	}
+	return s.Last()
 }
 
 // Servers returns those of all ensembles.
@@ -188,8 +207,8 @@ func toStart(asked string) (of Shelf, stopped []string, err error) {
 	}
 	switch {
 	case len(picked) == 0 && (s.One() || s.Bare()):
-		return of, nil, console.Failure("a new one is started with its program: divisi start "+asked+" -- PROGRAM",
-			"no ensemble has a server %q: %s", asked, name.Suggest(asked, names))
+		err := fmt.Errorf("give the program behind --: no ensemble has a server %q that could start again: %s", asked, name.Suggest(asked, names))
+		return of, nil, &console.Error{Code: console.Usage, Err: err, Way: "divisi start " + asked + " -- PROGRAM"}
 	case len(picked) == 0:
 		return of, nil, console.Failure("what there is: divisi ensemble show --effective", "%s picks no server of an ensemble", asked)
 	case len(stopped) == 0:

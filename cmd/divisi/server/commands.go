@@ -196,7 +196,7 @@ func pick(ctx context.Context, command, asked string) (*Desk, keeper.Proc, error
 	list, err := d.List(ctx, "")
 	var p keeper.Proc
 	if err == nil {
-		p, err = only(list, asked)
+		p, err = Only(list, asked)
 	}
 	if err != nil {
 		d.close()

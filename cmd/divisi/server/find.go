@@ -84,8 +84,8 @@ func choose(list []keeper.Proc, asked ...string) ([]keeper.Proc, error) {
 	return slices.SortedFunc(maps.Values(newest), byBirth), nil
 }
 
-// only returns the newest process of the one server that somebody selects.
-func only(list []keeper.Proc, asked string) (keeper.Proc, error) {
+// Only returns the newest process of the one server that somebody selects.
+func Only(list []keeper.Proc, asked string) (keeper.Proc, error) {
 	found, err := choose(list, asked)
 	if err != nil {
 		return keeper.Proc{}, err

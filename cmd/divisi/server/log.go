@@ -32,7 +32,7 @@ func FindLog(ctx context.Context, asked string) (log Log, found bool, err error)
 	var id keeper.ID
 	runs := len(Find(list, asked)) > 0
 	if runs {
-		p, err := only(list, asked)
+		p, err := Only(list, asked)
 		if err != nil {
 			return Log{}, false, err
 		}

@@ -93,7 +93,7 @@ func (d *Desk) ending(ctx context.Context, asked string) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	p, unknown := only(list, asked)
+	p, unknown := Only(list, asked)
 	if unknown == nil && p.Pid != 0 {
 		return Record{Name: p.ID.String(), Run: p.Run, Pid: p.Pid}, nil
 	}
