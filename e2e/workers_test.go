@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -13,16 +16,22 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// served asks for a page on a connection of its own, and returns which server has answered.
-func served(url string) (string, error) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// replacements is how often content and handlers are replaced under load.
+var replacements = flag.Int("replacements", 2, "of content and of handlers under load")
+
+// served asks for a page on a connection of its own, and returns which server has answered, and what.
+func served(url string) (by, text string, err error) {
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(url)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
-	return response.Header.Get("X-Served-By"), err
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, body)
+	}
+	return response.Header.Get("X-Served-By"), strings.TrimSpace(string(body)), err
 }
 
 // shared URL NAME...: asks 200 times; each of the servers answers at least one in ten, and nobody else does.
@@ -30,7 +39,7 @@ func shared(ts *testscript.TestScript, _ bool, args []string) {
 	const all = 200
 	answers := map[string]int{}
 	for range all {
-		by, err := served(args[0])
+		by, _, err := served(args[0])
 		ts.Check(err)
 		answers[by]++
 	}
@@ -60,7 +69,7 @@ func killed(ts *testscript.TestScript, _ bool, args []string) {
 				if n == all/4 {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 				}
-				if _, err := served(args[0]); err != nil {
+				if _, _, err := served(args[0]); err != nil {
 					failed.Add(1)
 					last.Store(&err)
 				}
@@ -72,4 +81,47 @@ func killed(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d requests failed, more than the %d that may have been inside the process: %v", failed.Load(), callers, *last.Load())
 	}
 	ts.Logf("%d of %d failed", failed.Load(), all)
+}
+
+// replaced URL KIND NAME ONE OTHER: two callers ask while content is pushed in turns, ONE last. No request fails, and each
+// answer is the name of one of the two folders that the files are in.
+func replaced(ts *testscript.TestScript, _ bool, args []string) {
+	url, kind, of, versions := args[0], args[1], args[2], args[3:]
+	stop := make(chan struct{})
+	var calls sync.WaitGroup
+	var wrong atomic.Pointer[string]
+	var made atomic.Int64
+	for range 2 {
+		calls.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, text, err := served(url)
+				made.Add(1)
+				if err != nil || !slices.ContainsFunc(versions, func(v string) bool { return strings.HasPrefix(v, text+"/") }) {
+					is := fmt.Sprintf("%q, %v", text, err)
+					wrong.Store(&is)
+				}
+			}
+		})
+	}
+	for n := range *replacements {
+		err := ts.Exec("divisi", "push", kind, versions[(n+1)%2], of, "--yes")
+		if err == nil && wrong.Load() == nil {
+			continue
+		}
+		close(stop)
+		calls.Wait()
+		ts.Check(err)
+		ts.Fatalf("an answer: %s", *wrong.Load())
+	}
+	close(stop)
+	calls.Wait()
+	if wrong.Load() != nil {
+		ts.Fatalf("an answer: %s", *wrong.Load())
+	}
+	ts.Logf("%d requests, %d replacements", made.Load(), *replacements)
 }

@@ -10,7 +10,7 @@ GO=${GO:-go} SOAK=${SOAK:-10m}
 logs=$PWD/build/soak
 mkdir -p "$logs" || exit
 
-parts="fuzz e2e conformance web clients tree upgrades faults dial limits takeover system kills hosts orderd httpd"
+parts="fuzz e2e conformance web clients tree upgrades faults dial limits takeover system kills hosts orderd httpd replaced"
 
 long() { # DIR ARGUMENT...: tests without an end to their time
   dir=$1
@@ -38,6 +38,7 @@ part() {
       long system -run TestInstall . -args -megabytes 50
     ;;
   orderd) long examples/orderd -run 'Killed|Upgraded' . -args -kills 20 -upgrades 50 -orders 50000 ;;
+  replaced) long e2e -run TestScripts/httpd-workers . -args -replacements 20 ;;
   httpd) long httpd -run TestIdle . -args -idle 10000 ;;
   *)
     echo "no part $1: the parts are $parts"

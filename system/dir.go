@@ -47,10 +47,15 @@ func (d Dir) Dir(name string) (Dir, error) {
 
 // Listen is [Host.Listen] for the Unix socket of a name in the folder.
 func (d Dir) Listen(ctx context.Context, n *Nursery, name string) (*Listener, error) {
-	if d.host == nil {
+	return d.File(name).Listen(ctx, n, name)
+}
+
+// Listen is [Host.Listen] for the Unix socket that the file is.
+func (f File) Listen(ctx context.Context, n *Nursery, name string) (*Listener, error) {
+	if f.dir.host == nil {
 		return nil, errNoDir
 	}
-	return d.host.listen(ctx, n, name, "unix", d.File(name).path)
+	return f.dir.host.listen(ctx, n, name, "unix", f.path)
 }
 
 // File returns a name in the folder.

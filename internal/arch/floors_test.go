@@ -39,7 +39,7 @@ var floors = [][]string{
 	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate"},
 	{"cmd/divisi/subject"},
 	{"cmd/divisi/operate", "cmd/divisi/ensembles"},
-	{"cmd/divisi/halt", "cmd/divisi/visit"},
+	{"cmd/divisi/halt", "cmd/divisi/visit", "cmd/divisi/push", "cmd/divisi/lookup"},
 	{"cmd/divisi/cli"},
 	{"cmd/divisi", "e2e"},
 }

@@ -38,7 +38,7 @@ type Tree struct {
 // Open returns the artifact of a sum, and those that it requires, when every file of it was read and compared
 // with its sum.
 func (s *Store) Open(sum string) (*Tree, error) {
-	t := &Tree{Dir: filepath.Join(s.dir, kept+sum), Sum: sum, required: map[string]*Tree{}}
+	t := &Tree{Dir: s.Path(sum), Sum: sum, required: map[string]*Tree{}}
 	if err := t.open(s); err != nil {
 		t.Release()
 		return nil, fmt.Errorf("the artifact %s: %w", sum, err)
@@ -105,6 +105,17 @@ func (t *Tree) Command() []string {
 	}
 	return t.Manifest.Command(t.Dir, folders)
 }
+
+// Folder returns the folder of an artifact, which is read no further than its text.
+func (s *Store) Folder(sum string) (string, error) {
+	if _, err := s.manifest(kept + sum); err != nil {
+		return "", fmt.Errorf("the artifact %s: %w", sum, err)
+	}
+	return s.Path(sum), nil
+}
+
+// Path returns where the artifact of a sum is, if it is here.
+func (s *Store) Path(sum string) string { return filepath.Join(s.dir, kept+sum) }
 
 // described reads the text in a folder, which is to have a sum.
 func described(root *os.Root, sum string) (manifest.Manifest, error) {

@@ -72,6 +72,7 @@ func (c *checker) check(said Said) error {
 	c.addresses()
 	for _, full := range c.order {
 		c.groups[full].Down = said.Down
+		c.groups[full].Content = c.groups[full].uses(said.Content)
 		c.orders.place(c.domain, c.groups[full])
 		c.needs(c.groups[full])
 	}
@@ -254,6 +255,7 @@ func (c *checker) addresses() {
 // settings checks what a layer says.
 func (c *checker) settings(s Settings, where ...string) {
 	c.restart(s.Restart, below(where, "restart"))
+	c.content(s, where)
 	for key, d := range map[string]time.Duration{"within": s.Within, "stop_time": s.StopTime} {
 		c.duration(d, below(where, key))
 	}

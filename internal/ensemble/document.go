@@ -122,6 +122,7 @@ type Group struct {
 	Needs   []name.Server
 	Down    []string                  // the full names of servers that are stopped, also of other groups
 	Own     map[string]map[string]any // see Entry
+	Content Content                   // that they use, "" for the sum of what was not pushed
 	Settings
 }
 

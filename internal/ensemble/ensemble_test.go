@@ -171,6 +171,40 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// TestContent: servers that use what was pushed are others when that is another one, and what was not pushed is missed.
+func TestContent(t *testing.T) {
+	const text = `[ensemble]
+domain = "/test"
+[roles.httpd]
+program = "{exe.httpd}"
+args = ["--root", "{fs}/www", "{name} {x}"]
+env.LIB = "{env.www}/lib:{fs.more}"
+[servers.httpd]
+count = 1
+[servers.other]
+program = "sleep"
+`
+	parse := func(said Said) *Ensemble {
+		e, err := Parse("site.toml", text, said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	said := Said{}.Push("fs", "1").Push("fs.more", "2").Push("exe.httpd", "3")
+	e := parse(said)
+	if got := e.Lacks(); !slices.Equal(got, []string{"env.www"}) {
+		t.Errorf("%v are missed", got)
+	}
+	next := said.Push("env.www", "4").Push("fs", "5")
+	if got, want := Plan(e, parse(next)), []Change{{"httpd-0@/test", Replace, []string{"{env.www}", "{fs}"}}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("the plan is %v, want %v", got, want)
+	}
+	if next.Equal(said) || said.Content["fs"] != "1" || !next.Kept(e, e).Equal(next) || len(parse(next).Lacks()) > 0 {
+		t.Errorf("%v after %v", next, said)
+	}
+}
+
 // TestMistakes: each of them is told, at its place, with the way out.
 func TestMistakes(t *testing.T) {
 	const text = `[ensemble]
@@ -255,6 +289,9 @@ func TestRefused(t *testing.T) {
 		head + "[servers.a]\nprogram=\"a\"\nlabels.\"a=b\"=\"\"\n":                                                                                        "label: name",
 		head + "[servers.a]\nprogram=\"a\"\nenv.\"a=b\"=\"\"\n":                                                                                           "cannot be a variable",
 		head + "[servers.a]\nprogram=\"a\"\nalso=[\"x\", \"a,b\"]\n":                                                                                      "site.toml:5:12: role: name",
+		head + "[servers.a]\nprogram=\"{exe}\"\n":                                                                                                         "site.toml:4:1: {exe}: exe has no name: give one, as it is called in {exe.NAME}",
+		head + "[servers.a]\nprogram=\"a\"\nargs=[\"x\", \"{fs./etc}\"]\n":                                                                                `site.toml:5:12: {fs./etc}: name "/etc" cannot have '/'`,
+		head + "[base]\ndir=\"{env.}\"\n[servers.a]\nprogram=\"a\"\nenv.X=\"{env}\"":                                                                      "site.toml:7:5: {env}: env has no name",
 	} {
 		if _, err := Parse("site.toml", text, Said{}); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s\n%v; want an error with %q", text, err, why)

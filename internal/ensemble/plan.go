@@ -67,7 +67,7 @@ const configKey = "config"
 // execKey is what an operator may do, which is nothing to the process.
 const execKey = "exec"
 
-// differ returns the settings of which a process notices that they differ.
+// differ returns the settings, and the content, of which a process notices that they differ.
 func differ(a, b Server) (what []string) {
 	x, y := reflect.ValueOf(a.Of.Settings), reflect.ValueOf(b.Of.Settings)
 	for i := range x.NumField() {
@@ -78,6 +78,11 @@ func differ(a, b Server) (what []string) {
 		}
 		if !same && key != execKey {
 			what = append(what, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.Of.Content)) {
+		if a.Of.Content[key] != b.Of.Content[key] {
+			what = append(what, "{"+key+"}")
 		}
 	}
 	return what

@@ -11,7 +11,8 @@ type Said struct {
 	Counts Counts   `json:"counts,omitempty"`
 	Down   []string `json:"down,omitempty"` // the full names of servers that are stopped, in order; others mean nothing
 
-	Config Overrides `json:"config,omitempty"`
+	Content Content   `json:"content,omitempty"` // that was pushed, whether a server uses it or not
+	Config  Overrides `json:"config,omitempty"`
 }
 
 // Counts are how many servers of some entries an operator wants, by the full names of the entries, such as
@@ -21,7 +22,8 @@ type Counts map[string]int
 
 // Equal reports whether both say the same.
 func (s Said) Equal(other Said) bool {
-	return maps.Equal(s.Counts, other.Counts) && slices.Equal(s.Down, other.Down) && maps.EqualFunc(s.Config, other.Config, maps.Equal)
+	return maps.Equal(s.Counts, other.Counts) && slices.Equal(s.Down, other.Down) && maps.Equal(s.Content, other.Content) &&
+		maps.EqualFunc(s.Config, other.Config, maps.Equal)
 }
 
 // Stop returns what is said when some servers are stopped as well.
@@ -40,7 +42,7 @@ func (s Said) Start(servers ...string) Said {
 
 // Kept returns what still means something when one document has the place of another: the counts of entries that both have
 // with the same number of their own, and those of roles. Stopped servers are stopped for as long as there are such. Of a
-// configuration those keys are kept of which both documents say the same.
+// configuration those keys are kept of which both documents say the same. What was pushed stays.
 func (s Said) Kept(before, after *Ensemble) Said {
 	counts := Counts{}
 	was, is := entries(before), entries(after)
@@ -53,7 +55,8 @@ func (s Said) Kept(before, after *Ensemble) Said {
 			counts[full] = n
 		}
 	}
-	return Said{counts, s.Down, s.Config.kept(before, after)}
+	s.Counts, s.Config = counts, s.Config.kept(before, after)
+	return s
 }
 
 // entries returns how many servers of workers a document itself says.

@@ -23,9 +23,11 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/host"
 	"github.com/divisi-go/divisi/cmd/divisi/keeper"
 	"github.com/divisi-go/divisi/cmd/divisi/lab"
+	"github.com/divisi-go/divisi/cmd/divisi/lookup"
 	"github.com/divisi-go/divisi/cmd/divisi/migrate"
 	"github.com/divisi-go/divisi/cmd/divisi/operate"
 	"github.com/divisi-go/divisi/cmd/divisi/pack"
+	"github.com/divisi-go/divisi/cmd/divisi/push"
 	"github.com/divisi-go/divisi/cmd/divisi/run"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/site"
@@ -137,7 +139,7 @@ func (c *command) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), halt.Command(c.Console), c.generate(), c.version(), host.Command(c.Console), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console), keeper.Command(c.Console),
-		migrate.Command(c.Console, released()))
+		migrate.Command(c.Console, released()), push.Command(c.Console), lookup.Command(c.Console))
 	root.AddCommand(server.Commands(c.Console, ensembles.Again(c.Console))...)
 	root.AddCommand(operate.Commands(c.Console)...)
 	root.AddCommand(ensembles.Commands(c.Console)...)

@@ -13,7 +13,10 @@ type Progress struct {
 }
 
 // Progress begins to show that something goes on.
-func (c *Console) Progress(what string) *Progress {
+func (c *Console) Progress(what string) *Progress { return c.ProgressOf(func() string { return what }) }
+
+// ProgressOf is Progress for what is said otherwise as it goes on. The function is called on a goroutine of its own.
+func (c *Console) ProgressOf(what func() string) *Progress {
 	p := &Progress{begin: time.Now()}
 	if !c.ErrTerminal {
 		return p
@@ -25,7 +28,7 @@ func (c *Console) Progress(what string) *Progress {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			fmt.Fprintf(c.Err, "\r%s ... %.1f s", what, time.Since(p.begin).Seconds())
+			fmt.Fprintf(c.Err, "\r%s ... %.1f s", what(), time.Since(p.begin).Seconds())
 			select {
 			case <-tick.C:
 			case <-p.stop:

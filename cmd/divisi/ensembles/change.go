@@ -52,7 +52,13 @@ func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow
 	}
 	next.Down = after.Stopped() // that of others means nothing any more
 
-	if now, _ := see(ctx, h, s); now.runs && !yes {
+	now, _ := see(ctx, h, s)
+	if now.runs {
+		if err := lacks(after); err != nil {
+			return false, err
+		}
+	}
+	if now.runs && !yes {
 		var touched []string
 		for _, change := range ensemble.Plan(before, after) {
 			if change.Kind != ensemble.Start {

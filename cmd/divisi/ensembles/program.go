@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
+	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/name"
@@ -25,6 +27,7 @@ import (
 type program struct {
 	shelf Shelf
 	files files
+	store *artifact.Store // of what was pushed
 	log   *slog.Logger
 	tell  func(server, listener, address string) // where a server listens
 
@@ -74,7 +77,7 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 	return system.Program{
 		Name: strings.TrimPrefix(e.Domain, "/"), Strategy: e.Root.Strategy, Grace: time.Millisecond, Log: p.log,
 	}.Run(ctx, func(ctx context.Context, n *system.Nursery, h *system.Host) error {
-		start := &start{program: p, host: h, dir: filepath.Dir(r.File), touched: touched}
+		start := &start{program: p, host: h, dir: filepath.Dir(r.File), touched: touched, pushed: content.Paths(p.store, r.Content)}
 		err := start.nursery(ctx, n, &e.Root)
 		if err == nil {
 			err = errors.Join(p.files.keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
@@ -112,8 +115,9 @@ func (p *program) touched(r Revision, e *ensemble.Ensemble) (map[string]bool, er
 type start struct {
 	*program
 	host    *system.Host
-	dir     string          // of the document
-	touched map[string]bool // servers whose failure is that of the revision
+	dir     string            // of the document
+	touched map[string]bool   // servers whose failure is that of the revision
+	pushed  *strings.Replacer // puts the paths of what was pushed into the place of what a document calls it
 }
 
 // nursery starts what is in a domain, one after the other; servers of a kind start together.
@@ -192,7 +196,7 @@ func (s *start) listen(ctx context.Context, n *system.Nursery, as, address strin
 	if err != nil {
 		return nil, err
 	}
-	return folder.Listen(ctx, n, filepath.Base(file))
+	return folder.File(filepath.Base(file)).Listen(ctx, n, as)
 }
 
 // path returns a path from the folder of the document.
@@ -205,8 +209,11 @@ func (s *start) path(path string) string {
 
 // spec returns what the servers of a kind have in common.
 func (s *start) spec(g *ensemble.Group) (system.Spec, error) {
+	if err := content.Here(s.store, g.Content); err != nil {
+		return system.Spec{}, err
+	}
 	spec := system.Spec{
-		Program: g.Program, User: g.User, Ready: g.Ready, Within: g.Within, Health: g.Health, Grace: g.StopTime, Alone: *g.Alone,
+		Program: s.pushed.Replace(g.Program), User: g.User, Ready: g.Ready, Within: g.Within, Health: g.Health, Grace: g.StopTime, Alone: *g.Alone,
 		Policy: policy(g.Restart), Roles: g.AllRoles(), Labels: g.Labels, Limits: g.Limits,
 	}
 	switch {
@@ -216,11 +223,11 @@ func (s *start) spec(g *ensemble.Group) (system.Spec, error) {
 			return spec, err
 		}
 		spec.Program = own
-	case strings.Contains(g.Program, "/"):
-		spec.Program = s.path(g.Program)
+	case strings.Contains(spec.Program, "/"):
+		spec.Program = s.path(spec.Program)
 	}
 
-	dir := s.path(g.Dir)
+	dir := s.path(s.pushed.Replace(g.Dir))
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return spec, fmt.Errorf("there is no folder %s to run it in", dir)
 	}
@@ -242,13 +249,13 @@ const (
 func (s *start) one(spec system.Spec, server ensemble.Server) (system.Spec, error) {
 	spec.Name = server.Name
 	for _, arg := range server.Of.Args {
-		spec.Args = append(spec.Args, server.Expand(arg))
+		spec.Args = append(spec.Args, s.pushed.Replace(server.Expand(arg)))
 	}
 	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","))
 	env, err := s.files.write(server)
 	spec.Env = append(spec.Env, env...)
 	for _, variable := range slices.Sorted(maps.Keys(server.Of.Env)) {
-		spec.Env = append(spec.Env, variable+"="+server.Expand(server.Of.Env[variable]))
+		spec.Env = append(spec.Env, variable+"="+s.pushed.Replace(server.Expand(server.Of.Env[variable])))
 	}
 	return spec, err
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/divisi-go/divisi/internal/selection"
 )
 
-// documentFile is the document in a folder, unless another one is named.
-const documentFile = "ensemble.toml"
+// DocumentFile is the document in a folder, unless another one is named.
+const DocumentFile = "ensemble.toml"
 
 // known returns the domains of all ensembles.
 func known(h home.Home) ([]string, error) {
@@ -75,7 +75,7 @@ func meant(asked string) string {
 	if strings.HasSuffix(asked, ".toml") {
 		return asked
 	}
-	file := cmp.Or(asked, documentFile)
+	file := cmp.Or(asked, DocumentFile)
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {
 		return ""

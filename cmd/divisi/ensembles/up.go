@@ -15,6 +15,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
+	stored "github.com/divisi-go/divisi/internal/program"
 	"github.com/divisi-go/divisi/system"
 )
 
@@ -24,7 +25,7 @@ type command struct{ *console.Console }
 // Commands returns the commands.
 func Commands(shared *console.Console) []*cobra.Command {
 	c := command{shared}
-	return []*cobra.Command{c.up(), c.down(), c.scale(), c.lookup(), c.ensemble()}
+	return []*cobra.Command{c.up(), c.down(), c.scale(), c.ensemble()}
 }
 
 func (c command) up() *cobra.Command {
@@ -35,7 +36,7 @@ func (c command) up() *cobra.Command {
 		Short: "Run an ensemble: the servers of a document, in a tree of domains",
 		Long: "Run the servers that a document says, and supervise them, until Ctrl-C, which stops them in the reverse\n" +
 			"order. Whatever else ends this command, they go on, and the keeper restarts them; run it again, and it finds\n" +
-			"them and changes only what differs. Without a document it is " + documentFile + " in this folder, or else\n" +
+			"them and changes only what differs. Without a document it is " + DocumentFile + " in this folder, or else\n" +
 			"the ensemble as it was last.\n\n" +
 			"A document that differs from the one before is the next revision. With --yes that may replace or stop more\n" +
 			"than one server. A server with sockets is replaced without a refused connection. If a server of the\n" +
@@ -79,7 +80,11 @@ func atMostOne(_ *cobra.Command, args []string) error {
 func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool) (Shelf, error) {
 	file := meant(asked)
 	if file == "" {
-		return pick(h, asked)
+		s, err := pick(h, asked)
+		if err != nil {
+			return s, err
+		}
+		return s, s.complete()
 	}
 	next, e, err := document(file)
 	if err != nil {
@@ -90,7 +95,10 @@ func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool)
 		next.Why = "divisi up " + file
 		return next, keepSaid(&next, e, last)
 	})
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	return s, s.complete()
 }
 
 // keepSaid keeps what an operator has said, as far as it means something in the next document.
@@ -110,7 +118,7 @@ func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 // when another run decides.
 func (c command) runUp(h home.Home, s Shelf, held bool) error {
 	p := &program{
-		shelf: s, files: configs(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		shelf: s, store: stored.Store(h), files: configs(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
 		tell: func(server, listener, address string) {
 			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
 		},

@@ -1,4 +1,5 @@
-package ensembles
+// Package lookup has the command that finds servers that can be used.
+package lookup
 
 import (
 	"cmp"
@@ -33,7 +34,12 @@ type Socket struct {
 	Address string `json:"address"`
 }
 
-func (c command) lookup() *cobra.Command {
+// command is what the command shares with others.
+type command struct{ *console.Console }
+
+// Command returns the command.
+func Command(shared *console.Console) *cobra.Command {
+	c := command{shared}
 	var role string
 	cmd := &cobra.Command{
 		Use:   "lookup SELECTOR | lookup --role ROLE",
