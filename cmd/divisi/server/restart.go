@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
+	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
 	"github.com/divisi-go/divisi/internal/lifecycle"
+	"github.com/divisi-go/divisi/internal/operator"
 	"github.com/divisi-go/divisi/internal/server"
 )
 
@@ -64,7 +67,7 @@ func (c command) runRestart(ctx context.Context, asked []string, exclusive, yes 
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(list, asked...)
+	chosen, err := choose(append(list, d.down(ctx, list)...), asked...)
 	if err != nil {
 		return err
 	}
@@ -93,6 +96,23 @@ func (c command) runRestart(ctx context.Context, asked []string, exclusive, yes 
 		err = &console.Error{Code: console.Degraded, Err: err, Way: fmt.Sprintf("%d of %d were restarted", len(all), len(chosen))}
 	}
 	return err
+}
+
+// down returns the servers of programs that wait for their next start, or have failed too often, and of which the keeper has
+// nothing meanwhile.
+func (d *Desk) down(ctx context.Context, list []keeper.Proc) (more []keeper.Proc) {
+	all, _ := estate.Find(ctx, d.home) // one that does not answer cannot be asked to restart any
+	for _, app := range all {
+		for _, m := range app.Status.Members {
+			id := keeper.ID{Domain: path.Dir(m.Path), Name: path.Base(m.Path)}
+			there := slices.ContainsFunc(list, func(p keeper.Proc) bool { return p.Domain == id.Domain && p.Name == id.Name })
+			down := m.State == string(lifecycle.Backoff) || m.State == string(lifecycle.Failed)
+			if app.Client != nil && m.Kind == operator.KindServer && (m.Host == "" || m.Host == control.Local) && down && !there {
+				more = append(more, keeper.Proc{ID: id})
+			}
+		}
+	}
+	return more
 }
 
 // showRestarted says what was done, unless that is shown as JSON.
