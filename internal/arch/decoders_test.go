@@ -174,9 +174,11 @@ var decoders = map[string]string{
 var notDecoders = map[string]string{
 	"cmd/divisi/ensembles.parseCounts":        "reads a number, and passes the rest on to name.ParseServer",
 	"cmd/divisi/ensembles.Shelf.read":         "passes the bytes on to encoding/json",
+	"cmd/divisi/configure.command.parse":      "passes the values on to ensemble.ReadTable",
 	"cmd/divisi/site.command.read":            "passes the text on to config.Read",
 	"cmd/divisi/site.command.decode":          "passes the text on to config.Read",
-	"cmd/divisi/ensembles.files.put":          "keeps the bytes",
+	"cmd/divisi/ensembles/files.Files.put":    "keeps the bytes",
+	"cmd/divisi/ensembles.read":               "takes the file as it is",
 	"cmd/divisi/ensembles.Revision.Parse":     "passes the text on to ensemble.Parse",
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",
 	"discover.File.read":                      "takes the files as they are",

@@ -202,7 +202,19 @@ func (o Overrides) Set(of string, table map[string]any) Overrides {
 		}
 		said[key] = config.Text(value)
 	})
-	next[of] = said
+	if len(said) > 0 {
+		next[of] = said
+	}
+	return next
+}
+
+// Unset returns the overrides with nothing of one of somebody's keys, and of those below it.
+func (o Overrides) Unset(of, key string) Overrides {
+	next, said := maps.Clone(o), maps.Clone(o[of])
+	maps.DeleteFunc(said, func(other, _ string) bool { return other == key || strings.HasPrefix(other, key+".") })
+	if delete(next, of); len(said) > 0 {
+		next[of] = said
+	}
 	return next
 }
 
@@ -300,6 +312,12 @@ func (o Overrides) kept(before, after *Ensemble) Overrides {
 	return kept
 }
 
+// Knows returns an error unless somebody is meant by a name, see [Overrides].
+func (e *Ensemble) Knows(of string) error {
+	_, err := e.target(of)
+	return err
+}
+
 // says returns what the document has of somebody's configuration, and whether somebody is meant.
 func (e *Ensemble) says(of string) (map[string]any, bool) {
 	role, _, _ := strings.Cut(of, "@")
@@ -311,6 +329,16 @@ func (e *Ensemble) says(of string) (map[string]any, bool) {
 	settings, ok := e.Roles[role] // of which there may be servers when an operator has said so
 	return settings.Config, ok
 }
+
+// Keys returns the dotted keys of all values in a table that are no tables with keys, in order.
+func Keys(table map[string]any) (keys []string) {
+	leaves(table, nil, func(key string, _ any) { keys = append(keys, key) })
+	slices.Sort(keys)
+	return keys
+}
+
+// Merge returns a table with another one over it: of tables in both each key is merged.
+func Merge(over, below map[string]any) map[string]any { return mergeConfig(over, below) }
 
 // At returns what a table has at a dotted key, nil for nothing.
 func At(table map[string]any, key string) (any, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/divisi-go/divisi/cmd/divisi/configure"
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/contexts"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
@@ -145,6 +146,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(ensembles.Commands(c.Console)...)
 	root.AddCommand(visit.Commands(c.Console)...)
 	root.AddCommand(contexts.Command(c.Console, choice))
+	root.AddCommand(configure.Command(c.Console))
 	root.SetHelpCommand(help(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultVersionFlag()

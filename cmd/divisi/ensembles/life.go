@@ -48,18 +48,10 @@ func (s Shelf) servers() ([]Server, error) {
 }
 
 // Around returns the newest revision of the ensemble that has a domain in it.
-func Around(domain string) (r Revision, err error) {
-	h, err := home.Find()
+func Around(domain string) (Revision, error) {
+	s, err := Find(domain)
 	if err != nil {
-		return r, err
-	}
-	all, err := known(h)
-	if err != nil {
-		return r, err
-	}
-	s, err := around(h, all, domain)
-	if err != nil {
-		return r, err
+		return Revision{}, err
 	}
 	return s.Last()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/files"
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
@@ -26,7 +27,7 @@ import (
 // it: the same command, which takes its own place.
 type program struct {
 	shelf Shelf
-	files files
+	files files.Files
 	store *artifact.Store // of what was pushed
 	log   *slog.Logger
 	tell  func(server, listener, address string) // where a server listens
@@ -80,7 +81,7 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 		start := &start{program: p, host: h, dir: filepath.Dir(r.File), touched: touched, pushed: content.Paths(p.store, r.Content)}
 		err := start.nursery(ctx, n, &e.Root)
 		if err == nil {
-			err = errors.Join(p.files.keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
+			err = errors.Join(p.files.Keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
 		}
 		if err != nil {
 			return err
@@ -239,7 +240,7 @@ func (s *start) spec(g *ensemble.Group) (system.Spec, error) {
 // self is the program that means this command.
 const self = "divisi"
 
-// The variables of a server of an ensemble, see [files] for further ones.
+// The variables of a server of an ensemble, see package files for further ones.
 const (
 	serverVariable = "DIVISI_SERVER" // its full name
 	rolesVariable  = "DIVISI_ROLES"  // with commas between them
@@ -252,7 +253,7 @@ func (s *start) one(spec system.Spec, server ensemble.Server) (system.Spec, erro
 		spec.Args = append(spec.Args, s.pushed.Replace(server.Expand(arg)))
 	}
 	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","))
-	env, err := s.files.write(server)
+	env, err := s.files.Write(server)
 	spec.Env = append(spec.Env, env...)
 	for _, variable := range slices.Sorted(maps.Keys(server.Of.Env)) {
 		spec.Env = append(spec.Env, variable+"="+s.pushed.Replace(server.Expand(server.Of.Env[variable])))

@@ -111,7 +111,7 @@ func (s Shelf) Add(r Revision, last int) (Revision, error) {
 	}
 	defer os.Remove(next)
 	if err := os.Link(next, path); errors.Is(err, fs.ErrExist) {
-		return r, fmt.Errorf("somebody else has changed %s meanwhile: look again, and repeat it", s.domain)
+		return r, s.changed()
 	} else if err != nil {
 		return r, err
 	}
@@ -121,6 +121,11 @@ func (s Shelf) Add(r Revision, last int) (Revision, error) {
 
 	s.clean()
 	return r, nil
+}
+
+// changed is the error of a change that was made of a revision which is not the last one any more.
+func (s Shelf) changed() error {
+	return fmt.Errorf("somebody else has changed %s meanwhile: look again, and repeat it", s.domain)
 }
 
 // who returns the user that this process acts for.
@@ -186,9 +191,19 @@ func (r Revision) Parse() (*ensemble.Ensemble, error) {
 
 // document returns the revision that a file is, for the first one of an ensemble or the next one.
 func document(file string) (Revision, *ensemble.Ensemble, error) {
+	r, err := read(file)
+	if err != nil {
+		return r, nil, err
+	}
+	e, err := ensemble.Parse(file, r.Text, ensemble.Said{})
+	return r, e, err
+}
+
+// read returns the text of a file as a revision.
+func read(file string) (Revision, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
-		return Revision{}, nil, err
+		return Revision{}, err
 	}
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxText {
@@ -199,9 +214,7 @@ func document(file string) (Revision, *ensemble.Ensemble, error) {
 		text, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return Revision{}, nil, fmt.Errorf("cannot read the document: %w", err)
+		return Revision{}, fmt.Errorf("cannot read the document: %w", err)
 	}
-	r := Revision{File: path, Text: string(text)}
-	e, err := ensemble.Parse(file, r.Text, ensemble.Said{})
-	return r, e, err
+	return Revision{File: path, Text: string(text)}, nil
 }

@@ -26,7 +26,7 @@ func (c command) ensemble() *cobra.Command {
 		Long:    "Show what an ensemble is to be, plan and apply another document, and return to an earlier revision.",
 		Example: "  divisi ensemble show --effective\n  divisi ensemble plan ensemble.toml\n  divisi ensemble revert 3",
 	}
-	cmd.AddCommand(c.show(), c.plan(), c.apply(), c.history(), c.revert())
+	cmd.AddCommand(c.show(), c.plan(), c.apply(), c.edit(), c.history(), c.revert())
 	return cmd
 }
 
@@ -134,82 +134,97 @@ func oneFile(_ *cobra.Command, args []string) error {
 }
 
 func (c command) plan() *cobra.Command {
-	return &cobra.Command{
+	var merged bool
+	cmd := &cobra.Command{
 		Use:     "plan ENSEMBLE.toml",
 		Short:   "Show what a document would change",
-		Long:    "Show which servers a document would start, replace and stop, and change nothing.",
-		Example: "  divisi ensemble plan ensemble.toml",
+		Long:    "Show which servers a document would start, configure, replace and stop, and change nothing.",
+		Example: "  divisi ensemble plan ensemble.toml\n  divisi ensemble plan --merge part.toml",
 		Args:    oneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			h, err := home.Find()
 			if err != nil {
 				return err
 			}
-			next, e, err := document(args[0])
+			g, err := take(h, args[0], merged)
 			if err != nil {
 				return err
 			}
-			last, err := shelf(h, e.Domain).Last()
+			last, err := g.shelf.Last()
 			if err != nil && !errors.Is(err, errNoRevision) {
 				return err
 			}
-			if err := keepSaid(&next, e, last); err != nil {
+			next, err := g.follow(last)
+			if err != nil {
 				return err
 			}
 			before, after, err := meanings(last, next)
 			if err != nil {
 				return err
 			}
-			return c.showPlan(ensemble.Plan(before, after))
+			changes := ensemble.Plan(before, after)
+			if done, err := c.JSON(changes); done {
+				return err
+			}
+			fmt.Fprint(c.Out, planText(changes))
+			return nil
 		},
 	}
+	mergeFlag(cmd, &merged)
+	return cmd
 }
 
-func (c command) showPlan(changes []ensemble.Change) error {
-	if done, err := c.JSON(changes); done {
-		return err
-	}
+// planText returns what changes, a line for each server.
+func planText(changes []ensemble.Change) string {
 	if len(changes) == 0 {
-		fmt.Fprintln(c.Out, "nothing changes")
+		return "nothing changes\n"
 	}
+	var b strings.Builder
 	for _, change := range changes {
-		text := fmt.Sprintf("%-8s %s", change.Kind, change.Server)
+		text := fmt.Sprintf("%-9s %s", change.Kind, change.Server)
 		if len(change.What) > 0 {
 			text += ": " + strings.Join(change.What, ", ")
 		}
-		fmt.Fprintln(c.Out, text)
+		fmt.Fprintln(&b, text)
 	}
-	return nil
+	return b.String()
 }
 
 func (c command) apply() *cobra.Command {
-	var yes bool
+	var yes, merged bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "apply ENSEMBLE.toml",
 		Short: "Have an ensemble be what a document says",
 		Long: "Add a document as the next revision of its ensemble, and have what runs become that: what differs is\n" +
 			"replaced, one server after the other; what is new starts; what is gone stops. If one does not become ready,\n" +
-			"the revision before goes on. What an operator has scaled stays so, unless the document itself says another\n" +
-			"number than before. An ensemble that does not run is not started.",
-		Example: "  divisi ensemble apply ensemble.toml --yes",
+			"the revision before goes on. What an operator has said stays so, unless the document itself says something\n" +
+			"else than before. An ensemble that does not run is not started.\n\n" +
+			"With --merge the file has only what changes: the rest is as in the newest document, from whose folder paths are.",
+		Example: "  divisi ensemble apply ensemble.toml --yes\n  divisi ensemble apply --merge part.toml",
 		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := home.Find()
 			if err != nil {
 				return err
 			}
-			next, e, err := document(args[0])
+			g, err := take(h, args[0], merged)
 			if err != nil {
 				return err
 			}
-			return c.change(cmd.Context(), h, shelf(h, e.Domain), yes, timeout, func(last Revision) (Revision, error) {
-				next.Why = "divisi ensemble apply " + args[0]
-				return next, keepSaid(&next, e, last)
+			why := "divisi ensemble apply "
+			if merged {
+				why += "--merge "
+			}
+			return c.change(cmd.Context(), h, g.shelf, yes, timeout, func(last Revision) (Revision, error) {
+				next, err := g.follow(last)
+				next.Why = why + args[0]
+				return next, err
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one server is replaced or stopped")
+	mergeFlag(cmd, &merged)
+	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one server is touched")
 	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
 }

@@ -56,6 +56,19 @@ func pick(h home.Home, asked string) (Shelf, error) {
 	return Shelf{}, console.UsageError("there are several ensembles: give one of %s", strings.Join(all, ", "))
 }
 
+// Find returns the ensemble that has a domain in it.
+func Find(domain string) (Shelf, error) {
+	h, err := home.Find()
+	if err != nil {
+		return Shelf{}, err
+	}
+	all, err := known(h)
+	if err != nil {
+		return Shelf{}, err
+	}
+	return around(h, all, domain)
+}
+
 // around returns the ensemble that has a domain in it.
 func around(h home.Home, all []string, domain string) (Shelf, error) {
 	best := ""

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/files"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
@@ -118,13 +119,13 @@ func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 // when another run decides.
 func (c command) runUp(h home.Home, s Shelf, held bool) error {
 	p := &program{
-		shelf: s, store: stored.Store(h), files: configs(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		shelf: s, store: stored.Store(h), files: files.Of(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
 		tell: func(server, listener, address string) {
 			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
 		},
 	}
 	err := p.run(context.Background())
-	err = errors.Join(err, p.files.clear(context.Background()))
+	err = errors.Join(err, p.files.Clear(context.Background()))
 	if errors.Is(err, system.ErrTaken) && held {
 		return nil
 	}
@@ -252,7 +253,7 @@ func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
 	if now.runs {
 		return console.Failure("divisi ps @"+s.domain+"/... shows it", "something of %s is there again", s.domain)
 	}
-	if err := configs(h, s.domain).clear(ctx); err != nil {
+	if err := files.Of(h, s.domain).Clear(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.Out, "stopped %s\n", s.domain)

@@ -1,4 +1,6 @@
-package ensembles
+// Package files has the configurations of the servers of an ensemble, each in a file. That of a server has one path as long as
+// there is such a server, and belongs to the user that it runs as. No file is ever there in part.
+package files
 
 import (
 	"bytes"
@@ -23,15 +25,14 @@ import (
 	"github.com/divisi-go/divisi/internal/whole"
 )
 
-// files are the configurations of the servers of an ensemble, each in a file. That of a server has one path as long as there is
-// such a server, and belongs to the user that it runs as. No file is ever there in part.
-type files struct {
+// Files are those of one ensemble.
+type Files struct {
 	domain string
 	dir    string
 }
 
-// configs returns the files of the ensemble of a domain.
-func configs(h home.Home, domain string) files { return files{domain, h.Domain(domain).Configs} }
+// Of returns the files of the ensemble of a domain.
+func Of(h home.Home, domain string) Files { return Files{domain, h.Domain(domain).Configs} }
 
 // The variables that say what the configuration of a server is.
 const (
@@ -42,7 +43,7 @@ const (
 const configSuffix = ".toml"
 
 // path returns the file of a server: httpd-0@www.toml is that of httpd-0@/test/www in the ensemble /test.
-func (f files) path(s name.Server) string {
+func (f Files) path(s name.Server) string {
 	file := s.Name
 	if rest := strings.Trim(strings.TrimPrefix(s.Domain, f.domain), "/"); rest != "" {
 		file += "@" + strings.ReplaceAll(rest, "/", "~")
@@ -50,8 +51,8 @@ func (f files) path(s name.Server) string {
 	return filepath.Join(f.dir, file+configSuffix)
 }
 
-// write writes the configuration of a server, and returns the variables that say so; none if it has none.
-func (f files) write(s ensemble.Server) (env []string, err error) {
+// Write writes the configuration of a server, and returns the variables that say so; none if it has none.
+func (f Files) Write(s ensemble.Server) (env []string, err error) {
 	if len(s.Config) == 0 && !*s.Of.Follows {
 		return nil, nil
 	}
@@ -71,7 +72,7 @@ func (f files) write(s ensemble.Server) (env []string, err error) {
 }
 
 // put writes a file that only one user reads. One that is as it should be is not touched.
-func (f files) put(path string, text []byte, of string) error {
+func (f Files) put(path string, text []byte, of string) error {
 	become, err := fork.Become(of)
 	if err != nil {
 		return err
@@ -103,8 +104,8 @@ func (f files) put(path string, text []byte, of string) error {
 	})
 }
 
-// keep removes the files of all servers that an ensemble does not have; nil has none.
-func (f files) keep(e *ensemble.Ensemble) error {
+// Keep removes the files of all servers that an ensemble does not have; nil has none.
+func (f Files) Keep(e *ensemble.Ensemble) error {
 	has := map[string]bool{}
 	if e != nil {
 		for _, s := range e.Servers() {
@@ -127,8 +128,8 @@ func (f files) keep(e *ensemble.Ensemble) error {
 	return err
 }
 
-// clear removes all files, once no server is left.
-func (f files) clear(ctx context.Context) error {
+// Clear removes all files, once no server is left.
+func (f Files) Clear(ctx context.Context) error {
 	list, err := server.All(ctx)
 	if err != nil {
 		return err
@@ -138,5 +139,5 @@ func (f files) clear(ctx context.Context) error {
 			return nil
 		}
 	}
-	return f.keep(nil)
+	return f.Keep(nil)
 }
