@@ -44,8 +44,9 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(code)
 		},
-		"late": late,
-		"web":  web,
+		"late":  late,
+		"web":   web,
+		"found": found,
 	})
 }
 

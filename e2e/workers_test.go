@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/divisi-go/divisi/system"
 )
 
 // replacements is how often content and handlers are replaced under load.
@@ -124,4 +129,16 @@ func replaced(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("an answer: %s", *wrong.Load())
 	}
 	ts.Logf("%d requests, %d replacements", made.Load(), *replacements)
+}
+
+// found SELECTOR: a program that prints the servers that package system finds.
+func found() {
+	list, err := system.Lookup(context.Background(), os.Args[1])
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(list)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }

@@ -272,6 +272,7 @@ var notDecoders = map[string]string{
 	"system.Dir.ReadFile":                     "takes the file as it is",
 
 	"cmd/divisi/ensembles/content.(*meter).Put":  "counts the bytes",
+	"internal/keeper/lookup.answer":              "passes the bytes on to encoding/json",
 	"internal/deployer/mtls.(*Authority).Client": "passes the certificates on to identity.Authority.Verify",
 	"internal/deployer/mtls.(*Authority).Server": "passes the certificates on to identity.Authority.Verify",
 	"internal/deployer/mtls.(*Authority).save":   "keeps the bytes",

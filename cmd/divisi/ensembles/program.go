@@ -18,6 +18,7 @@ import (
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
+	"github.com/divisi-go/divisi/internal/keeper/lookup"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/notify"
 	"github.com/divisi-go/divisi/system"
@@ -29,6 +30,7 @@ type program struct {
 	shelf Shelf
 	files files.Files
 	store *artifact.Store // of what was pushed
+	door  string          // socket of the keeper
 	log   *slog.Logger
 	tell  func(server, listener, address string) // where a server listens
 
@@ -252,7 +254,8 @@ func (s *start) one(spec system.Spec, server ensemble.Server) (system.Spec, erro
 	for _, arg := range server.Of.Args {
 		spec.Args = append(spec.Args, s.pushed.Replace(server.Expand(arg)))
 	}
-	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","))
+	spec.Env = append(slices.Clip(spec.Env), serverVariable+"="+server.String(), rolesVariable+"="+strings.Join(spec.Roles, ","),
+		lookup.Variable+"="+s.door)
 	env, err := s.files.Write(server)
 	spec.Env = append(spec.Env, env...)
 	for _, variable := range slices.Sorted(maps.Keys(server.Of.Env)) {

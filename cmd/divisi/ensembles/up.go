@@ -119,7 +119,7 @@ func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 // when another run decides.
 func (c command) runUp(h home.Home, s Shelf, held bool) error {
 	p := &program{
-		shelf: s, store: stored.Store(h), files: files.Of(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		shelf: s, store: stored.Store(h), door: h.Keeper().Door, files: files.Of(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
 		tell: func(server, listener, address string) {
 			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
 		},

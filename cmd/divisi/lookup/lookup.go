@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,26 +12,10 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/home"
-	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/door"
-	"github.com/divisi-go/divisi/internal/lifecycle"
-	"github.com/divisi-go/divisi/internal/name"
+	"github.com/divisi-go/divisi/internal/keeper/lookup"
 	"github.com/divisi-go/divisi/internal/selection"
 )
-
-// Found is a server that can be used, as others find it.
-type Found struct {
-	Server  string   `json:"server"`
-	Roles   []string `json:"roles"`
-	Sockets []Socket `json:"sockets"`
-}
-
-// Socket is where a server listens, as far as the keeper has opened it.
-type Socket struct {
-	Name    string `json:"name"`
-	Network string `json:"network"`
-	Address string `json:"address"`
-}
 
 // command is what the command shares with others.
 type command struct{ *console.Console }
@@ -79,7 +62,7 @@ func Command(shared *console.Console) *cobra.Command {
 }
 
 // lookUp returns the servers that a selector picks and that are ready.
-func lookUp(ctx context.Context, h home.Home, s selection.Selector) ([]Found, error) {
+func lookUp(ctx context.Context, h home.Home, s selection.Selector) ([]lookup.Found, error) {
 	k, err := door.Find(ctx, h)
 	if errors.Is(err, door.ErrNone) {
 		return nil, nil
@@ -88,48 +71,10 @@ func lookUp(ctx context.Context, h home.Home, s selection.Selector) ([]Found, er
 		return nil, err
 	}
 	defer k.Release()
-	list, err := k.List(ctx, "/")
-	if err != nil {
-		return nil, err
-	}
-	sockets, err := k.Sockets(ctx, "/")
-	if err != nil {
-		return nil, err
-	}
-
-	var all []Found
-	for _, p := range list {
-		if p.State != lifecycle.Ready || !server.Picks(s, p) {
-			continue
-		}
-		spec, err := k.Spec(ctx, p.ID)
-		if errors.Is(err, keeper.ErrUnknown) {
-			continue // it has just ended
-		}
-		if err != nil {
-			return nil, err
-		}
-		is := selection.Of(name.Server{Name: p.Name, Domain: p.Domain}, p.Labels)
-		all = append(all, Found{p.ID.String(), is.Roles, inherited(spec, sockets)})
-	}
-	slices.SortFunc(all, func(a, b Found) int { return strings.Compare(a.Server, b.Server) })
-	return all, nil
+	return lookup.Find(ctx, k, s)
 }
 
-// inherited returns the sockets that a server inherits.
-func inherited(spec keeper.Spec, sockets []keeper.Socket) []Socket {
-	list := []Socket{}
-	for _, i := range spec.Sockets {
-		for _, s := range sockets {
-			if domain, key := i.Of(spec.Domain); s.Domain == domain && s.Key == key {
-				list = append(list, Socket{cmp.Or(i.As, s.Key), s.Network, s.Actual})
-			}
-		}
-	}
-	return list
-}
-
-func (c command) showFound(found []Found, asked string) error {
+func (c command) showFound(found []lookup.Found, asked string) error {
 	if len(found) == 0 {
 		return console.Failure("what runs: divisi ps", "%s picks no server that is ready", asked)
 	}

@@ -20,10 +20,13 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper/fork"
 	"github.com/divisi-go/divisi/internal/name"
+	stored "github.com/divisi-go/divisi/internal/program"
 	launched "github.com/divisi-go/divisi/internal/server"
 )
 
@@ -124,12 +127,17 @@ func placeOfDomain(domain string) (p place, err error) {
 	if !*e.Base.Exec {
 		return p, refusal(domain, "write exec = true in [base], and divisi ensemble apply it")
 	}
+	where, err := home.Find()
+	if err != nil {
+		return p, err
+	}
+	pushed := content.Paths(stored.Store(where), r.Content)
 	of := ensemble.Server{Server: name.Server{Domain: domain}}
 	var own []string
 	for _, variable := range slices.Sorted(maps.Keys(e.Base.Env)) {
-		own = append(own, variable+"="+of.Expand(e.Base.Env[variable]))
+		own = append(own, variable+"="+pushed.Replace(of.Expand(e.Base.Env[variable])))
 	}
-	p.user, p.dir = e.Base.User, e.Base.Dir
+	p.user, p.dir = e.Base.User, pushed.Replace(e.Base.Dir)
 	if !filepath.IsAbs(p.dir) {
 		p.dir = filepath.Join(filepath.Dir(r.File), p.dir)
 	}

@@ -3,6 +3,7 @@
 package door
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
+	"github.com/divisi-go/divisi/internal/keeper/lookup"
 	"github.com/divisi-go/divisi/internal/keeper/refusal"
+	"github.com/divisi-go/divisi/internal/selection"
 )
 
 func (s *server) servers(w http.ResponseWriter, r *http.Request) {
@@ -21,6 +24,17 @@ func (s *server) servers(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) sockets(w http.ResponseWriter, r *http.Request) {
 	list, err := s.look.Sockets(r.Context(), r.FormValue("domain"))
+	reply(w, list, err)
+}
+
+// lookup answers with the servers that a selector picks and that are ready.
+func (s *server) lookup(w http.ResponseWriter, r *http.Request) {
+	picks, err := selection.Parse(r.FormValue("select"), cmp.Or(r.FormValue("domain"), "/"))
+	if err != nil {
+		reply(w, nil, &frame.Error{Text: err.Error(), Code: "invalid", Way: "write ?select=SELECTOR, such as ?select=role:web"})
+		return
+	}
+	list, err := lookup.Find(r.Context(), s.look, picks)
 	reply(w, list, err)
 }
 

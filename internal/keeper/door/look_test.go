@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/frame"
 	"github.com/divisi-go/divisi/internal/keeper/link"
+	"github.com/divisi-go/divisi/internal/keeper/lookup"
 )
 
 // request asks the door by HTTP.
@@ -54,26 +56,46 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, c, run(t, c, shell("a", "exit 7")).ID)
-	p := run(t, c, shell("b", "sleep 60"))
+	b := shell("b", "sleep 60")
+	b.Labels, b.Sockets = map[string]string{"roles": "web,front"}, []keeper.Inherit{{Key: "web", As: "http"}}
+	p := run(t, c, b)
 
 	for path, want := range map[string]string{
-		"/v1/keeper":                 fmt.Sprintf(`"pid": %d`, os.Getpid()),
-		"/v1/servers":                fmt.Sprintf(`"pid": %d`, p.Pid),
-		"/v1/servers?domain=/other":  "null",
-		"/v1/sockets":                `"actual": "` + socket.Actual + `"`,
-		"/v1/exits?after=0":          `"code": 7`,
-		"/v1/exits?after=1":          "null",
-		"/v1/exits?after=-1":         `"error": "after \"-1\" is not a number"`,
-		"/v1/events?after=x":         `"code": "invalid"`,
-		"/v1/nothing":                `"error": "there is no GET /v1/nothing"`,
-		"/v1/attach":                 `"error": "there is no GET /v1/attach"`,
-		"/v1/servers?domain=/shop&x": `"name": "b"`,
+		"/v1/keeper":                           fmt.Sprintf(`"pid": %d`, os.Getpid()),
+		"/v1/servers":                          fmt.Sprintf(`"pid": %d`, p.Pid),
+		"/v1/servers?domain=/other":            "null",
+		"/v1/sockets":                          `"actual": "` + socket.Actual + `"`,
+		"/v1/lookup?select=role:front":         `"server": "b@/shop"`,
+		"/v1/lookup?select=b":                  `"address": "` + socket.Actual + `"`,
+		"/v1/lookup?select=@...&domain=/shop":  `"name": "http"`,
+		"/v1/lookup?select=@...&domain=/other": "[]",
+		"/v1/lookup?select=role:back":          "[]",
+		"/v1/lookup":                           `"error": "cannot select by \"\": it is empty`,
+		"/v1/exits?after=0":                    `"code": 7`,
+		"/v1/exits?after=1":                    "null",
+		"/v1/exits?after=-1":                   `"error": "after \"-1\" is not a number"`,
+		"/v1/events?after=x":                   `"code": "invalid"`,
+		"/v1/nothing":                          `"error": "there is no GET /v1/nothing"`,
+		"/v1/attach":                           `"error": "there is no GET /v1/attach"`,
+		"/v1/servers?domain=/shop&x":           `"name": "b"`,
 	} {
 		text, err := io.ReadAll(request(t, h, "GET", path).Body)
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %s (%v), want %s", path, text, err, want)
 		}
 	}
+	found, err := lookup.Ask(t.Context(), h.Keeper().Door, "role:web", "/")
+	want := []lookup.Found{{Server: "b@/shop", Roles: []string{"web", "front"}, Sockets: []lookup.Socket{{Name: "http", Network: "tcp", Address: socket.Actual}}}}
+	if err != nil || !reflect.DeepEqual(found, want) {
+		t.Errorf("%+v, %v; want %+v", found, err, want)
+	}
+	if _, err := lookup.Ask(t.Context(), h.Keeper().Door, "role:", "/"); err == nil || !strings.Contains(err.Error(), "a name is empty") {
+		t.Errorf("a role without a name: %v", err)
+	}
+	if _, err := lookup.Ask(t.Context(), h.Dir, "role:web", "/"); err == nil || !strings.Contains(err.Error(), "cannot ask the keeper at "+h.Dir+": dial unix") {
+		t.Errorf("where there is no keeper: %v", err)
+	}
+
 	refused := request(t, h, "POST", "/v1/attach")
 	var e frame.Error
 	if err := json.NewDecoder(refused.Body).Decode(&e); err != nil || refused.StatusCode != 400 || e.Hint() == "" {

@@ -204,6 +204,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/keeper", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.info(), nil) })
 	mux.HandleFunc("GET /v1/servers", s.servers)
 	mux.HandleFunc("GET /v1/sockets", s.sockets)
+	mux.HandleFunc("GET /v1/lookup", s.lookup)
 	mux.HandleFunc("GET /v1/exits", s.exits)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/attach", s.attach)
