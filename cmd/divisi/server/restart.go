@@ -98,16 +98,16 @@ func (c command) runRestart(ctx context.Context, asked []string, exclusive, yes 
 	return err
 }
 
-// down returns the servers of programs that wait for their next start, or have failed too often, and of which the keeper has
-// nothing meanwhile.
+// down returns the servers of programs that are about to start, wait for that, or have failed too often, and of which the keeper
+// has nothing meanwhile.
 func (d *Desk) down(ctx context.Context, list []keeper.Proc) (more []keeper.Proc) {
 	all, _ := estate.Find(ctx, d.home) // one that does not answer cannot be asked to restart any
 	for _, app := range all {
 		for _, m := range app.Status.Members {
 			id := keeper.ID{Domain: path.Dir(m.Path), Name: path.Base(m.Path)}
 			there := slices.ContainsFunc(list, func(p keeper.Proc) bool { return p.Domain == id.Domain && p.Name == id.Name })
-			down := m.State == string(lifecycle.Backoff) || m.State == string(lifecycle.Failed)
-			if app.Client != nil && m.Kind == operator.KindServer && (m.Host == "" || m.Host == control.Local) && down && !there {
+			here := m.Kind == operator.KindServer && (m.Host == "" || m.Host == control.Local)
+			if app.Client != nil && here && !there && m.State != string(lifecycle.Stopped) {
 				more = append(more, keeper.Proc{ID: id})
 			}
 		}
