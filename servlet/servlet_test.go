@@ -149,7 +149,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestReplaced: a file is replaced 20 times under load, also by what cannot be loaded. No request fails, each answer is that
+// TestReplaced: Outcome 10: a file is replaced 20 times under load, also by what cannot be loaded. No request fails, each answer is that
 // of one version, and the newest good one is seen.
 func TestReplaced(t *testing.T) {
 	p := open(t, Options{})
