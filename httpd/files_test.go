@@ -107,7 +107,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestConditions: clients get only what they lack.
+// TestConditions: Defect 13: clients get only what they lack.
 func TestConditions(t *testing.T) {
 	large := strings.Repeat("0123456789", 10_000)
 	_, f := www(t, map[string]string{"small.txt": "0123456789", "large.txt": large})

@@ -461,3 +461,60 @@ func TestAllBusy(t *testing.T) {
 		t.Errorf("left are %d, %d and %d", c.count(), len(c.waiting), c.order.Len())
 	}
 }
+
+// TestGone: a client that hangs up costs its own request, at whatever point of it that is.
+func TestGone(t *testing.T) {
+	_, files := www(t, map[string]string{"index.html": "home", "large": strings.Repeat("x", 32<<20)})
+	begun, ended := make(chan bool), make(chan bool, 1)
+	s := &Site{Files: files, Handlers: map[string]http.Handler{
+		"/waits": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			begun <- true
+			<-r.Context().Done()
+		}),
+		"/reads": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			begun <- true
+			_, _ = io.Copy(io.Discard, r.Body)
+		}),
+	}}
+	server := s.Server()
+	site := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { ended <- true }()
+		site.ServeHTTP(w, r)
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(l) })
+	defer serving.Wait()
+	defer server.Close()
+
+	for _, c := range []struct{ what, ask string }{
+		{"while a handler works", "GET /waits HTTP/1.1\r\nHost: x\r\n\r\n"},
+		{"in the middle of a body", "POST /reads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"},
+		{"in the middle of an answer", "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"},
+	} {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(client, c.ask)
+		if strings.HasPrefix(c.ask, "GET /large") {
+			_, err = io.CopyN(io.Discard, client, 1<<20)
+		} else {
+			<-begun
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+		<-ended
+		reply := says(t, l.Addr().String(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		<-ended
+		if !strings.HasSuffix(reply, "home") || s.Status().Busy != 0 {
+			t.Errorf("after a client has gone %s: %q, and %d requests are busy", c.what, reply, s.Status().Busy)
+		}
+	}
+}
