@@ -2,10 +2,10 @@
 
 GO         ?= go
 # What takes longest comes first.
-MODULES    := e2e . cmd/divisi lab servlet ssh oci opentelemetry conformance bench
+MODULES    := e2e . cmd/divisi lab servlet ssh store oci opentelemetry conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
 # Examples with libraries of their own, which would take minutes to compile for the race detector.
-EXAMPLES   := examples/orderd examples/postgres
+EXAMPLES   := examples/embedded examples/orderd examples/postgres
 BUILD      := build
 FUZZTIME   ?= 1m
 STATICCHECK := $(BUILD)/staticcheck
@@ -20,7 +20,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz accept-faults soak bench bench-quick build install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz accept-faults soak bench bench-quick build store install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,6 +99,9 @@ generate: tools ## write the generated code
 build: tools ## build the command divisi into ./build
 	@mkdir -p $(BUILD) && cd cmd/divisi && $(GO) build $(VERBOSE) -o ../../$(DIVISI) .
 
+store: tools ## build the store of keys into ./build, beside the command divisi
+	@mkdir -p $(BUILD) && cd store && $(GO) build $(VERBOSE) -o ../$(BUILD)/divisi-store ./cmd/divisi-store
+
 install: tools ## install the command divisi, with what build has compiled
 	@cd cmd/divisi && $(GO) install .
 	@dir=$$($(GO) list -f '{{.Target}}' ./cmd/divisi | xargs dirname); case ":$$PATH:" in *":$$dir:"*) ;; *) \
@@ -120,7 +123,8 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" \
 	    -replace "github.com/divisi-go/divisi/oci=$(CURDIR)/oci" \
 	    -replace "github.com/divisi-go/divisi/servlet=$(CURDIR)/servlet" \
-	    -replace "github.com/divisi-go/divisi/ssh=$(CURDIR)/ssh" && \
+	    -replace "github.com/divisi-go/divisi/ssh=$(CURDIR)/ssh" \
+	    -replace "github.com/divisi-go/divisi/store=$(CURDIR)/store" && \
 	  GOWORK=off $(GO) mod tidy; status=$$?; \
 	  $(GO) mod edit -dropreplace github.com/divisi-go/divisi \
 	    -dropreplace github.com/divisi-go/divisi/cmd/divisi \
@@ -128,7 +132,8 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -dropreplace github.com/divisi-go/divisi/opentelemetry \
 	    -dropreplace github.com/divisi-go/divisi/oci \
 	    -dropreplace github.com/divisi-go/divisi/servlet \
-	    -dropreplace github.com/divisi-go/divisi/ssh; exit $$status) || exit 1; done
+	    -dropreplace github.com/divisi-go/divisi/ssh \
+	    -dropreplace github.com/divisi-go/divisi/store; exit $$status) || exit 1; done
 
 tools:
 	@GO="$(GO)" ./scripts/tools.sh

@@ -10,7 +10,7 @@ GO=${GO:-go} SOAK=${SOAK:-10m}
 logs=$PWD/build/soak
 mkdir -p "$logs" || exit
 
-parts="fuzz e2e conformance web clients tree upgrades faults dial limits takeover system kills hosts orderd httpd replaced"
+parts="fuzz e2e conformance web clients tree upgrades faults dial limits takeover system kills hosts orderd httpd replaced store"
 
 long() { # DIR ARGUMENT...: tests without an end to their time
   dir=$1
@@ -40,6 +40,10 @@ part() {
   orderd) long examples/orderd -run 'Killed|Upgraded' . -args -kills 20 -upgrades 50 -orders 50000 ;;
   replaced) long e2e -run TestScripts/httpd-workers . -args -replacements 20 ;;
   httpd) long httpd -run TestIdle . -args -idle 10000 ;;
+  store)
+    (long store -run TestWorlds ./internal/drive -args -seeds 1000) && (CGO_ENABLED=1 long store -race ./...) &&
+      long conformance ./etcd
+    ;;
   *)
     echo "no part $1: the parts are $parts"
     return 2

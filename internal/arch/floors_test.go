@@ -20,7 +20,7 @@ const module = "github.com/divisi-go/divisi"
 // floors lists every package of the repository by the floor it stands on, the lowest first. A
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
-	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact", "servlet"},
+	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact", "servlet", "store"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/selection", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
@@ -36,7 +36,7 @@ var floors = [][]string{
 	{"cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/contexts", "cmd/divisi/editor", "cmd/divisi/estate", "cmd/divisi/view"},
 	{"cmd/divisi/dashboard"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate", "cmd/divisi/store"},
 	{"cmd/divisi/subject"},
 	{"cmd/divisi/operate", "cmd/divisi/ensembles"},
 	{"cmd/divisi/halt", "cmd/divisi/visit", "cmd/divisi/push", "cmd/divisi/lookup", "cmd/divisi/configure"},
@@ -286,8 +286,22 @@ func TestTestsDoNotSleep(t *testing.T) {
 	}
 }
 
+// TestStoreStaysApart: the store and all of etcd with it are in programs that ask for them, and in no other.
+func TestStoreStaysApart(t *testing.T) {
+	for _, s := range sources(t) {
+		if slices.Contains([]string{"store", "examples/embedded", "conformance"}, moduleOf(s.pkg)) {
+			continue
+		}
+		for _, imported := range s.imports {
+			if imported == module+"/store" || strings.HasPrefix(imported, module+"/store/") || strings.HasPrefix(imported, "go.etcd.io/") {
+				t.Errorf("%s imports %s", s.file, imported)
+			}
+		}
+	}
+}
+
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "lab", "servlet", "ssh", "oci", "e2e", "conformance", "bench", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "lab", "servlet", "ssh", "store", "oci", "e2e", "conformance", "bench", "examples/embedded", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {

@@ -1,0 +1,57 @@
+// Package store has the command that hands over to the store of keys, which is a program of its own: it is as large
+// as this one, and a disk that fails ends it and nothing else.
+package store
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/divisi-go/divisi/cmd/divisi/console"
+)
+
+// program is the store.
+const program = "divisi-store"
+
+// Command returns the command.
+func Command() *cobra.Command {
+	return &cobra.Command{
+		Use:   "store COMMAND",
+		Short: "Serve a store of keys with etcd's API, and use one",
+		Long: "Serve a store of keys with etcd's v3 API, or use one. This is the program divisi-store, which lies beside\n" +
+			"divisi or in a folder of PATH; \"divisi store help\" lists what it does.",
+		Example: "  divisi store serve --data data  # clients of etcd find it at localhost:2379\n" +
+			"  divisi store help",
+		DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return hand(args)
+		},
+	}
+}
+
+// hand makes the store of this process.
+func hand(args []string) error {
+	path, err := find()
+	if err != nil {
+		return console.Failure("make store, in a clone of Divisi, or: go install github.com/divisi-go/divisi/store/cmd/"+program+"@latest",
+			"cannot find the program %s, neither beside this one nor in PATH", program)
+	}
+	return syscall.Exec(path, append([]string{program}, args...), os.Environ())
+}
+
+// find returns the path of the store.
+func find() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	beside := filepath.Join(filepath.Dir(self), program)
+	info, err := os.Stat(beside)
+	if err == nil && info.Mode().IsRegular() {
+		return beside, nil
+	}
+	return exec.LookPath(program)
+}

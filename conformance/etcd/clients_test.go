@@ -1,0 +1,228 @@
+package etcd
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestClients: etcdctl and etcdutl do with the store what they can with one member.
+func TestClients(t *testing.T) {
+	dir := t.TempDir()
+	p := serve(t, filepath.Join(dir, "data"))
+	for _, step := range []struct{ command, says string }{
+		{"put a 1", "OK"},
+		{"put b 2 --prev-kv", "OK"},
+		{"get a --print-value-only", "1\n"},
+		{"get --from-key a --count-only -w fields", `"Count" : 2`},
+		{"get a b --keys-only", "a\n"},
+		{"get a --consistency=s -w json", `"kvs"`},
+		{"del b --prev-kv", "1\nb\n2\n"},
+		{"lease grant 600", "granted with TTL(600s)"},
+		{"lease list", "found 1 leases"},
+		{"endpoint status", p.url},
+		{"endpoint health", "is healthy"},
+		{"endpoint hashkv", p.url},
+		{"member list", "started, default"},
+		{"defrag", "Finished defragmenting"},
+		{"compact 2", "compacted revision 2"},
+		{"compact --physical 3", "compacted revision 3"},
+		{"get --rev 1 a", "required revision has been compacted"},
+		{"alarm list", ""},
+		{"lock l echo in the lock", "in the lock"},
+		{"move-leader 1", "bad leader transferee"},
+		{"version", "etcdctl version"},
+	} {
+		out, err := p.try(t, strings.Fields(step.command)...)
+		if !strings.Contains(out, step.says) {
+			t.Errorf("etcdctl %s says %q and not %q: %v", step.command, out, step.says, err)
+		}
+	}
+	p.transaction(t)
+	p.watch(t)
+	p.elect(t)
+	p.users(t)
+	p.pages(t)
+
+	file := filepath.Join(dir, "snapshot")
+	p.tool(t, "snapshot", "save", file)
+	status, err := run(t, "etcdutl", "snapshot", "status", file)
+	if err != nil || !strings.Contains(status, "3.7.0") {
+		t.Errorf("etcdutl snapshot status says %q: %v", status, err)
+	}
+	restored := filepath.Join(dir, "restored")
+	if out, err := run(t, "etcdutl", "snapshot", "restore", file, "--data-dir", restored); err != nil {
+		t.Fatalf("etcdutl snapshot restore: %v\n%s", err, out)
+	}
+	if err := p.end(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM ends the store with %v", err)
+	}
+	again := serve(t, restored)
+	if got := again.tool(t, "get", "a", "--print-value-only"); got != "1\n" {
+		t.Errorf("the restored store has %q", got)
+	}
+}
+
+func (p *program) transaction(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(binaries, "etcdctl"), "--endpoints", p.url, "txn")
+	cmd.Stdin = strings.NewReader("value(\"a\") = \"1\"\n\nput t then\nget a\n\nput t else\n\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "SUCCESS") || p.tool(t, "get", "t", "--print-value-only") != "then\n" {
+		t.Errorf("etcdctl txn says %q: %v", out, err)
+	}
+}
+
+// watch watches keys from a revision of the past on.
+func (p *program) watch(t *testing.T) {
+	t.Helper()
+	out := p.tool(t, "put", "w1", "x", "-w", "fields")
+	revision := ""
+	for line := range strings.Lines(out) {
+		if after, found := strings.CutPrefix(line, `"Revision" : `); found {
+			revision = strings.TrimSpace(after)
+		}
+	}
+	cmd := exec.Command(filepath.Join(binaries, "etcdctl"), "--endpoints", p.url, "watch", "w", "--prefix", "--rev", revision, "--prev-kv")
+	lines := begin(t, cmd)
+	p.tool(t, "put", "w2", "y")
+	p.tool(t, "del", "w1")
+	p.tool(t, "put", "end", "no event")
+	want := []string{"PUT", "w1", "x", "PUT", "w2", "y", "DELETE", "w1", "x", "w1", ""}
+	for i, w := range want {
+		if !lines.Scan() || lines.Text() != w {
+			t.Errorf("line %d of etcdctl watch is %q and not %q", i, lines.Text(), w)
+			return
+		}
+	}
+}
+
+// begin starts a command that goes on, and returns what it prints.
+func begin(t *testing.T, cmd *exec.Cmd) *bufio.Scanner {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return bufio.NewScanner(out)
+}
+
+func (p *program) elect(t *testing.T) {
+	t.Helper()
+	first := begin(t, exec.Command(filepath.Join(binaries, "etcdctl"), "--endpoints", p.url, "elect", "e", "first"))
+	first.Scan() // the key, by which others find it
+	if !strings.HasPrefix(first.Text(), "e/") {
+		t.Errorf("etcdctl elect says %q", first.Text())
+	}
+	observer := begin(t, exec.Command(filepath.Join(binaries, "etcdctl"), "--endpoints", p.url, "elect", "-l", "e"))
+	observer.Scan()
+	observer.Scan()
+	if observer.Text() != "first" {
+		t.Errorf("etcdctl elect -l says %q", observer.Text())
+	}
+}
+
+// users switches users on, and sees that nobody else may do anything.
+func (p *program) users(t *testing.T) {
+	t.Helper()
+	for _, command := range []string{
+		"user add root:secret", "user grant-role root root", "role add reader", "role grant-permission reader read a",
+		"user add ann:pass", "user grant-role ann reader", "auth enable",
+	} {
+		p.tool(t, strings.Fields(command)...)
+	}
+	for _, step := range []struct{ command, says string }{
+		{"get a", "user name is empty"},
+		{"--user ann:pass get a", "a\n1\n"},
+		{"--user ann:wrong get a", "authentication failed"},
+		{"--user ann:pass put a 2", "permission denied"},
+		{"--user ann:pass get b", "permission denied"},
+		{"--user ann:pass watch a b", "permission denied"},
+		{"--user ann:pass watch a --prefix", "permission denied"},
+		{"--user ann:pass watch a --rev 1 b", "permission denied"},
+		{"--user ann:pass compact 3", "permission denied"},
+		{"--user ann:pass snapshot save " + filepath.Join(t.TempDir(), "s"), "permission denied"},
+		{"--user root:secret role get reader", "KV Read:\n\ta"},
+		{"--user root:secret user list", "ann"},
+		{"--user root:secret auth disable", "Authentication Disabled"},
+	} {
+		out, err := p.try(t, strings.Fields(step.command)...)
+		if !strings.Contains(out, step.says) {
+			t.Errorf("etcdctl %s says %q and not %q: %v", step.command, out, step.says, err)
+		}
+	}
+}
+
+// pages: what orchestrators and dashboards ask.
+func (p *program) pages(t *testing.T) {
+	t.Helper()
+	client := http.Client{Timeout: time.Minute}
+	for path, says := range map[string]string{
+		"/health": `"health":"true"`, "/livez": "ok", "/readyz?verbose": "[+]linearizable_read ok",
+		"/version": `"etcdserver":"3.7.`, "/metrics": "etcd_server_has_leader 1",
+	} {
+		r, err := client.Get(p.url + path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		text, err := io.ReadAll(r.Body)
+		_ = r.Body.Close()
+		if err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(text), says) {
+			t.Errorf("%s is %s, and does not say %q: %.300s", path, r.Status, says, text)
+		}
+	}
+}
+
+// TestFolder: a folder goes to etcd and comes back, and has everything.
+func TestFolder(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := serve(t, data)
+	p.tool(t, "put", "k", "of the store")
+	p.tool(t, "lease", "grant", "600")
+	p.end(syscall.SIGKILL)
+
+	url, peers := "http://"+freeAddress(t), "http://"+freeAddress(t)
+	etcd := exec.Command(filepath.Join(binaries, "etcd"), "--data-dir", data, "--log-outputs", "stdout",
+		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", peers)
+	real := started(t, etcd, "ready to serve client requests")
+	real.url = url
+	if got := real.tool(t, "get", "k", "--print-value-only"); got != "of the store\n" {
+		t.Errorf("etcd finds %q", got)
+	}
+	if got := real.tool(t, "lease", "list"); !strings.Contains(got, "found 1 leases") {
+		t.Errorf("etcd finds the leases %q", got)
+	}
+	real.tool(t, "put", "k", "of etcd")
+	real.end(syscall.SIGKILL)
+
+	back := serve(t, data)
+	if got := back.tool(t, "get", "k", "--print-value-only"); got != "of etcd\n" {
+		t.Errorf("the store finds %q", got)
+	}
+}
+
+// freeAddress returns one that nobody listens at now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -1,0 +1,195 @@
+// Package listen serves gRPC and HTTP at one address.
+package listen
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// greeting bounds how long a new connection may take to say what it speaks.
+const greeting = 10 * time.Second
+
+// preface is how a connection begins that speaks HTTP/2.
+const preface = "PRI "
+
+// Serve serves connections of l until the context ends, and closes l: those that speak HTTP/2 by g, the others by
+// h. Where config is not nil, all of them are encrypted.
+func Serve(ctx context.Context, l net.Listener, config *tls.Config, g *grpc.Server, h http.Handler) error {
+	s := &splitter{
+		config: encrypted(config),
+		calls:  newQueue(l.Addr()), pages: newQueue(l.Addr()),
+	}
+	pages := &http.Server{Handler: h, ReadHeaderTimeout: greeting}
+
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = g.Serve(s.calls) })
+	serving.Go(func() { _ = pages.Serve(s.pages) })
+
+	err := s.accept(ctx, l)
+	g.Stop()
+	_ = pages.Close()
+	_ = s.calls.Close()
+	_ = s.pages.Close()
+	serving.Wait()
+	s.greeting.Wait()
+	if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func encrypted(config *tls.Config) *tls.Config {
+	if config == nil {
+		return nil
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	return config
+}
+
+// splitter gives connections to who speaks their protocol.
+type splitter struct {
+	config       *tls.Config
+	calls, pages *queue
+	greeting     sync.WaitGroup
+}
+
+// accept accepts until the listener is closed. What a process may run out of, as descriptors, comes back.
+func (s *splitter) accept(ctx context.Context, l net.Listener) error {
+	wait := 5 * time.Millisecond
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			wait = 5 * time.Millisecond
+			s.greeting.Go(func() { s.greet(ctx, c) })
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			select {
+			case <-time.After(wait):
+				wait = min(2*wait, time.Second)
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// greet finds out what a connection speaks.
+func (s *splitter) greet(ctx context.Context, c net.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, greeting)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+
+	var next net.Conn
+	var calls bool
+	if s.config != nil {
+		t := tls.Server(c, s.config)
+		err := t.HandshakeContext(ctx)
+		if err != nil {
+			_ = c.Close()
+			return
+		}
+		next, calls = t, t.ConnectionState().NegotiatedProtocol == "h2"
+	} else {
+		r := bufio.NewReader(c)
+		begin, err := r.Peek(len(preface))
+		if err != nil {
+			_ = c.Close()
+			return
+		}
+		next, calls = &peeked{c, r}, string(begin) == preface
+	}
+
+	if !stop() {
+		return // it was closed
+	}
+	to := s.pages
+	if calls {
+		to = s.calls
+	}
+	to.put(next)
+}
+
+// peeked is a connection of which something was read before.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
+
+// queue is a listener of connections that were accepted before.
+type queue struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newQueue(addr net.Addr) *queue {
+	return &queue{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (q *queue) put(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.done:
+		_ = c.Close()
+	}
+}
+
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+func (q *queue) Addr() net.Addr { return q.addr }
+
+// Accepted are the credentials of a gRPC server that gets its connections from Serve: the handshake is over, and
+// calls see the certificate of the client.
+func Accepted() credentials.TransportCredentials { return accepted{} }
+
+type accepted struct{}
+
+func (accepted) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	t, ok := c.(*tls.Conn)
+	if !ok {
+		return c, nil, nil
+	}
+	return c, credentials.TLSInfo{
+		State:          t.ConnectionState(),
+		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
+	}, nil
+}
+
+func (accepted) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("these are credentials of a server")
+}
+
+func (accepted) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+}
+func (a accepted) Clone() credentials.TransportCredentials { return a }
+func (accepted) OverrideServerName(string) error           { return nil }

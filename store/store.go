@@ -1,0 +1,155 @@
+// Package store is a store of keys with etcd's v3 API, in the process that opens it: durable, linearizable, with
+// watches, leases, locks and elections. Its data folder is etcd's, and so are its clients: what is written for etcd
+// works with it, and a program that outgrows one store takes etcd by its address.
+//
+// One process at a time has a folder. Nothing here is linked into a program that does not import this package.
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"github.com/divisi-go/divisi/store/internal/api"
+	"github.com/divisi-go/divisi/store/internal/journal"
+	"github.com/divisi-go/divisi/store/internal/listen"
+	"github.com/divisi-go/divisi/store/internal/server"
+)
+
+// Options say how a store works. Only Dir has to be given.
+type Options struct {
+	Dir  string // the data folder; an empty or missing one begins a new store
+	Name string // of this member, "default" by default
+
+	// ClientURLs are where clients find this member; members tell them to clients that ask for all of them.
+	ClientURLs []string
+
+	Quota           int64 // bytes that the database may have, 2 GiB by default; what is over it is refused
+	MaxRequestBytes int   // 1.5 MiB by default
+	MaxTxnOps       int   // operations of one transaction, 128 by default
+
+	// Retention is how long the past of keys is kept, or, with ByRevision, how many revisions of it. 0, the
+	// default, keeps everything until somebody compacts.
+	Retention  time.Duration
+	ByRevision bool
+
+	// CertUsers says that the common name in the certificate of a client is its user.
+	CertUsers bool
+	// Tokens is how users are recognised after they gave their password: "simple", the default, or what etcd
+	// knows as --auth-token, as "jwt,pub-key=...,priv-key=...,sign-method=RS256".
+	Tokens string
+
+	// Logger is told what happens; by default nobody is.
+	Logger *slog.Logger
+}
+
+func (o Options) server(failed func(error)) (server.Options, error) {
+	if o.Dir == "" {
+		return server.Options{}, errors.New("cannot open a store: Options.Dir is empty")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	mode := "periodic"
+	if o.ByRevision {
+		mode = "revision"
+	}
+	return server.Options{
+		Dir: o.Dir, Name: or(o.Name, "default"), ClientURLs: o.ClientURLs, PeerURL: "http://localhost:2380",
+		Quota: or(o.Quota, 2<<30), MaxRequestBytes: or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: or(o.MaxTxnOps, 128),
+		CompactionMode: mode, Compaction: o.Retention,
+		CertUsers: o.CertUsers, Tokens: or(o.Tokens, "simple"), BcryptCost: 10,
+		Logger: journal.New(o.Logger.Handler(), failed),
+	}, nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Store is an open store.
+type Store struct {
+	member *server.Server
+	api    *api.API
+	cancel context.CancelFunc
+}
+
+// Open opens a store, and returns when it serves. The context is for that only.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	lost := make(chan error, 1)
+	options, err := o.server(func(err error) {
+		select {
+		case lost <- err:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	member, err := server.New(options)
+	if err != nil {
+		return nil, err
+	}
+
+	serving, cancel := context.WithCancel(context.Background())
+	s := &Store{member: member, api: api.New(serving, member), cancel: cancel}
+	go func() { _ = member.Serve(serving) }() // Stop and Err tell its error
+	go func() {
+		select {
+		case err := <-lost:
+			member.Fail(err)
+		case <-member.Ended():
+		}
+	}()
+
+	select {
+	case <-member.Ready():
+		return s, nil
+	case <-member.Ended():
+		return nil, errors.Join(errors.New("cannot open the store"), s.Close())
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), s.Close())
+	}
+}
+
+// Client returns a client of the store, which calls it without a socket. Closing the store ends it. That of package
+// go.etcd.io/etcd/client/v3 for other processes is of the same type.
+func (s *Store) Client() *clientv3.Client { return s.api.Client }
+
+// Serve serves the API at l until the context or the store ends, and closes l. Where config is not nil, connections
+// are encrypted, and its ClientAuth says whether clients need certificates.
+func (s *Store) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.member.Ended():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return listen.Serve(ctx, l, config, s.api.Server(grpc.Creds(listen.Accepted())), s.api.Pages())
+}
+
+// Done is closed when the store has ended, be it closed or because it cannot go on.
+func (s *Store) Done() <-chan struct{} { return s.member.Ended() }
+
+// Err returns why the store has ended, nil if it was closed, and after Done only.
+func (s *Store) Err() error { return s.member.Stop() }
+
+// Close ends the store, and returns when the folder may be opened again. All that was answered is on the disk.
+func (s *Store) Close() error {
+	err := s.member.Stop()
+	s.cancel()
+	return err
+}

@@ -1,0 +1,222 @@
+package store_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/divisi-go/divisi/store"
+)
+
+func open(t *testing.T, o store.Options) *store.Store {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	s, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// must returns what a call has answered.
+func must[T any](answer T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+}
+
+// dial serves a store at a port, and returns a client.
+func dial(t *testing.T, s *store.Store, server *tls.Config, c clientv3.Config) *clientv3.Client {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l, server) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	c.Endpoints, c.DialTimeout = []string{l.Addr().String()}, time.Minute
+	return connect(t, c)
+}
+
+func connect(t *testing.T, c clientv3.Config) *clientv3.Client {
+	t.Helper()
+	client := must(clientv3.New(c))(t)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// TestAgain: what was answered is there when the folder is opened again, with its revision and its leases.
+func TestAgain(t *testing.T) {
+	dir := t.TempDir()
+	first, err := store.Open(t.Context(), store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(t.Context(), store.Options{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "another process has it") {
+		t.Errorf("a folder that is open is opened with %v", err)
+	}
+	lease := must(first.Client().Grant(t.Context(), 600))(t)
+	put := must(first.Client().Put(t.Context(), "k", "v", clientv3.WithLease(lease.ID)))(t)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-first.Done()
+	if err := first.Err(); err != nil {
+		t.Errorf("it has ended with %v", err)
+	}
+	_, err = first.Client().Get(context.Background(), "k")
+	if err == nil {
+		t.Error("a closed store answers")
+	}
+
+	s := open(t, store.Options{Dir: dir})
+	got := must(s.Client().Get(t.Context(), "k"))(t)
+	if len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "v" || got.Header.Revision != put.Header.Revision {
+		t.Errorf("it has %v, and not revision %d", got, put.Header.Revision)
+	}
+	left := must(s.Client().TimeToLive(t.Context(), lease.ID, clientv3.WithAttachedKeys()))(t)
+	if left.TTL <= 0 || len(left.Keys) != 1 {
+		t.Errorf("the lease is %v", left)
+	}
+	must(s.Client().Revoke(t.Context(), lease.ID))(t)
+	if got := must(s.Client().Get(t.Context(), "k"))(t); got.Count != 0 {
+		t.Errorf("the key has outlived its lease: %v", got)
+	}
+}
+
+// TestSessions: locks and elections, which are etcd's, over a client without a socket.
+func TestSessions(t *testing.T) {
+	s := open(t, store.Options{})
+	first := must(concurrency.NewSession(s.Client()))(t)
+	second := must(concurrency.NewSession(s.Client()))(t)
+	held, wanted := concurrency.NewMutex(first, "/lock"), concurrency.NewMutex(second, "/lock")
+	if err := held.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := wanted.TryLock(t.Context()); !errors.Is(err, concurrency.ErrLocked) {
+		t.Errorf("a lock that is held is taken: %v", err)
+	}
+	if err := first.Close(); err != nil { // its lease, and so its lock, ends
+		t.Fatal(err)
+	}
+	if err := wanted.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := concurrency.NewElection(second, "/election")
+	if err := e.Campaign(t.Context(), "me"); err != nil {
+		t.Fatal(err)
+	}
+	leader := must(e.Leader(t.Context()))(t)
+	if string(leader.Kvs[0].Value) != "me" {
+		t.Errorf("the leader is %v", leader)
+	}
+}
+
+// TestFull: a full store refuses what grows it, and comes back when it was emptied.
+func TestFull(t *testing.T) {
+	s := open(t, store.Options{Quota: 1 << 20})
+	c := s.Client()
+	var err error
+	for i := 0; err == nil && i < 100; i++ {
+		_, err = c.Put(t.Context(), fmt.Sprint(i), strings.Repeat("x", 100<<10))
+	}
+	if !errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace) {
+		t.Fatalf("a full store says %v", err)
+	}
+	alarms := must(c.AlarmList(t.Context()))(t)
+	if len(alarms.Alarms) != 1 {
+		t.Errorf("the alarms are %v", alarms)
+	}
+	must(c.Get(t.Context(), "0"))(t)
+	deleted := must(c.Delete(t.Context(), "", clientv3.WithFromKey()))(t)
+	must(c.Compact(t.Context(), deleted.Header.Revision, clientv3.WithCompactPhysical()))(t)
+	must(c.Defragment(t.Context(), "here"))(t)
+	must(c.AlarmDisarm(t.Context(), (*clientv3.AlarmMember)(alarms.Alarms[0])))(t)
+	must(c.Put(t.Context(), "again", "room"))(t)
+}
+
+// TestWatchPermission: who may read a key may watch that key and no other, however the range is written.
+func TestWatchPermission(t *testing.T) {
+	s := open(t, store.Options{})
+	c := s.Client()
+	must(c.UserAdd(t.Context(), "root", "secret"))(t)
+	must(c.UserGrantRole(t.Context(), "root", "root"))(t)
+	must(c.RoleAdd(t.Context(), "one"))(t)
+	must(c.RoleGrantPermission(t.Context(), "one", "k", "", clientv3.PermissionType(clientv3.PermRead)))(t)
+	must(c.UserAdd(t.Context(), "ann", "pass"))(t)
+	must(c.UserGrantRole(t.Context(), "ann", "one"))(t)
+	must(c.AuthEnable(t.Context()))(t)
+	ann := dial(t, s, nil, clientv3.Config{Username: "ann", Password: "pass"})
+
+	for _, test := range []struct {
+		key     string
+		options []clientv3.OpOption
+		allowed bool
+	}{
+		{"k", nil, true},
+		{"k", []clientv3.OpOption{clientv3.WithRange("k\x00")}, true}, // that is k alone
+		{"k", []clientv3.OpOption{clientv3.WithFromKey()}, false},
+		{"k", []clientv3.OpOption{clientv3.WithRange("\x00")}, false},
+		{"k", []clientv3.OpOption{clientv3.WithPrefix()}, false},
+		{"k", []clientv3.OpOption{clientv3.WithRange("l")}, false},
+		{"", []clientv3.OpOption{clientv3.WithPrefix()}, false},
+		{"a", []clientv3.OpOption{clientv3.WithRange("k")}, false},
+		{"\x00", []clientv3.OpOption{clientv3.WithFromKey()}, false},
+		{"j", nil, false},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		first := <-ann.Watch(ctx, test.key, append(test.options, clientv3.WithCreatedNotify())...)
+		err := first.Err()
+		cancel()
+		if allowed := err == nil && first.Created; allowed != test.allowed {
+			t.Errorf("a watch from %q: allowed is %v: %v", test.key, allowed, err)
+		}
+	}
+}
+
+// TestEncrypted: connections are encrypted, and the certificate of a client is its user.
+func TestEncrypted(t *testing.T) {
+	s := open(t, store.Options{CertUsers: true})
+	issued := httptest.NewUnstartedServer(nil)
+	issued.StartTLS()
+	defer issued.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(issued.Certificate())
+	server := &tls.Config{Certificates: issued.TLS.Certificates}
+	c := dial(t, s, server, clientv3.Config{TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}})
+	must(c.Put(t.Context(), "k", "v"))(t)
+
+	plain := connect(t, clientv3.Config{Endpoints: c.Endpoints()})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := plain.Get(ctx, "k"); err == nil {
+		t.Error("who does not encrypt is answered")
+	}
+}
