@@ -153,6 +153,8 @@ var decoders = map[string]string{
 	"cmd/divisi/telemetry.parse":               "FuzzEntry",
 	"cmd/divisi/telemetry.readEnd":             "FuzzLog",
 
+	"cmd/divisi/ensembles/gerbil.parse": "FuzzConvert",
+
 	"httpd.nameOf":                   "FuzzName",
 	"internal/agent.greet":           "FuzzGreet",
 	"internal/agent.upgrade":         "FuzzUpgrade",
@@ -178,6 +180,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/site.command.read":            "passes the text on to config.Read",
 	"cmd/divisi/site.command.decode":          "passes the text on to config.Read",
 	"cmd/divisi/ensembles/files.Files.put":    "keeps the bytes",
+	"cmd/divisi/ensembles/gerbil.read":        "takes the file as it is",
 	"cmd/divisi/ensembles.read":               "takes the file as it is",
 	"cmd/divisi/ensembles.Revision.Parse":     "passes the text on to ensemble.Parse",
 	"examples/shop/assets/picture.parseColor": "reads the pictures that the shop itself draws",

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/gerbil"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
 )
@@ -26,7 +27,7 @@ func (c command) ensemble() *cobra.Command {
 		Long:    "Show what an ensemble is to be, plan and apply another document, and return to an earlier revision.",
 		Example: "  divisi ensemble show --effective\n  divisi ensemble plan ensemble.toml\n  divisi ensemble revert 3",
 	}
-	cmd.AddCommand(c.show(), c.plan(), c.apply(), c.edit(), c.history(), c.revert())
+	cmd.AddCommand(c.show(), c.plan(), c.apply(), c.edit(), gerbil.Command(c.Console), c.history(), c.revert())
 	return cmd
 }
 
