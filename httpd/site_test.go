@@ -247,7 +247,7 @@ func TestPatient(t *testing.T) {
 	})
 }
 
-// TestPrograms: what a program answers passes unchanged, and what it does not is an answer as well.
+// TestPrograms: Defect 14: what a program answers passes unchanged, and what it does not is an answer as well.
 func TestPrograms(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)

@@ -202,7 +202,7 @@ func TestRace(t *testing.T) {
 	t.Logf("%d claims, the last with epoch %d; it passed from one to the other %d times", len(lines), last, turns-1)
 }
 
-// TestStranger: nobody but its user and root uses a keeper, also if its socket can be reached.
+// TestStranger: Outcome 59: nobody but its user and root uses a keeper, also if its socket can be reached.
 func TestStranger(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be another user for a moment")
