@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper/door"
@@ -24,7 +25,20 @@ type site struct {
 	far     string // the folder of its other host; the file cut in it has nobody reach that
 }
 
+// newSite returns a site whose subject is built.
 func newSite(t *testing.T) *site {
+	t.Helper()
+	s := newHome(t)
+	build := exec.Command("go", "build", "-o", s.subject, "./subject")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if printed, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the subject: %v\n%s", err, printed)
+	}
+	return s
+}
+
+// newHome returns a site without its subject.
+func newHome(t *testing.T) *site {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "page") // paths of sockets are short
 	if err != nil {
@@ -39,12 +53,6 @@ func newSite(t *testing.T) *site {
 	if err := errors.Join(s.home.Make(), os.Mkdir(s.far, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", s.subject, "./subject")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if printed, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the subject: %v\n%s", err, printed)
-	}
-
 	t.Cleanup(func() { s.shutdown(s.home) })
 	t.Cleanup(func() {
 		runtime, _ := filepath.Glob(filepath.Join(s.far, "divisi", "*"))
@@ -79,6 +87,12 @@ func (s *site) run(env ...string) *process {
 	s.t.Helper()
 	cmd := exec.Command(s.subject)
 	cmd.Env = append(append(os.Environ(), "DIVISI_HOME="+s.home.Dir, "SUBJECT_BROKEN="+s.broken, "SUBJECT_FAR="+s.far), env...)
+	return s.begin(cmd)
+}
+
+// begin begins a process.
+func (s *site) begin(cmd *exec.Cmd) *process {
+	s.t.Helper()
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
 	}
@@ -107,6 +121,7 @@ func (s *site) page() string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	page.With(ensembles.Page())
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- page.Serve(ctx) }()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
 	"github.com/divisi-go/divisi/internal/home"
 )
@@ -46,7 +47,7 @@ func (c *command) dashboard() *cobra.Command {
 			if done, _ := c.JSON(map[string]string{"live_page": page.URL()}); !done {
 				fmt.Fprintln(c.Out, page.URL())
 			}
-			return page.Serve(cmd.Context())
+			return page.With(ensembles.Page()).Serve(cmd.Context())
 		},
 	})
 	pageFlag(cmd, &admin)

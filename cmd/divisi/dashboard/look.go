@@ -33,6 +33,7 @@ type Data struct {
 	Calls    []Calls             `json:"calls"`
 	Requests Requests            `json:"requests"`
 	Program  *Program            `json:"program,omitempty"` // nil for an application of components
+	Ensemble *Ensemble           `json:"ensemble,omitempty"`
 }
 
 // Program is what a program of package system asks, and what it can be told.
@@ -71,6 +72,11 @@ func (p *Page) data(w http.ResponseWriter, r *http.Request) {
 		d.look(ctx, client)
 	case d.Of != "":
 		d.Problem = err.Error()
+	}
+	if d.Program != nil {
+		if d.Ensemble, err = p.ensemble(d.Of); err != nil {
+			d.Problem = err.Error()
+		}
 	}
 	reply(w, d)
 }

@@ -1,7 +1,7 @@
 // Package dashboard is the live page of what runs on this machine, on an address of this machine only, with
 // nothing loaded from elsewhere: of an application its call graph, replicas, rates and events, and of a
 // program of package system its tree, its questions, and what it can be told to do. The page knows what the
-// control API says, and changes nothing in another way.
+// control API says, and of ensembles what they are to be, and changes nothing in another way.
 package dashboard
 
 import (
@@ -28,10 +28,11 @@ const policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style
 
 // Page is the live page of all that runs.
 type Page struct {
-	home     home.Home
-	first    string // the application that it shows first; "" for any
-	token    string
-	listener net.Listener
+	home      home.Home
+	first     string // the application that it shows first; "" for any
+	token     string
+	listener  net.Listener
+	ensembles Ensembles // nil for none
 }
 
 // Check refuses addresses that are not this machine's own loopback addresses.
@@ -117,6 +118,7 @@ func (p *Page) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", p.metrics)
 	mux.HandleFunc("POST /answer", p.answer)
 	mux.HandleFunc("POST /do", p.do)
+	mux.HandleFunc("POST /ensemble", p.change)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})

@@ -1,4 +1,5 @@
-// A program of package system: what it asks, its tree of nurseries and servers, and what it can be told.
+// A program of package system: what it asks, its tree of nurseries and servers, and what it can be told. Of an ensemble
+// nurseries are domains, and what it is told is so from then on.
 import { $, age, element, keep, mood, rows, say, set, tell, type } from "/parts.js";
 
 let look = () => {}; // looks at once, after something was done
@@ -133,7 +134,14 @@ const firstLine = text => text.split("\n")[0];
 
 const busy = new Map(); // what is being done with a member, by path
 
+let ensemble = null; // what it is to be; null for what is none
+
+// path returns that of the member that is a server: of positiond@/orderd/eu /orderd/eu/positiond.
+const pathOf = name => name.slice(name.indexOf("@") + 1) + "/" + name.slice(0, name.indexOf("@"));
+
 const verbs = {
+  stop: { ing: "Stopping…", ed: "has ended, and stays down" },
+  start: { ing: "Starting…", ed: "was started" },
   restart: { ing: "Restarting…", ed: "was restarted" },
   drain: { ing: "Draining…", ed: "has ended, and stays down" },
 };
@@ -143,13 +151,16 @@ async function order(verb, member) {
   const texts = {
     restart: member.state === "stopped" ? `${of} starts.` : `What runs of ${of} ends, and starts again. This counts as no failure.`,
     drain: `What runs of ${of} ends in order, and stays down until it is started.`,
+    stop: `${of} ends in order, and stays down until it is started, whatever is killed.`,
+    start: `${of} starts, as the ensemble has it.`,
   };
-  const word = verb === "drain" ? "Drain" : member.state === "stopped" ? "Start" : "Restart";
+  const word = { drain: "Drain", stop: "Stop", start: "Start" }[verb] ?? (member.state === "stopped" ? "Start" : "Restart");
   if (!await sure(`${word} ${of}?`, texts[verb], word)) return;
   busy.set(member.path, verbs[verb].ing);
   look();
   try {
-    await tell("/do", { verb, args: [member.path] });
+    if (verb === "stop" || verb === "start") await tell("/ensemble", { verb, args: [nameOf(member.path)] });
+    else await tell("/do", { verb, args: [member.path] });
     say(`${of} ${word === "Start" ? "was started" : verbs[verb].ed}`);
   } catch (problem) {
     say(problem.message, true);
@@ -170,6 +181,23 @@ function what(member, server, now) {
   return parts.join(": ");
 }
 
+// kinds are what members of an ensemble are called.
+const kinds = { scope: "domain", program: "ensemble" };
+
+// about returns what a member is, where, and what for.
+function about(member) {
+  const kind = ensemble && kinds[member.kind] || member.kind;
+  const roles = ensemble?.servers.find(s => s.name === nameOf(member.path))?.roles ?? [];
+  return kind + (member.host && member.host !== "local" ? ` on ${member.host}` : "")
+    + (member.kind === "server" && roles.length > 0 ? `, ${roles.join(", ")}` : "");
+}
+
+// verbOf returns what a button of a member does: a server of an ensemble is stopped and started for good.
+function verbOf(button, member) {
+  if (!ensemble || member.kind !== "server") return button;
+  return button === "drain" ? "stop" : ensemble.servers.some(s => s.stopped && s.name === nameOf(member.path)) ? "start" : button;
+}
+
 // cells returns the row of a member, with its server if it is one.
 function cells(member, server, now, showLogOf, nobody) {
   const is = member.state;
@@ -177,24 +205,34 @@ function cells(member, server, now, showLogOf, nobody) {
   const log = member.kind === "server" || member.kind === "unclaimed";
   const fixed = nobody || member.kind === "program" || member.kind === "unclaimed"; // nothing can be done with it
   const act = (verb, text, hidden) => ({
-    text, hidden, disabled: Boolean(doing), label: `${text} ${last(member.path)}`, press: () => order(verb, members.get(member.path)),
+    text, hidden, disabled: Boolean(doing), label: `${text} ${last(member.path)}`, press: () => order(verbOf(verb, members.get(member.path)), members.get(member.path)),
   });
   return [
-    { text: last(member.path), more: member.kind + (member.host && member.host !== "local" ? ` on ${member.host}` : ""), tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
+    { text: last(member.path), more: about(member), tip: member.site, ...log && { press: () => showLogOf(nameOf(member.path)) } },
     { text: is, chip: "chip " + (member.host_state ? "warn" : mood[is] ?? "") }, // where nobody knows it is the last one
     { text: server?.pid ? String(server.pid) : "–", type: server?.pid ? "n" : "n zero" },
     { text: server?.version || "–", type: server?.version ? "mono" : "zero" },
     { text: String(member.restarts), type: member.restarts ? "n" : "n zero" },
-    { text: age(now - Date.parse(member.since)), type: "n" },
+    { text: member.since ? age(now - Date.parse(member.since)) : "–", type: member.since ? "n" : "n zero" },
     { text: why || "–", type: why ? "text" : "text zero", tip: member.failure },
     { text: doing ?? "", type: "acts", buttons: [
       act("restart", is === "stopped" ? "Start" : "Restart", fixed),
-      act("drain", "Drain", is === "stopped" || fixed),
+      act("drain", ensemble && member.kind === "server" ? "Stop" : "Drain", is === "stopped" || fixed),
     ] },
   ];
 }
 
 let members = new Map(); // by path
+
+// addStopped adds the servers of an ensemble that are stopped, each behind what is there of its domain.
+function addStopped(items) {
+  for (const { name } of ensemble?.servers.filter(s => s.stopped) ?? []) {
+    const path = pathOf(name), domain = path.slice(0, path.lastIndexOf("/"));
+    if (items.some(item => item.member.path === path)) continue; // it is ending
+    const at = items.findLastIndex(item => item.member.path === domain || item.member.path.startsWith(domain + "/"));
+    items.splice(at < 0 ? items.length : at + 1, 0, { member: { path, kind: "server", state: "stopped", restarts: 0, failure: "" } });
+  }
+}
 
 function showTree(data, showLogOf) {
   const s = data.status, now = Date.parse(data.time);
@@ -206,6 +244,7 @@ function showTree(data, showLogOf) {
     items.push({ server: r, member: { path: `${r.group}/${r.name.split("@")[0]}`, kind: "unclaimed", since: r.started, restarts: r.restarts,
       state: s.state === "starting" ? r.state : "unclaimed", failure: "" } });
   }
+  addStopped(items);
   members = new Map(items.map(item => [item.member.path, item.member]));
   rows($("tree"), items, item => item.member.path, true, item => cells(item.member, item.server, now, showLogOf, s.unattended));
   items.forEach(({ member, server }, i) => {
@@ -242,10 +281,14 @@ function makeValue(v) {
   input.setAttribute("aria-labelledby", name.id);
   button(line, "Set").ariaLabel = `Set ${v.name}`;
   errorLine(form, input);
-  submit(form, () => sending(form, "/do", { verb: "set", args: [v.name, input.value] }, () => {
-    input.dataset.written = "";
-    say(`${v.name} is ${input.value}`);
-  }));
+  const [path, verb] = v.scales ? ["/ensemble", "scale"] : ["/do", "set"];
+  submit(form, async () => {
+    if (v.scales && !await sure(`Have ${input.value} of ${v.name}?`, "The last ones stop first, and new ones start. It is so from then on.", "Scale")) return;
+    sending(form, path, { verb, args: [v.name, input.value] }, () => {
+      input.dataset.written = "";
+      say(`${v.name} is ${input.value}`);
+    });
+  });
   return form;
 }
 
@@ -285,8 +328,11 @@ function showVerbs(list) {
 export function showProgram(data, showLogOf, lookAgain) {
   look = lookAgain;
   const { questions, values, verbs } = data.program;
+  ensemble = data.ensemble ?? null;
+  set($("tree-title"), ensemble ? "Domains and servers" : "Nurseries and servers");
+  const numbers = data.status.unattended ? [] : ensemble?.numbers ?? [];
   showQuestions(data, questions);
   showTiles(showTree(data, showLogOf), questions);
-  showValues(values ?? []);
+  showValues([...numbers.map(n => ({ name: n.of, type: "number of servers", value: String(n.number), scales: true })), ...values ?? []]);
   showVerbs(verbs);
 }

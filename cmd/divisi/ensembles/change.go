@@ -148,22 +148,27 @@ func (c command) scale() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.change(cmd.Context(), h, s, yes, timeout, func(last Revision) (Revision, error) {
-				last.Why = "divisi scale " + strings.Join(args, " ")
-				merged := maps.Clone(counts)
-				for full, n := range last.Counts {
-					if _, said := merged[full]; !said {
-						merged[full] = n
-					}
-				}
-				last.Counts = merged
-				return last, nil
-			})
+			return c.change(cmd.Context(), h, s, yes, timeout, scaled(counts, strings.Join(args, " ")))
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one server is stopped")
 	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
+}
+
+// scaled returns what has the next revision have other numbers, which somebody has said.
+func scaled(counts ensemble.Counts, said string) func(last Revision) (Revision, error) {
+	return func(last Revision) (Revision, error) {
+		last.Why = "divisi scale " + said
+		merged := maps.Clone(counts)
+		for full, n := range last.Counts {
+			if _, again := merged[full]; !again {
+				merged[full] = n
+			}
+		}
+		last.Counts = merged
+		return last, nil
+	}
 }
 
 // parseCounts reads NAME@DOMAIN=NUMBER.
