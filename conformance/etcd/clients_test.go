@@ -2,7 +2,9 @@ package etcd
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -216,10 +218,10 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// freeAddress returns one that nobody listens at now.
+// freeAddress returns one that nobody listens at, nor will: it is of a network that others do not know.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250)))
 	if err != nil {
 		t.Fatal(err)
 	}
