@@ -69,6 +69,9 @@ func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow
 			return false, console.UsageError("%d servers would be touched: %s: add --yes to say that you mean it", len(touched), strings.Join(touched, ", "))
 		}
 	}
+	if err := h.Make(); err != nil { // through which servers of other users can go
+		return false, err
+	}
 	_, err = s.Add(next, last.Number)
 	return err == nil, err
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -80,10 +81,8 @@ func (f Files) put(path string, text []byte, of string) error {
 	if err := os.MkdirAll(f.dir, 0o711); err != nil {
 		return err
 	}
-	for dir, n := f.dir, strings.Count(f.domain, "/"); of != "" && n >= 0; dir, n = filepath.Dir(dir), n-1 {
-		if err := os.Chmod(dir, 0o711); err != nil { // the umask may have taken some of that away
-			return err
-		}
+	if err := f.open(become); err != nil {
+		return fmt.Errorf("the user %s cannot read it: %w", of, err)
 	}
 	own := func(change func(uid, gid int) error) error {
 		if become.Credential == nil {
@@ -102,6 +101,25 @@ func (f Files) put(path string, text []byte, of string) error {
 		}
 		return err
 	})
+}
+
+// open opens the folders around the files to another user, as far as they are there for that alone.
+func (f Files) open(become *syscall.SysProcAttr) error {
+	if become.Credential == nil || int(become.Credential.Uid) == os.Getuid() {
+		return nil
+	}
+	dir := f.dir
+	for range strings.Count(f.domain, "/") + 1 {
+		if err := os.Chmod(dir, 0o711); err != nil { // the umask may have taken some of that away
+			return err
+		}
+		dir = filepath.Dir(dir)
+	}
+	info, err := os.Stat(dir)
+	if err == nil && info.Mode().Perm()&1 == 0 {
+		err = fmt.Errorf("others cannot go through the state folder: chmod o+x %s", dir)
+	}
+	return err
 }
 
 // Keep removes the files of all servers that an ensemble does not have; nil has none.
