@@ -48,6 +48,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	p.transaction(t)
+	p.commands(t)
 	p.watch(t)
 	p.elect(t)
 	p.users(t)
@@ -69,6 +70,37 @@ func TestClients(t *testing.T) {
 	again := serve(t, restored)
 	if got := again.tool(t, "get", "a", "--print-value-only"); got != "1\n" {
 		t.Errorf("the restored store has %q", got)
+	}
+}
+
+// commands are those of the store, which serve for etcd as well.
+func (p *program) commands(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "snapshot")
+	for _, step := range []struct{ command, says string }{
+		{"put STORE c/1 one", ""},
+		{"put STORE c/2 -", ""},
+		{"get STORE c/1", "one\n"},
+		{"get STORE --prefix c/", "c/1=one\nc/2=\n"},
+		{"delete STORE c/2", ""},
+		{"get STORE c/2", `there is no key "c/2"`},
+		{"delete STORE c/2", `there is no key "c/2"`},
+		{"status STORE", " leads, revision "},
+		{"snapshot STORE " + file, file + " has "},
+		{"get STORE --user ann c/1", "--password-file"},
+		{"get STORE", "usage: divisi store get"},
+		{"gte", `no command "gte"`},
+		{"help", "serve a store at an address"},
+	} {
+		command := strings.Replace(step.command, "STORE", "--store=etcd://"+strings.TrimPrefix(p.url, "http://"), 1)
+		out, _ := run(t, "divisi-store", strings.Fields(command)...)
+		if !strings.Contains(out, step.says) {
+			t.Errorf("divisi store %s says %q and not %q", command, out, step.says)
+		}
+	}
+	status, err := run(t, "etcdutl", "snapshot", "status", file)
+	if err != nil {
+		t.Errorf("etcdutl snapshot status: %v\n%s", err, status)
 	}
 }
 

@@ -44,6 +44,12 @@ var ErrUsage = errors.New("the arguments are not as they should be")
 func verbs() []verb {
 	return []verb{
 		{"serve", "[flags]", "serve a store at an address", serve},
+		{"status", "[flags]", "say how the members of a store are", using(0, 0, status)},
+		{"get", "[flags] KEY", "show the value of a key", get},
+		{"put", "[flags] KEY VALUE", "write a key; a VALUE of - is what comes by the standard input", using(2, 2, put)},
+		{"delete", "[flags] KEY", "delete a key", using(1, 1, remove)},
+		{"watch", "[flags] PREFIX", "show what becomes of keys", using(1, 1, watch)},
+		{"snapshot", "[flags] FILE", "write the whole state to a file", using(1, 1, snapshot)},
 	}
 }
 
