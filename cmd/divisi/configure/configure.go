@@ -76,6 +76,29 @@ func (t target) config() (map[string]any, error) {
 	return e.Config(t.of)
 }
 
+// complete completes the names of servers, and then the keys of what one is configured by.
+func complete(_ *cobra.Command, args []string, _ string) (words []string, _ cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		t, err := find(args[0])
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		table, err := t.config()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return ensemble.Keys(table), cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := ensembles.Servers()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	for _, s := range all {
+		words = append(words, s.Server.Server.String())
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
 func (c command) get() *cobra.Command {
 	return &cobra.Command{
 		Use:   "get SERVER|ROLE@DOMAIN [KEY]",
@@ -89,6 +112,7 @@ func (c command) get() *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: complete,
 		RunE: func(_ *cobra.Command, args []string) error {
 			t, err := find(args[0])
 			if err != nil {
@@ -151,6 +175,7 @@ func (c command) set() *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := find(args[0])
 			if err != nil {
@@ -260,6 +285,7 @@ func (c command) edit() *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := find(args[0])
 			if err != nil {
