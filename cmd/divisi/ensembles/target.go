@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -136,6 +137,21 @@ func see(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
 		}
 	}
 	return now, err
+}
+
+// ended waits until the command has ended that ran the ensemble, which may write files of servers until then.
+func (s Shelf) ended(ctx context.Context, h home.Home) error {
+	for {
+		now, err := see(ctx, h, s)
+		if err != nil || now.controller == nil {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("cannot wait for the end of %v: %w", s.controller(), context.Cause(ctx))
+		}
+	}
 }
 
 // controllers is the domain around those of the commands that run ensembles which were left running.

@@ -253,6 +253,9 @@ func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
 	if now.runs {
 		return console.Failure("divisi ps @"+s.domain+"/... shows it", "something of %s is there again", s.domain)
 	}
+	if err := s.ended(ctx, h); err != nil {
+		return err
+	}
 	if err := files.Of(h, s.domain).Clear(ctx); err != nil {
 		return err
 	}
