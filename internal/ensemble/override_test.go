@@ -68,7 +68,7 @@ func TestOverride(t *testing.T) {
 		t.Error(err)
 	}
 
-	// The last word about a key stands, in whatever table it was said.
+	// Defect 5: the last word about a key stands, in whatever table it was said.
 	for _, test := range []struct{ first, then, want string }{
 		{"cache = 5", "cache.size = 6", "cache.size=6"}, {"cache.size = 6", "cache = 5", "cache=5"}, {"cache = {}", "cache.size = 6", "cache.size=6"},
 		{"cachet = 1", "cache = 2", "cache=2 cachet=1"},

@@ -77,7 +77,7 @@ func wantNotes(t *testing.T, notes []Note, want ...string) {
 	}
 }
 
-// TestForms: what a file of each form says is where it belongs.
+// TestForms: what a file of each form says is where it belongs. Defects 6 and 7.
 func TestForms(t *testing.T) {
 	for name, test := range map[string]struct {
 		content string
