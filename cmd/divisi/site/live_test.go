@@ -57,6 +57,7 @@ func TestOptions(t *testing.T) {
 
 // TestFollow: what a file says is so from the next request on, whatever is asked meanwhile; what means nothing changes nothing.
 func TestFollow(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "cache"))
 	dir := t.TempDir()
 	for _, root := range []string{"a", "b"} {
 		if err := os.Mkdir(filepath.Join(dir, root), 0o700); err != nil {
