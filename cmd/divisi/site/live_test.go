@@ -140,6 +140,7 @@ func TestFollow(t *testing.T) {
 	until(server.URL+"/", "a")
 	over.Store(1)
 	load.Wait()
+	server.Close() // no request is inside any more
 	if text := get(page.URL + "/"); strings.Contains(text, "refused") || strings.Contains(text, "wanted") {
 		t.Errorf("it is not well again: %s", text)
 	}
