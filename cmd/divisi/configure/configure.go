@@ -16,6 +16,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/editor"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
@@ -45,7 +46,7 @@ func Command(shared *console.Console) *cobra.Command {
 // target is whose configuration is meant.
 type target struct {
 	of    string // full name
-	shelf ensembles.Shelf
+	shelf history.Shelf
 }
 
 // find returns whom somebody means.
@@ -255,7 +256,7 @@ func (t target) change(ctx context.Context, c command, yes bool, limit time.Dura
 	if err != nil {
 		return err
 	}
-	return ensembles.Change(ctx, c.Console, h, t.shelf, yes, limit, func(last ensembles.Revision) (ensembles.Revision, error) {
+	return ensembles.Change(ctx, c.Console, h, t.shelf, yes, limit, func(last history.Revision) (history.Revision, error) {
 		bare := last.Said
 		bare.Config = nil
 		e, err := ensemble.Parse(last.File, last.Text, bare)

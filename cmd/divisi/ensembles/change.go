@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/ensemble"
@@ -22,7 +23,7 @@ import (
 )
 
 // meanings returns what the last revision means, nil if there is none, and what the next one does.
-func meanings(last, next Revision) (before, after *ensemble.Ensemble, err error) {
+func meanings(last, next history.Revision) (before, after *ensemble.Ensemble, err error) {
 	if last.Number > 0 {
 		if before, err = last.Parse(); err != nil {
 			return nil, nil, err
@@ -34,9 +35,9 @@ func meanings(last, next Revision) (before, after *ensemble.Ensemble, err error)
 
 // add adds the revision that follows the last one, unless it says the same, and reports whether it did. What replaces or stops
 // more than one server is confirmed.
-func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow func(last Revision) (Revision, error)) (bool, error) {
+func (c command) add(ctx context.Context, h home.Home, s history.Shelf, yes bool, follow func(last history.Revision) (history.Revision, error)) (bool, error) {
 	last, err := s.Last()
-	if err != nil && !errors.Is(err, errNoRevision) {
+	if err != nil && !errors.Is(err, history.ErrNone) {
 		return false, err
 	}
 	next, err := follow(last)
@@ -77,7 +78,7 @@ func (c command) add(ctx context.Context, h home.Home, s Shelf, yes bool, follow
 }
 
 // change adds a revision, and has what runs become that.
-func (c command) change(ctx context.Context, h home.Home, s Shelf, yes bool, limit time.Duration, follow func(last Revision) (Revision, error)) error {
+func (c command) change(ctx context.Context, h home.Home, s history.Shelf, yes bool, limit time.Duration, follow func(last history.Revision) (history.Revision, error)) error {
 	added, err := c.add(ctx, h, s, yes, follow)
 	if err != nil {
 		return explain(err)
@@ -89,14 +90,14 @@ func (c command) change(ctx context.Context, h home.Home, s Shelf, yes bool, lim
 	case !added:
 		return c.report(s, "is as it was")
 	case now.app.Client == nil:
-		fmt.Fprintf(c.Err, "divisi: it is kept, and nobody runs the ensemble: divisi up %s does\n", s.domain)
+		fmt.Fprintf(c.Err, "divisi: it is kept, and nobody runs the ensemble: divisi up %s does\n", s.Domain)
 		return c.report(s, "is kept")
 	}
 	return c.renew(ctx, s, now.app.Client, limit)
 }
 
 // renew is become with a limit of time, and says how the ensemble is then.
-func (c command) renew(ctx context.Context, s Shelf, client *control.Client, limit time.Duration) error {
+func (c command) renew(ctx context.Context, s history.Shelf, client *control.Client, limit time.Duration) error {
 	err := console.Within(ctx, limit, func(ctx context.Context) error { return c.become(ctx, s, client) })
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (c command) renew(ctx context.Context, s Shelf, client *control.Client, lim
 
 // become has the command that runs an ensemble take its own place, and waits until the newest revision has settled, or
 // another one in its place.
-func (c command) become(ctx context.Context, s Shelf, client *control.Client) error {
+func (c command) become(ctx context.Context, s history.Shelf, client *control.Client) error {
 	wanted, err := s.Last()
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (c command) become(ctx context.Context, s Shelf, client *control.Client) er
 	}
 	_, err = client.Replace(ctx, own)
 	if failed := s.Outcome(wanted.Number).Failed; failed != "" {
-		return console.Failure("the revision before goes on: divisi ensemble history "+s.domain, "revision %d of %s has failed: %s", wanted.Number, s.domain, failed)
+		return console.Failure("the revision before goes on: divisi ensemble history "+s.Domain, "revision %d of %s has failed: %s", wanted.Number, s.Domain, failed)
 	}
 	return err
 }
@@ -160,8 +161,8 @@ func (c command) scale() *cobra.Command {
 }
 
 // scaled returns what has the next revision have other numbers, which somebody has said.
-func scaled(counts ensemble.Counts, said string) func(last Revision) (Revision, error) {
-	return func(last Revision) (Revision, error) {
+func scaled(counts ensemble.Counts, said string) func(last history.Revision) (history.Revision, error) {
+	return func(last history.Revision) (history.Revision, error) {
 		last.Why = "divisi scale " + said
 		merged := maps.Clone(counts)
 		for full, n := range last.Counts {
@@ -194,17 +195,17 @@ func parseCounts(args []string) (ensemble.Counts, error) {
 }
 
 // together returns the ensemble that all entries are in.
-func together(h home.Home, counts ensemble.Counts) (s Shelf, err error) {
+func together(h home.Home, counts ensemble.Counts) (s history.Shelf, err error) {
 	all, err := known(h)
 	for full := range counts {
 		if err != nil {
 			return s, err
 		}
 		_, domain, _ := strings.Cut(full, "@")
-		var next Shelf
+		var next history.Shelf
 		next, err = around(h, all, domain)
-		if s.domain != "" && next.domain != s.domain {
-			return s, console.UsageError("%s and %s are two ensembles: scale each by itself", s.domain, next.domain)
+		if s.Domain != "" && next.Domain != s.Domain {
+			return s, console.UsageError("%s and %s are two ensembles: scale each by itself", s.Domain, next.Domain)
 		}
 		s = next
 	}

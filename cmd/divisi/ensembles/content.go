@@ -7,6 +7,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
@@ -15,11 +16,11 @@ import (
 
 // Pick returns the ensemble that somebody means: that of a domain, or without one that of the current domain, or else the
 // only one that there is.
-func Pick(h home.Home, asked string) (Shelf, error) { return pick(h, asked) }
+func Pick(h home.Home, asked string) (history.Shelf, error) { return pick(h, asked) }
 
 // Recipient returns the ensemble that content is for, and its first revision if it has none yet: that is the document of this
 // folder.
-func Recipient(h home.Home, domain string) (s Shelf, first Revision, err error) {
+func Recipient(h home.Home, domain string) (s history.Shelf, first history.Revision, err error) {
 	all, err := known(h)
 	if err != nil {
 		return s, first, err
@@ -33,7 +34,7 @@ func Recipient(h home.Home, domain string) (s Shelf, first Revision, err error) 
 			return s, first, err
 		}
 		if domain == "" || domain == e.Domain {
-			return shelf(h, e.Domain), r, nil
+			return history.Of(h, e.Domain), r, nil
 		}
 	}
 	s, err = pick(h, domain)
@@ -42,7 +43,7 @@ func Recipient(h home.Home, domain string) (s Shelf, first Revision, err error) 
 
 // Change adds a revision that follows the last one, and has what runs become that, within a time. What replaces or stops more
 // than one server is to be confirmed.
-func Change(ctx context.Context, shared *console.Console, h home.Home, s Shelf, yes bool, limit time.Duration, follow func(last Revision) (Revision, error)) error {
+func Change(ctx context.Context, shared *console.Console, h home.Home, s history.Shelf, yes bool, limit time.Duration, follow func(last history.Revision) (history.Revision, error)) error {
 	return command{shared}.change(ctx, h, s, yes, limit, follow)
 }
 
@@ -55,7 +56,7 @@ func lacks(e *ensemble.Ensemble) error {
 }
 
 // complete says what the newest revision lacks.
-func (s Shelf) complete() error {
+func complete(s history.Shelf) error {
 	r, err := s.Last()
 	if err != nil {
 		return explain(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/editor"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
@@ -42,17 +43,17 @@ func (c command) edit() *cobra.Command {
 			}
 			return editor.Edit(cmd.Context(), c.Console, DocumentFile, seen.Text, func(file, text string) error {
 				e, err := ensemble.Parse(file, text, ensemble.Said{})
-				if err == nil && e.Domain != s.domain {
-					err = console.UsageError("the document is of %s now, and what is edited is %s: divisi up runs another ensemble", e.Domain, s.domain)
+				if err == nil && e.Domain != s.Domain {
+					err = console.UsageError("the document is of %s now, and what is edited is %s: divisi up runs another ensemble", e.Domain, s.Domain)
 				}
 				if err != nil {
 					return err
 				}
-				return c.change(cmd.Context(), h, s, yes, timeout, func(last Revision) (Revision, error) {
+				return c.change(cmd.Context(), h, s, yes, timeout, func(last history.Revision) (history.Revision, error) {
 					if last.Number != seen.Number {
-						return last, s.changed()
+						return last, s.Changed()
 					}
-					next := Revision{File: last.File, Text: text, Why: "divisi ensemble edit"}
+					next := history.Revision{File: last.File, Text: text, Why: "divisi ensemble edit"}
 					if err := keepSaid(&next, e, last); err != nil {
 						return next, err
 					}
@@ -72,8 +73,8 @@ func (c command) edit() *cobra.Command {
 
 // given is a document that somebody gives.
 type given struct {
-	shelf Shelf // of its ensemble
-	next  Revision
+	shelf history.Shelf // of its ensemble
+	next  history.Revision
 	means *ensemble.Ensemble
 	seen  int // the number of the revision that it is made of; 0 for none
 }
@@ -85,15 +86,15 @@ func take(h home.Home, file string, merged bool) (g given, err error) {
 	}
 	g.next, g.means, err = document(file)
 	if err == nil {
-		g.shelf = shelf(h, g.means.Domain)
+		g.shelf = history.Of(h, g.means.Domain)
 	}
 	return g, err
 }
 
 // follow returns the document as the revision after another one.
-func (g given) follow(last Revision) (Revision, error) {
+func (g given) follow(last history.Revision) (history.Revision, error) {
 	if g.seen > 0 && last.Number != g.seen {
-		return last, g.shelf.changed()
+		return last, g.shelf.Changed()
 	}
 	return g.next, keepSaid(&g.next, g.means, last)
 }
@@ -106,7 +107,7 @@ func mergeFlag(cmd *cobra.Command, merged *bool) {
 // merge returns the newest revision of an ensemble with what a file says in the place of what the document says of the same
 // keys. The mistakes of the file are told with their places there.
 func merge(h home.Home, file string) (g given, err error) {
-	part, err := read(file)
+	part, err := history.Read(file)
 	if err != nil {
 		return g, err
 	}
@@ -130,7 +131,7 @@ func merge(h home.Home, file string) (g given, err error) {
 	if err != nil {
 		return g, err
 	}
-	g.seen, g.next = last.Number, Revision{File: last.File, Text: string(text)}
+	g.seen, g.next = last.Number, history.Revision{File: last.File, Text: string(text)}
 	g.means, err = ensemble.Parse(last.File+" with "+file, g.next.Text, ensemble.Said{})
 	return g, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -19,16 +20,13 @@ import (
 // Server is a server of an ensemble, as the newest revision of that has it, whether it runs or not.
 type Server struct {
 	selection.Server
-	Of      Shelf
+	Of      history.Shelf
 	Stopped bool // and stays so, until somebody starts it
 	Exec    bool // commands may run as it does
 }
 
-// Domain returns the domain of the ensemble.
-func (s Shelf) Domain() string { return s.domain }
-
 // servers returns those of an ensemble.
-func (s Shelf) servers() ([]Server, error) {
+func servers(s history.Shelf) ([]Server, error) {
 	r, err := s.Last()
 	if err != nil {
 		return nil, err
@@ -48,10 +46,10 @@ func (s Shelf) servers() ([]Server, error) {
 }
 
 // Around returns the newest revision of the ensemble that has a domain in it.
-func Around(domain string) (Revision, error) {
+func Around(domain string) (history.Revision, error) {
 	s, err := Find(domain)
 	if err != nil {
-		return Revision{}, err
+		return history.Revision{}, err
 	}
 	return s.Last()
 }
@@ -64,17 +62,17 @@ func Servers() (all []Server, err error) {
 	}
 	domains, err := known(h)
 	for _, domain := range domains {
-		servers, wrong := shelf(h, domain).servers()
+		those, wrong := servers(history.Of(h, domain))
 		if wrong != nil && err == nil {
 			err = wrong
 		}
-		all = append(all, servers...)
+		all = append(all, those...)
 	}
 	return all, err
 }
 
 // Stop stops servers of one ensemble, which stay stopped, and returns how their processes have ended.
-func Stop(ctx context.Context, shared *console.Console, of Shelf, servers []string) ([]server.Stopped, error) {
+func Stop(ctx context.Context, shared *console.Console, of history.Shelf, servers []string) ([]server.Stopped, error) {
 	c := command{shared}
 	h, err := home.Find()
 	if err != nil {
@@ -84,7 +82,7 @@ func Stop(ctx context.Context, shared *console.Console, of Shelf, servers []stri
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.add(ctx, h, of, true, func(last Revision) (Revision, error) {
+	_, err = c.add(ctx, h, of, true, func(last history.Revision) (history.Revision, error) {
 		last.Why = "divisi stop " + strings.Join(servers, " ")
 		last.Said = last.Said.Stop(servers...)
 		return last, nil
@@ -165,7 +163,7 @@ func (c command) startAgain(ctx context.Context, asked string, yes bool, limit t
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, h, of, true, limit, func(last Revision) (Revision, error) {
+	return c.change(ctx, h, of, true, limit, func(last history.Revision) (history.Revision, error) {
 		last.Why = "divisi start " + asked
 		last.Said = last.Said.Start(stopped...)
 		return last, nil
@@ -173,7 +171,7 @@ func (c command) startAgain(ctx context.Context, asked string, yes bool, limit t
 }
 
 // toStart returns the stopped servers that a selector picks, which are in one ensemble.
-func toStart(asked string) (of Shelf, stopped []string, err error) {
+func toStart(asked string) (of history.Shelf, stopped []string, err error) {
 	s, err := server.Select(asked)
 	if err != nil {
 		return of, nil, err
@@ -193,7 +191,7 @@ func toStart(asked string) (of Shelf, stopped []string, err error) {
 		case !one.Stopped:
 			continue
 		case len(stopped) > 0 && of != one.Of:
-			return of, nil, console.UsageError("%s picks servers of two ensembles, %s and %s: give a domain, as in %s@%s/...", asked, of.domain, one.Of.domain, asked, of.domain)
+			return of, nil, console.UsageError("%s picks servers of two ensembles, %s and %s: give a domain, as in %s@%s/...", asked, of.Domain, one.Of.Domain, asked, of.Domain)
 		}
 		of, stopped = one.Of, append(stopped, one.String())
 	}

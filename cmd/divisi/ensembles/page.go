@@ -10,6 +10,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/dashboard"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/control"
 	"github.com/divisi-go/divisi/internal/home"
 )
@@ -32,7 +33,7 @@ func (page) Of(domain string) (*dashboard.Ensemble, error) {
 	if err != nil || !slices.Contains(all, domain) {
 		return nil, err
 	}
-	r, err := shelf(h, domain).Last()
+	r, err := history.Of(h, domain).Last()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func (p page) do(ctx context.Context, domain, verb string, args []string) error 
 	if err != nil {
 		return err
 	}
-	s := shelf(h, domain)
+	s := history.Of(h, domain)
 	if verb == "scale" && len(args) == 2 {
 		of := strings.Join(args, "=")
 		counts, err := parseCounts([]string{of})
@@ -82,11 +83,11 @@ func (p page) do(ctx context.Context, domain, verb string, args []string) error 
 	if len(args) != 1 || verb != "stop" && verb != "start" {
 		return &control.Error{Code: control.Invalid, Text: "an ensemble can stop SERVER, start SERVER and scale NAME@DOMAIN NUMBER"}
 	}
-	servers, err := s.servers()
+	all, err := servers(s)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(servers, func(one Server) bool { return one.String() == args[0] })
+	at := slices.IndexFunc(all, func(one Server) bool { return one.String() == args[0] })
 	if at < 0 {
 		return &control.Error{Code: control.NotFound, Text: domain + " has no server " + args[0]}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/files"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/artifact"
 	"github.com/divisi-go/divisi/internal/config"
 	"github.com/divisi-go/divisi/internal/ensemble"
@@ -27,7 +28,7 @@ import (
 // program runs the newest revision of an ensemble as a program of package system. The next revision is the next version of
 // it: the same command, which takes its own place.
 type program struct {
-	shelf Shelf
+	shelf history.Shelf
 	files files.Files
 	store *artifact.Store // of what was pushed
 	door  string          // socket of the keeper
@@ -54,8 +55,8 @@ func (p *program) run(ctx context.Context) error {
 			return err // what has been well is not any more, so that nothing else would be
 		}
 
-		err = errors.Join(err, p.shelf.PutOutcome(r.Number, Outcome{Failed: err.Error()}))
-		last, ok := p.shelf.before(r.Number)
+		err = errors.Join(err, p.shelf.PutOutcome(r.Number, history.Outcome{Failed: err.Error()}))
+		last, ok := p.shelf.Before(r.Number)
 		if !ok {
 			return err
 		}
@@ -68,7 +69,7 @@ func (p *program) run(ctx context.Context) error {
 }
 
 // runOne runs one revision.
-func (p *program) runOne(ctx context.Context, r Revision) error {
+func (p *program) runOne(ctx context.Context, r history.Revision) error {
 	e, err := r.Parse()
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 		start := &start{program: p, host: h, dir: filepath.Dir(r.File), touched: touched, pushed: content.Paths(p.store, r.Content)}
 		err := start.nursery(ctx, n, &e.Root)
 		if err == nil {
-			err = errors.Join(p.files.Keep(e), p.shelf.PutOutcome(r.Number, Outcome{Settled: time.Now()}))
+			err = errors.Join(p.files.Keep(e), p.shelf.PutOutcome(r.Number, history.Outcome{Settled: time.Now()}))
 		}
 		if err != nil {
 			return err
@@ -96,13 +97,13 @@ func (p *program) runOne(ctx context.Context, r Revision) error {
 
 // touched are the servers that a revision starts or replaces. The failure of one is that of the revision; the failure of
 // another one is its own, and it is tried again as if it had failed later.
-func (p *program) touched(r Revision, e *ensemble.Ensemble) (map[string]bool, error) {
+func (p *program) touched(r history.Revision, e *ensemble.Ensemble) (map[string]bool, error) {
 	all := map[string]bool{}
 	if !p.shelf.Outcome(r.Number).Settled.IsZero() {
 		return all, nil
 	}
 	var before *ensemble.Ensemble
-	if last, ok := p.shelf.before(r.Number); ok {
+	if last, ok := p.shelf.Before(r.Number); ok {
 		var err error
 		if before, err = last.Parse(); err != nil {
 			return nil, fmt.Errorf("revision %d: %w", last.Number, err)

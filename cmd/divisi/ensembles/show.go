@@ -15,6 +15,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/gerbil"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
 )
@@ -109,18 +110,18 @@ func plain(v reflect.Value) any {
 }
 
 // revision returns what a document says, or the newest revision of an ensemble.
-func (c command) revision(asked string) (Revision, error) {
+func (c command) revision(asked string) (history.Revision, error) {
 	if asked != "" && meant(asked) != "" {
 		r, _, err := document(asked)
 		return r, err
 	}
 	h, err := home.Find()
 	if err != nil {
-		return Revision{}, err
+		return history.Revision{}, err
 	}
 	s, err := pick(h, asked)
 	if err != nil {
-		return Revision{}, err
+		return history.Revision{}, err
 	}
 	r, err := s.Last()
 	return r, explain(err)
@@ -152,7 +153,7 @@ func (c command) plan() *cobra.Command {
 				return err
 			}
 			last, err := g.shelf.Last()
-			if err != nil && !errors.Is(err, errNoRevision) {
+			if err != nil && !errors.Is(err, history.ErrNone) {
 				return err
 			}
 			next, err := g.follow(last)
@@ -217,7 +218,7 @@ func (c command) apply() *cobra.Command {
 			if merged {
 				why += "--merge "
 			}
-			return c.change(cmd.Context(), h, g.shelf, yes, timeout, func(last Revision) (Revision, error) {
+			return c.change(cmd.Context(), h, g.shelf, yes, timeout, func(last history.Revision) (history.Revision, error) {
 				next, err := g.follow(last)
 				next.Why = why + args[0]
 				return next, err
@@ -260,7 +261,7 @@ type past struct {
 	Why     string    `json:"why"`
 }
 
-func (c command) showHistory(s Shelf) error {
+func (c command) showHistory(s history.Shelf) error {
 	numbers, err := s.Numbers()
 	if err != nil {
 		return err
@@ -316,10 +317,10 @@ func (c command) revert() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.change(cmd.Context(), h, s, yes, timeout, func(Revision) (Revision, error) {
+			return c.change(cmd.Context(), h, s, yes, timeout, func(history.Revision) (history.Revision, error) {
 				old, err := s.Get(number)
 				if err != nil {
-					return old, console.Failure("divisi ensemble history "+s.domain, "%s has no revision %d", s.domain, number)
+					return old, console.Failure("divisi ensemble history "+s.Domain, "%s has no revision %d", s.Domain, number)
 				}
 				old.Why = fmt.Sprintf("divisi ensemble revert %d", number)
 				return old, nil
@@ -329,4 +330,14 @@ func (c command) revert() *cobra.Command {
 	cmd.Flags().BoolVar(&yes, "yes", false, "confirm that more than one server is replaced or stopped")
 	console.TimeoutFlag(cmd, &timeout, 2*time.Minute)
 	return cmd
+}
+
+// document returns the revision that a file is, for the first one of an ensemble or the next one.
+func document(file string) (history.Revision, *ensemble.Ensemble, error) {
+	r, err := history.Read(file)
+	if err != nil {
+		return r, nil, err
+	}
+	e, err := ensemble.Parse(file, r.Text, ensemble.Said{})
+	return r, e, err
 }

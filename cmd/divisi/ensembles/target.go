@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/home"
@@ -26,52 +27,52 @@ const DocumentFile = "ensemble.toml"
 func known(h home.Home) ([]string, error) {
 	all, err := h.Ensembles()
 	return slices.DeleteFunc(all, func(domain string) bool {
-		numbers, _ := shelf(h, domain).Numbers()
+		numbers, _ := history.Of(h, domain).Numbers()
 		return len(numbers) == 0
 	}), err
 }
 
 // pick returns the ensemble that somebody means: that of a domain, or without one that of the current domain, or else the
 // only one that there is.
-func pick(h home.Home, asked string) (Shelf, error) {
+func pick(h home.Home, asked string) (history.Shelf, error) {
 	all, err := known(h)
 	if err != nil {
-		return Shelf{}, err
+		return history.Shelf{}, err
 	}
 	if asked != "" {
 		domain := selection.Resolve(asked, server.Current())
 		if !slices.Contains(all, domain) {
-			return Shelf{}, console.Failure("", "there is no ensemble %s: %s", domain, name.Suggest(domain, all))
+			return history.Shelf{}, console.Failure("", "there is no ensemble %s: %s", domain, name.Suggest(domain, all))
 		}
-		return shelf(h, domain), nil
+		return history.Of(h, domain), nil
 	}
 	if s, err := around(h, all, server.Current()); err == nil {
 		return s, nil
 	}
 	switch len(all) {
 	case 0:
-		return Shelf{}, console.Failure("divisi up ENSEMBLE.toml runs one", "there is no ensemble")
+		return history.Shelf{}, console.Failure("divisi up ENSEMBLE.toml runs one", "there is no ensemble")
 	case 1:
-		return shelf(h, all[0]), nil
+		return history.Of(h, all[0]), nil
 	}
-	return Shelf{}, console.UsageError("there are several ensembles: give one of %s", strings.Join(all, ", "))
+	return history.Shelf{}, console.UsageError("there are several ensembles: give one of %s", strings.Join(all, ", "))
 }
 
 // Find returns the ensemble that has a domain in it.
-func Find(domain string) (Shelf, error) {
+func Find(domain string) (history.Shelf, error) {
 	h, err := home.Find()
 	if err != nil {
-		return Shelf{}, err
+		return history.Shelf{}, err
 	}
 	all, err := known(h)
 	if err != nil {
-		return Shelf{}, err
+		return history.Shelf{}, err
 	}
 	return around(h, all, domain)
 }
 
 // around returns the ensemble that has a domain in it.
-func around(h home.Home, all []string, domain string) (Shelf, error) {
+func around(h home.Home, all []string, domain string) (history.Shelf, error) {
 	best := ""
 	for _, one := range all {
 		if name.Within(domain, one) && len(one) > len(best) {
@@ -79,9 +80,9 @@ func around(h home.Home, all []string, domain string) (Shelf, error) {
 		}
 	}
 	if best == "" {
-		return Shelf{}, console.Failure("", "no ensemble has the domain %s: %s", domain, name.Suggest(domain, all))
+		return history.Shelf{}, console.Failure("", "no ensemble has the domain %s: %s", domain, name.Suggest(domain, all))
 	}
-	return shelf(h, best), nil
+	return history.Of(h, best), nil
 }
 
 // meant returns the document that somebody means, or "" if that is a domain, or nothing and there is no document here.
@@ -108,7 +109,7 @@ type state struct {
 const comeTime = 10 * time.Second
 
 // look returns what there is of an ensemble. A command that the keeper has just started is waited for.
-func look(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
+func look(ctx context.Context, h home.Home, s history.Shelf) (now state, err error) {
 	end := time.Now().Add(comeTime)
 	for {
 		if now, err = see(ctx, h, s); err != nil || now.controller == nil || now.app.Client != nil || time.Now().After(end) {
@@ -122,17 +123,17 @@ func look(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
 	}
 }
 
-func see(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
+func see(ctx context.Context, h home.Home, s history.Shelf) (now state, err error) {
 	list, err := server.All(ctx)
 	if err != nil {
 		return now, err
 	}
-	for _, p := range server.Find(list, s.controller().String()) {
+	for _, p := range server.Find(list, controller(s).String()) {
 		now.controller = &p
 	}
 	all, err := estate.Find(ctx, h)
 	for _, app := range all {
-		if app.Status.Domain == s.domain {
+		if app.Status.Domain == s.Domain {
 			now.app, now.runs, err = app, true, nil
 		}
 	}
@@ -140,7 +141,7 @@ func see(ctx context.Context, h home.Home, s Shelf) (now state, err error) {
 }
 
 // ended waits until the command has ended that ran the ensemble, which may write files of servers until then.
-func (s Shelf) ended(ctx context.Context, h home.Home) error {
+func ended(ctx context.Context, h home.Home, s history.Shelf) error {
 	for {
 		now, err := see(ctx, h, s)
 		if err != nil || now.controller == nil {
@@ -149,7 +150,7 @@ func (s Shelf) ended(ctx context.Context, h home.Home) error {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("cannot wait for the end of %v: %w", s.controller(), context.Cause(ctx))
+			return fmt.Errorf("cannot wait for the end of %v: %w", controller(s), context.Cause(ctx))
 		}
 	}
 }
@@ -158,13 +159,13 @@ func (s Shelf) ended(ctx context.Context, h home.Home) error {
 const controllers = "/ensembles"
 
 // controller returns the name of the command that runs the ensemble when it was left running.
-func (s Shelf) controller() name.Server {
-	return name.Server{Name: "up", Domain: controllers + s.domain}
+func controller(s history.Shelf) name.Server {
+	return name.Server{Name: "up", Domain: controllers + s.Domain}
 }
 
 // explain has the way out of errors that have one.
 func explain(err error) error {
-	if errors.Is(err, errNoRevision) {
+	if errors.Is(err, history.ErrNone) {
 		return console.Failure("divisi up ENSEMBLE.toml runs one", "%w", err)
 	}
 	return err

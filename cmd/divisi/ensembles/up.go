@@ -13,6 +13,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/files"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
@@ -78,32 +79,32 @@ func atMostOne(_ *cobra.Command, args []string) error {
 }
 
 // bring returns the ensemble that is meant, whose newest revision is what the document says, if one is meant.
-func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool) (Shelf, error) {
+func (c command) bring(ctx context.Context, h home.Home, asked string, yes bool) (history.Shelf, error) {
 	file := meant(asked)
 	if file == "" {
 		s, err := pick(h, asked)
 		if err != nil {
 			return s, err
 		}
-		return s, s.complete()
+		return s, complete(s)
 	}
 	next, e, err := document(file)
 	if err != nil {
-		return Shelf{}, err
+		return history.Shelf{}, err
 	}
-	s := shelf(h, e.Domain)
-	_, err = c.add(ctx, h, s, yes, func(last Revision) (Revision, error) {
+	s := history.Of(h, e.Domain)
+	_, err = c.add(ctx, h, s, yes, func(last history.Revision) (history.Revision, error) {
 		next.Why = "divisi up " + file
 		return next, keepSaid(&next, e, last)
 	})
 	if err != nil {
 		return s, err
 	}
-	return s, s.complete()
+	return s, complete(s)
 }
 
 // keepSaid keeps what an operator has said, as far as it means something in the next document.
-func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
+func keepSaid(next *history.Revision, e *ensemble.Ensemble, last history.Revision) error {
 	if last.Number == 0 {
 		return nil
 	}
@@ -117,9 +118,9 @@ func keepSaid(next *Revision, e *ensemble.Ensemble, last Revision) error {
 
 // runUp runs the ensemble in this process. Signals are for the program alone. One that the keeper runs does not come back
 // when another run decides.
-func (c command) runUp(h home.Home, s Shelf, held bool) error {
+func (c command) runUp(h home.Home, s history.Shelf, held bool) error {
 	p := &program{
-		shelf: s, store: stored.Store(h), door: h.Keeper().Door, files: files.Of(h, s.domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
+		shelf: s, store: stored.Store(h), door: h.Keeper().Door, files: files.Of(h, s.Domain), log: slog.New(slog.NewTextHandler(c.Err, nil)), told: map[string]bool{},
 		tell: func(server, listener, address string) {
 			fmt.Fprintf(c.Out, "%s of %s is at %s\n", listener, server, address)
 		},
@@ -136,7 +137,7 @@ func (c command) runUp(h home.Home, s Shelf, held bool) error {
 }
 
 // detach has the keeper run the ensemble.
-func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Duration) error {
+func (c command) detach(ctx context.Context, h home.Home, s history.Shelf, limit time.Duration) error {
 	now, err := look(ctx, h, s)
 	switch {
 	case err != nil:
@@ -144,8 +145,8 @@ func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Du
 	case now.app.Client != nil:
 		return c.renew(ctx, s, now.app.Client, limit)
 	case now.controller != nil:
-		return console.Failure("divisi logs "+s.controller().String()+" says why, and divisi down "+s.domain+" ends it",
-			"%v runs %s, and does not get ready", s.controller(), s.domain)
+		return console.Failure("divisi logs "+controller(s).String()+" says why, and divisi down "+s.Domain+" ends it",
+			"%v runs %s, and does not get ready", controller(s), s.Domain)
 	}
 	own, err := os.Executable()
 	if err != nil {
@@ -157,14 +158,14 @@ func (c command) detach(ctx context.Context, h home.Home, s Shelf, limit time.Du
 			env = append(env, variable+"="+value)
 		}
 	}
-	if err := server.Begin(ctx, s.controller(), []string{own, "up", s.domain, "--held"}, env, limit); err != nil {
+	if err := server.Begin(ctx, controller(s), []string{own, "up", s.Domain, "--held"}, env, limit); err != nil {
 		return err
 	}
 	return c.report(s, "runs")
 }
 
 // report says how an ensemble is by its newest revision.
-func (c command) report(s Shelf, is string) error {
+func (c command) report(s history.Shelf, is string) error {
 	r, err := s.Last()
 	if err != nil {
 		return err
@@ -177,10 +178,10 @@ func (c command) report(s Shelf, is string) error {
 		Domain   string `json:"domain"`
 		Revision int    `json:"revision"`
 		Servers  int    `json:"servers"`
-	}{s.domain, r.Number, len(e.Servers())}); done {
+	}{s.Domain, r.Number, len(e.Servers())}); done {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%s %s: revision %d, servers: %d\n", s.domain, is, r.Number, len(e.Servers()))
+	fmt.Fprintf(c.Out, "%s %s: revision %d, servers: %d\n", s.Domain, is, r.Number, len(e.Servers()))
 	return nil
 }
 
@@ -213,7 +214,7 @@ func (c command) down() *cobra.Command {
 				return err
 			}
 			if len(args) == 0 && !yes {
-				return console.UsageError("all of %s would be stopped: say divisi down %s, or add --yes", s.domain, s.domain)
+				return console.UsageError("all of %s would be stopped: say divisi down %s, or add --yes", s.Domain, s.Domain)
 			}
 			return console.Within(cmd.Context(), timeout, func(ctx context.Context) error { return c.runDown(ctx, h, s) })
 		},
@@ -226,7 +227,7 @@ func (c command) down() *cobra.Command {
 // mostStops bounds how often an ensemble is stopped of which something is left.
 const mostStops = 3
 
-func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
+func (c command) runDown(ctx context.Context, h home.Home, s history.Shelf) error {
 	now, err := look(ctx, h, s)
 	if err != nil {
 		return err
@@ -236,7 +237,7 @@ func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
 			return err
 		}
 	} else if !now.runs {
-		return console.Failure("divisi up "+s.domain+" runs it", "nothing of %s runs", s.domain)
+		return console.Failure("divisi up "+s.Domain+" runs it", "nothing of %s runs", s.Domain)
 	}
 	// A command that was starting stops what it has come to, and the keeper has the rest then.
 	for range mostStops {
@@ -251,14 +252,14 @@ func (c command) runDown(ctx context.Context, h home.Home, s Shelf) error {
 		}
 	}
 	if now.runs {
-		return console.Failure("divisi ps @"+s.domain+"/... shows it", "something of %s is there again", s.domain)
+		return console.Failure("divisi ps @"+s.Domain+"/... shows it", "something of %s is there again", s.Domain)
 	}
-	if err := s.ended(ctx, h); err != nil {
+	if err := ended(ctx, h, s); err != nil {
 		return err
 	}
-	if err := files.Of(h, s.domain).Clear(ctx); err != nil {
+	if err := files.Of(h, s.Domain).Clear(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "stopped %s\n", s.domain)
+	fmt.Fprintf(c.Out, "stopped %s\n", s.Domain)
 	return nil
 }

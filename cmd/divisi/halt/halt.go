@@ -17,6 +17,7 @@ import (
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/cmd/divisi/estate"
 	"github.com/divisi-go/divisi/cmd/divisi/server"
 	"github.com/divisi-go/divisi/cmd/divisi/subject"
@@ -189,7 +190,7 @@ func everything(apps []estate.Application, servers []keeper.Proc) []target {
 func partsOf(apps []estate.Application) (parts []target, err error) {
 	all, err := ensembles.Servers()
 	for i, one := range all {
-		runs := slices.ContainsFunc(apps, func(a estate.Application) bool { return a.Status.Domain == one.Of.Domain() })
+		runs := slices.ContainsFunc(apps, func(a estate.Application) bool { return a.Status.Domain == one.Of.Domain })
 		if runs && !one.Stopped {
 			parts = append(parts, target{part: &all[i]})
 		}
@@ -247,7 +248,7 @@ func picks(targets []target, asked string) ([]target, error) {
 
 // isOf reports whether a server is one of an ensemble among some targets, with which it stops.
 func (t target) isOf(targets []target) bool {
-	return slices.ContainsFunc(targets, func(o target) bool { return o.app != nil && o.app.Status.Domain == t.part.Of.Domain() })
+	return slices.ContainsFunc(targets, func(o target) bool { return o.app != nil && o.app.Status.Domain == t.part.Of.Domain })
 }
 
 // isCalled reports whether somebody means this: an application by its name or its domain, a server by
@@ -353,7 +354,7 @@ func (c command) stopAll(ctx context.Context, targets []target, failed error) er
 	}
 
 	var wait sync.WaitGroup
-	parts := map[ensembles.Shelf][]target{}
+	parts := map[history.Shelf][]target{}
 	for _, list := range inOrder(targets) {
 		if of := list[0].part; of != nil {
 			parts[of.Of] = append(parts[of.Of], list...)

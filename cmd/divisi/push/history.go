@@ -13,6 +13,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
 	stored "github.com/divisi-go/divisi/internal/program"
@@ -40,7 +41,7 @@ func completeContent(_ *cobra.Command, args []string, _ string) ([]string, cobra
 }
 
 // of returns the ensemble and the key of content that somebody names, such as env.www@/test, and that was pushed.
-func of(asked string) (s ensembles.Shelf, key string, err error) {
+func of(asked string) (s history.Shelf, key string, err error) {
 	h, err := home.Find()
 	if err != nil {
 		return s, "", err
@@ -52,7 +53,7 @@ func of(asked string) (s ensembles.Shelf, key string, err error) {
 	}
 	last, err := s.Last()
 	if err == nil && last.Content[key] == "" {
-		err = console.Failure("divisi push list "+s.Domain()+" lists what was", "no %s was pushed to %s", key, s.Domain())
+		err = console.Failure("divisi push list "+s.Domain+" lists what was", "no %s was pushed to %s", key, s.Domain)
 	}
 	return s, key, err
 }
@@ -66,7 +67,7 @@ type version struct {
 }
 
 // versions returns what content was, the oldest first, with the revision that began with it.
-func versions(s ensembles.Shelf, key string) (all []version, err error) {
+func versions(s history.Shelf, key string) (all []version, err error) {
 	numbers, err := s.Numbers()
 	if err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (c command) revert() *cobra.Command {
 			if err := content.Here(stored.Store(h), ensemble.Content{key: sum}); err != nil {
 				return err
 			}
-			return ensembles.Change(cmd.Context(), c.Console, h, s, yes, timeout, func(last ensembles.Revision) (ensembles.Revision, error) {
+			return ensembles.Change(cmd.Context(), c.Console, h, s, yes, timeout, func(last history.Revision) (history.Revision, error) {
 				last.Why = "divisi push revert " + strings.Join(args, " ")
 				last.Said = last.Push(key, sum)
 				return last, nil
@@ -153,7 +154,7 @@ func (c command) revert() *cobra.Command {
 }
 
 // earlier returns what content was in a revision that somebody names, or else before it was what it is.
-func earlier(s ensembles.Shelf, key string, asked []string) (sum string, err error) {
+func earlier(s history.Shelf, key string, asked []string) (sum string, err error) {
 	if len(asked) > 0 {
 		number, err := strconv.Atoi(asked[0])
 		if err != nil {
@@ -161,7 +162,7 @@ func earlier(s ensembles.Shelf, key string, asked []string) (sum string, err err
 		}
 		r, err := s.Get(number)
 		if err != nil || r.Content[key] == "" {
-			return "", console.Failure("divisi push history "+key+"@"+s.Domain(), "%s has no %s in a revision %d", s.Domain(), key, number)
+			return "", console.Failure("divisi push history "+key+"@"+s.Domain, "%s has no %s in a revision %d", s.Domain, key, number)
 		}
 		return r.Content[key], nil
 	}
@@ -171,7 +172,7 @@ func earlier(s ensembles.Shelf, key string, asked []string) (sum string, err err
 		return "", err
 	}
 	if len(all) < 2 || all[len(all)-2].Sum == "" {
-		return "", console.Failure("divisi push history "+key+"@"+s.Domain(), "%s was never another one", key)
+		return "", console.Failure("divisi push history "+key+"@"+s.Domain, "%s was never another one", key)
 	}
 	return all[len(all)-2].Sum, nil
 }

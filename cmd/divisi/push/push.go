@@ -17,6 +17,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/console"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles"
 	"github.com/divisi-go/divisi/cmd/divisi/ensembles/content"
+	"github.com/divisi-go/divisi/cmd/divisi/ensembles/history"
 	"github.com/divisi-go/divisi/internal/ensemble"
 	"github.com/divisi-go/divisi/internal/home"
 	stored "github.com/divisi-go/divisi/internal/program"
@@ -104,7 +105,7 @@ type delivery struct {
 }
 
 // run keeps content, and has an ensemble use it.
-func (c command) run(ctx context.Context, h home.Home, s ensembles.Shelf, first ensembles.Revision, d delivery) error {
+func (c command) run(ctx context.Context, h home.Home, s history.Shelf, first history.Revision, d delivery) error {
 	kept, err := content.Keep(ctx, c.Console, h, d.key, d.file)
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (c command) run(ctx context.Context, h home.Home, s ensembles.Shelf, first 
 			d.key, content.Brief(kept.Sum), len(kept.Manifest.Files), kept.Manifest.Size(), kept.Sent)
 	}
 
-	err = ensembles.Change(ctx, c.Console, h, s, d.yes, d.timeout, func(last ensembles.Revision) (ensembles.Revision, error) {
+	err = ensembles.Change(ctx, c.Console, h, s, d.yes, d.timeout, func(last history.Revision) (history.Revision, error) {
 		if last.Number == 0 {
 			last = first
 			last.Number = 0

@@ -122,7 +122,7 @@ func absent(list []keeper.Proc, members []ensembles.Server, selectors []selectio
 	for _, m := range members {
 		picked := slices.ContainsFunc(selectors, func(s selection.Selector) bool { return s.Picks(m.Server) })
 		there := slices.ContainsFunc(list, func(p keeper.Proc) bool { return p.Domain == m.Domain && p.Name == m.Name })
-		runs := slices.ContainsFunc(list, func(p keeper.Proc) bool { return name.Within(p.Domain, m.Of.Domain()) })
+		runs := slices.ContainsFunc(list, func(p keeper.Proc) bool { return name.Within(p.Domain, m.Of.Domain) })
 		if picked && runs && !there && !m.Stopped {
 			answers = append(answers, Answer{Server: m.String(), Why: "it does not run: divisi logs " + m.String() + " may say why"})
 		}

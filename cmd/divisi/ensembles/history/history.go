@@ -1,4 +1,5 @@
-package ensembles
+// Package history has what ensembles were to be, revision by revision, in files that survive everything but the state folder.
+package history
 
 import (
 	"encoding/json"
@@ -38,7 +39,7 @@ type Outcome struct {
 // Shelf has the revisions of one ensemble in a folder: a file for each, and one for its outcome. A file is written as a
 // whole, and that of a revision once: of two who follow the same revision, one is told to look again.
 type Shelf struct {
-	domain string
+	Domain string
 	dir    string
 }
 
@@ -50,13 +51,13 @@ const (
 	outcomeSuffix  = ".outcome.json"
 )
 
-// shelf returns the revisions of the ensemble of a domain.
-func shelf(h home.Home, domain string) Shelf {
+// Of returns the revisions of the ensemble of a domain.
+func Of(h home.Home, domain string) Shelf {
 	return Shelf{domain, h.Domain(domain).Ensemble}
 }
 
-// errNoRevision is the error where there is no ensemble.
-var errNoRevision = errors.New("there is no such ensemble")
+// ErrNone is the error where there is no ensemble.
+var ErrNone = errors.New("there is no such ensemble")
 
 // Numbers returns those of all revisions, the oldest first.
 func (s Shelf) Numbers() (all []int, err error) {
@@ -77,19 +78,19 @@ func (s Shelf) Numbers() (all []int, err error) {
 // Get returns a revision.
 func (s Shelf) Get(number int) (r Revision, err error) {
 	if err := s.read(strconv.Itoa(number)+revisionSuffix, &r); err != nil {
-		return r, fmt.Errorf("cannot read revision %d of %s: %w", number, s.domain, err)
+		return r, fmt.Errorf("cannot read revision %d of %s: %w", number, s.Domain, err)
 	}
 	return r, nil
 }
 
-// Last returns the newest revision. The error is errNoRevision if there is none.
+// Last returns the newest revision. The error is ErrNone if there is none.
 func (s Shelf) Last() (Revision, error) {
 	all, err := s.Numbers()
 	switch {
 	case err != nil:
 		return Revision{}, err
 	case len(all) == 0:
-		return Revision{}, errNoRevision
+		return Revision{}, ErrNone
 	}
 	return s.Get(all[len(all)-1])
 }
@@ -111,7 +112,7 @@ func (s Shelf) Add(r Revision, last int) (Revision, error) {
 	}
 	defer os.Remove(next)
 	if err := os.Link(next, path); errors.Is(err, fs.ErrExist) {
-		return r, s.changed()
+		return r, s.Changed()
 	} else if err != nil {
 		return r, err
 	}
@@ -123,9 +124,9 @@ func (s Shelf) Add(r Revision, last int) (Revision, error) {
 	return r, nil
 }
 
-// changed is the error of a change that was made of a revision which is not the last one any more.
-func (s Shelf) changed() error {
-	return fmt.Errorf("somebody else has changed %s meanwhile: look again, and repeat it", s.domain)
+// Changed is the error of a change that was made of a revision which is not the last one any more.
+func (s Shelf) Changed() error {
+	return fmt.Errorf("somebody else has changed %s meanwhile: look again, and repeat it", s.Domain)
 }
 
 // who returns the user that this process acts for.
@@ -164,8 +165,8 @@ func (s Shelf) PutOutcome(number int, o Outcome) error {
 	return whole.Write(filepath.Join(s.dir, strconv.Itoa(number)+outcomeSuffix), text, 0o600)
 }
 
-// before returns the newest revision before another one that has settled.
-func (s Shelf) before(number int) (Revision, bool) {
+// Before returns the newest revision before another one that has settled.
+func (s Shelf) Before(number int) (Revision, bool) {
 	all, _ := s.Numbers()
 	for _, n := range slices.Backward(all) {
 		if n < number && !s.Outcome(n).Settled.IsZero() {
@@ -189,18 +190,8 @@ func (r Revision) Parse() (*ensemble.Ensemble, error) {
 	return ensemble.Parse(r.File, r.Text, r.Said)
 }
 
-// document returns the revision that a file is, for the first one of an ensemble or the next one.
-func document(file string) (Revision, *ensemble.Ensemble, error) {
-	r, err := read(file)
-	if err != nil {
-		return r, nil, err
-	}
-	e, err := ensemble.Parse(file, r.Text, ensemble.Said{})
-	return r, e, err
-}
-
-// read returns the text of a file as a revision.
-func read(file string) (Revision, error) {
+// Read returns the text of a file as a revision.
+func Read(file string) (Revision, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Revision{}, err
