@@ -6,6 +6,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -61,20 +62,12 @@ func (o Options) server(failed func(error)) (server.Options, error) {
 		mode = "revision"
 	}
 	return server.Options{
-		Dir: o.Dir, Name: or(o.Name, "default"), ClientURLs: o.ClientURLs, PeerURL: "http://localhost:2380",
-		Quota: or(o.Quota, 2<<30), MaxRequestBytes: or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: or(o.MaxTxnOps, 128),
+		Dir: o.Dir, Name: cmp.Or(o.Name, "default"), ClientURLs: o.ClientURLs, PeerURL: "http://localhost:2380",
+		Quota: cmp.Or(o.Quota, 2<<30), MaxRequestBytes: cmp.Or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: cmp.Or(o.MaxTxnOps, 128),
 		CompactionMode: mode, Compaction: o.Retention,
-		CertUsers: o.CertUsers, Tokens: or(o.Tokens, "simple"), BcryptCost: 10,
+		CertUsers: o.CertUsers, Tokens: cmp.Or(o.Tokens, "simple"), BcryptCost: 10,
 		Logger: journal.New(o.Logger.Handler(), failed),
 	}, nil
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Store is an open store.

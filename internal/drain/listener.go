@@ -21,7 +21,7 @@ import (
 const lameDuck = 200 * time.Millisecond
 
 // That time is counted in looks at the connection, which happen while this process runs: on a machine
-// that is too busy, requests wait in the connection meanwhile.
+// that is too busy, requests wait in the connection meanwhile, and what waits there is looked for last.
 const (
 	looks = 8
 	tick  = lameDuck / looks
@@ -215,7 +215,7 @@ func (l *Listener) closeIdle(now time.Time, opaque time.Duration) (left, others 
 	for c := range l.conns {
 		idle, http2 := c.look(now, opaque)
 		switch {
-		case idle:
+		case idle && !unread(c.Conn):
 			delete(l.conns, c)
 			c.Conn.Close()
 		case !http2:

@@ -251,6 +251,42 @@ func TestDrainNewConnection(t *testing.T) {
 }
 
 // TestDrainTime: a connection that never ends is left when time is up.
+// TestUnread: a request that the server has not come to read is not dropped, however long a drain has looked.
+func TestUnread(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(inner, nil)
+	defer l.Close()
+	client, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := client.Write([]byte("GET")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "what the client has sent", func() bool { return unread(server.(*conn).Conn) })
+
+	for range looks + 1 {
+		if left, _ := l.closeIdle(time.Now(), never); left != 1 {
+			t.Fatal("a connection with a request was closed")
+		}
+	}
+	if _, err := io.ReadFull(server, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if unread(server.(*conn).Conn) {
+		t.Error("nothing is unread any more")
+	}
+}
+
 func TestDrainTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})

@@ -32,6 +32,9 @@ type Attempt struct {
 	looking   chan struct{}  // has an element when somebody is to look what the process does
 	routes    *mailbox
 	booting   sync.Mutex // held while the boot record is written
+
+	mu   sync.Mutex      // guards over
+	over <-chan struct{} // closed when the conversation is over; nil if none has begun
 }
 
 func newAttempt(r *Replica, logKey string) *Attempt {
@@ -138,6 +141,9 @@ func (a *Attempt) Converse(env *envelope.Envelope) {
 	})
 
 	ctx, over := context.WithCancel(a.ctx)
+	a.mu.Lock()
+	a.over = ctx.Done()
+	a.mu.Unlock()
 	go func() {
 		defer over()
 		env.Serve(&handler{a.r.options.Certificates, a})
@@ -198,6 +204,7 @@ func (a *Attempt) accompany(process Process) {
 			}
 			a.r.options.Aside.Go(process.Dismiss)
 		case exit := <-process.Exited:
+			a.hearOut()
 			if process.In != nil {
 				process.In.Close()
 				process.Out.Close()
@@ -208,6 +215,23 @@ func (a *Attempt) accompany(process Process) {
 		case <-a.r.options.Context.Done():
 			return
 		}
+	}
+}
+
+// lastWords is how long the conversation with a process that has ended may go on.
+const lastWords = time.Second
+
+// hearOut waits until everything has been read that a process has said before its end, such as its last spans.
+func (a *Attempt) hearOut() {
+	a.mu.Lock()
+	over := a.over
+	a.mu.Unlock()
+	if over == nil {
+		return
+	}
+	select {
+	case <-over:
+	case <-time.After(lastWords):
 	}
 }
 
