@@ -257,8 +257,8 @@ type past struct {
 	Number  int       `json:"number"`
 	Time    time.Time `json:"time"`
 	Who     string    `json:"who"`
-	Outcome string    `json:"outcome"`
 	Why     string    `json:"why"`
+	Outcome string    `json:"outcome"`
 }
 
 func (c command) showHistory(s history.Shelf) error {
@@ -267,13 +267,13 @@ func (c command) showHistory(s history.Shelf) error {
 		return err
 	}
 	list := []past{}
-	rows := [][]string{{"REVISION", "TIME", "WHO", "OUTCOME", "WHY"}}
+	rows := [][]string{{"REVISION", "TIME", "WHO", "WHY", "OUTCOME"}}
 	for _, n := range numbers {
 		r, err := s.Get(n)
 		if err != nil {
 			return err
 		}
-		p := past{n, r.Time, r.Who, "not run yet", r.Why}
+		p := past{n, r.Time, r.Who, r.Why, "not run yet"}
 		if o := s.Outcome(n); o.Failed != "" {
 			first, _, _ := strings.Cut(o.Failed, "\n")
 			p.Outcome = "failed: " + first
@@ -281,7 +281,7 @@ func (c command) showHistory(s history.Shelf) error {
 			p.Outcome = "settled"
 		}
 		list = append(list, p)
-		rows = append(rows, []string{strconv.Itoa(n), r.Time.Local().Format(time.DateTime), cmp.Or(p.Who, "-"), p.Outcome, p.Why})
+		rows = append(rows, []string{strconv.Itoa(n), r.Time.Local().Format(time.DateTime), cmp.Or(p.Who, "-"), p.Why, p.Outcome})
 	}
 	if done, err := c.JSON(list); done {
 		return err
