@@ -46,6 +46,7 @@ lint: test-tools $(STATICCHECK) $(DEADCODE)
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
 	  test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	@echo "vet" && $(GO) vet $(PACKAGES) $(EXAMPLES:%=./%/...)
+	@git diff --quiet -- go.work.sum; test $$? != 1 || { echo "go.work.sum has new lines: git add go.work.sum"; exit 1; }
 	@echo "staticcheck" && "./$(STATICCHECK)" $(PACKAGES)
 	@echo "dead code" && found=$$("./$(DEADCODE)" -test $(PACKAGES)) && \
 	  found=$$(echo "$$found" | grep -vE '$(MARKERS)'); test -z "$$found" || { echo "$$found"; exit 1; }
