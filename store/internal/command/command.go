@@ -49,6 +49,9 @@ func verbs() []verb {
 		{"put", "[flags] KEY VALUE", "write a key; a VALUE of - is what comes by the standard input", using(2, 2, put)},
 		{"delete", "[flags] KEY", "delete a key", using(1, 1, remove)},
 		{"watch", "[flags] PREFIX", "show what becomes of keys", using(1, 1, watch)},
+		{"compact", "[flags] [REVISION]", "forget the past of keys before a revision, or all of it", using(0, 1, compact)},
+		{"defrag", "[flags]", "give back the room of what was forgotten, member by member", using(0, 0, defrag)},
+		{"disarm", "[flags]", "end alarms whose reasons are gone", using(0, 0, disarm)},
 		{"snapshot", "[flags] FILE", "write the whole state to a file", using(1, 1, snapshot)},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -193,6 +194,64 @@ func status(ctx context.Context, c *call, client *clientv3.Client) error {
 		}
 	}
 	return failed
+}
+
+// compact forgets what keys were before a revision, and returns when that is done.
+func compact(ctx context.Context, c *call, client *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	revision, err := revisionOf(ctx, c.arguments, client)
+	if err != nil {
+		return err
+	}
+	_, err = client.Compact(ctx, revision, clientv3.WithCompactPhysical())
+	if err != nil {
+		return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
+	}
+	fmt.Fprintf(c.stdout, "what was before revision %d is forgotten\n", revision)
+	return nil
+}
+
+// revisionOf returns the revision that is meant, the newest one by default.
+func revisionOf(ctx context.Context, arguments []string, client *clientv3.Client) (int64, error) {
+	if len(arguments) == 0 {
+		now, err := client.Get(ctx, "0", clientv3.WithCountOnly())
+		if err != nil {
+			return 0, fmt.Errorf("cannot ask for the newest revision: %w", err)
+		}
+		return now.Header.Revision, nil
+	}
+	revision, err := strconv.ParseInt(arguments[0], 10, 64)
+	if err != nil || revision <= 0 {
+		return 0, fmt.Errorf("%q is no revision: divisi store status says which is the newest", arguments[0])
+	}
+	return revision, nil
+}
+
+// defrag has members write their databases anew. A member answers nobody meanwhile, so they do it one after the other.
+func defrag(ctx context.Context, c *call, client *clientv3.Client) error {
+	for _, at := range client.Endpoints() {
+		_, err := client.Defragment(ctx, at)
+		if err != nil {
+			return fmt.Errorf("cannot defragment %s: %w", at, err)
+		}
+		fmt.Fprintf(c.stdout, "%s is defragmented\n", at)
+	}
+	return nil
+}
+
+// disarm ends all alarms.
+func disarm(ctx context.Context, c *call, client *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ended, err := client.AlarmDisarm(ctx, &clientv3.AlarmMember{})
+	if err != nil {
+		return fmt.Errorf("cannot end alarms: %w", err)
+	}
+	for _, alarm := range ended.Alarms {
+		fmt.Fprintf(c.stdout, "ended %v of member %x\n", alarm.Alarm, alarm.MemberID)
+	}
+	return nil
 }
 
 // snapshot writes the state of a member to a file, which is there when all of it is on the disk.
