@@ -111,4 +111,23 @@ func TestTogether(t *testing.T) {
 		return nil
 	})
 	has(t, err, "panic: oh")
+
+	wrong, other := errors.New("wrong"), errors.New("another mistake")
+	err = system.Together(t.Context(),
+		func(context.Context) error { return wrong },
+		func(ctx context.Context) error {
+			<-ctx.Done()
+			return fmt.Errorf("cannot start: %w", context.Cause(ctx))
+		},
+		func(ctx context.Context) error { <-ctx.Done(); return other },
+	)
+	if err == nil || err.Error() != "wrong\nanother mistake" {
+		t.Errorf("the errors are %v", err)
+	}
+	ended, end := context.WithCancelCause(t.Context())
+	end(wrong)
+	wait := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+	if err := system.Together(ended, wait, wait); !errors.Is(err, wrong) {
+		t.Errorf("the error of who ended it is lost: %v", err)
+	}
 }

@@ -19,20 +19,30 @@ func Protect(f func() error) (err error) {
 }
 
 // Together runs functions at the same time, and returns when all have returned, with their errors. When one
-// fails, the context of the others ends.
+// fails, the context of the others ends; an error that comes of that alone is not told again.
 func Together(ctx context.Context, functions ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	errs := make([]error, len(functions))
+	var once sync.Once
+	first, errs := -1, make([]error, len(functions))
 	for i, f := range functions {
 		all.Go(func() {
-			if err := Protect(func() error { return f(ctx) }); err != nil {
-				errs[i] = err
-				cancel(err)
+			errs[i] = Protect(func() error { return f(ctx) })
+			if errs[i] != nil {
+				once.Do(func() {
+					first = i
+					cancel(errs[i])
+				})
 			}
 		})
 	}
 	all.Wait()
+
+	for i, err := range errs {
+		if err != nil && i != first && errors.Is(err, errs[first]) {
+			errs[i] = nil
+		}
+	}
 	return errors.Join(errs...)
 }
