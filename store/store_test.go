@@ -111,6 +111,23 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// TestInherited: a transaction that deletes a key, and puts it with the value it had, is refused. It ends etcd, where the
+// range has no end.
+func TestInherited(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	must(s.Client().Put(t.Context(), "k", "v"))(t)
+	for _, last := range []string{"", "l", "\x00"} {
+		_, err := s.Client().Txn(t.Context()).Then(
+			clientv3.OpDelete("k", clientv3.WithRange(last)),
+			clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("k", "", clientv3.WithIgnoreValue())}, nil),
+		).Commit()
+		if err == nil || !strings.Contains(err.Error(), "duplicate key") {
+			t.Errorf("with the end %q: %v", last, err)
+		}
+	}
+	must(s.Client().Txn(t.Context()).Then(clientv3.OpDelete("k", clientv3.WithRange("\x00")), clientv3.OpPut("k", "w")).Commit())(t)
+}
+
 // TestSessions: locks and elections, which are etcd's, over a client without a socket.
 func TestSessions(t *testing.T) {
 	s := open(t, store.Options{})

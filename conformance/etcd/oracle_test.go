@@ -25,7 +25,7 @@ import (
 func TestOracle(t *testing.T) {
 	pair := []*grpc.ClientConn{dialStore(t), dialEtcd(t)}
 	seed := rand.Uint64()
-	g := &generator{rand.New(rand.NewPCG(seed, 0))}
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	answers := 0
 	for i := range 600 {
 		call := g.next()
@@ -125,9 +125,13 @@ func (c call) on(ctx context.Context, conn *grpc.ClientConn) string {
 }
 
 // generator makes requests, of which some are wrong.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	inherits bool // puts may keep what a key had, and no deletion is without end, for etcd ends by both at once
+}
 
 func (g *generator) next() call {
+	g.inherits = g.IntN(2) == 0
 	switch g.IntN(12) {
 	case 0, 1, 2:
 		return call{pb.KV_Put_FullMethodName, g.put(), new(pb.PutResponse)}
@@ -164,7 +168,7 @@ func (g *generator) sometimes() bool { return g.IntN(6) == 0 }
 func (g *generator) put() *pb.PutRequest {
 	return &pb.PutRequest{
 		Key: g.key(), Value: fmt.Append(nil, g.IntN(100)), PrevKv: g.sometimes(),
-		IgnoreValue: g.IntN(20) == 0, IgnoreLease: g.sometimes(), Lease: g.lease() * int64(g.IntN(2)),
+		IgnoreValue: g.IntN(10) == 0 && g.inherits, IgnoreLease: g.sometimes() && g.inherits, Lease: g.lease() * int64(g.IntN(2)),
 	}
 }
 
@@ -177,7 +181,11 @@ func (g *generator) span() *pb.RangeRequest {
 }
 
 func (g *generator) deletion() *pb.DeleteRangeRequest {
-	return &pb.DeleteRangeRequest{Key: g.key(), RangeEnd: g.end(), PrevKv: g.sometimes()}
+	r := &pb.DeleteRangeRequest{Key: g.key(), RangeEnd: g.end(), PrevKv: g.sometimes()}
+	if g.inherits && string(r.RangeEnd) == "\x00" {
+		r.RangeEnd = nil
+	}
+	return r
 }
 
 func (g *generator) txn(depth int) *pb.TxnRequest {

@@ -125,7 +125,7 @@ func ownChildren() (map[int]person, error) {
 const (
 	// A process that is about to execute another program has no environment for a moment, which is a long one
 	// where many want to run.
-	mostBlinks = 50
+	mostBlinks = 1000
 	blink      = time.Millisecond
 )
 

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/pkg/v3/adt"
@@ -37,13 +39,26 @@ func checkTxn(r *pb.TxnRequest, operations int) error {
 	if err != nil {
 		return err
 	}
+	endless := inherits(r)
 	for _, branch := range [][]*pb.RequestOp{r.Success, r.Failure} {
-		_, err := written(branch)
+		_, err := written(branch, endless)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inherits reports whether a transaction may put a key with the value or the lease that it has. Such a key may not be
+// deleted before: etcd's server ends by that.
+func inherits(r *pb.TxnRequest) bool {
+	for _, op := range slices.Concat(r.GetSuccess(), r.GetFailure()) {
+		put := op.GetRequestPut()
+		if put.GetIgnoreValue() || put.GetIgnoreLease() || inherits(op.GetRequestTxn()) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkOperations counts those of transactions inside as well.
@@ -103,8 +118,9 @@ func (w *writes) put(key string) error {
 var all = adt.NewStringAffineInterval("\x00", "")
 
 // written returns what operations write, and refuses those that put a key twice, or put and delete it, as which of
-// both came last would show nowhere. The two branches of a transaction inside exclude each other, so they may.
-func written(ops []*pb.RequestOp) (*writes, error) {
+// both came last would show nowhere. The two branches of a transaction inside exclude each other, so they may. That a range
+// without end has a key is seen only where endless says so: etcd takes that for none.
+func written(ops []*pb.RequestOp, endless bool) (*writes, error) {
 	w := &writes{puts: map[string]bool{}, deletes: adt.NewIntervalTree()}
 	for _, op := range ops {
 		r := op.GetRequestDeleteRange()
@@ -112,6 +128,8 @@ func written(ops []*pb.RequestOp) (*writes, error) {
 		case r == nil:
 		case len(r.RangeEnd) == 0:
 			w.deletes.Insert(adt.NewStringAffinePoint(string(r.Key)), struct{}{})
+		case endless && string(r.RangeEnd) == "\x00":
+			w.deletes.Insert(adt.NewStringAffineInterval(string(r.Key), ""), struct{}{})
 		default:
 			w.deletes.Insert(adt.NewStringAffineInterval(string(r.Key), string(r.RangeEnd)), struct{}{})
 		}
@@ -122,7 +140,7 @@ func written(ops []*pb.RequestOp) (*writes, error) {
 		if inner == nil {
 			continue
 		}
-		err := w.add(inner)
+		err := w.add(inner, endless)
 		if err != nil {
 			return nil, err
 		}
@@ -141,11 +159,11 @@ func written(ops []*pb.RequestOp) (*writes, error) {
 }
 
 // add adds what either branch of a transaction writes.
-func (w *writes) add(inner *pb.TxnRequest) error {
+func (w *writes) add(inner *pb.TxnRequest, endless bool) error {
 	either := map[string]bool{}
 	var branches []*writes
 	for _, ops := range [][]*pb.RequestOp{inner.Success, inner.Failure} {
-		branch, err := written(ops)
+		branch, err := written(ops, endless)
 		if err != nil {
 			return err
 		}
