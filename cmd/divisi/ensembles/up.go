@@ -1,3 +1,5 @@
+// Package ensembles has the commands that run ensembles and change them, and the program of package system that an
+// ensemble is.
 package ensembles
 
 import (
