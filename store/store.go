@@ -32,6 +32,7 @@ type Options struct {
 	ClientURLs []string
 
 	Quota           int64 // bytes that the database may have, 2 GiB by default; what is over it is refused
+	Reserve         int64 // bytes of the disk that are kept for deleting and compacting when it is full, 64 MiB by default; negative for none
 	MaxRequestBytes int   // 1.5 MiB by default
 	MaxTxnOps       int   // operations of one transaction, 128 by default
 
@@ -63,7 +64,7 @@ func (o Options) server(failed func(error)) (server.Options, error) {
 	}
 	return server.Options{
 		Dir: o.Dir, Name: cmp.Or(o.Name, "default"), ClientURLs: o.ClientURLs, PeerURL: "http://localhost:2380",
-		Quota: cmp.Or(o.Quota, 2<<30), MaxRequestBytes: cmp.Or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: cmp.Or(o.MaxTxnOps, 128),
+		Quota: cmp.Or(o.Quota, 2<<30), Reserve: cmp.Or(o.Reserve, 64<<20), MaxRequestBytes: cmp.Or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: cmp.Or(o.MaxTxnOps, 128),
 		CompactionMode: mode, Compaction: o.Retention,
 		CertUsers: o.CertUsers, Tokens: cmp.Or(o.Tokens, "simple"), BcryptCost: 10,
 		Logger: journal.New(o.Logger.Handler(), failed),
@@ -95,8 +96,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 
 	serving, cancel := context.WithCancel(context.Background())
-	s := &Store{member: member, api: api.New(serving, member), cancel: cancel}
+	s := &Store{member: member, cancel: cancel}
 	go func() { _ = member.Serve(serving) }() // Stop and Err tell its error
+	s.api, err = api.New(serving, member)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	go func() {
 		select {
 		case err := <-lost:
@@ -131,7 +136,7 @@ func (s *Store) Serve(ctx context.Context, l net.Listener, config *tls.Config) e
 		case <-ctx.Done():
 		}
 	}()
-	return listen.Serve(ctx, l, config, s.api.Server(grpc.Creds(listen.Accepted())), s.api.Pages())
+	return listen.Serve(ctx, l, config, s.api.Server(ctx, grpc.Creds(listen.Accepted())), s.api.Pages())
 }
 
 // Done is closed when the store has ended, be it closed or because it cannot go on.

@@ -179,17 +179,10 @@ func TestFull(t *testing.T) {
 	must(c.Put(t.Context(), "again", "room"))(t)
 }
 
-// TestWatchPermission: who may read a key may watch that key and no other, however the range is written.
+// TestWatchPermission (GHSA-xg4h-6gfc-h4m8): who may read a key may watch that key and no other, however the range is written.
 func TestWatchPermission(t *testing.T) {
 	s := open(t, store.Options{})
-	c := s.Client()
-	must(c.UserAdd(t.Context(), "root", "secret"))(t)
-	must(c.UserGrantRole(t.Context(), "root", "root"))(t)
-	must(c.RoleAdd(t.Context(), "one"))(t)
-	must(c.RoleGrantPermission(t.Context(), "one", "k", "", clientv3.PermissionType(clientv3.PermRead)))(t)
-	must(c.UserAdd(t.Context(), "ann", "pass"))(t)
-	must(c.UserGrantRole(t.Context(), "ann", "one"))(t)
-	must(c.AuthEnable(t.Context()))(t)
+	users(t, s)
 	ann := dial(t, s, nil, clientv3.Config{Username: "ann", Password: "pass"})
 
 	for _, test := range []struct {
@@ -236,4 +229,65 @@ func TestEncrypted(t *testing.T) {
 	if _, err := plain.Get(ctx, "k"); err == nil {
 		t.Error("who does not encrypt is answered")
 	}
+}
+
+// TestWatchRevoked: who may not read a key any more sees nothing more of it, whatever the reason; who still may goes on where it was.
+func TestWatchRevoked(t *testing.T) {
+	s := open(t, store.Options{})
+	root := users(t, s)
+	for _, test := range []struct {
+		revokes string
+		revoke  func(*clientv3.Client) error
+		says    error
+	}{
+		{"the password", func(c *clientv3.Client) error {
+			_, err := c.UserChangePassword(t.Context(), "ann", "other")
+			return err
+		}, rpctypes.ErrAuthFailed},
+		{"the permission", func(c *clientv3.Client) error {
+			_, err := c.RoleRevokePermission(t.Context(), "one", "k", "")
+			return err
+		}, rpctypes.ErrPermissionDenied},
+	} {
+		ann := dial(t, s, nil, clientv3.Config{Username: "ann", Password: "pass"})
+		seen := ann.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
+		if first := <-seen; !first.Created {
+			t.Fatalf("the watch is %+v", first)
+		}
+		bob := dial(t, s, nil, clientv3.Config{Username: "bob", Password: "pass"})
+		others := bob.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
+		<-others
+		if err := test.revoke(root); err != nil {
+			t.Fatal(err)
+		}
+		must(root.Put(t.Context(), "k", "secret"))(t)
+		for r := range seen {
+			if len(r.Events) > 0 {
+				t.Errorf("who has lost %s sees %v", test.revokes, r.Events)
+			}
+		}
+		if r := <-others; len(r.Events) != 1 {
+			t.Errorf("who has lost nothing sees %+v", r)
+		}
+		_ = ann.Close()
+		must(root.UserChangePassword(t.Context(), "ann", "pass"))(t)
+	}
+}
+
+// users switches users on: root, ann who may read k, and bob who may read all. It returns a client that is root.
+func users(t *testing.T, s *store.Store) *clientv3.Client {
+	t.Helper()
+	c := s.Client()
+	must(c.UserAdd(t.Context(), "root", "secret"))(t)
+	must(c.UserGrantRole(t.Context(), "root", "root"))(t)
+	must(c.RoleAdd(t.Context(), "one"))(t)
+	must(c.RoleGrantPermission(t.Context(), "one", "k", "", clientv3.PermissionType(clientv3.PermRead)))(t)
+	must(c.RoleAdd(t.Context(), "all"))(t)
+	must(c.RoleGrantPermission(t.Context(), "all", "\x00", "\x00", clientv3.PermissionType(clientv3.PermRead)))(t)
+	must(c.UserAdd(t.Context(), "ann", "pass"))(t)
+	must(c.UserGrantRole(t.Context(), "ann", "one"))(t)
+	must(c.UserAdd(t.Context(), "bob", "pass"))(t)
+	must(c.UserGrantRole(t.Context(), "bob", "all"))(t)
+	must(c.AuthEnable(t.Context()))(t)
+	return dial(t, s, nil, clientv3.Config{Username: "root", Password: "secret"})
 }

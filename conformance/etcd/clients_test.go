@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,10 @@ func TestClients(t *testing.T) {
 		{"lock l echo in the lock", "in the lock"},
 		{"move-leader 1", "bad leader transferee"},
 		{"version", "etcdctl version"},
+		{"downgrade validate 3.6", "invalid downgrade target version"},
+		{"downgrade enable 3.6", "invalid downgrade target version"},
+		{"downgrade enable x", "wrong downgrade target version format"},
+		{"downgrade cancel", "3.7"},
 	} {
 		out, err := p.try(t, strings.Fields(step.command)...)
 		if !strings.Contains(out, step.says) {
@@ -52,6 +57,7 @@ func TestClients(t *testing.T) {
 	p.watch(t)
 	p.elect(t)
 	p.users(t)
+	p.json(t)
 	p.pages(t)
 
 	file := filepath.Join(dir, "snapshot")
@@ -71,6 +77,62 @@ func TestClients(t *testing.T) {
 	if got := again.tool(t, "get", "a", "--print-value-only"); got != "1\n" {
 		t.Errorf("the restored store has %q", got)
 	}
+	restore(t, file)
+}
+
+// restore: a folder that the store has made of a snapshot is served by etcd.
+func restore(t *testing.T, file string) {
+	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	out, err := run(t, "divisi-store", "restore", file, "--data", data, "--bump-revision", "1000", "--mark-compacted")
+	if err != nil || !strings.Contains(out, "those before are compacted") {
+		t.Errorf("divisi store restore says %q: %v", out, err)
+	}
+	etcd := serveEtcd(t, data)
+	if got := etcd.tool(t, "get", "a", "--print-value-only"); got != "1\n" {
+		t.Errorf("etcd finds %q in what was restored", got)
+	}
+	if got := etcd.tool(t, "member", "list"); !strings.Contains(got, "started, default") {
+		t.Errorf("etcd finds the members %q", got)
+	}
+	if got, _ := etcd.try(t, "get", "a", "--rev", "5"); !strings.Contains(got, "has been compacted") {
+		t.Errorf("etcd has the past: %q", got)
+	}
+	etcd.tool(t, "put", "a", "more")
+	for _, step := range []struct{ command, says string }{
+		{"restore FILE --data DATA", "there is a store in it"},
+		{"restore FILE", "give one with --data"},
+		{"restore FILE --data x --bump-revision 5", "give both, or none"},
+		{"restore --data x", "an argument is missing"},
+		{"recover --data FILE", "divisi store restore makes one of a snapshot"},
+		{"recover --data DATA", "another process has it"},
+		{"recover", "that of the member with --data"},
+	} {
+		command := strings.NewReplacer("FILE", file, "DATA", data).Replace(step.command)
+		out, err := run(t, "divisi-store", strings.Fields(command)...)
+		if err == nil || !strings.Contains(out, step.says) {
+			t.Errorf("divisi store %s says %q and not %q: %v", step.command, out, step.says, err)
+		}
+	}
+	_ = etcd.end(syscall.SIGKILL)
+	out, err = run(t, "divisi-store", "recover", "--data", data, "-o", "json")
+	if err != nil || !strings.Contains(out, `"former":"`) {
+		t.Errorf("divisi store recover says %q: %v", out, err)
+	}
+	if got := serve(t, data).tool(t, "get", "a", "--print-value-only"); got != "more\n" {
+		t.Errorf("the recovered store has %q", got)
+	}
+}
+
+// serveEtcd starts etcd with a folder.
+func serveEtcd(t *testing.T, data string) *program {
+	t.Helper()
+	url, peers := "http://"+freeAddress(t), "http://"+freeAddress(t)
+	etcd := exec.Command(filepath.Join(binaries, "etcd"), "--data-dir", data, "--log-outputs", "stdout",
+		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", peers)
+	p := started(t, etcd, "ready to serve client requests")
+	p.url = url
+	return p
 }
 
 // commands are those of the store, which serve for etcd as well.
@@ -93,11 +155,30 @@ func (p *program) commands(t *testing.T) {
 		{"disarm STORE", ""},
 		{"snapshot STORE " + file, file + " has "},
 		{"get STORE --user ann c/1", "--password-file"},
-		{"get STORE", "usage: divisi store get"},
+		{"get STORE", "an argument is missing: see divisi store get --help"},
+		{"get c/1 STORE", "one\n"},
+		{"get STORE -o json c/1", `{"key":"c/1","value":"one","revision":`},
+		{"get STORE -- -x", `there is no key "-x"`},
+		{"get STORE a b", `"b" is too much`},
+		{"get STORE -o xml a", `-o "xml" is none of text and json`},
+		{"get --stroe x a", "flag provided but not defined: -stroe: see divisi store get --help"},
+		{"get --help", "--store addresses"},
+		{"put STORE c/3 x -o json", `{"revision":`},
+		{"delete STORE --prefix c/ -o json", `"deleted":2}`},
+		{"status STORE -o json", `"leads":true`},
+		{"get a --store 127.0.0.1:1", "cannot reach the store at 127.0.0.1:1: "},
+		{"get a --store https://ADDRESS", "it does not encrypt"},
+		{"serve --data x --auto-compaction-mode often", "it is periodic or revision"},
+		{"serve --data x --auto-compaction-retention soon", "it is no time"},
+		{"serve --data x --tls-users", "--tls-client-ca"},
+		{"serve", "give one with --data"},
 		{"gte", `no command "gte"`},
 		{"help", "serve a store at an address"},
+		{"complete se", "serve\tserve a store at an address"},
+		{"complete get --", "--store\t"},
 	} {
-		command := strings.Replace(step.command, "STORE", "--store=etcd://"+strings.TrimPrefix(p.url, "http://"), 1)
+		address := strings.TrimPrefix(p.url, "http://")
+		command := strings.NewReplacer("STORE", "--store=etcd://"+address, "ADDRESS", address).Replace(step.command)
 		out, _ := run(t, "divisi-store", strings.Fields(command)...)
 		if !strings.Contains(out, step.says) {
 			t.Errorf("divisi store %s says %q and not %q", command, out, step.says)
@@ -106,6 +187,12 @@ func (p *program) commands(t *testing.T) {
 	status, err := run(t, "etcdutl", "snapshot", "status", file)
 	if err != nil {
 		t.Errorf("etcdutl snapshot status: %v\n%s", err, status)
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	out, _ := run(t, "divisi-store", "get", "a", "--store", other.URL)
+	if !strings.Contains(out, "speaks HTTP, and is no store and no etcd") {
+		t.Errorf("of another server is said %q", out)
 	}
 }
 
@@ -211,8 +298,10 @@ func (p *program) pages(t *testing.T) {
 	t.Helper()
 	client := http.Client{Timeout: time.Minute}
 	for path, says := range map[string]string{
-		"/health": `"health":"true"`, "/livez": "ok", "/readyz?verbose": "[+]linearizable_read ok",
-		"/version": `"etcdserver":"3.7.`, "/metrics": "etcd_server_has_leader 1",
+		"/health": `"health":"true"`, "/health?exclude=NOSPACE&serializable=true": `"reason":""`, "/livez": "ok\n",
+		"/readyz?verbose": "[+]linearizable_read ok\n[+]non_learner ok\nok\n", "/readyz/data_corruption?verbose": "[+]data_corruption ok\nok\n",
+		"/readyz?verbose&exclude=non_learner": "[+]linearizable_read ok\nok\n",
+		"/version":                            `"etcdserver":"3.7.`, "/metrics": "etcd_server_has_leader 1",
 	} {
 		r, err := client.Get(p.url + path)
 		if err != nil {
@@ -235,11 +324,7 @@ func TestFolder(t *testing.T) {
 	p.tool(t, "lease", "grant", "600")
 	p.end(syscall.SIGKILL)
 
-	url, peers := "http://"+freeAddress(t), "http://"+freeAddress(t)
-	etcd := exec.Command(filepath.Join(binaries, "etcd"), "--data-dir", data, "--log-outputs", "stdout",
-		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", peers)
-	real := started(t, etcd, "ready to serve client requests")
-	real.url = url
+	real := serveEtcd(t, data)
 	if got := real.tool(t, "get", "k", "--print-value-only"); got != "of the store\n" {
 		t.Errorf("etcd finds %q", got)
 	}

@@ -20,12 +20,12 @@ const module = "github.com/divisi-go/divisi"
 // floors lists every package of the repository by the floor it stands on, the lowest first. A
 // package imports only packages of lower floors and those in its own folder.
 var floors = [][]string{
-	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact", "servlet", "store"},
+	{"internal/name", "internal/inherit", "internal/interrupt", "internal/notify", "internal/memfd", "internal/trace", "internal/call/memnet", "internal/call/admission", "internal/call/lifetime", "internal/proc", "internal/shard", "internal/flat", "internal/clock", "internal/logline", "internal/whole", "internal/namespace", "internal/site", "artifact", "servlet"},
 	{"internal/keeper/frame", "internal/wire", "internal/identity", "internal/config", "internal/selection", "internal/lifecycle", "internal/place", "internal/rollout", "internal/event", "internal/home", "internal/roster",
 		"metrics", "metadata", "internal/message", "internal/family", "internal/probe", "internal/key", "envelope/colors", "lab", "ssh"},
 	{"discover", "internal/artifact", "internal/role", "internal/drain", "internal/tree", "internal/call/link", "internal/logger", "codegen", "envelope/metrics", "envelope/protos", "envelope/protomsg", "envelope/prototext", "envelope/logging", "envelope/runtime"},
 	{"internal/call", "internal/tally", "internal/pipe", "internal/keeper", "internal/gen", "internal/control", "serve"},
-	{"httpd", "internal/ensemble", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
+	{"httpd", "store", "internal/ensemble", "internal/call/balance", "internal/call/calltest", "internal/weavelet", "internal/session", "envelope", "internal/keeper/door", "internal/server", "internal/supervision"},
 	{"internal/process", "internal/survey", "internal/replica", "internal/program", "internal/claimed"},
 	{".", "internal/deployer", "internal/operator", "internal/agent"},
 	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox", "internal/ward"},

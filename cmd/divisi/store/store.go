@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ func Command() *cobra.Command {
 		Example: "  divisi store serve --data data  # clients of etcd find it at localhost:2379\n" +
 			"  divisi store help",
 		DisableFlagParsing: true,
+		ValidArgsFunction:  complete,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return hand(args)
 		},
@@ -40,6 +42,28 @@ func hand(args []string) error {
 			"cannot find the program %s, neither beside this one nor in PATH", program)
 	}
 	return syscall.Exec(path, append([]string{program}, args...), os.Environ())
+}
+
+// complete asks the store what a word may become.
+func complete(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	path, err := find()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	out, err := exec.CommandContext(cmd.Context(), path, append([]string{"complete"}, append(args, word)...)...).Output()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var words []string
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, word) {
+			words = append(words, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	if len(args) == 0 {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+	return words, cobra.ShellCompDirectiveDefault
 }
 
 // find returns the path of the store.

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"math"
+	"net/http"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -48,10 +49,11 @@ type API struct {
 	election    v3electionpb.ElectionServer
 	health      *health.Server
 	guard       *guard
+	gateway     http.Handler
 }
 
-// New returns the services of a member.
-func New(ctx context.Context, s *server.Server) *API {
+// New returns the services of a member, which end with the context.
+func New(ctx context.Context, s *server.Server) (*API, error) {
 	quota := newQuota(s)
 	a := &API{
 		keys:    &keys{s: s, quota: quota},
@@ -68,7 +70,10 @@ func New(ctx context.Context, s *server.Server) *API {
 	a.Client = a.connect(ctx)
 	a.lock = v3lock.NewLockServer(a.Client)
 	a.election = v3election.NewElectionServer(a.Client)
-	return a
+
+	var err error
+	a.gateway, err = newGateway(ctx, a)
+	return a, err
 }
 
 // connect returns a client that calls the services.
@@ -83,15 +88,18 @@ func (a *API) connect(ctx context.Context) *clientv3.Client {
 	return c
 }
 
-// Server returns a gRPC server of the services.
-func (a *API) Server(options ...grpc.ServerOption) *grpc.Server {
+// Server returns a gRPC server of the services. Its streams end with the context, so that it can be stopped gracefully:
+// clients begin them again elsewhere, or here when somebody serves again.
+func (a *API) Server(ctx context.Context, options ...grpc.ServerOption) *grpc.Server {
 	options = append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(a.keys.s.Options().MaxRequestBytes + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive}),
 		grpc.UnaryInterceptor(a.guard.unary),
-		grpc.StreamInterceptor(a.guard.stream),
+		grpc.StreamInterceptor(func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			return a.guard.stream(ctx, service, stream, info, handler)
+		}),
 	}, options...)
 	g := grpc.NewServer(options...)
 

@@ -93,36 +93,38 @@ func forLearners(request any) bool {
 	return false
 }
 
-func (g *guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+// stream serves a stream until serving ends, or, if its client wants a leader, until there is none for too long.
+func (g *guard) stream(serving context.Context, service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	lost := g.lost.Receive()
 	wantsLeader, err := g.check(stream.Context(), info.FullMethod == pb.Maintenance_Snapshot_FullMethodName)
 	if err != nil {
 		return err
 	}
-	if !wantsLeader {
-		return handler(service, stream)
-	}
-
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	go func() {
-		select {
-		case <-lost:
-			cancel(rpctypes.ErrGRPCNoLeader)
-		case <-ctx.Done():
-		}
-	}()
-	err = handler(service, led{stream, ctx})
-	if errors.Is(context.Cause(ctx), rpctypes.ErrGRPCNoLeader) {
-		return rpctypes.ErrGRPCNoLeader
+	defer context.AfterFunc(serving, func() { cancel(rpctypes.ErrGRPCStopped) })()
+	if wantsLeader {
+		go func() {
+			select {
+			case <-lost:
+				cancel(rpctypes.ErrGRPCNoLeader)
+			case <-ctx.Done():
+			}
+		}()
+	}
+
+	err = handler(service, bounded{stream, ctx})
+	cause := context.Cause(ctx)
+	if errors.Is(cause, rpctypes.ErrGRPCNoLeader) || errors.Is(cause, rpctypes.ErrGRPCStopped) {
+		return cause
 	}
 	return err
 }
 
-// led is a stream whose context ends when there is no leader for too long.
-type led struct {
+// bounded is a stream whose context ends before its client ends it.
+type bounded struct {
 	grpc.ServerStream
 	context context.Context
 }
 
-func (l led) Context() context.Context { return l.context }
+func (b bounded) Context() context.Context { return b.context }

@@ -92,7 +92,8 @@ func (k *keys) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.Compac
 }
 
 // quota refuses what would not fit before it comes into the log, and raises the alarm. Members whose quotas differ
-// decide alike by the alarm, which is in the log.
+// decide alike by the alarm, which is in the log. While it is on, what would be refused for it does not come there
+// either: the disk may have no room for it.
 type quota struct{ s *server.Server }
 
 func newQuota(s *server.Server) *quota { return &quota{s} }
@@ -100,9 +101,13 @@ func newQuota(s *server.Server) *quota { return &quota{s} }
 func (q *quota) check(ctx context.Context, request any) error {
 	options := q.s.Options()
 	left := storage.NewBackendQuota(q.s.Logger(), options.Quota, q.s.State.Backend(), "api")
-	if left.Available(request) {
-		return nil
+	grows := left.Cost(request) > 0
+	switch {
+	case grows && len(q.s.State.Alarms(pb.AlarmType_NOSPACE)) > 0:
+		return rpctypes.ErrGRPCNoSpace
+	case !left.Available(request):
+		q.s.RaiseFull(ctx)
+		return rpctypes.ErrGRPCNoSpace
 	}
-	q.s.RaiseFull(ctx)
-	return rpctypes.ErrGRPCNoSpace
+	return nil
 }

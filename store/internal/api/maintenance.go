@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"io"
 
+	"github.com/coreos/go-semver/semver"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/api/v3/version"
@@ -188,14 +189,33 @@ func (m *maintenance) MoveLeader(ctx context.Context, r *pb.MoveLeaderRequest) (
 	return signed(m.s, &pb.MoveLeaderResponse{Header: header(m.s)}, err)
 }
 
-// Downgrade says to which versions this store could go, which is none: all members are this program.
+// Downgrade says to which versions this store could go, which is none: it knows one layout of its folder, and one
+// version of the API. That none is going on is so when one is to be canceled, and no error, as with etcd.
 func (m *maintenance) Downgrade(ctx context.Context, r *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
 	err := m.s.Admin(ctx)
 	if err != nil {
 		return nil, told(err)
 	}
-	if r.Action == pb.DowngradeRequest_CANCEL {
-		return nil, rpctypes.ErrGRPCNoInflightDowngrade
+	agreed := m.s.State.Cluster.Version()
+	switch r.Action {
+	case pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_ENABLE:
+		_, err = semver.NewVersion(r.Version)
+		if err != nil {
+			_, err = semver.NewVersion(r.Version + ".0")
+		}
+		switch {
+		case err != nil:
+			return nil, rpctypes.ErrGRPCWrongDowngradeVersionFormat
+		case agreed == nil:
+			return nil, rpctypes.ErrGRPCClusterVersionUnavailable
+		}
+		return nil, rpctypes.ErrGRPCInvalidDowngradeTargetVersion
+	case pb.DowngradeRequest_CANCEL:
+		answer := &pb.DowngradeResponse{Header: header(m.s)}
+		if agreed != nil {
+			answer.Version = version.Cluster(agreed.String())
+		}
+		return answer, nil
 	}
-	return nil, rpctypes.ErrGRPCInvalidDowngradeTargetVersion
+	return nil, told(servererrors.ErrUnknownMethod)
 }

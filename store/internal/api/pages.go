@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,19 +20,16 @@ import (
 // checkTimeout bounds how long a page waits for what it checks.
 const checkTimeout = 5 * time.Second
 
-// Pages returns what the member says by HTTP: how it is, which version it has, and its metrics.
+// Pages returns what the member says by HTTP: the API as JSON, how it is, which version it has, and its metrics.
 func (a *API) Pages() http.Handler {
 	s := a.keys.s
 	mux := http.NewServeMux()
+	mux.Handle("/v3/", a.gateway)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) { wholesome(w, r, s) })
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
-		report(w, r, []check{{"serializable_read", readable(s, true)}})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		report(w, r, []check{
-			{"data_corruption", intact(s)}, {"serializable_read", readable(s, true)},
-			{"linearizable_read", readable(s, false)}, {"non_learner", votes(s)},
-		})
+	serve(mux, "/livez", []check{{"serializable_read", readable(s, true)}})
+	serve(mux, "/readyz", []check{
+		{"data_corruption", intact(s)}, {"serializable_read", readable(s, true)},
+		{"linearizable_read", readable(s, false)}, {"non_learner", votes(s)},
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		versions := version.Versions{Server: version.Version, Cluster: "not_decided"}
@@ -55,45 +53,48 @@ type check struct {
 	ok   func(context.Context) error
 }
 
-// report says which checks fail.
+// serve serves checks at a path, and each of them below it.
+func serve(mux *http.ServeMux, path string, checks []check) {
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { report(w, r, checks) })
+	for _, c := range checks {
+		mux.HandleFunc("GET "+path+"/"+c.name, func(w http.ResponseWriter, r *http.Request) { report(w, r, []check{c}) })
+	}
+}
+
+// report says which checks fail, and, where it is asked for, which do not.
 func report(w http.ResponseWriter, r *http.Request, checks []check) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
-	excluded := r.URL.Query()["exclude"]
-	text, status := "", http.StatusOK
+	query := r.URL.Query()
+	text, failed := "", false
 	for _, c := range checks {
-		if slices.Contains(excluded, c.name) {
-			text += fmt.Sprintf("[+]%s excluded: ok\n", c.name)
+		if slices.Contains(query["exclude"], c.name) {
 			continue
 		}
 		err := c.ok(ctx)
 		if err != nil {
-			status = http.StatusServiceUnavailable
+			failed = true
 			text += fmt.Sprintf("[-]%s failed: %v\n", c.name, err)
 			continue
 		}
 		text += fmt.Sprintf("[+]%s ok\n", c.name)
 	}
-	if status == http.StatusOK && !r.URL.Query().Has("verbose") {
-		text = "ok\n"
+	if failed {
+		http.Error(w, text, http.StatusServiceUnavailable)
+		return
 	}
-	w.WriteHeader(status)
-	_, _ = fmt.Fprint(w, text)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if query.Has("verbose") {
+		_, _ = fmt.Fprint(w, text)
+	}
+	_, _ = fmt.Fprintln(w, "ok")
 }
 
-// readable reads a key. Where there are users, that nobody in particular may not read it is an answer as well.
+// readable reads a key, as one who may.
 func readable(s *server.Server, serializable bool) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if s.Leader() == 0 && !serializable {
-			return fmt.Errorf("there is no leader")
-		}
-		if !serializable {
-			return s.Linearize(ctx)
-		}
-		_, err := s.Range(ctx, &pb.RangeRequest{Key: []byte("health"), Serializable: true, CountOnly: true})
-		if err != nil && s.State.Auth.IsAuthEnabled() {
-			return nil
-		}
+		_, err := s.Range(s.State.Auth.WithRoot(ctx), &pb.RangeRequest{Key: []byte("health"), Serializable: serializable, CountOnly: true})
 		return err
 	}
 }
@@ -101,7 +102,7 @@ func readable(s *server.Server, serializable bool) func(context.Context) error {
 func intact(s *server.Server) func(context.Context) error {
 	return func(context.Context) error {
 		if len(s.State.Alarms(pb.AlarmType_CORRUPT)) > 0 {
-			return fmt.Errorf("the alarm CORRUPT is on")
+			return errors.New("alarm activated: CORRUPT")
 		}
 		return nil
 	}
@@ -110,7 +111,7 @@ func intact(s *server.Server) func(context.Context) error {
 func votes(s *server.Server) func(context.Context) error {
 	return func(context.Context) error {
 		if s.State.Cluster.IsLocalMemberLearner() {
-			return fmt.Errorf("this member is a learner")
+			return errors.New("not supported for learner")
 		}
 		return nil
 	}
@@ -125,6 +126,7 @@ func wholesome(w http.ResponseWriter, r *http.Request, s *server.Server) {
 	for _, alarm := range s.Alarms() {
 		if !slices.Contains(query["exclude"], alarm.Alarm.String()) {
 			reason = "ALARM " + alarm.Alarm.String()
+			break
 		}
 	}
 	serializable := query.Get("serializable") == "true"

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -10,7 +11,10 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/auth"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/divisi-go/divisi/store/internal/server"
@@ -37,6 +41,9 @@ func (w *watches) Watch(stream pb.Watch_WatchServer) error {
 	go func() {
 		for {
 			r, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return // it wants nothing more, and still sees what it has asked for
+			}
 			if err != nil {
 				failed <- err
 				return
@@ -49,7 +56,10 @@ func (w *watches) Watch(stream pb.Watch_WatchServer) error {
 		}
 	}()
 
-	v := &viewer{s: w.s, stream: stream, source: w.s.State.KV.NewWatchStream(), watches: map[mvcc.WatchID]*watch{}}
+	v := &viewer{
+		s: w.s, stream: stream, source: w.s.State.KV.NewWatchStream(), watches: map[mvcc.WatchID]*watch{},
+		users: editionOf(w.s),
+	}
 	defer v.close()
 	progress := time.NewTicker(progressInterval + rand.N(progressInterval/10))
 	defer progress.Stop()
@@ -65,7 +75,7 @@ func (w *watches) Watch(stream pb.Watch_WatchServer) error {
 			err = v.show(events)
 		case <-progress.C:
 			v.remind()
-		case err = <-failed: // the client has ended the stream, or will say nothing more
+		case err = <-failed:
 			return ended(ctx, err)
 		case <-ctx.Done():
 			return ended(ctx, ctx.Err())
@@ -89,10 +99,12 @@ type viewer struct {
 	stream  pb.Watch_WatchServer
 	source  mvcc.WatchStream
 	watches map[mvcc.WatchID]*watch
+	users   edition // by which watches were permitted
 }
 
 // watch is what a client wants of a watch besides events.
 type watch struct {
+	span                       span
 	progress, prevKV, fragment bool
 	busy                       bool // it had events since it was last reminded
 }
@@ -157,7 +169,7 @@ func (v *viewer) create(r *pb.WatchCreateRequest) error {
 	if err != nil {
 		return v.refuse(err.Error())
 	}
-	v.watches[id] = &watch{progress: r.ProgressNotify, prevKV: r.PrevKv, fragment: r.Fragment}
+	v.watches[id] = &watch{span: p, progress: r.ProgressNotify, prevKV: r.PrevKv, fragment: r.Fragment}
 	return v.stream.Send(&pb.WatchResponse{Header: v.header(v.source.Rev()), WatchId: int64(id), Created: true})
 }
 
@@ -181,6 +193,10 @@ func (v *viewer) cancel(id int64) error {
 // show sends events. Those of a watch that was canceled meanwhile are dropped.
 func (v *viewer) show(r mvcc.WatchResponse) error {
 	mvcc.ReportEventReceived(len(r.Events))
+	err := v.permit()
+	if err != nil {
+		return err
+	}
 	w, found := v.watches[r.WatchID]
 	if !found {
 		if r.WatchID != clientv3.InvalidWatchID { // that is how far all of them are
@@ -204,6 +220,48 @@ func (v *viewer) show(r mvcc.WatchResponse) error {
 		return v.stream.Send(response)
 	}
 	return fragments(response, v.s.Options().MaxRequestBytes+overhead, v.stream.Send)
+}
+
+// edition says which users there are, and whether users count.
+type edition struct {
+	enabled  bool
+	revision uint64
+}
+
+func editionOf(s *server.Server) edition {
+	return edition{enabled: s.State.Auth.IsAuthEnabled(), revision: s.State.Auth.Revision()}
+}
+
+// permit ends what is not permitted any more, before anything more is shown. Users change seldom, so all that was
+// permitted is asked for again when they have. Where the token counts no more, the stream ends in a way that
+// clients know as an interruption: who still may watch, with a new token, goes on where it was.
+func (v *viewer) permit() error {
+	now := editionOf(v.s)
+	if now == v.users {
+		return nil
+	}
+	for id, w := range v.watches {
+		refused := w.span.permitted(v.stream.Context(), v.s)
+		switch refused {
+		case nil:
+			continue
+		case auth.ErrInvalidAuthToken, auth.ErrAuthOldRevision:
+			return status.Error(codes.Unavailable, "the users have changed, and a new token is needed")
+		}
+		err := v.source.Cancel(id)
+		if err != nil {
+			continue // a compaction has ended it, which is on its way
+		}
+		delete(v.watches, id)
+		err = v.stream.Send(&pb.WatchResponse{
+			Header: v.header(v.source.Rev()), WatchId: int64(id), Canceled: true, CancelReason: told(refused).Error(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	v.users = now
+	return nil
 }
 
 // withPrevious adds what keys were before. Other watches have the same events, so they are copied.

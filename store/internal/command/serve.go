@@ -1,33 +1,37 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
+	"github.com/divisi-go/divisi/serve"
 	"github.com/divisi-go/divisi/store"
 )
 
-// serve serves a store until the context ends.
-func serve(ctx context.Context, c *call) error {
+// serveStore serves a store until the context ends, or a supervisor or a person wants its end.
+func serveStore(ctx context.Context, c *call) error {
 	var o store.Options
 	var secure encryption
+	var compaction compaction
 	c.flags.StringVar(&o.Dir, "data", "", "the data `folder`; an empty or missing one begins a new store")
-	listen := c.flags.String("listen", "localhost:2379", "the `address` that clients connect to")
+	listen := c.flags.String("listen", "localhost:2379", "the `address` that clients connect to, unless a socket \"store\" is inherited")
 	c.flags.StringVar(&o.Name, "name", "default", "what the member is called")
 	c.flags.Int64Var(&o.Quota, "quota", 2<<30, "how many `bytes` the database may have")
-	c.flags.DurationVar(&o.Retention, "auto-compaction-retention", 0, "how long the past of keys is kept; 0 keeps all of it")
-	revisions := c.flags.Int64("auto-compaction-revisions", 0, "how many revisions of the past are kept; 0 keeps all")
-	c.flags.StringVar(&secure.cert, "tls-cert", "", "the `file` with the certificate; connections are encrypted with it")
-	c.flags.StringVar(&secure.key, "tls-key", "", "the `file` with the key of the certificate")
-	c.flags.StringVar(&secure.clients, "tls-client-ca", "", "the `file` with who may sign certificates of clients, which need one then")
-	c.flags.BoolVar(&o.CertUsers, "tls-users", false, "take the name in a client's certificate as its user")
+	c.flags.StringVar(&compaction.mode, "auto-compaction-mode", "periodic", "what the past is measured by: periodic, or `revision`")
+	c.flags.StringVar(&compaction.retention, "auto-compaction-retention", "0",
+		"how much of the past of keys is kept: a time, as 30m, or a number of hours, or of `revisions`; 0 keeps all of it")
+	secure.define(c)
+	c.flags.BoolVar(&o.CertUsers, "tls-users", false, "take the common name in a client's certificate as its user")
 	verbose := c.flags.Bool("verbose", false, "say more of what happens")
 	err := c.parse(0, 0)
 	if err != nil {
@@ -36,47 +40,103 @@ func serve(ctx context.Context, c *call) error {
 	if o.Dir == "" {
 		return errors.New("cannot serve a store without a folder: give one with --data")
 	}
-	if *revisions != 0 && o.Retention != 0 {
-		return errors.New("cannot keep both a time and a number of revisions: give one of --auto-compaction-retention and --auto-compaction-revisions")
+	if o.CertUsers && secure.clients == "" {
+		return errors.New("cannot take users from certificates that nobody checks: say who signs them with --tls-client-ca")
 	}
-	if *revisions != 0 {
-		o.ByRevision, o.Retention = true, time.Duration(*revisions)
+	o.Retention, o.ByRevision, err = compaction.read()
+	if err != nil {
+		return err
 	}
 	config, err := secure.config()
 	if err != nil {
 		return err
 	}
-
-	l, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return fmt.Errorf("cannot listen at %s: %w", *listen, err)
-	}
-	scheme := "http"
-	if config != nil {
-		scheme = "https"
-	}
-	url := scheme + "://" + l.Addr().String()
-	o.ClientURLs = []string{url}
 	level := slog.LevelWarn
 	if *verbose {
 		level = slog.LevelInfo
 	}
 	o.Logger = slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: level}))
 
-	s, err := store.Open(ctx, o)
+	l, err := serve.Listener("store", *listen)
 	if err != nil {
-		return errors.Join(err, l.Close())
+		return fmt.Errorf("cannot listen at %s: %w", *listen, err)
 	}
-	fmt.Fprintf(c.stdout, "ready to serve client requests at %s\n", url)
-	served := s.Serve(ctx, l, config)
-	return errors.Join(served, s.Close())
+	return serve.Run(ctx, &served{options: o, listener: l, config: config, out: c.stdout, ready: make(chan struct{})})
+}
+
+// served is a store that is served. It is ready when it answers.
+type served struct {
+	options  store.Options
+	listener net.Listener
+	config   *tls.Config
+	out      io.Writer
+	ready    chan struct{} // closed when it answers
+}
+
+// Serve implements [serve.Member]. Who connects meanwhile waits.
+func (m *served) Serve(ctx context.Context) error {
+	url := "http://" + m.listener.Addr().String()
+	if m.config != nil {
+		url = "https://" + m.listener.Addr().String()
+	}
+	m.options.ClientURLs = []string{url}
+	s, err := store.Open(ctx, m.options)
+	if err != nil {
+		return errors.Join(err, m.listener.Close())
+	}
+	fmt.Fprintf(m.out, "ready to serve client requests at %s\n", url)
+	close(m.ready)
+	err = s.Serve(ctx, m.listener, m.config)
+	return errors.Join(err, s.Close())
+}
+
+// Ready returns when the store answers.
+func (m *served) Ready(ctx context.Context) error {
+	select {
+	case <-m.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *served) String() string { return "the store in " + m.options.Dir }
+
+// compaction is what the --auto-compaction flags say, as etcd's do.
+type compaction struct{ mode, retention string }
+
+func (c compaction) read() (retention time.Duration, byRevision bool, err error) {
+	number, wrong := strconv.ParseInt(c.retention, 10, 64)
+	switch {
+	case c.mode == "revision":
+		if wrong != nil || number < 0 {
+			return 0, true, fmt.Errorf("cannot use --auto-compaction-retention %q: it is no number of revisions", c.retention)
+		}
+		return time.Duration(number), true, nil
+	case c.mode != "periodic":
+		return 0, false, fmt.Errorf("cannot use --auto-compaction-mode %q: it is periodic or revision", c.mode)
+	case wrong == nil:
+		retention = time.Duration(number) * time.Hour
+	default:
+		retention, err = time.ParseDuration(c.retention)
+	}
+	if err != nil || retention < 0 {
+		return 0, false, fmt.Errorf("cannot use --auto-compaction-retention %q: it is no time, as 30m, and no number of hours", c.retention)
+	}
+	return retention, false, nil
 }
 
 // encryption is the files that --tls flags name.
 type encryption struct{ cert, key, clients string }
 
-func (e encryption) config() (*tls.Config, error) {
-	if e.cert == "" && e.key == "" && e.clients == "" {
+func (e *encryption) define(c *call) {
+	c.flags.StringVar(&e.cert, "tls-cert", "", "the `file` with the certificate; connections are encrypted with it")
+	c.flags.StringVar(&e.key, "tls-key", "", "the `file` with the key of the certificate")
+	c.flags.StringVar(&e.clients, "tls-client-ca", "", "the `file` with who may sign certificates of clients, which need one then")
+}
+
+func (e *encryption) config() (*tls.Config, error) {
+	if cmp.Or(e.cert, e.key, e.clients) == "" {
 		return nil, nil
 	}
 	pair, err := tls.LoadX509KeyPair(e.cert, e.key)

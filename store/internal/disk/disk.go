@@ -2,16 +2,20 @@
 //
 //	member/wal/        the log: everything that raft has accepted, in segments with a chain of check sums
 //	member/snap/       db, the state, and what other members have sent of theirs
+//	reserve            room for what makes room when the disk is full
 //
 // A folder of etcd v3.7 can be opened, and etcd opens what is left here.
 package disk
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -37,8 +41,24 @@ const (
 	purgeInterval = 30 * time.Second
 )
 
+// Aside is where a store is made that is not served yet; Former is where the member waits meanwhile that it replaces.
+const (
+	Aside  = "making"
+	Former = "member.former"
+)
+
 // Identity says which member of which store a folder belongs to, for ever.
 type Identity struct{ Member, Cluster uint64 }
+
+// NewIdentity returns an identity that nobody has or had: neither member nor store is ever there twice.
+func NewIdentity() Identity {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // it does not fail
+	return Identity{
+		Member:  binary.BigEndian.Uint64(random[:8]),
+		Cluster: binary.BigEndian.Uint64(random[8:]),
+	}
+}
 
 // Disk is an open folder.
 type Disk struct {
@@ -58,6 +78,7 @@ type Disk struct {
 	Index     cindex.ConsistentIndexer
 	Hooks     *storage.BackendHooks
 	Snapshots *snap.Snapshotter
+	Reserve   *Reserve
 
 	config config.ServerConfig
 	log    storage.Storage
@@ -67,18 +88,20 @@ type Disk struct {
 
 // Options are what a folder is opened with.
 type Options struct {
-	Dir    string
-	Quota  int64    // bytes that the state may have; decides how much of the address space is taken for it
-	Found  Identity // of the member, if the folder has none
-	Logger *zap.Logger
+	Dir     string
+	Quota   int64    // bytes that the state may have; decides how much of the address space is taken for it
+	Reserve int64    // bytes that a full disk still has for deleting and compacting
+	Found   Identity // of the member, if the folder has none
+	Logger  *zap.Logger
 }
 
 // Open opens a folder, and makes it where there is none. It fails when another process has it, and when the log is
 // damaged at another place than its end: nothing is ever repaired that could have been promised to somebody.
 func Open(o Options) (*Disk, error) {
 	d := &Disk{
-		config: config.ServerConfig{DataDir: o.Dir, QuotaBackendBytes: o.Quota, Logger: o.Logger},
-		stop:   make(chan struct{}),
+		config:  config.ServerConfig{DataDir: o.Dir, QuotaBackendBytes: o.Quota, Logger: o.Logger},
+		Reserve: newReserve(o.Dir, o.Reserve),
+		stop:    make(chan struct{}),
 	}
 	err := d.prepare()
 	if err != nil {
@@ -103,6 +126,9 @@ func Open(o Options) (*Disk, error) {
 
 // prepare makes the folders, and sees that nobody else has them.
 func (d *Disk) prepare() error {
+	if !fileutil.Exist(d.config.MemberDir()) && fileutil.Exist(filepath.Join(d.config.DataDir, Former)) {
+		return fmt.Errorf("cannot open the store in %s: a recovery of it was cut short: run divisi store recover again", d.config.DataDir)
+	}
 	for _, dir := range []string{d.config.DataDir, d.config.MemberDir(), d.config.SnapDir()} {
 		err := fileutil.TouchDirAll(d.config.Logger, dir)
 		if err != nil {
@@ -118,28 +144,38 @@ func (d *Disk) prepare() error {
 		return fmt.Errorf("cannot open the store in %s: %w", d.config.DataDir, err)
 	}
 
-	err = free(d.config.BackendPath())
+	release, err := Hold(d.config.DataDir)
 	if err != nil {
 		return fmt.Errorf("cannot open the store in %s: %w", d.config.DataDir, err)
+	}
+	release()
+
+	// On a disk that is full, what follows could not be written.
+	_, err = d.Reserve.Full()
+	if err != nil {
+		d.config.Logger.Sugar().Warn(err)
 	}
 	return nil
 }
 
-// free fails when another process has the database, or another store of this one: to open it would wait for that.
-func free(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+// Hold keeps others from opening the database of a folder until release is called. It fails when another process has
+// it, or another store of this one: to open it would wait for that.
+func Hold(dir string) (release func(), err error) {
+	f, err := os.OpenFile((&config.ServerConfig{DataDir: dir}).BackendPath(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return func() {}, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errors.New("another process has it: stop that, or choose another folder")
+	if err != nil {
+		_ = f.Close()
 	}
-	return err
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.New("another process has it: stop that, or choose another folder")
+	}
+	return func() { _ = f.Close() }, err
 }
 
 func (d *Disk) openLog(found Identity, existed bool) error {

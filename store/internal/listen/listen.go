@@ -18,17 +18,29 @@ import (
 // greeting bounds how long a new connection may take to say what it speaks.
 const greeting = 10 * time.Second
 
+// farewell bounds how long what was asked before the end may take. idle is how long a connection of HTTP stays that asks
+// nothing.
+const (
+	farewell = 5 * time.Second
+	idle     = 5 * time.Minute
+)
+
 // preface is how a connection begins that speaks HTTP/2.
 const preface = "PRI "
 
 // Serve serves connections of l until the context ends, and closes l: those that speak HTTP/2 by g, the others by
-// h. Where config is not nil, all of them are encrypted.
+// h. Where config is not nil, all of them are encrypted. What was asked before the end is answered.
 func Serve(ctx context.Context, l net.Listener, config *tls.Config, g *grpc.Server, h http.Handler) error {
 	s := &splitter{
 		config: encrypted(config),
 		calls:  newQueue(l.Addr()), pages: newQueue(l.Addr()),
 	}
-	pages := &http.Server{Handler: h, ReadHeaderTimeout: greeting}
+	asked, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	pages := &http.Server{
+		Handler: h, ReadHeaderTimeout: greeting, IdleTimeout: idle,
+		BaseContext: func(net.Listener) context.Context { return asked },
+	}
 
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -37,8 +49,7 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, g *grpc.Serv
 	serving.Go(func() { _ = pages.Serve(s.pages) })
 
 	err := s.accept(ctx, l)
-	g.Stop()
-	_ = pages.Close()
+	leave(asked, cut, g, pages)
 	_ = s.calls.Close()
 	_ = s.pages.Close()
 	serving.Wait()
@@ -49,12 +60,36 @@ func Serve(ctx context.Context, l net.Listener, config *tls.Config, g *grpc.Serv
 	return err
 }
 
+// leave ends servers, when what was asked of them is answered. What has no end, as a watch, is cut by cut.
+func leave(asked context.Context, cut func(), g *grpc.Server, pages *http.Server) {
+	time.AfterFunc(farewell/5, cut)
+	goodbye, cancel := context.WithTimeout(context.WithoutCancel(asked), farewell)
+	defer cancel()
+	var leaving sync.WaitGroup
+	leaving.Go(func() {
+		if pages.Shutdown(goodbye) != nil {
+			_ = pages.Close()
+		}
+	})
+	answered := make(chan struct{})
+	go func() {
+		g.GracefulStop() // for ever, if a call does not end
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-goodbye.Done():
+		g.Stop()
+	}
+	leaving.Wait()
+}
+
 func encrypted(config *tls.Config) *tls.Config {
 	if config == nil {
 		return nil
 	}
 	config = config.Clone()
-	config.NextProtos = []string{"h2", "http/1.1"}
+	config.NextProtos = []string{"http/1.1", "h2"} // clients of gRPC want only the second, and others speak the first
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	return config
 }

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -14,19 +12,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"go.etcd.io/raft/v3"
-
-	"github.com/divisi-go/divisi/store/internal/disk"
 )
-
-// newIdentity returns an identity that nobody has or had: neither member nor store is ever there twice.
-func newIdentity() disk.Identity {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // it does not fail
-	return disk.Identity{
-		Member:  binary.BigEndian.Uint64(random[:8]),
-		Cluster: binary.BigEndian.Uint64(random[8:]),
-	}
-}
 
 // founder returns this member as the first one of a store.
 func (s *Server) founder() ([]raft.Peer, error) {

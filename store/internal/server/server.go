@@ -35,6 +35,7 @@ type Options struct {
 	PeerURL    string   // what others call it
 
 	Quota           int64 // bytes of the database
+	Reserve         int64 // bytes of the disk, for when it is full
 	MaxRequestBytes int
 	MaxTxnOps       int
 	CompactionMode  string // "periodic" or "revision"
@@ -74,7 +75,7 @@ type Server struct {
 
 // New opens the folder of a member. A folder that has none founds a store of one member.
 func New(o Options) (*Server, error) {
-	d, err := disk.Open(disk.Options{Dir: o.Dir, Quota: o.Quota, Found: newIdentity(), Logger: o.Logger})
+	d, err := disk.Open(disk.Options{Dir: o.Dir, Quota: o.Quota, Reserve: o.Reserve, Found: disk.NewIdentity(), Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +163,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.start(s.publish)
 	s.start(s.followVersion)
 	s.start(s.hurry)
+	s.start(s.mindRoom)
 	failed := s.driver.Serve(s.context)
 	var why *failure
 	if errors.As(context.Cause(s.context), &why) {
