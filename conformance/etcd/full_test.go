@@ -15,14 +15,8 @@ import (
 // serveOnSmallDisk serves the store on a disk of its own, in namespaces of its own, and returns where this process finds that.
 func serveOnSmallDisk(t *testing.T, size string) (p *program, disk string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "small")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // the namespace lives a little longer than its process
-		until(t, dir+" can be removed", func() bool { return os.Remove(dir) == nil })
-	})
-	cmd := exec.Command("sh", "-c", `mount --make-rprivate / && mount -t tmpfs -o size=`+size+` none "$1" && exec "$2" serve --data "$1/data" --listen 127.0.0.1:0`,
+	dir := t.TempDir()
+	cmd := exec.Command("sh", "-c", `mount -t tmpfs -o size=`+size+` none "$1" && exec "$2" serve --data "$1/data" --listen 127.0.0.1:0`,
 		"sh", dir, filepath.Join(binaries, "divisi-store"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

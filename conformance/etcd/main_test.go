@@ -86,7 +86,10 @@ func serve(t *testing.T, dir string, flags ...string) *program {
 // started starts a program, and returns when it says that it is ready, and where.
 func started(t *testing.T, cmd *exec.Cmd, ready string) *program {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -277,6 +277,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/ensembles/content.(*meter).Put":      "counts the bytes",
 	"internal/keeper/lookup.answer":                  "passes the bytes on to encoding/json",
 	"store/internal/command.(*call).parse":           "passes arguments on to package flag",
+	"store/internal/command.compaction.read":         "reads the flags of who starts the program",
 	"store/internal/command.Run":                     "passes arguments on to package flag",
 	"store/internal/disk.(*Disk).Receive":            "keeps the bytes",
 	"store/internal/disk.(*Disk).readAll":            "passes the log on to etcd's, which sums it up",
