@@ -2,7 +2,7 @@
 
 GO         ?= go
 # What takes longest comes first.
-MODULES    := e2e . cmd/divisi lab servlet ssh store oci opentelemetry conformance bench
+MODULES    := e2e . cmd/divisi lab servlet ssh store oci opentelemetry resolver conformance bench
 PACKAGES   := $(MODULES:%=./%/...)
 # Examples with libraries of their own, which would take minutes to compile for the race detector.
 EXAMPLES   := examples/embedded examples/orderd examples/postgres
@@ -68,8 +68,8 @@ unit-race: test-tools
 
 # What applications import is for all systems; the rest needs Linux, and says so on others. An int of
 # 386 holds less than many a constant.
-APPLICATIONS := . ./serve ./httpd ./discover/... ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./servlet ./ssh ./examples/...
-COMMAND      := ./... ./cmd/divisi/... ./lab/... ./servlet/... ./ssh/... ./oci/... ./opentelemetry/...
+APPLICATIONS := . ./serve ./httpd ./discover/... ./codegen ./metrics ./metadata ./divisitest ./opentelemetry ./resolver ./servlet ./ssh ./examples/...
+COMMAND      := ./... ./cmd/divisi/... ./lab/... ./servlet/... ./ssh/... ./oci/... ./opentelemetry/... ./resolver/...
 
 cross: tools ## check the types for the other systems, and for machines with 32 bits
 	@mkdir -p $(BUILD) && $(GO) build -o $(BUILD)/elsewhere ./internal/arch/elsewhere
@@ -123,6 +123,7 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -replace "github.com/divisi-go/divisi/lab=$(CURDIR)/lab" \
 	    -replace "github.com/divisi-go/divisi/opentelemetry=$(CURDIR)/opentelemetry" \
 	    -replace "github.com/divisi-go/divisi/oci=$(CURDIR)/oci" \
+	    -replace "github.com/divisi-go/divisi/resolver=$(CURDIR)/resolver" \
 	    -replace "github.com/divisi-go/divisi/servlet=$(CURDIR)/servlet" \
 	    -replace "github.com/divisi-go/divisi/ssh=$(CURDIR)/ssh" \
 	    -replace "github.com/divisi-go/divisi/store=$(CURDIR)/store" && \
@@ -132,6 +133,7 @@ tidy: ## tidy the go.mod files; the modules refer to each other by the work spac
 	    -dropreplace github.com/divisi-go/divisi/lab \
 	    -dropreplace github.com/divisi-go/divisi/opentelemetry \
 	    -dropreplace github.com/divisi-go/divisi/oci \
+	    -dropreplace github.com/divisi-go/divisi/resolver \
 	    -dropreplace github.com/divisi-go/divisi/servlet \
 	    -dropreplace github.com/divisi-go/divisi/ssh \
 	    -dropreplace github.com/divisi-go/divisi/store; exit $$status) || exit 1; done

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,36 +40,16 @@ func (c Consul) String() string { return "consul key " + c.Key }
 
 // Get returns what Consul has.
 func (c Consul) Get(ctx context.Context, after Version) (Data, error) {
-	request, patience, err := c.request(ctx, after)
+	request, longest, err := c.request(ctx, after)
 	if err != nil {
 		return Data{}, &SourceError{Err: err, Permanent: true}
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it has not answered for %v", patience))
-	defer cancel()
-	response, err := cmp.Or(c.Client, http.DefaultClient).Do(request.WithContext(ctx))
+	response, body, err := exchange(cmp.Or(c.Client, http.DefaultClient), request, longest)
 	if err != nil {
-		return Data{}, reason(ctx, err)
-	}
-	defer response.Body.Close()
-
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxData+1))
-	switch {
-	case err != nil:
-		return Data{}, reason(ctx, err)
-	case len(body) > maxData:
-		return Data{}, &SourceError{Err: fmt.Errorf("the answer is too long: at most %d bytes are read", maxData), Permanent: true}
+		return Data{}, err
 	}
 	return answer(response, body, after)
-}
-
-// reason returns why a request has failed: what its context says, if that has ended.
-func reason(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	if cause != nil {
-		return cause
-	}
-	return err
 }
 
 // request returns a request, and how long its answer may take: Consul adds up to a sixteenth to what it is
@@ -116,7 +94,7 @@ func (c Consul) request(ctx context.Context, after Version) (*http.Request, time
 	if token != "" {
 		request.Header.Set("X-Consul-Token", token)
 	}
-	return request, longest + longest/16 + 10*time.Second, nil
+	return request, longest + longest/16 + patience, nil
 }
 
 // token returns the token to send, if there is one.
@@ -164,22 +142,4 @@ func answer(response *http.Response, body []byte, after Version) (Data, error) {
 		data.Entries = append(data.Entries, Entry(e))
 	}
 	return data, nil
-}
-
-// problem returns the error of an answer that is none.
-func problem(response *http.Response, body []byte) error {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body[:min(len(body), 200)])), "\n")
-	err := &SourceError{Err: fmt.Errorf("%s: %s", response.Status, line)}
-	if line == "" {
-		err.Err = errors.New(response.Status)
-	}
-
-	switch response.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		seconds, _ := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 16)
-		err.RetryAfter = time.Duration(seconds) * time.Second
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
-		err.Permanent = true
-	}
-	return err
 }

@@ -1,8 +1,10 @@
 package discover
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -123,6 +125,38 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if data.Stale < 0 {
 			t.Errorf("the data is %v old", data.Stale)
+		}
+	})
+}
+
+// Whatever a keeper, or something else, answers is a list of servers, or an error.
+func FuzzServers(f *testing.F) {
+	f.Add([]byte(`[{"server":"web-0@/shop","roles":["web"],"sockets":[{"name":"http","network":"tcp","address":"127.0.0.1:80"}]}]`))
+	f.Add([]byte(`[{"server":7}]`))
+	f.Add([]byte(`[null]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data, err := servers(body, "v")
+		if err != nil {
+			return
+		}
+		if _, err := EachJSON[Server](data, nil); err != nil {
+			t.Errorf("what is a list is none afterwards: %v", err)
+		}
+	})
+}
+
+// Whatever a watch is told is a change, or an error, and ends.
+func FuzzWatch(f *testing.F) {
+	f.Add(200, []byte(`{"result":{"header":{"revision":"5"},"created":true}}{"result":{"header":{"revision":"6"},"events":[{}]}}`))
+	f.Add(200, []byte(`{"result":{"canceled":true}}`))
+	f.Add(200, []byte(`{"error":{"message":"no"}}`))
+	f.Add(503, []byte(`<html>`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		begun := time.NewTimer(time.Hour)
+		defer begun.Stop()
+		response := &http.Response{StatusCode: status, Status: "some status", Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
+		if changed, err := watch(response, 3, begun); !changed && err == nil {
+			t.Error("it has ended without a change or an error")
 		}
 	})
 }

@@ -113,7 +113,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			"code": code, "until": until, "vanishes": vanishes, "field": field, "listener": listener, "get": get,
 			"version": version, "load": load, "replace": replace, "shows": shows, "gone": gone,
 			"fails": fails, "burst": burst, "pause": pause, "parent": parent, "controller": controller, "keeper": keeper, "zombies": zombies, "child": child,
-			"member": member, "shared": shared, "killed": killed, "replaced": replaced,
+			"member": member, "shared": shared, "killed": killed, "replaced": replaced, "resolves": resolves,
 		},
 	}
 }

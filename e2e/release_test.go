@@ -88,7 +88,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("the release leaves %s", status)
 	}
 	commit := clone.run("git", "rev-parse", "HEAD")
-	for _, folder := range []string{"", "opentelemetry", "lab", "servlet", "ssh", "store", "oci", "cmd/divisi"} {
+	for _, folder := range []string{"", "opentelemetry", "resolver", "lab", "servlet", "ssh", "store", "oci", "cmd/divisi"} {
 		if at := clone.run("git", "rev-parse", path.Join(folder, released)+"^{commit}"); at != commit {
 			t.Errorf("%s is tagged at %s, and not at the release %s", folder, at, commit)
 		}
@@ -124,7 +124,7 @@ func copyOfCheckout(t *testing.T) workplace {
 func publish(t *testing.T, clone workplace) string {
 	t.Helper()
 	proxy := workplace{t: t, dir: t.TempDir()}
-	for _, folder := range []string{"", "opentelemetry", "lab", "servlet", "ssh", "store", "oci", "cmd/divisi"} {
+	for _, folder := range []string{"", "opentelemetry", "resolver", "lab", "servlet", "ssh", "store", "oci", "cmd/divisi"} {
 		m := module.Version{Path: path.Join(modules, folder), Version: released}
 		tag := path.Join(folder, released)
 		var packed bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -144,9 +145,52 @@ func replaced(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Logf("%d requests, %d replacements", made.Load(), *replacements)
 }
 
-// found SELECTOR: a program that prints the servers that package system finds.
+// resolves NAME SOCKET TARGET...: the server "dns" comes to answer that these and no others have the socket, and each target has
+// an address.
+func resolves(ts *testscript.TestScript, _ bool, args []string) {
+	asked, want := args[0], args[2:]
+	said, _, _ := strings.Cut(string(ask(ts, "logs", "dns")), "\n")
+	_, at, ok := strings.Cut(said, "answers at ")
+	if !ok {
+		ts.Fatalf("divisi dns says %q", said)
+	}
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, strings.TrimSpace(at))
+	}}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	poll(ts, fmt.Sprintf("%s of %s to be %v", args[1], asked, want), func() bool {
+		_, services, err := resolver.LookupSRV(ctx, args[1], "tcp", asked)
+		var failed *net.DNSError
+		if err != nil && !(errors.As(err, &failed) && failed.IsNotFound) {
+			ts.Fatalf("%v", err)
+		}
+		var targets []string
+		for _, s := range services {
+			targets = append(targets, s.Target)
+		}
+		slices.Sort(targets)
+		return slices.Equal(targets, want)
+	})
+	for _, target := range want {
+		addresses, err := resolver.LookupHost(ctx, target)
+		if err != nil || !slices.Equal(addresses, []string{"127.0.0.1"}) {
+			ts.Fatalf("%s is at %v, %v", target, addresses, err)
+		}
+	}
+}
+
+// found SELECTOR [N]: a program that prints the servers that package system finds, as soon as there are N.
 func found() {
 	list, err := system.Lookup(context.Background(), os.Args[1])
+	if len(os.Args) > 2 {
+		for list, err = range system.Follow(context.Background(), os.Args[1]) {
+			if err != nil || strconv.Itoa(len(list)) == os.Args[2] {
+				break
+			}
+		}
+	}
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(list)
 	}

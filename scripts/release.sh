@@ -14,7 +14,7 @@ number='(0|[1-9][0-9]*)'
 echo "$version" | grep -qE "^v[01]\.$number\.$number(-[0-9a-z]+(\.[0-9a-z]+)*)?\$" ||
   fail "$version is no version of these modules" \
     "give one such as v0.1.0 or v0.1.0-rc.1; from v2 on, the paths of the modules have to change as well"
-tags="$version opentelemetry/$version lab/$version servlet/$version ssh/$version store/$version oci/$version cmd/divisi/$version"
+tags="$version opentelemetry/$version resolver/$version lab/$version servlet/$version ssh/$version store/$version oci/$version cmd/divisi/$version"
 for tag in $tags; do
   ! git rev-parse -q --verify "refs/tags/$tag" >/dev/null ||
     fail "the tag $tag exists already" "a version that is out cannot be changed: choose the next one"
@@ -28,10 +28,10 @@ grep -qF "## ${version#v}" CHANGELOG.md ||
 files=$(git ls-files go.work '*go.mod')
 trap 'git checkout -q -- $files' EXIT
 for file in $files; do
-  edited=$(sed -E "s#^([[:space:]]+|require )(github.com/divisi-go/divisi(/opentelemetry|/lab|/servlet|/ssh|/store|/oci|/cmd/divisi)?) v[^ ]+#\1\2 $version#" "$file")
+  edited=$(sed -E "s#^([[:space:]]+|require )(github.com/divisi-go/divisi(/opentelemetry|/resolver|/lab|/servlet|/ssh|/store|/oci|/cmd/divisi)?) v[^ ]+#\1\2 $version#" "$file")
   echo "$edited" >"$file"
 done
-"$GO" list ./... ./opentelemetry/... ./lab/... ./servlet/... ./ssh/... ./store/... ./oci/... ./cmd/divisi/... ./e2e/... ./conformance/... ./bench/... >/dev/null ||
+"$GO" list ./... ./opentelemetry/... ./resolver/... ./lab/... ./servlet/... ./ssh/... ./store/... ./oci/... ./cmd/divisi/... ./e2e/... ./conformance/... ./bench/... >/dev/null ||
   fail "the modules do not fit together" "see above what the go command says; nothing has been changed"
 git commit -q -m "Release $version" -- $files
 for tag in $tags; do

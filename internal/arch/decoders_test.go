@@ -37,6 +37,8 @@ var decoders = map[string]string{
 	"internal/message.Unmarshal":               "FuzzWeaveletMsg",
 	"internal/message.unmarshal":               "FuzzWeaveletMsg",
 	"discover.answer":                          "FuzzAnswer",
+	"discover.servers":                         "FuzzServers",
+	"discover.watch":                           "FuzzWatch",
 	"discover.problem":                         "FuzzAnswer",
 	"discover.readCache":                       "FuzzCache",
 	"discover.strict":                          "FuzzStrict",
@@ -169,7 +171,8 @@ var decoders = map[string]string{
 	"oci.(*tree).file":  "FuzzLayer",
 
 	// These decode nothing, but what is made of anything they are given is to hold, too.
-	"internal/name.distance": "FuzzDistance",
+	"internal/name.distance":  "FuzzDistance",
+	"cmd/divisi/zone.service": "FuzzAnswer",
 }
 
 // notDecoders lists functions that look like decoders, with the reason why they are none.
@@ -186,6 +189,8 @@ var notDecoders = map[string]string{
 	"examples/shop/assets/picture.parseColor":     "reads the pictures that the shop itself draws",
 	"discover.File.read":                          "takes the files as they are",
 	"discover.readUpTo":                           "takes the file as it is",
+	"discover.etcd.read":                          "passes the bytes on to encoding/json",
+	"discover/balance.(*watchedBody).Read":        "passes the bytes on",
 	"httpd.(*answer).ReadFrom":                    "passes the bytes on",
 	"httpd.(*patientBody).Read":                   "passes the bytes on",
 	"httpd.parseProgram":                          "reads what the program itself says",

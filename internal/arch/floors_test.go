@@ -31,12 +31,12 @@ var floors = [][]string{
 	{"internal/launch", "internal/hosts", "internal/local", "internal/sandbox", "internal/ward"},
 	{"internal/application"},
 	{"system"},
-	{"divisitest", "opentelemetry", "oci", "cmd/divisigen", "examples", "internal/arch"},
+	{"divisitest", "opentelemetry", "resolver", "oci", "cmd/divisigen", "examples", "internal/arch"},
 	{"cmd/divisi/telemetry", "cmd/divisi/build", "cmd/divisi/screen", "cmd/divisi/library", "cmd/divisi/pid1"},
 	{"cmd/divisi/console"},
 	{"cmd/divisi/unit", "cmd/divisi/contexts", "cmd/divisi/editor", "cmd/divisi/estate", "cmd/divisi/view"},
 	{"cmd/divisi/dashboard"},
-	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate", "cmd/divisi/store"},
+	{"cmd/divisi/run", "cmd/divisi/server", "cmd/divisi/keeper", "cmd/divisi/lab", "cmd/divisi/pack", "cmd/divisi/host", "cmd/divisi/site", "cmd/divisi/migrate", "cmd/divisi/store", "cmd/divisi/zone"},
 	{"cmd/divisi/subject"},
 	{"cmd/divisi/operate", "cmd/divisi/ensembles"},
 	{"cmd/divisi/halt", "cmd/divisi/visit", "cmd/divisi/push", "cmd/divisi/lookup", "cmd/divisi/configure"},
@@ -301,7 +301,7 @@ func TestStoreStaysApart(t *testing.T) {
 }
 
 // modules are the folders with a go.mod of their own.
-var modules = []string{"cmd/divisi", "opentelemetry", "lab", "servlet", "ssh", "store", "oci", "e2e", "conformance", "bench", "examples/embedded", "examples/orderd", "examples/postgres"}
+var modules = []string{"cmd/divisi", "opentelemetry", "resolver", "lab", "servlet", "ssh", "store", "oci", "e2e", "conformance", "bench", "examples/embedded", "examples/orderd", "examples/postgres"}
 
 // moduleOf returns the folder of the module that a package belongs to, "" for the root module.
 func moduleOf(pkg string) string {

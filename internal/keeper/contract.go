@@ -296,7 +296,8 @@ const (
 	Started  Kind = "started"
 	Ready    Kind = "ready"
 	NotReady Kind = "not ready"
-	Hung     Kind = "hung" // it is being killed
+	Hung     Kind = "hung"   // it is being killed
+	Leaves   Kind = "leaves" // it is asked to end
 	Exited   Kind = "exited"
 	Waits    Kind = "backoff" // for its next start
 	Failed   Kind = "failed"  // as Waits, after too many restarts

@@ -15,7 +15,12 @@ import (
 
 // TestPushed: what was pushed stays as long as a revision of an ensemble has it.
 func TestPushed(t *testing.T) {
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	runtime, err := os.MkdirTemp("/tmp", "program") // paths of sockets are short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(runtime) })
+	t.Setenv("XDG_RUNTIME_DIR", runtime)
 	h, err := home.At(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

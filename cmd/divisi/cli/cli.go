@@ -34,6 +34,7 @@ import (
 	"github.com/divisi-go/divisi/cmd/divisi/site"
 	"github.com/divisi-go/divisi/cmd/divisi/store"
 	"github.com/divisi-go/divisi/cmd/divisi/visit"
+	"github.com/divisi-go/divisi/cmd/divisi/zone"
 	"github.com/divisi-go/divisi/internal/name"
 )
 
@@ -141,7 +142,7 @@ func (c *command) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.run(), c.attach(), c.dashboard(), c.ps(), c.where(), c.status(), c.logs(), c.metrics(), c.profile(),
 		c.callgraph(), halt.Command(c.Console), c.generate(), c.version(), host.Command(c.Console), lab.Command(c.Console), pack.Command(c.Console), site.Command(c.Console), keeper.Command(c.Console),
-		migrate.Command(c.Console, released()), push.Command(c.Console), lookup.Command(c.Console), store.Command())
+		migrate.Command(c.Console, released()), push.Command(c.Console), lookup.Command(c.Console), zone.Command(c.Console), store.Command())
 	root.AddCommand(server.Commands(c.Console, ensembles.Again(c.Console))...)
 	root.AddCommand(operate.Commands(c.Console)...)
 	root.AddCommand(ensembles.Commands(c.Console)...)

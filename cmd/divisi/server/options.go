@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/cmd/divisi/console"
+	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/keeper/limit"
+	"github.com/divisi-go/divisi/internal/keeper/lookup"
 	"github.com/divisi-go/divisi/internal/lifecycle"
 	"github.com/divisi-go/divisi/internal/name"
 	"github.com/divisi-go/divisi/internal/probe"
@@ -142,9 +144,13 @@ func (o *options) setProgram(p *plan) error {
 	return nil
 }
 
-// setEnv makes the environment: what is declared, and little of the caller's.
+// setEnv makes the environment: what is declared, where the keeper is asked about servers, and little of the caller's.
 func (o *options) setEnv(p *plan) (err error) {
-	var own []string
+	h, err := home.Find()
+	if err != nil {
+		return err
+	}
+	own := []string{lookup.Variable + "=" + h.Keeper().Door}
 	for _, variable := range o.env {
 		key, _, given := strings.Cut(variable, "=")
 		if key == "" || strings.ContainsRune(variable, 0) {

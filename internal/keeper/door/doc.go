@@ -12,7 +12,8 @@
 //	GET  /v1/keeper           the keeper itself
 //	GET  /v1/servers          what it holds;                    parameter domain
 //	GET  /v1/sockets          its sockets;                      parameter domain
-//	GET  /v1/lookup           servers that are ready;           parameters select, domain: see package selection
+//	GET  /v1/lookup           servers that are ready;           parameters select, domain: see package selection; after:
+//	                                                            see package lookup
 //	GET  /v1/exits            how processes have ended;         parameters domain, after
 //	GET  /v1/events           what happens, one on a line;      parameters domain, after
 //	POST /v1/attach           upgrades to divisi-keeper: the frames of package frame

@@ -4,6 +4,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,14 +28,18 @@ func (s *server) sockets(w http.ResponseWriter, r *http.Request) {
 	reply(w, list, err)
 }
 
-// lookup answers with the servers that a selector picks and that are ready.
+// lookup answers with the servers that a selector picks and that are ready, as soon as that differs from what the client
+// has.
 func (s *server) lookup(w http.ResponseWriter, r *http.Request) {
 	picks, err := selection.Parse(r.FormValue("select"), cmp.Or(r.FormValue("domain"), "/"))
 	if err != nil {
 		reply(w, nil, &frame.Error{Text: err.Error(), Code: "invalid", Way: "write ?select=SELECTOR, such as ?select=role:web"})
 		return
 	}
-	list, err := lookup.Find(r.Context(), s.look, picks)
+	ctx, cancel := context.WithTimeout(r.Context(), lookup.Longest)
+	defer cancel()
+	list, version, err := lookup.Next(ctx, s.look, picks, r.FormValue("after"))
+	w.Header().Set("ETag", strconv.Quote(version))
 	reply(w, list, err)
 }
 

@@ -16,7 +16,9 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/home"
 	"github.com/divisi-go/divisi/internal/keeper"
@@ -84,15 +86,17 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s: %s (%v), want %s", path, text, err, want)
 		}
 	}
-	found, err := lookup.Ask(t.Context(), h.Keeper().Door, "role:web", "/")
+	desk := lookup.Desk{Socket: h.Keeper().Door}
+	found, err := desk.Ask(t.Context(), "role:web")
 	want := []lookup.Found{{Server: "b@/shop", Roles: []string{"web", "front"}, Sockets: []lookup.Socket{{Name: "http", Network: "tcp", Address: socket.Actual}}}}
 	if err != nil || !reflect.DeepEqual(found, want) {
 		t.Errorf("%+v, %v; want %+v", found, err, want)
 	}
-	if _, err := lookup.Ask(t.Context(), h.Keeper().Door, "role:", "/"); err == nil || !strings.Contains(err.Error(), "a name is empty") {
+	if _, err := desk.Ask(t.Context(), "role:"); err == nil || !strings.Contains(err.Error(), "a name is empty") {
 		t.Errorf("a role without a name: %v", err)
 	}
-	if _, err := lookup.Ask(t.Context(), h.Dir, "role:web", "/"); err == nil || !strings.Contains(err.Error(), "cannot ask the keeper at "+h.Dir+": dial unix") {
+	desk.Socket = h.Dir
+	if _, err := desk.Ask(t.Context(), "role:web"); err == nil || !strings.Contains(err.Error(), "cannot ask the keeper at "+h.Dir+": dial unix") {
 		t.Errorf("where there is no keeper: %v", err)
 	}
 
@@ -107,20 +111,95 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kinds []keeper.Kind
-	for len(kinds) < 8 && events.Scan() {
+	for len(kinds) < 9 && events.Scan() {
 		var e keeper.Event
 		if err := json.Unmarshal(events.Bytes(), &e); err != nil {
 			t.Fatal(err)
 		}
 		kinds = append(kinds, e.Kind)
 	}
-	if got := fmt.Sprint(kinds); got != "[started ready exited stopped started ready exited stopped]" {
+	if got := fmt.Sprint(kinds); got != "[started ready exited stopped started ready leaves exited stopped]" {
 		t.Errorf("events %s, %v", got, events.Err())
 	}
 
 	info, err := os.Stat(h.Keeper().Door)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the door is %v, %v", info.Mode(), err)
+	}
+}
+
+// TestFollowed: who follows a role sees a server from when it is ready until it is asked to end or ends by itself.
+func TestFollowed(t *testing.T) {
+	h := newHome(t)
+	desk := lookup.Desk{Socket: h.Keeper().Door}
+	ctx, cancel := context.WithCancel(t.Context())
+	told, ended := make(chan string, 100), make(chan error, 1)
+	go func() {
+		ended <- desk.Follow(ctx, "role:web", func(found []lookup.Found, err error) {
+			text := ""
+			for _, f := range found {
+				text += " " + f.Server
+			}
+			if err != nil {
+				text = " away"
+			}
+			told <- text
+		})
+	}()
+	await := func(want string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-told:
+				if got == want {
+					return
+				}
+				if got != " away" {
+					t.Fatalf("it is told %q, want %q", got, want)
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("it is not told %q", want)
+			}
+		}
+	}
+
+	await(" away")
+	serveHere(t, h)
+	await("")
+	c := attach(t, h, shop("one"))
+	run(t, c, shell("other", "sleep 60"))
+	stubborn := shell("a", "trap '' TERM; while :; do sleep 1; done")
+	stubborn.Labels, stubborn.Grace = map[string]string{"roles": "web"}, time.Minute
+	a := run(t, c, stubborn)
+	await(" a@/shop")
+	b := shell("b", "sleep 60")
+	b.Labels = map[string]string{"roles": "front,web"}
+	second := run(t, c, b)
+	await(" a@/shop b@/shop")
+	if err := c.Signal(t.Context(), second.ID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await(" a@/shop")
+
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := c.Stop(context.WithoutCancel(t.Context()), a.ID)
+		stopped <- err
+	}()
+	await("") // although its process is there
+	if err := c.Signal(t.Context(), a.ID, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var refused *lookup.Refused
+	if err := desk.Follow(t.Context(), "role:", nil); !errors.As(err, &refused) {
+		t.Errorf("a role without a name: %v", err)
 	}
 }
 

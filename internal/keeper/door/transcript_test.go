@@ -252,7 +252,7 @@ func TestClientUnderstandsTranscript(t *testing.T) {
 	for _, e := range events {
 		kinds = append(kinds, e.Kind)
 	}
-	want := []keeper.Kind{keeper.Exited, keeper.Stopped, keeper.Started, keeper.Ready, keeper.Exited, keeper.Stopped}
+	want := []keeper.Kind{keeper.Exited, keeper.Stopped, keeper.Started, keeper.Ready, keeper.Leaves, keeper.Exited, keeper.Stopped}
 	if err != nil || !slices.Equal(kinds, want) {
 		t.Errorf("events: %v, %v", kinds, err)
 	}

@@ -276,6 +276,8 @@ func (s *server) changed() {
 		s.tell(keeper.Ready, "")
 	case lifecycle.NotReady, lifecycle.Silent:
 		s.tell(keeper.NotReady, "")
+	case lifecycle.Draining, lifecycle.Stopping:
+		s.tell(keeper.Leaves, "")
 	case lifecycle.Backoff:
 		s.tell(keeper.Waits, s.comes(time.Millisecond))
 	case lifecycle.Failed:

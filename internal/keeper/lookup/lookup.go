@@ -5,9 +5,13 @@ package lookup
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/divisi-go/divisi/internal/keeper"
 	"github.com/divisi-go/divisi/internal/lifecycle"
@@ -15,7 +19,7 @@ import (
 	"github.com/divisi-go/divisi/internal/selection"
 )
 
-// Variable has the socket of the keeper to ask. Servers of ensembles have it.
+// Variable has the socket of the keeper to ask. Servers of ensembles and of divisi start have it.
 const Variable = "DIVISI_LOOKUP"
 
 // Found is a server that can be used.
@@ -32,11 +36,51 @@ type Socket struct {
 	Address string `json:"address"` // such as 127.0.0.1:8080, or a path
 }
 
+// Longest is how long a request waits for a change at most.
+const Longest = time.Minute
+
 // Keeper is what is asked.
 type Keeper interface {
 	List(ctx context.Context, domain string) ([]keeper.Proc, error)
 	Sockets(ctx context.Context, domain string) ([]keeper.Socket, error)
 	Spec(ctx context.Context, id keeper.ID) (keeper.Spec, error)
+}
+
+// Watched is a keeper that says when something has happened.
+type Watched interface {
+	Keeper
+	Next(ctx context.Context, domain string, after uint64) ([]keeper.Event, error)
+}
+
+// Next returns what [Find] does, and its version: at once if after is another version, or else as soon as there is one, or
+// when the context ends.
+func Next(ctx context.Context, k Watched, s selection.Selector, after string) (found []Found, version string, err error) {
+	var seen uint64 // the first look at events has those of the past, so none is missed that comes after the list
+	for {
+		found, err = Find(context.WithoutCancel(ctx), k, s)
+		if err != nil {
+			return nil, "", err
+		}
+		version = versionOf(found)
+		if version != after {
+			return found, version, nil
+		}
+		events, err := k.Next(ctx, "/", seen)
+		if ctx.Err() != nil {
+			return found, version, nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		seen = events[len(events)-1].Number
+	}
+}
+
+// versionOf returns a version of a list, which is that of equal lists.
+func versionOf(found []Found) string {
+	sum := fnv.New64a()
+	_ = json.NewEncoder(sum).Encode(found) // neither fails
+	return strconv.FormatUint(sum.Sum64(), 36)
 }
 
 // Find returns the servers that a selector picks and that are ready, in the order of their names.
