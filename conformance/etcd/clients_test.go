@@ -316,7 +316,7 @@ func (p *program) pages(t *testing.T) {
 	}
 }
 
-// TestFolder: a folder goes to etcd and comes back, and has everything.
+// TestFolder: a folder goes to etcd and comes back, and has everything. Values of package discover follow both.
 func TestFolder(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	p := serve(t, data)
@@ -331,6 +331,7 @@ func TestFolder(t *testing.T) {
 	if got := real.tool(t, "lease", "list"); !strings.Contains(got, "found 1 leases") {
 		t.Errorf("etcd finds the leases %q", got)
 	}
+	real.source(t)
 	real.tool(t, "put", "k", "of etcd")
 	real.end(syscall.SIGKILL)
 
@@ -338,6 +339,7 @@ func TestFolder(t *testing.T) {
 	if got := back.tool(t, "get", "k", "--print-value-only"); got != "of etcd\n" {
 		t.Errorf("the store finds %q", got)
 	}
+	back.source(t)
 }
 
 // freeAddress returns one that nobody listens at, nor will: it is of a network that others do not know.

@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/divisi-go/divisi/discover"
+	"github.com/divisi-go/divisi/discover/discovertest"
 )
 
 // post asks the store by HTTP, as curl does, and returns the answer.
@@ -110,4 +114,28 @@ func (p *program) jsonUser(t *testing.T, client *http.Client, name, password str
 	if said := post(t, client, p.url+"/v3/kv/range", read, "Authorization", "x"+answer.Token); !strings.Contains(said, "invalid auth token") {
 		t.Errorf("a token that is none is taken: %s", said)
 	}
+}
+
+// source: a value of package discover follows a key, without a client of etcd's.
+func (p *program) source(t *testing.T) {
+	t.Helper()
+	key := sourceKey{t, p.url, "source of " + p.url}
+	discovertest.Conform(t, discover.Etcd{Addresses: []string{p.url}, Key: key.name, Wait: time.Second}, key)
+}
+
+// sourceKey is a key of a store, by HTTP.
+type sourceKey struct {
+	t         *testing.T
+	url, name string
+}
+
+func (k sourceKey) Put(value string) error { return k.post("put", `,"value":"`+b64(value)+`"}`) }
+func (k sourceKey) Delete() error          { return k.post("deleterange", "}") }
+
+func (k sourceKey) post(verb, rest string) error {
+	said := post(k.t, http.DefaultClient, k.url+"/v3/kv/"+verb, `{"key":"`+b64(k.name)+`"`+rest)
+	if !strings.HasPrefix(said, "200 ") {
+		return errors.New(said)
+	}
+	return nil
 }
