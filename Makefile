@@ -20,7 +20,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz accept-faults soak bench bench-quick build store install clean tidy tools test-tools
+.PHONY: help demo demo-check test check lint generate unit unit-race unit-plain cross fuzz accept-faults soak accept-etcd bench bench-quick build store install clean tidy tools test-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ SOAK ?= 10m
 
 accept-faults: tools ## kill, freeze, pause and upgrade the store under load, kill its keeper, and count failed requests (15 minutes)
 	@GO="$(GO)" ./scripts/accept.sh
+
+accept-etcd: test-tools ## have etcd's own tests start the store in the place of etcd (15 minutes)
+	@GO="$(GO)" ./scripts/accept-etcd.sh
 
 soak: test-tools ## the long forms of tests, or the PARTS of them; those that might go on for ever take SOAK each (default 10m)
 	@GO="$(GO)" SOAK="$(SOAK)" ./scripts/soak.sh $(PARTS)

@@ -28,6 +28,9 @@ func ours(of, what string) func(report.Figures) float64 {
 	return func(f report.Figures) float64 { return f.Get(of, "Divisi", what) }
 }
 
+// beside is a figure of the store, of etcd's.
+func beside(what string) func(report.Figures) float64 { return get("store", what, "of etcd") }
+
 // times is how many times as many calls a CPU-second is good for as with a rival.
 func times(rival, of string) func(report.Figures) float64 {
 	return func(f report.Figures) float64 { return f.Get(of, rival, "cpu of Divisi") }
@@ -118,6 +121,18 @@ var aims = []aim{
 	atLeast(0.6, "the same, new connections", get("web", "1 KB, new connections", "of nginx")),
 	atLeast(0.9, "a file of 1 MB, kept connections: the same", get("web", "1 MB, kept connections", "of nginx")),
 	atLeast(0.9, "the same, new connections", get("web", "1 MB, new connections", "of nginx")),
+	atLeast(1, "the store: put, one client: a second, of etcd's", beside("put, one client")),
+	atLeast(1, "put, 300 clients: the same", beside("put, 300 clients")),
+	atLeast(1, "range, one client: the same", beside("range, one client")),
+	atLeast(1, "range, 300 clients: the same", beside("range, 300 clients")),
+	atLeast(1, "serializable range, one client: the same", beside("serializable range, one client")),
+	atLeast(1, "serializable range, 300 clients: the same", beside("serializable range, 300 clients")),
+	atLeast(1, "transaction, 300 clients: the same", beside("transaction, 300 clients")),
+	atLeast(1, "events of 1,000 watches of one key: the same", beside("events of 1,000 watches of one key")),
+	atLeast(1, "keepalive of a lease, 300 clients: the same", beside("keepalive of a lease, 300 clients")),
+	atLeast(1, "a snapshot: the same", beside("KB of a snapshot")),
+	atMost(1, "memory of an idle store, of etcd's", beside("idle")),
+	atMost(1, "size of the store's program, of etcd's", beside("program")),
 	atMost(1000, "the system of examples/orderd up and down: ms", get("system", "up and down")),
 }
 

@@ -14,3 +14,6 @@ func (b *bench) idle(context.Context) error { return errLinux }
 
 // web reads it as well.
 func (b *bench) web(context.Context) error { return errLinux }
+
+// store as well.
+func (b *bench) store(context.Context) error { return errLinux }

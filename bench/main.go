@@ -61,6 +61,7 @@ var parts = []part{
 	{"ready", (*bench).ready, 5 * time.Minute},
 	{"idle", (*bench).idle, 3 * time.Minute},
 	{"web", (*bench).web, 3 * time.Minute},
+	{"store", (*bench).store, 8 * time.Minute},
 	{"weight", (*bench).weight, 5 * time.Minute},
 	{"start", (*bench).start, 5 * time.Minute},
 	{"system", (*bench).system, 5 * time.Minute},

@@ -289,7 +289,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 // TestStoreStaysApart: the store and all of etcd with it are in programs that ask for them, and in no other.
 func TestStoreStaysApart(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains([]string{"store", "examples/embedded", "conformance"}, moduleOf(s.pkg)) {
+		if slices.Contains([]string{"store", "examples/embedded", "conformance", "bench"}, moduleOf(s.pkg)) {
 			continue
 		}
 		for _, imported := range s.imports {

@@ -24,7 +24,7 @@ func serveStore(ctx context.Context, c *call) error {
 	var secure encryption
 	var compaction compaction
 	c.flags.StringVar(&o.Dir, "data", "", "the data `folder`; an empty or missing one begins a new store")
-	listen := c.flags.String("listen", "localhost:2379", "the `address` that clients connect to, unless a socket \"store\" is inherited")
+	listen := c.flags.String("listen", "localhost:2379", "the `address` that clients connect to, HOST:PORT or unix:///PATH, unless a socket \"store\" is inherited")
 	c.flags.StringVar(&o.Name, "name", "default", "what the member is called")
 	c.flags.Int64Var(&o.Quota, "quota", 2<<30, "how many `bytes` the database may have")
 	c.flags.StringVar(&compaction.mode, "auto-compaction-mode", "periodic", "what the past is measured by: periodic, or `revision`")
@@ -32,6 +32,7 @@ func serveStore(ctx context.Context, c *call) error {
 		"how much of the past of keys is kept: a time, as 30m, or a number of hours, or of `revisions`; 0 keeps all of it")
 	secure.define(c)
 	c.flags.BoolVar(&o.CertUsers, "tls-users", false, "take the common name in a client's certificate as its user")
+	c.flags.StringVar(&o.Tokens, "tokens", "simple", "how users are recognised after they gave their password: `simple`, or what etcd knows as --auth-token")
 	verbose := c.flags.Bool("verbose", false, "say more of what happens")
 	err := c.parse(0, 0)
 	if err != nil {
@@ -75,10 +76,7 @@ type served struct {
 
 // Serve implements [serve.Member]. Who connects meanwhile waits.
 func (m *served) Serve(ctx context.Context) error {
-	url := "http://" + m.listener.Addr().String()
-	if m.config != nil {
-		url = "https://" + m.listener.Addr().String()
-	}
+	url := urlOf(m.listener.Addr(), m.config != nil)
 	m.options.ClientURLs = []string{url}
 	s, err := store.Open(ctx, m.options)
 	if err != nil {
@@ -101,6 +99,18 @@ func (m *served) Ready(ctx context.Context) error {
 }
 
 func (m *served) String() string { return "the store in " + m.options.Dir }
+
+// urlOf returns how clients call an address.
+func urlOf(address net.Addr, encrypted bool) string {
+	scheme, secure := "http://", "https://"
+	if address.Network() == "unix" {
+		scheme, secure = "unix:", "unixs:"
+	}
+	if encrypted {
+		scheme = secure
+	}
+	return scheme + address.String()
+}
 
 // compaction is what the --auto-compaction flags say, as etcd's do.
 type compaction struct{ mode, retention string }

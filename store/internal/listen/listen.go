@@ -139,7 +139,7 @@ func (s *splitter) greet(ctx context.Context, c net.Conn) {
 		}
 		next, calls = t, t.ConnectionState().NegotiatedProtocol == "h2"
 	} else {
-		r := bufio.NewReader(c)
+		r := bufio.NewReaderSize(c, len(preface)) // as little as there is; what comes later passes it by
 		begin, err := r.Peek(len(preface))
 		if err != nil {
 			_ = c.Close()
