@@ -46,38 +46,50 @@ type bench struct {
 
 // part is what has its place in the file.
 type part struct {
-	name string
-	run  func(*bench, context.Context) error
-	most time.Duration // how long it may take
+	name   string
+	run    func(*bench, context.Context) error
+	most   time.Duration // how long it may take
+	builds bool          // what it runs itself
 }
 
 var parts = []part{
-	{"local", (*bench).local, 5 * time.Minute},
-	{"codec", (*bench).codec, 5 * time.Minute},
-	{"calls", command("compare", "", "-rounds 1 -time 30ms"), 20 * time.Minute},
-	{"overload", command("overload", "", "-rounds 1 -time 200ms"), 15 * time.Minute},
-	{"connection", command("compare", "-connections", "-time 50ms"), 6 * time.Minute},
-	{"chain", (*bench).chain, 5 * time.Minute},
-	{"ready", (*bench).ready, 5 * time.Minute},
-	{"idle", (*bench).idle, 3 * time.Minute},
-	{"web", (*bench).web, 3 * time.Minute},
-	{"store", (*bench).store, 8 * time.Minute},
-	{"weight", (*bench).weight, 5 * time.Minute},
-	{"start", (*bench).start, 5 * time.Minute},
-	{"system", (*bench).system, 5 * time.Minute},
+	{"local", (*bench).local, 5 * time.Minute, true},
+	{"codec", (*bench).codec, 5 * time.Minute, true},
+	{"calls", command("compare", "", "-rounds 1 -time 30ms"), 20 * time.Minute, false},
+	{"overload", command("overload", "", "-rounds 1 -time 200ms"), 15 * time.Minute, false},
+	{"connection", command("compare", "-connections", "-time 50ms"), 6 * time.Minute, false},
+	{"chain", (*bench).chain, 5 * time.Minute, false},
+	{"ready", (*bench).ready, 5 * time.Minute, false},
+	{"idle", (*bench).idle, 3 * time.Minute, false},
+	{"web", (*bench).web, 3 * time.Minute, false},
+	{"store", (*bench).store, 8 * time.Minute, true},
+	{"weight", (*bench).weight, 5 * time.Minute, true},
+	{"start", (*bench).start, 5 * time.Minute, true},
+	{"system", (*bench).system, 5 * time.Minute, true},
 }
 
 // run runs parts; all of them if only is "".
 func (b *bench) run(ctx context.Context, only string) error {
-	if err := b.build(ctx); err != nil {
+	var err error
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
 	var failed error
 	var names []string
+	built := false
 	for _, p := range parts {
 		names = append(names, p.name)
 		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
 			continue
+		}
+		if !built && !p.builds {
+			if err := b.build(ctx); err != nil {
+				return err
+			}
+			built = true
 		}
 		if err := b.runPart(ctx, p); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.name, err))
@@ -132,13 +144,6 @@ func (b *bench) keep(part string, figures report.Figures, t *report.Table) error
 // build builds what is run. Service Weaver's part is a module of its own, whose requirements are older than
 // those of others; where it does not build, it is left out.
 func (b *bench) build(ctx context.Context) error {
-	var err error
-	if b.dir, err = filepath.Abs(b.dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return err
-	}
 	for _, folder := range []string{"./compare", "./overload", "./chain", "../cmd/divisi"} {
 		if err := b.compile(ctx, folder); err != nil {
 			return err
