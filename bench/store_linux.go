@@ -33,7 +33,7 @@ const (
 
 // store compares the store with etcd, each with one member and a folder on the same disk.
 func (b *bench) store(ctx context.Context) error {
-	took, rounds, large := time.Second, 5, 64<<20
+	took, rounds, large := 400*time.Millisecond, 15, 64<<20
 	if b.short {
 		took, rounds, large = 100*time.Millisecond, 1, 8<<20
 	}

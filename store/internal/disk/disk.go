@@ -99,7 +99,10 @@ type Options struct {
 // damaged at another place than its end: nothing is ever repaired that could have been promised to somebody.
 func Open(o Options) (*Disk, error) {
 	d := &Disk{
-		config:  config.ServerConfig{DataDir: o.Dir, QuotaBackendBytes: o.Quota, Logger: o.Logger},
+		config: config.ServerConfig{
+			DataDir: o.Dir, QuotaBackendBytes: o.Quota, Logger: o.Logger,
+			BackendFreelistType: "hashmap", // of the two the one that stays fast in a large database
+		},
 		Reserve: newReserve(o.Dir, o.Reserve),
 		stop:    make(chan struct{}),
 	}
