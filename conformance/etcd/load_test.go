@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-var load = flag.Int("load", 1, "how much the store has to bear: 20 is 10,000 connections and watches, and requests of 100 MB")
+var burden = flag.Int("load", 1, "how much the store has to bear: 20 is 10,000 connections and watches, and requests of 100 MB")
 
 // anonymous returns the KB of memory of a program that no file has.
 func (p *program) anonymous(t *testing.T) int {
@@ -60,7 +60,7 @@ func TestLoad(t *testing.T) {
 // idleConnections are those of clients that have said who they are, and nothing more.
 func idleConnections(t *testing.T) {
 	p := serve(t, filepath.Join(t.TempDir(), "data"))
-	count := 500 * *load
+	count := 500 * *burden
 	before := p.anonymous(t)
 	hello := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 	for range count {
@@ -87,7 +87,7 @@ func largeRequests(t *testing.T) {
 	p := serve(t, filepath.Join(t.TempDir(), "data"))
 	kv := pb.NewKVClient(dial(t, p.address()))
 	before := p.anonymous(t)
-	value := bytes.Repeat([]byte("x"), 5**load<<20)
+	value := bytes.Repeat([]byte("x"), 5**burden<<20)
 	for range 3 {
 		_, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: value})
 		if status.Code(err) != codes.ResourceExhausted {
@@ -105,7 +105,7 @@ func largeRequests(t *testing.T) {
 func manyWatches(t *testing.T) {
 	p := serve(t, filepath.Join(t.TempDir(), "data"))
 	conn := dial(t, p.address())
-	count := 500 * *load
+	count := 500 * *burden
 	before := p.anonymous(t)
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -156,7 +156,7 @@ func slowReaders(t *testing.T) {
 	}
 	kv := pb.NewKVClient(dial(t, p.address()))
 	before := p.anonymous(t)
-	value, writes := bytes.Repeat([]byte("x"), 32<<10), 150**load
+	value, writes := bytes.Repeat([]byte("x"), 32<<10), 150**burden
 	for range writes {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err := kv.Put(ctx, &pb.PutRequest{Key: []byte("k"), Value: value})

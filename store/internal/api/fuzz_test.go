@@ -80,7 +80,11 @@ func FuzzRequest(f *testing.F) {
 	served := make(chan error, 1)
 	go func() { served <- member.Serve(ctx) }()
 	<-member.Ready()
-	g := New(ctx, member).Server()
+	a, err := New(ctx, member)
+	if err != nil {
+		f.Fatal(err)
+	}
+	g := a.Server(ctx)
 	l := bufconn.Listen(1 << 20)
 	go func() { _ = g.Serve(l) }()
 	conn, err := grpc.NewClient("passthrough:///store", grpc.WithTransportCredentials(insecure.NewCredentials()),
