@@ -28,6 +28,8 @@ var decoders = map[string]string{
 	"codegen.FindInfos":                        "FuzzFindInfos",
 	"codegen.NewDecoder":                       "FuzzDecoder",
 	"codegen.ParseInfo":                        "FuzzFindInfos",
+	"store/internal/api.(*API).Server":         "FuzzRequest",
+	"store/internal/api.checkTxn":              "FuzzTxn",
 	"internal/logline.(*Attrs).UnmarshalJSON":  "FuzzParse",
 	"internal/logline.Own":                     "FuzzAppend",
 	"internal/logline.Parse":                   "FuzzParse",
