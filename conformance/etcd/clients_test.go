@@ -155,7 +155,7 @@ func (p *program) commands(t *testing.T) {
 		{"disarm STORE", ""},
 		{"snapshot STORE " + file, file + " has "},
 		{"get STORE --user ann c/1", "--password-file"},
-		{"get STORE", "an argument is missing: see divisi store get --help"},
+		{"get STORE", "an argument is missing: divisi store get [flags] KEY"},
 		{"get c/1 STORE", "one\n"},
 		{"get STORE -o json c/1", `{"key":"c/1","value":"one","revision":`},
 		{"get STORE -- -x", `there is no key "-x"`},
@@ -172,13 +172,16 @@ func (p *program) commands(t *testing.T) {
 		{"serve --data x --auto-compaction-retention soon", "it is no time"},
 		{"serve --data x --tls-users", "--tls-client-ca"},
 		{"serve", "give one with --data"},
+		{"serve --data-dir x", "-data-dir, which is --data here"},
+		{"serve --data DIR --listen ADDRESS", "choose another address with --listen"},
+		{"get STORE --user ann --password-file /none c/1", "cannot read --password-file"},
 		{"gte", `no command "gte"`},
 		{"help", "serve a store at an address"},
 		{"complete se", "serve\tserve a store at an address"},
 		{"complete get --", "--store\t"},
 	} {
 		address := strings.TrimPrefix(p.url, "http://")
-		command := strings.NewReplacer("STORE", "--store=etcd://"+address, "ADDRESS", address).Replace(step.command)
+		command := strings.NewReplacer("STORE", "--store=etcd://"+address, "ADDRESS", address, "DIR", t.TempDir()).Replace(step.command)
 		out, _ := run(t, "divisi-store", strings.Fields(command)...)
 		if !strings.Contains(out, step.says) {
 			t.Errorf("divisi store %s says %q and not %q", command, out, step.says)

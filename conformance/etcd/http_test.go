@@ -99,19 +99,25 @@ func (p *program) jsonUser(t *testing.T, client *http.Client, name, password str
 	if said := post(t, client, p.url+"/v3/kv/range", read); !strings.Contains(said, "user name is empty") {
 		t.Errorf("nobody in particular is told %s", said)
 	}
+	answer, err := client.Get(p.url + "/readyz")
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("where there are users, /readyz is %v: %v", answer, err)
+	} else {
+		_ = answer.Body.Close()
+	}
 	said := post(t, client, p.url+"/v3/auth/authenticate", fmt.Sprintf(`{"name":"%s","password":"%s"}`, name, password))
-	var answer struct{ Token string }
+	var given struct{ Token string }
 	_, body, _ := strings.Cut(said, " ")
-	if err := json.NewDecoder(bytes.NewBufferString(body)).Decode(&answer); err != nil || answer.Token == "" {
+	if err := json.NewDecoder(bytes.NewBufferString(body)).Decode(&given); err != nil || given.Token == "" {
 		t.Errorf("%s gets no token: %s", name, said)
 	}
-	if said := post(t, client, p.url+"/v3/kv/range", read, "Authorization", answer.Token); !strings.Contains(said, `"kvs":[`) {
+	if said := post(t, client, p.url+"/v3/kv/range", read, "Authorization", given.Token); !strings.Contains(said, `"kvs":[`) {
 		t.Errorf("%s is told %s", name, said)
 	}
-	if said := post(t, client, p.url+"/v3/kv/put", read, "Authorization", answer.Token); !strings.Contains(said, "permission denied") {
+	if said := post(t, client, p.url+"/v3/kv/put", read, "Authorization", given.Token); !strings.Contains(said, "permission denied") {
 		t.Errorf("%s may write: %s", name, said)
 	}
-	if said := post(t, client, p.url+"/v3/kv/range", read, "Authorization", "x"+answer.Token); !strings.Contains(said, "invalid auth token") {
+	if said := post(t, client, p.url+"/v3/kv/range", read, "Authorization", "x"+given.Token); !strings.Contains(said, "invalid auth token") {
 		t.Errorf("a token that is none is taken: %s", said)
 	}
 }

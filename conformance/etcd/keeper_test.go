@@ -23,9 +23,16 @@ import (
 func TestKeeper(t *testing.T) {
 	k := newKeeper(t)
 	address := freeAddress(t)
-	lines := k.documented(t, "divisi start keys@/store", address)
+	lines := k.documented(t, "\ndivisi start keys@/store", address)
 	if len(lines) != 2 {
 		t.Fatalf("docs/store.md has the commands %q", lines)
+	}
+	document := strings.Join(k.documented(t, "toml\n[ensemble]", address), "\n")
+	if err := os.WriteFile(filepath.Join(k.dir, "ensemble.toml"), []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if plan := k.do(t, "divisi ensemble plan ensemble.toml"); !strings.Contains(plan, "keys") {
+		t.Errorf("the ensemble of docs/store.md would be %s", plan)
 	}
 	k.do(t, lines[0])
 	l := begun(t, address)
@@ -82,15 +89,16 @@ func (k *keeper) do(t *testing.T, line string) string {
 	return string(out)
 }
 
-// documented returns the lines of docs/store.md of the block that begins with a command, at another address than there.
+// documented returns the lines of the block of docs/store.md that begins so, at another address than there.
 func (k *keeper) documented(t *testing.T, begins, address string) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/store.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, found := strings.Cut(string(text), "```\n"+begins)
-	block, _, closed := strings.Cut(begins+block, "\n```")
+	_, block, found := strings.Cut(string(text), "```"+begins)
+	_, first, _ := strings.Cut(begins, "\n")
+	block, _, closed := strings.Cut(first+block, "\n```")
 	if !found || !closed {
 		t.Fatalf("docs/store.md has no block that begins with %q", begins)
 	}

@@ -20,6 +20,7 @@ type verb struct {
 
 // call is one use of a verb.
 type call struct {
+	usage          string
 	flags          *flag.FlagSet
 	arguments      []string
 	format         string // of the output: text or json
@@ -30,7 +31,7 @@ type call struct {
 // output defines the flag of the format.
 func (c *call) output() {
 	c.flags.StringVar(&c.format, "o", "text", "the `format` of the output: text, or json")
-	c.flags.StringVar(&c.format, "output", "text", "the same")
+	c.flags.StringVar(&c.format, "output", "text", "the `format`, as -o")
 }
 
 // parse reads flags, and min to max arguments among them. What follows "--" are arguments.
@@ -43,7 +44,7 @@ func (c *call) parse(min, max int) error {
 			return err
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w: see divisi store %s --help", ErrUsage, err, c.flags.Name())
+			return fmt.Errorf("%w: %w%s: see divisi store %s --help", ErrUsage, err, known(err), c.flags.Name())
 		}
 		next := c.flags.Args()
 		taken := len(rest) - len(next)
@@ -59,13 +60,30 @@ func (c *call) parse(min, max int) error {
 
 	switch {
 	case len(c.arguments) < min:
-		return fmt.Errorf("%w: an argument is missing: see divisi store %s --help", ErrUsage, c.flags.Name())
+		return fmt.Errorf("%w: an argument is missing: %s", ErrUsage, c.usage)
 	case len(c.arguments) > max:
-		return fmt.Errorf("%w: %q is too much: see divisi store %s --help", ErrUsage, c.arguments[max], c.flags.Name())
+		return fmt.Errorf("%w: %q is too much: %s", ErrUsage, c.arguments[max], c.usage)
 	case c.format != "" && c.format != "text" && c.format != "json":
 		return fmt.Errorf("%w: -o %q is none of text and json", ErrUsage, c.format)
 	}
 	return nil
+}
+
+// etcd has other names for some flags.
+var etcd = map[string]string{
+	"-data-dir": "--data", "-listen-client-urls": "--listen", "-quota-backend-bytes": "--quota",
+	"-cert-file": "--tls-cert", "-key-file": "--tls-key", "-trusted-ca-file": "--tls-client-ca", "-client-cert-auth": "--tls-client-ca",
+	"-endpoints": "--store", "-cacert": "--tls-ca", "-cert": "--tls-cert", "-key": "--tls-key", "-w": "-o", "-write-out": "-o",
+}
+
+// known says what a flag of etcd's is called here.
+func known(unknown error) string {
+	name, found := strings.CutPrefix(unknown.Error(), "flag provided but not defined: ")
+	ours := etcd[name]
+	if !found || ours == "" {
+		return ""
+	}
+	return ", which is " + ours + " here"
 }
 
 // show prints what was done, as JSON in one line if that is asked for.
@@ -126,7 +144,7 @@ func Run(ctx context.Context, arguments []string, stdin io.Reader, stdout, stder
 func newCall(v verb, arguments []string) *call {
 	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are told by who calls, and help by us
-	return &call{flags: flags, arguments: arguments, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
+	return &call{usage: "divisi store " + v.name + " " + v.arguments, flags: flags, arguments: arguments, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 }
 
 func help(w io.Writer) {
@@ -139,7 +157,7 @@ func help(w io.Writer) {
 
 // help says what a verb takes.
 func (c *call) help(v verb) {
-	fmt.Fprintf(c.stdout, "usage: divisi store %s %s\n\n%s\n\n", v.name, v.arguments, v.does)
+	fmt.Fprintf(c.stdout, "usage: %s\n\n%s\n\n", c.usage, v.does)
 	c.flags.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		if f.DefValue != "" && f.DefValue != "false" {
@@ -170,6 +188,9 @@ func complete(w io.Writer, words []string) {
 		}
 		c := newCall(v, []string{"--help"})
 		_ = v.run(context.Background(), c) // it defines its flags, and does no more
-		c.flags.VisitAll(func(f *flag.Flag) { fmt.Fprintf(w, "%s\t%s\n", dashes(f.Name), f.Usage) })
+		c.flags.VisitAll(func(f *flag.Flag) {
+			_, usage := flag.UnquoteUsage(f)
+			fmt.Fprintf(w, "%s\t%s\n", dashes(f.Name), usage)
+		})
 	}
 }

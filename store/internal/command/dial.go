@@ -71,9 +71,12 @@ func (t *target) dial(ctx context.Context) (*clientv3.Client, error) {
 	}
 
 	defer client.Close()
+	if t.password == "" {
+		return nil, fmt.Errorf("cannot be the user %s without a password: give the file that has it with --password-file", t.user)
+	}
 	secret, err := os.ReadFile(t.password)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be the user %s without --password-file: %w", t.user, err)
+		return nil, fmt.Errorf("cannot be the user %s: cannot read --password-file: %w", t.user, err)
 	}
 	config.Username, config.Password = t.user, strings.TrimRight(string(secret), "\r\n")
 	client, err = clientv3.New(config)
@@ -132,6 +135,8 @@ func explained(err error) error {
 		return fmt.Errorf("%w: the store has users: give --user and --password-file", err)
 	case has(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%w: delete what is not needed, then divisi store compact, defrag and disarm", err)
+	case has(err, rpctypes.ErrRequestTooLarge), strings.Contains(err.Error(), "trying to send message larger than max"):
+		return fmt.Errorf("%w: a key and its value may have 1.5 MiB together, where the store says no other number", err)
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func serveStore(ctx context.Context, c *call) error {
 
 	l, err := serve.Listener("store", *listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen at %s: %w", *listen, err)
+		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
 	return serve.Run(ctx, &served{options: o, listener: l, config: config, out: c.stdout, ready: make(chan struct{})})
 }

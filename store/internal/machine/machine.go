@@ -127,7 +127,8 @@ func New(o Options) (*Machine, error) {
 		CheckpointPersist:          true,
 		ExpiredLeasesRetryInterval: expiredRetry,
 	})
-	tokens, err := auth.NewTokenProvider(o.Logger, o.Tokens, m.Reached.Wait, tokenLife)
+	quiet := o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)) // it warns of every token that is not signed, as by default
+	tokens, err := auth.NewTokenProvider(quiet, o.Tokens, m.Reached.Wait, tokenLife)
 	if err != nil {
 		m.Lessor.Stop()
 		return nil, err
