@@ -61,11 +61,6 @@ type keeper struct {
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
-	build := exec.Command("go", "build", "-o", filepath.Join(binaries, "divisi"), "github.com/divisi-go/divisi/cmd/divisi")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	sockets, err := os.MkdirTemp("", "k") // their paths may not be long
 	if err != nil {
 		t.Fatal(err)
