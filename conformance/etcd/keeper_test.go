@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -18,9 +19,79 @@ import (
 	"go.uber.org/zap"
 )
 
+var kept = flag.Bool("keeper", false, "run the store under a keeper")
+
+// TestReplaced: while a store has its socket from a parent, one process follows another, or is killed, and no connection is
+// refused; where it was asked to end, no write fails either.
+func TestReplaced(t *testing.T) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	file, err := socket.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	told, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "told"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer told.Close()
+	data := filepath.Join(t.TempDir(), "data")
+	start := func() *program {
+		cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve --data "$1"`, filepath.Join(binaries, "divisi-store"), data)
+		cmd.ExtraFiles = []*os.File{file}
+		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=store", "NOTIFY_SOCKET="+told.LocalAddr().String())
+		p := started(t, cmd, "ready to serve client requests at ")
+		ready(t, told)
+		return p
+	}
+
+	p := start()
+	l := begun(t, socket.Addr().String())
+	l.more(t)
+	if err := p.end(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM ends the store with %v", err)
+	}
+	p = start()
+	l.more(t)
+	if writes, connections, done := l.failures(); len(writes)+len(connections) > 0 {
+		t.Errorf("with another process, of %d writes failed %v, and of connections %v", done, writes, connections)
+	}
+	_ = p.end(syscall.SIGKILL)
+	start()
+	l.more(t)
+	if _, connections, _ := l.failures(); len(connections) > 0 {
+		t.Errorf("after a kill were refused %v", connections)
+	}
+	l.end(t)
+}
+
+// ready waits until a process has said that it is.
+func ready(t *testing.T, told *net.UnixConn) {
+	t.Helper()
+	if err := told.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for said := make([]byte, 4096); ; {
+		n, err := told.Read(said)
+		if err != nil {
+			t.Fatalf("the store has not said that it is ready: %v", err)
+		}
+		if strings.Contains(string(said[:n]), "READY=1") {
+			return
+		}
+	}
+}
+
 // TestKeeper: the commands of docs/store.md run the store under a keeper. When its process is replaced, no write and no
 // connection fails; when it is killed, it comes back with all that it had, and nobody is refused meanwhile.
 func TestKeeper(t *testing.T) {
+	if !*kept {
+		t.Skip("the command divisi is linked for this with -keeper only, as make soak does")
+	}
 	k := newKeeper(t)
 	address := freeAddress(t)
 	lines := k.documented(t, "\ndivisi start keys@/store", address)
@@ -61,6 +132,11 @@ type keeper struct {
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
+	build := exec.Command("go", "build", "-o", filepath.Join(binaries, "divisi"), "github.com/divisi-go/divisi/cmd/divisi")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	sockets, err := os.MkdirTemp("", "k") // their paths may not be long
 	if err != nil {
 		t.Fatal(err)

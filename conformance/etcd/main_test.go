@@ -21,7 +21,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
-// binaries is a folder with this program by the names of etcd's, as which it is those, with the store, and with divisi.
+// binaries is a folder with this program by the names of etcd's, as which it is those, and with the store.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -59,7 +59,7 @@ func withBinaries(m *testing.M) int {
 	for _, name := range []string{"etcdctl", "etcdutl", "etcd"} {
 		err = errors.Join(err, os.Symlink(self, filepath.Join(dir, name)))
 	}
-	build := exec.Command("go", "build", "-o", dir, "github.com/divisi-go/divisi/store/cmd/divisi-store", "github.com/divisi-go/divisi/cmd/divisi")
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "divisi-store"), "github.com/divisi-go/divisi/store/cmd/divisi-store")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	said, failed := build.CombinedOutput()
 	if err = errors.Join(err, failed); err != nil {
