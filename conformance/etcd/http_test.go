@@ -3,6 +3,7 @@ package etcd
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/divisi-go/divisi/discover"
+	"github.com/divisi-go/divisi/discover/announce"
 	"github.com/divisi-go/divisi/discover/discovertest"
 )
 
@@ -122,11 +124,25 @@ func (p *program) jsonUser(t *testing.T, client *http.Client, name, password str
 	}
 }
 
-// source: a value of package discover follows a key, without a client of etcd's.
+// source: a value of package discover follows a key, and one is announced, without a client of etcd's.
 func (p *program) source(t *testing.T) {
 	t.Helper()
 	key := sourceKey{t, p.url, "source of " + p.url}
 	discovertest.Conform(t, discover.Etcd{Addresses: []string{p.url}, Key: key.name, Wait: time.Second}, key)
+
+	a := &announce.Announcement{To: announce.Etcd{Address: p.url}, Key: "announced", Value: []byte("here"), OnError: func(err error) { t.Error(err) }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Serve(ctx) }()
+	err := a.Ready(t.Context())
+	if got := p.tool(t, "get", "announced", "--print-value-only"); err != nil || got != "here\n" {
+		t.Errorf("what is announced is %q, %v", got, err)
+	}
+	cancel()
+	err = <-ended
+	if got := p.tool(t, "get", "announced"); err != nil || got != "" {
+		t.Errorf("what was announced is %q, %v", got, err)
+	}
 }
 
 // sourceKey is a key of a store, by HTTP.
