@@ -33,6 +33,7 @@ func serveStore(ctx context.Context, c *call) error {
 	secure.define(c)
 	c.flags.BoolVar(&o.CertUsers, "tls-users", false, "take the common name in a client's certificate as its user")
 	c.flags.StringVar(&o.Tokens, "tokens", "simple", "how users are recognised after they gave their password: `simple`, or what etcd knows as --auth-token")
+	consul := c.flags.String("consul-addr", "", "the `address` at which Consul's API is served as well, as 127.0.0.1:8500")
 	verbose := c.flags.Bool("verbose", false, "say more of what happens")
 	err := c.parse(0, 0)
 	if err != nil {
@@ -62,7 +63,14 @@ func serveStore(ctx context.Context, c *call) error {
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
-	return serve.Run(ctx, &served{options: o, listener: l, config: config, out: c.stdout, ready: make(chan struct{})})
+	consuls, err := listenConsul(*consul)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if consuls != nil {
+		o.MaxTxnOps = consulOps
+	}
+	return serve.Run(ctx, &served{options: o, listener: l, config: config, consuls: consuls, out: c.stdout, ready: make(chan struct{})})
 }
 
 // served is a store that is served. It is ready when it answers.
@@ -70,6 +78,7 @@ type served struct {
 	options  store.Options
 	listener net.Listener
 	config   *tls.Config
+	consuls  net.Listener // where Consul's API is served, nil if nowhere
 	out      io.Writer
 	ready    chan struct{} // closed when it answers
 }
@@ -82,9 +91,12 @@ func (m *served) Serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, m.listener.Close())
 	}
+	if m.consuls != nil {
+		fmt.Fprintf(m.out, "ready to serve Consul's API at http://%s\n", m.consuls.Addr())
+	}
 	fmt.Fprintf(m.out, "ready to serve client requests at %s\n", url)
 	close(m.ready)
-	err = s.Serve(ctx, m.listener, m.config)
+	err = m.serveAll(ctx, s)
 	return errors.Join(err, s.Close())
 }
 
