@@ -12,7 +12,7 @@ flags=-Fx
 # them from outside; make soak has the detector watch e2e and cmd/divisi/cli. Nor in the store, for which all of
 # etcd would be compiled once more; make soak has it watched too.
 concurrent='^[[:blank:]]*go [[:alpha:](]|\.Parallel\(\)|/divisitest"|"(sync|sync/atomic|net|net/http|os/exec|os/signal|testing/synctest)"'
-outside='^\./(e2e|store|conformance/etcd|cmd/divisi/cli|internal/gen|internal/arch|cmd/divisigen)(/|$)'
+outside='^\./(e2e|store|conformance/(etcd|consul)|cmd/divisi/cli|internal/gen|internal/arch|cmd/divisigen)(/|$)'
 watched=$(grep -rlE --include='*.go' "$concurrent" . | xargs -n 1 dirname | sort -u | grep -vE "$outside" |
   sed 's|^\.|github.com/divisi-go/divisi|')
 "${GO:-go}" list "$@" | grep "$flags" "$watched"

@@ -44,6 +44,13 @@ func TestMain(m *testing.M) {
 // serve starts a store, and returns where it serves Consul's API.
 func serve(t *testing.T) string {
 	t.Helper()
+	_, consuls := serveAt(t)
+	return consuls
+}
+
+// serveAt starts a store, and returns where it serves its own API, and Consul's.
+func serveAt(t *testing.T) (own, consuls string) {
+	t.Helper()
 	cmd := exec.Command(binary, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--consul-addr", "127.0.0.1:0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = t.Output()
@@ -60,18 +67,19 @@ func serve(t *testing.T) string {
 			t.Errorf("SIGTERM ends the store with %v", err)
 		}
 	})
-	url, ready := "", false
 	lines := bufio.NewScanner(out)
-	for !ready && lines.Scan() {
-		if _, found, is := strings.Cut(lines.Text(), "ready to serve Consul's API at "); is {
-			url = found
+	for own == "" && lines.Scan() {
+		if _, url, is := strings.Cut(lines.Text(), "ready to serve Consul's API at http://"); is {
+			consuls = url
 		}
-		ready = strings.HasPrefix(lines.Text(), "ready to serve client requests")
+		if _, url, is := strings.Cut(lines.Text(), "ready to serve client requests at http://"); is {
+			own = url
+		}
 	}
-	if url == "" {
+	if consuls == "" {
 		t.Fatal("the store does not say where it serves Consul's API")
 	}
-	return url
+	return own, consuls
 }
 
 func connect(t *testing.T) *api.Client {
@@ -367,19 +375,24 @@ func TestWatch(t *testing.T) {
 		{"type": "key", "key": "w"}, {"type": "keyprefix", "prefix": "w"}, {"type": "services"}, {"type": "nodes"},
 		{"type": "service", "service": "web"}, {"type": "checks"},
 	} {
+		kind := of["type"].(string)
 		plan, err := watch.Parse(of)
 		fine(t, err)
+		name := "web"
+		if kind != "service" {
+			name += "-" + kind
+		}
 		seen := make(chan uint64, 100)
 		plan.Handler = func(index uint64, _ any) { seen <- index }
 		ended := make(chan error, 1)
 		go func() { ended <- plan.RunWithClientAndHclog(client, nil) }()
-		if of["type"] != "key" && of["type"] != "service" && of["type"] != "keyprefix" {
+		if kind != "key" && kind != "service" && kind != "keyprefix" {
 			<-seen
 		}
-		_, err = client.KV().Put(&api.KVPair{Key: "w", Value: []byte(of["type"].(string))}, nil)
+		_, err = client.KV().Put(&api.KVPair{Key: "w", Value: []byte(kind)}, nil)
 		fine(t, err)
 		_, err = client.Catalog().Register(&api.CatalogRegistration{
-			Node: "n-" + of["type"].(string), Address: "10.0.0.1", Service: &api.AgentService{Service: "web"},
+			Node: "n-" + kind, Address: "10.0.0.1", Service: &api.AgentService{Service: name},
 			Check: &api.AgentCheck{CheckID: "c", Name: "c", Status: api.HealthPassing},
 		}, nil)
 		fine(t, err)
