@@ -40,14 +40,20 @@ func TestTutorial(t *testing.T) {
 				want.WriteString(line)
 				continue
 			}
-			script.WriteString(typed)
-			if strings.HasSuffix(typed, "&\n") {
-				script.WriteString("sleep 1\n") // somebody types the next line
-			} else if !strings.HasPrefix(typed, "wait") && !strings.Contains(typed, "store") {
-				script.WriteString("echo\n") // an answer does not end its line
+			// An answer does not end its line. That of a request in the background is shown when it is waited for.
+			switch request, background := strings.CutSuffix(typed, " &\n"); {
+			case background:
+				script.WriteString(request + " > later &\n")
+			case typed == "wait\n":
+				script.WriteString("wait\ncat later\necho\n")
+			case strings.HasPrefix(typed, "curl"):
+				script.WriteString(typed + "echo\n")
+			default:
+				script.WriteString(typed)
 			}
 		}
 		cmd := exec.Command("sh", "-c", strings.ReplaceAll(script.String(), "localhost:8500", consuls))
+		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 		said, err := cmd.CombinedOutput()
 		if err != nil {
