@@ -291,3 +291,57 @@ func users(t *testing.T, s *store.Store) *clientv3.Client {
 	must(c.AuthEnable(t.Context()))(t)
 	return dial(t, s, nil, clientv3.Config{Username: "root", Password: "secret"})
 }
+
+// TestDenied: what is denied has no effect, and says nothing of what others have.
+func TestDenied(t *testing.T) {
+	s := open(t, store.Options{})
+	root := users(t, s)
+	lease := must(root.Grant(t.Context(), 600))(t)
+	must(root.Put(t.Context(), "j", "secret", clientv3.WithLease(lease.ID)))(t)
+	must(root.Put(t.Context(), "k", "for ann"))(t)
+	ann := dial(t, s, nil, clientv3.Config{Username: "ann", Password: "pass"})
+	hash := func() uint32 {
+		t.Helper()
+		return must(root.HashKV(t.Context(), root.Endpoints()[0], 0))(t).Hash
+	}
+	before, revision := hash(), must(root.Get(t.Context(), "j"))(t).Header.Revision
+
+	ctx := t.Context()
+	for name, try := range map[string]func() (any, error){
+		"get":         func() (any, error) { return ann.Get(ctx, "j") },
+		"count":       func() (any, error) { return ann.Get(ctx, "j", clientv3.WithCountOnly()) },
+		"get before":  func() (any, error) { return ann.Get(ctx, "j", clientv3.WithSerializable(), clientv3.WithRev(revision)) },
+		"put":         func() (any, error) { return ann.Put(ctx, "k", "x") },
+		"put and see": func() (any, error) { return ann.Put(ctx, "j", "x", clientv3.WithPrevKV()) },
+		"delete":      func() (any, error) { return ann.Delete(ctx, "j", clientv3.WithPrevKV()) },
+		"compare": func() (any, error) {
+			return ann.Txn(ctx).If(clientv3.Compare(clientv3.Value("j"), "=", "secret")).Commit()
+		},
+		"read in a branch": func() (any, error) { return ann.Txn(ctx).Else(clientv3.OpGet("j")).Commit() },
+		"write in a branch": func() (any, error) {
+			return ann.Txn(ctx).Then(clientv3.OpGet("k")).Else(clientv3.OpDelete("k")).Commit()
+		},
+		"write deep inside": func() (any, error) {
+			return ann.Txn(ctx).Then(clientv3.OpTxn(nil, nil, []clientv3.Op{clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut("k", "x")}, nil)})).Commit()
+		},
+		"keys of a lease": func() (any, error) { return ann.TimeToLive(ctx, lease.ID, clientv3.WithAttachedKeys()) },
+		"end of a lease":  func() (any, error) { return ann.Revoke(ctx, lease.ID) },
+		"leases":          func() (any, error) { return ann.Leases(ctx) },
+		"compact":         func() (any, error) { return ann.Compact(ctx, revision) },
+		"users":           func() (any, error) { return ann.UserList(ctx) },
+		"another user":    func() (any, error) { return ann.UserGet(ctx, "bob") },
+		"another role":    func() (any, error) { return ann.RoleGet(ctx, "all") },
+		"members":         func() (any, error) { return ann.MemberAdd(ctx, []string{"http://localhost:1"}) },
+		"hash":            func() (any, error) { return ann.HashKV(ctx, ann.Endpoints()[0], 0) },
+		"defragment":      func() (any, error) { return ann.Defragment(ctx, ann.Endpoints()[0]) },
+		"lead":            func() (any, error) { return ann.MoveLeader(ctx, 1) },
+	} {
+		answer, err := try()
+		if !errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
+			t.Errorf("%s: %v, %v", name, answer, err)
+		}
+	}
+	if after := hash(); after != before {
+		t.Errorf("the keys are others than before")
+	}
+}
