@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/ServiceWeaver/weaver v0.20.0
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/divisi-go/divisi v0.0.0
 	github.com/divisi-go/divisi/store v0.0.0
@@ -23,6 +22,7 @@ require (
 require (
 	github.com/BurntSushi/toml v1.3.2 // indirect
 	github.com/VividCortex/ewma v1.2.0 // indirect
+	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/armon/go-metrics v0.4.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/bgentry/speakeasy v0.2.0 // indirect

@@ -41,9 +41,13 @@ part() {
   replaced) long e2e -run TestScripts/httpd-workers . -args -replacements 20 ;;
   httpd) long httpd -run TestIdle . -args -idle 10000 ;;
   store)
-    (long store -run TestWorlds ./internal/drive -args -seeds 1000) && (CGO_ENABLED=1 long store -race ./...) &&
-      (long conformance -run TestOracle -count 20 ./etcd) && (long conformance -run TestLoad ./etcd -args -load 20) && (long conformance -run TestKeeper ./etcd -args -keeper) &&
-        long conformance -run TestKill ./etcd -args -kills 500
+    (long store -run TestWorlds ./internal/drive -args -seeds 1000) &&
+      (long store -run TestWorlds ./internal/world -args -seeds 200 -turns 40) &&
+      (CGO_ENABLED=1 long store -race ./...) &&
+      (long conformance -run TestOracle -count 20 ./etcd) &&
+      (long conformance -run TestLoad ./etcd -args -load 20) &&
+      (long conformance -run TestKeeper ./etcd -args -keeper) &&
+      long conformance -run TestKill ./etcd -args -kills 500
     ;;
   *)
     echo "no part $1: the parts are $parts"

@@ -3,6 +3,7 @@ module github.com/divisi-go/divisi/store
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/coreos/go-semver v0.3.1
 	github.com/divisi-go/divisi v0.0.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0

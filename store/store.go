@@ -67,7 +67,8 @@ func (o Options) server(failed func(error)) (server.Options, error) {
 		Quota: cmp.Or(o.Quota, 2<<30), Reserve: cmp.Or(o.Reserve, 64<<20), MaxRequestBytes: cmp.Or(o.MaxRequestBytes, 1536<<10), MaxTxnOps: cmp.Or(o.MaxTxnOps, 128),
 		CompactionMode: mode, Compaction: o.Retention,
 		CertUsers: o.CertUsers, Tokens: cmp.Or(o.Tokens, "simple"), BcryptCost: 10,
-		Logger: journal.New(o.Logger.Handler(), failed),
+		CheckInterval: time.Hour,
+		Logger:        journal.New(o.Logger.Handler(), failed),
 	}, nil
 }
 
@@ -108,6 +109,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			member.Fail(err)
 		case <-member.Ended():
 		}
+		<-member.Ended()
+		_ = s.api.Client.Close() // what watches is told
 	}()
 
 	select {

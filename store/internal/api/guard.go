@@ -57,7 +57,7 @@ func (g *guard) watchLeader() {
 // check refuses calls that this member cannot serve. It says whether the caller wants to be told when there is no
 // leader.
 func (g *guard) check(ctx context.Context, learners bool) (wantsLeader bool, err error) {
-	if !learners && g.s.State.Cluster.IsMemberExist(g.s.MemberID()) && g.s.State.Cluster.IsLocalMemberLearner() {
+	if !learners && g.s.Learner() {
 		return false, rpctypes.ErrGRPCNotSupportedForLearner
 	}
 	md, _ := metadata.FromIncomingContext(ctx)

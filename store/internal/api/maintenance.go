@@ -62,7 +62,7 @@ func (m *maintenance) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.Stat
 		RaftIndex:        m.s.CommittedIndex(),
 		RaftAppliedIndex: m.s.AppliedIndex(),
 		RaftTerm:         m.s.Term(),
-		IsLearner:        m.s.State.Cluster.IsLocalMemberLearner(),
+		IsLearner:        m.s.Learner(),
 		DowngradeInfo:    &pb.DowngradeInfo{},
 	}
 	layout := m.s.StorageVersion()

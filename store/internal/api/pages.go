@@ -110,7 +110,7 @@ func intact(s *server.Server) func(context.Context) error {
 
 func votes(s *server.Server) func(context.Context) error {
 	return func(context.Context) error {
-		if s.State.Cluster.IsLocalMemberLearner() {
+		if s.Learner() {
 			return errors.New("not supported for learner")
 		}
 		return nil

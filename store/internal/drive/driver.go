@@ -19,11 +19,6 @@ const Tick = 100 * time.Millisecond
 const Election = electionTicks * Tick
 
 const (
-	// checkpointEntries is after how many applied entries the log begins anew; keptEntries of those before stay
-	// in memory for slow members.
-	checkpointEntries = 10_000
-	keptEntries       = 5_000
-
 	// batch bounds how many requests are taken before their work is given out.
 	batch = 1024
 
@@ -60,11 +55,13 @@ type Database interface {
 	Size() int64
 }
 
-// Transport brings messages to other members. It may lose, delay, repeat and reorder them.
+// Transport brings messages to other members. It may lose, delay, repeat and reorder them, but proposals (MsgProp) it
+// never repeats: the leader takes each for another entry.
 type Transport interface {
 	// Send sends messages; it does not wait for anything.
 	Send([]*raftpb.Message)
-	// SendSnapshot sends a message with the state that belongs to it, and returns when the other member has both.
+	// SendSnapshot sends a message with the state that belongs to it, and returns when the other member has both on its
+	// disk. The log grows meanwhile, so it fails when nothing moves any more.
 	SendSnapshot(context.Context, *raftpb.Message, Database) error
 }
 
@@ -79,8 +76,12 @@ func (Alone) SendSnapshot(context.Context, *raftpb.Message, Database) error {
 	return errors.New("there is no other member")
 }
 
-// Driver drives a core.
+// Driver drives a core. Its exported fields may be set before Serve.
 type Driver struct {
+	// Every is after how many applied entries the log begins anew, 10,000 by default; Keep of those before, 5,000 by
+	// default, stay in memory for slow members. Who is slower gets the whole state.
+	Every, Keep uint64
+
 	core      *Core
 	log       Log
 	machine   Machine
@@ -123,6 +124,7 @@ func New(core *Core, log Log, machine Machine, transport Transport, changed func
 		changed = func(raft.SoftState) {}
 	}
 	return &Driver{
+		Every: 10_000, Keep: 5_000,
 		core: core, log: log, machine: machine, transport: transport, changed: changed,
 		requests: make(chan request), reads: make(chan raft.ReadState, 1), done: make(chan struct{}),
 		writes: newQueue[write](), applies: newQueue[func(context.Context) error](), finished: newQueue[func(*Core) error](),

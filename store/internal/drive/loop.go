@@ -244,12 +244,7 @@ func (d *Driver) writeCheckpoint(meta *raftpb.SnapshotMetadata) error {
 	if err != nil {
 		return err
 	}
-	d.finished.put(func(c *Core) error {
-		if d.sending.Load() > 0 {
-			return nil // the member that gets a snapshot wants what follows it; the next checkpoint compacts
-		}
-		return c.Compact(meta, keptEntries)
-	})
+	d.finished.put(func(c *Core) error { return c.Compact(meta, d.Keep) })
 	return nil
 }
 
@@ -288,8 +283,8 @@ func (d *Driver) applying(a *Apply) func(context.Context) error {
 		})
 
 		last := a.Entries[len(a.Entries)-1].GetIndex()
-		if last < d.checkpoint+checkpointEntries {
-			return nil
+		if last < d.checkpoint+d.Every || d.sending.Load() > 0 {
+			return nil // a member that gets a state wants the entries that follow it
 		}
 		meta := d.machine.Commit()
 		d.checkpoint = meta.GetIndex()

@@ -69,11 +69,12 @@ func (m *Machine) applyEntries(entries []*raftpb.Entry, configure func(*raftpb.C
 
 // applyRequest applies a request, and returns what tells who waits for it.
 func (m *Machine) applyRequest(e *raftpb.Entry) (told func()) {
-	if len(e.Data) == 0 { // a new leader begins its term with it
+	if len(e.Data) == 0 { // a new leader begins its term with it; a change that raft has refused is one as well
+		begins := e.GetTerm() > m.term.Load()
 		return func() {
 			m.FirstCommit.Notify()
-			if m.host.Leader() == m.host.MemberID() {
-				m.Lessor.Promote(drive.Election)
+			if begins {
+				m.promote()
 			}
 		}
 	}
@@ -85,7 +86,32 @@ func (m *Machine) applyRequest(e *raftpb.Entry) (told func()) {
 	case errors.Is(result.Err, servererrors.ErrNoSpace) && len(m.Alarms(pb.AlarmType_NOSPACE)) == 0:
 		return func() { m.host.FullSoon(func() { m.Waiting.Trigger(id, result) }) }
 	}
-	return func() { m.Waiting.Trigger(id, result) }
+	return func() {
+		m.Waiting.Trigger(id, result)
+		if _, alarm := result.Resp.(*pb.AlarmResponse); alarm {
+			m.hearAlarms()
+		}
+	}
+}
+
+// promote has this member count the time of leases, if it leads. It may lose the lead at any time, so it looks after
+// as well: of two members that count, one would end leases that the other has renewed.
+func (m *Machine) promote() {
+	leads := func() bool { return m.host.Leader() == m.host.MemberID() }
+	if leads() {
+		m.Lessor.Promote(drive.Election)
+	}
+	if !leads() {
+		m.Lessor.Demote()
+	}
+}
+
+func (m *Machine) hearAlarms() {
+	for _, alarm := range m.Alarms(pb.AlarmType_CORRUPT) {
+		if types.ID(alarm.MemberID) == m.host.MemberID() {
+			m.host.Accused()
+		}
+	}
 }
 
 // applyChange applies a change of the group. One that is not valid any more changes nothing, and raft is told so.

@@ -13,6 +13,7 @@ package machine
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,8 @@ type Host interface {
 	FullSoon(then func())
 	// Removed is called when this member is none any more.
 	Removed()
+	// Accused is called when an alarm says that this member has other keys than the others.
+	Accused()
 }
 
 // Options say how a machine is made.
@@ -252,6 +255,9 @@ func (m *Machine) Install(snapshot *raftpb.Snapshot) error {
 		return err
 	}
 	m.disk.Index.SetBackend(next) // the next commit would write the old index otherwise
+	if has, said := m.disk.Index.ConsistentIndex(), snapshot.GetMetadata().GetIndex(); has != said {
+		return fmt.Errorf("cannot install the state of entry %d: its database says that it is of entry %d", said, has)
+	}
 	m.Lessor.Recover(next, func() lease.TxnDelete { return m.KV.Write(traceutil.TODO()) })
 	err = m.KV.Restore(next)
 	if err != nil {

@@ -204,3 +204,4 @@ func (nobody) AppliedIndex() uint64   { return 0 }
 func (nobody) Term() uint64           { return 0 }
 func (nobody) FullSoon(then func())   { then() }
 func (nobody) Removed()               {}
+func (nobody) Accused()               {}

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -12,7 +15,43 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"go.etcd.io/raft/v3"
+
+	"github.com/divisi-go/divisi/store/internal/disk"
 )
+
+// Beginning is how a member begins whose folder is empty. It stays as it is until the member serves.
+type Beginning struct {
+	Member, Cluster uint64 // its identity; nobody has it or had it
+
+	// Founders are the members of a store that begins now, this one among them. A member without founders joins a
+	// store that has added it, and gets everything from the others.
+	Founders []*membership.Member
+}
+
+// identity returns who this member is if its folder is empty.
+func (o Options) identity() disk.Identity {
+	if o.Begin == nil {
+		return disk.NewIdentity()
+	}
+	return disk.Identity{Member: o.Begin.Member, Cluster: o.Begin.Cluster}
+}
+
+// founders returns the members of a store that begins now, in the same order on all of them.
+func (s *Server) founders() ([]raft.Peer, error) {
+	if s.options.Begin == nil {
+		return s.founder()
+	}
+	var peers []raft.Peer
+	for _, m := range s.options.Begin.Founders {
+		text, err := json.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		peers = append(peers, raft.Peer{ID: uint64(m.ID), Context: text})
+	}
+	slices.SortFunc(peers, func(a, b raft.Peer) int { return cmp.Compare(a.ID, b.ID) })
+	return peers, nil
+}
 
 // founder returns this member as the first one of a store.
 func (s *Server) founder() ([]raft.Peer, error) {
@@ -31,8 +70,14 @@ func (s *Server) founder() ([]raft.Peer, error) {
 	return []raft.Peer{{ID: s.disk.Member, Context: member}}, nil
 }
 
-// publish tells the members where clients find this one. The member is ready when that is in the log.
+// publish tells the members where clients find this one. The member is ready when that is in the log, but does not
+// serve keys that most members do not have.
 func (s *Server) publish() {
+	err := s.doubt()
+	if errors.Is(err, ErrCorrupt) {
+		s.Fail(err)
+		return
+	}
 	request := &pb.InternalRaftRequest{ClusterMemberAttrSet: &membershippb.ClusterMemberAttrSetRequest{
 		Member_ID: s.disk.Member,
 		MemberAttributes: &membershippb.Attributes{

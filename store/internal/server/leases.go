@@ -8,8 +8,6 @@ import (
 	"go.etcd.io/etcd/server/v3/auth"
 	servererrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
 	"go.etcd.io/etcd/server/v3/lease"
-
-	"github.com/divisi-go/divisi/store/internal/drive"
 )
 
 const (
@@ -44,22 +42,15 @@ func (s *Server) Revoke(ctx context.Context, r *pb.LeaseRevokeRequest) (*pb.Leas
 // Renew lets a lease begin anew, and returns its time to live in seconds. Only the leader knows how long leases
 // have left, so the answer comes from it, and only if it leads for certain.
 func (s *Server) Renew(ctx context.Context, id lease.LeaseID) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
-	defer cancel()
-	for {
-		ttl, err := s.renewHere(ctx, id)
-		if err != lease.ErrNotPrimary {
-			return ttl, err
-		}
-		// An election goes on, or this member has just won one and has not applied what was before.
-		select {
-		case <-time.After(drive.Tick / 2):
-		case <-s.context.Done():
-			return 0, servererrors.ErrStopped
-		case <-ctx.Done():
-			return 0, s.whyNot(ctx, ctx.Err())
-		}
+	revision, err := s.keysPermitted(ctx, id, s.State.Auth.IsPutPermitted)
+	if err != nil {
+		return 0, err
 	}
+	a, err := s.askLeader(ctx, question{Renew: id})
+	if err != nil {
+		return 0, err
+	}
+	return a.TTL, s.usersAsBefore(revision)
 }
 
 func (s *Server) renewHere(ctx context.Context, id lease.LeaseID) (int64, error) {
@@ -72,15 +63,7 @@ func (s *Server) renewHere(ctx context.Context, id lease.LeaseID) (int64, error)
 			return 0, err
 		}
 	}
-	revision, err := s.keysPermitted(ctx, id, s.State.Auth.IsPutPermitted)
-	if err != nil {
-		return 0, err
-	}
-	ttl, err := s.State.Lessor.Renew(id)
-	if err != nil {
-		return 0, err
-	}
-	return ttl, s.usersAsBefore(revision)
+	return s.State.Lessor.Renew(id)
 }
 
 // caughtUp returns when all that is committed is applied.
@@ -110,8 +93,17 @@ func (s *Server) keysPermitted(ctx context.Context, id lease.LeaseID, permitted 
 	if err != nil {
 		return 0, err
 	}
+	if s.State.Auth.IsAdminPermitted(who) == nil {
+		return revision, nil
+	}
+	if s.State.Lessor.Lookup(id) == nil { // other members may have it already
+		err = s.Linearize(ctx)
+		if err != nil {
+			return 0, err
+		}
+	}
 	found := s.State.Lessor.Lookup(id)
-	if found == nil || s.State.Auth.IsAdminPermitted(who) == nil {
+	if found == nil {
 		return revision, nil
 	}
 	for _, key := range found.Keys() {
@@ -148,40 +140,44 @@ func (s *Server) TimeToLive(ctx context.Context, r *pb.LeaseTimeToLiveRequest) (
 			return nil, err
 		}
 	}
+	a, err := s.askLeader(ctx, question{Left: &leaseAsked{lease.LeaseID(r.ID), r.Keys}})
+	if err != nil {
+		return nil, err
+	}
+	if r.Keys {
+		err = s.usersAsBefore(revision)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &pb.LeaseTimeToLiveResponse{
+		Header: &pb.ResponseHeader{}, ID: r.ID, TTL: a.Left.TTL, GrantedTTL: a.Left.Granted, Keys: a.Left.Keys,
+	}, nil
+}
+
+// leftHere says how long a lease has left, where this member leads.
+func (s *Server) leftHere(asked leaseAsked) (*leaseLeft, error) {
 	if !s.leads() {
 		return nil, servererrors.ErrNotLeader
 	}
-	err = s.caughtUp()
+	err := s.caughtUp()
 	if err != nil {
 		return nil, err
 	}
-
-	found := s.State.Lessor.Lookup(lease.LeaseID(r.ID))
+	found := s.State.Lessor.Lookup(asked.ID)
 	if found == nil {
 		return nil, lease.ErrLeaseNotFound
 	}
-	response := &pb.LeaseTimeToLiveResponse{
-		Header: &pb.ResponseHeader{}, ID: r.ID, TTL: int64(found.Remaining().Seconds()), GrantedTTL: found.TTL(),
+	left := &leaseLeft{TTL: int64(found.Remaining().Seconds()), Granted: found.TTL()}
+	if asked.Keys {
+		for _, key := range found.Keys() {
+			left.Keys = append(left.Keys, []byte(key))
+		}
 	}
-	if !r.Keys {
-		return response, s.stillPrimary(found)
+	if found.Demoted() { // another member counts it by now
+		return nil, servererrors.ErrLeaderChanged
 	}
-	for _, key := range found.Keys() {
-		response.Keys = append(response.Keys, []byte(key))
-	}
-	err = s.stillPrimary(found)
-	if err != nil {
-		return nil, err
-	}
-	return response, s.usersAsBefore(revision)
-}
-
-// stillPrimary refuses the remaining time of a lease that another member counts by now.
-func (s *Server) stillPrimary(l *lease.Lease) error {
-	if l.Demoted() {
-		return servererrors.ErrLeaderChanged
-	}
-	return nil
+	return left, nil
 }
 
 // Leases lists the leases.

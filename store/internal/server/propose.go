@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/auth"
 	"go.etcd.io/etcd/server/v3/etcdserver/apply"
 	servererrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
@@ -96,12 +97,14 @@ func (s *Server) FullSoon(then func()) {
 }
 
 // RaiseFull puts the alarm into the log, so that all members refuse alike from then on.
-func (s *Server) RaiseFull(ctx context.Context) {
+func (s *Server) RaiseFull(ctx context.Context) { s.raise(ctx, s.MemberID(), pb.AlarmType_NOSPACE) }
+
+func (s *Server) raise(ctx context.Context, about types.ID, alarm pb.AlarmType) {
 	_, err := s.propose(s.State.Auth.WithRoot(ctx), &pb.InternalRaftRequest{Alarm: &pb.AlarmRequest{
-		MemberID: s.disk.Member, Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE,
+		MemberID: uint64(about), Action: pb.AlarmRequest_ACTIVATE, Alarm: alarm,
 	}})
 	if err != nil {
-		s.logger.Sugar().Warnf("cannot raise the alarm NOSPACE: %v", err)
+		s.logger.Sugar().Warnf("cannot raise the alarm %s: %v", alarm, err)
 	}
 }
 

@@ -44,6 +44,15 @@ type Options struct {
 	Tokens          string
 	BcryptCost      int
 
+	Begin     *Beginning // nil for a store of this member alone, if the folder is empty
+	Transport Transport  // nil if there are no others
+
+	// LogEntries is after how many entries the log begins anew, and LogKept how many of those before stay for members
+	// that are slow. 0 is what package drive has by default.
+	LogEntries, LogKept uint64
+	// CheckInterval is how often the leader compares the keys of all members.
+	CheckInterval time.Duration
+
 	Logger *zap.Logger
 }
 
@@ -73,11 +82,19 @@ type Server struct {
 	finished error // valid after ended
 }
 
-// New opens the folder of a member. A folder that has none founds a store of one member.
+// New opens the folder of a member, which begins as the options say if it is empty.
 func New(o Options) (*Server, error) {
-	d, err := disk.Open(disk.Options{Dir: o.Dir, Quota: o.Quota, Reserve: o.Reserve, Found: disk.NewIdentity(), Logger: o.Logger})
+	if o.Transport == nil {
+		o.Transport = alone{}
+	}
+	identity := o.identity()
+	d, err := disk.Open(disk.Options{Dir: o.Dir, Quota: o.Quota, Reserve: o.Reserve, Found: identity, Logger: o.Logger})
 	if err != nil {
 		return nil, err
+	}
+	if o.Begin != nil && d.Identity != identity {
+		err = fmt.Errorf("cannot open %s as member %x of store %x: it belongs to member %x of store %x", o.Dir, identity.Member, identity.Cluster, d.Member, d.Cluster)
+		return nil, errors.Join(err, d.Backend.Close(), d.Close())
 	}
 	s := &Server{
 		options: o, logger: o.Logger, disk: d,
@@ -115,17 +132,20 @@ func (s *Server) join() error {
 		Applied: s.disk.Applied, Logger: raftLogger{s.logger.Named("raft").Sugar()},
 	}
 	if s.disk.New {
-		founder, err := s.founder()
+		peers, err := s.founders()
 		if err != nil {
 			return err
 		}
-		origin.Snapshot, origin.Founders = nil, founder
+		origin.Snapshot, origin.Founders = nil, peers
 	}
 	core, err := drive.NewCore(origin)
 	if err != nil {
 		return fmt.Errorf("cannot start raft in %s: %w", s.options.Dir, err)
 	}
-	s.driver = drive.New(core, s.disk, s.State, drive.Alone{}, s.follow)
+	s.driver = drive.New(core, s.disk, s.State, s.options.Transport, s.follow)
+	if s.options.LogEntries > 0 {
+		s.driver.Every, s.driver.Keep = s.options.LogEntries, s.options.LogKept
+	}
 	return nil
 }
 
@@ -162,6 +182,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.start(s.revokeExpired)
 	s.start(s.publish)
 	s.start(s.followVersion)
+	s.start(s.checkKeys)
 	s.start(s.hurry)
 	s.start(s.mindRoom)
 	failed := s.driver.Serve(s.context)
@@ -178,8 +199,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.compactor != nil {
 		s.compactor.Stop()
 	}
-	if failed == nil {
-		failed = errors.Join(s.State.Close(), s.disk.Close())
+	if failed == nil || errors.Is(failed, ErrRemoved) || errors.Is(failed, ErrCorrupt) {
+		failed = errors.Join(failed, s.State.Close(), s.disk.Close())
 	}
 	s.finished = failed
 	close(s.ended)
@@ -197,16 +218,37 @@ func (s *Server) start(f func()) {
 
 // hurry lets a member that is the only voter lead at once.
 func (s *Server) hurry() {
-	if len(s.State.Cluster.VotingMemberIDs()) <= 1 {
+	status, err := s.driver.Status(s.context)
+	if err == nil && len(status.Config.Voters.IDs()) == 1 {
 		_ = s.driver.HurryElection(s.context)
 	}
 }
 
-// Stop ends the server, and returns when Serve has.
+// Stop ends the server, and returns when Serve has. A leader hands over before.
 func (s *Server) Stop() error {
+	s.handOver()
 	s.cancel(context.Canceled)
 	<-s.ended
 	return s.finished
+}
+
+// handOver lets the voter lead that has most of the log, so that nobody has to wait for an election.
+func (s *Server) handOver() {
+	ctx, cancel := context.WithTimeout(s.context, drive.Election)
+	defer cancel()
+	status, err := s.driver.Status(ctx)
+	if err != nil {
+		return
+	}
+	next, match := raft.None, uint64(0)
+	for id, progress := range status.Progress { // which a leader has
+		if id != s.disk.Member && !progress.IsLearner && progress.RecentActive && progress.Match >= match {
+			next, match = id, progress.Match
+		}
+	}
+	if next != raft.None {
+		_ = s.MoveLeader(ctx, next)
+	}
 }
 
 // Fail ends the server for a reason that is not its own.
