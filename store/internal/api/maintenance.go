@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"hash"
 	"io"
 
 	"github.com/coreos/go-semver/semver"
@@ -17,8 +19,9 @@ import (
 	"github.com/divisi-go/divisi/store/internal/server"
 )
 
-// snapshotChunk is how much of a snapshot is one message.
-const snapshotChunk = 32 << 10
+// snapshotChunk is how much of a snapshot is one message. With what it says besides, that is the 32 KB for which gRPC has
+// buffers: the next larger ones are of 1 MB, and cleared as a whole.
+const snapshotChunk = 32<<10 - 64
 
 // maintenance is the service Maintenance.
 type maintenance struct {
@@ -96,8 +99,8 @@ func (m *maintenance) Hash(ctx context.Context, _ *pb.HashRequest) (*pb.HashResp
 	if err != nil {
 		return nil, told(err)
 	}
-	hash, revision, err := m.s.State.KV.HashStorage().Hash()
-	return signed(m.s, &pb.HashResponse{Header: &pb.ResponseHeader{Revision: revision}, Hash: hash}, err)
+	sum, revision, err := m.s.State.KV.HashStorage().Hash()
+	return signed(m.s, &pb.HashResponse{Header: &pb.ResponseHeader{Revision: revision}, Hash: sum}, err)
 }
 
 // HashKV returns a check sum of the keys as of a revision, which is the same on all members.
@@ -130,10 +133,10 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream pb.Maintenance_Snap
 		snapshot = b.Snapshot()
 		return nil
 	})
-	left := uint64(snapshot.Size())
-	sum := sha256.New()
-	out := &blobs{layout: layout, left: left, send: stream.Send}
-	_, err = snapshot.WriteTo(io.MultiWriter(out, sum))
+	out := &blobs{
+		layout: layout, left: uint64(snapshot.Size()), full: make([]byte, 0, snapshotChunk), sum: sha256.New(), send: stream.Send,
+	}
+	_, err = snapshot.WriteTo(out)
 	if err == nil {
 		err = out.flush()
 	}
@@ -144,36 +147,48 @@ func (m *maintenance) Snapshot(_ *pb.SnapshotRequest, stream pb.Maintenance_Snap
 	if err != nil {
 		return told(err)
 	}
-	return stream.Send(&pb.SnapshotResponse{Blob: sum.Sum(nil), Version: layout})
+	return stream.Send(&pb.SnapshotResponse{Blob: out.sum.Sum(nil), Version: layout})
 }
 
-// blobs sends what is written to it, in messages that say how much follows.
+// blobs sends what is written to it, in messages that say how much follows, and sums it up.
 type blobs struct {
 	layout string
 	left   uint64
 	full   []byte // less than a message
+	sum    hash.Hash
 	send   func(*pb.SnapshotResponse) error
 }
 
 func (b *blobs) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(b.full)+len(p) >= snapshotChunk {
-		take := snapshotChunk - len(b.full)
-		b.full, p = append(b.full, p[:take]...), p[take:]
-		err := b.flush()
-		if err != nil {
-			return 0, err
-		}
-	}
-	b.full = append(b.full, p...)
-	return n, nil
+	n, err := b.ReadFrom(bytes.NewReader(p))
+	return int(n), err
 }
 
-// flush sends what is there. gRPC may send it later, so the next message gets memory of its own.
+// ReadFrom reads into messages: most of a snapshot is a file, and need not be copied on its way.
+func (b *blobs) ReadFrom(r io.Reader) (int64, error) {
+	var all int64
+	for {
+		n, err := io.ReadFull(r, b.full[len(b.full):cap(b.full)])
+		b.full = b.full[:len(b.full)+n]
+		all += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return all, nil
+		}
+		if err == nil {
+			err = b.flush()
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+}
+
+// flush sends what is there. A client in this process gets the memory itself, so the next message has its own.
 func (b *blobs) flush() error {
 	if len(b.full) == 0 {
 		return nil
 	}
+	_, _ = b.sum.Write(b.full) // it does not fail
 	b.left -= min(b.left, uint64(len(b.full)))
 	err := b.send(&pb.SnapshotResponse{Blob: b.full, RemainingBytes: b.left, Version: b.layout})
 	b.full = make([]byte, 0, snapshotChunk)
