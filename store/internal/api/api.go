@@ -31,6 +31,10 @@ const (
 	// maxStreams is how many calls and streams one connection may have at a time.
 	maxStreams = 1000
 
+	// workers is how many goroutines wait for calls, with stacks that have grown already; the calls and streams beyond
+	// them begin one each.
+	workers = 256
+
 	// minKeepalive is how often a client may ask whether the connection still is.
 	minKeepalive = 5 * time.Second
 )
@@ -95,6 +99,7 @@ func (a *API) Server(ctx context.Context, options ...grpc.ServerOption) *grpc.Se
 		grpc.MaxRecvMsgSize(a.keys.s.Options().MaxRequestBytes + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(workers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive}),
 		grpc.UnaryInterceptor(a.guard.unary),
 		grpc.StreamInterceptor(func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
