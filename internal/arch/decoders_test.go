@@ -298,6 +298,7 @@ var notDecoders = map[string]string{
 	"cmd/divisi/ensembles/content.(*meter).Put":      "counts the bytes",
 	"internal/keeper/lookup.answer":                  "passes the bytes on to encoding/json",
 	"store/internal/consul/state.decodeSession":      "passes what the state has written on to package json",
+	"store/internal/api.(*blobs).ReadFrom":           "copies the bytes",
 	"store/internal/command.(*call).parse":           "passes arguments on to package flag",
 	"store/internal/command.compaction.read":         "reads the flags of who starts the program",
 	"store/internal/command.Run":                     "passes arguments on to package flag",
