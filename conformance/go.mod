@@ -6,6 +6,7 @@ require (
 	github.com/ServiceWeaver/weaver v0.20.0
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/divisi-go/divisi v0.0.0
+	github.com/divisi-go/divisi/lab v0.0.0
 	github.com/divisi-go/divisi/store v0.0.0
 	github.com/hashicorp/consul/api v1.34.0
 	github.com/spf13/cobra v1.10.2
@@ -46,6 +47,7 @@ require (
 	github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.0 // indirect
 	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.3 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
+	github.com/hanwen/go-fuse/v2 v2.11.0 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-hclog v1.5.0 // indirect

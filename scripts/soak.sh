@@ -47,7 +47,8 @@ part() {
       (long conformance -run TestOracle -count 20 ./etcd) &&
       (long conformance -run TestLoad ./etcd -args -load 20) &&
       (long conformance -run TestKeeper ./etcd -args -keeper) &&
-      long conformance -run TestKill ./etcd -args -kills 500
+      (long conformance -run TestKill ./etcd -args -kills 500) &&
+      long conformance -run 'TestPoints|TestPlants|TestDisks' ./etcd -args -every -cuts 50
     ;;
   *)
     echo "no part $1: the parts are $parts"

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -91,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := server.New(options)
+	member, err := newMember(options, lost)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	go func() {
 		select {
 		case err := <-lost:
-			member.Fail(err)
+			member.Abandon(err)
 		case <-member.Ended():
 		}
 		<-member.Ended()
@@ -120,6 +121,26 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(errors.New("cannot open the store"), s.Close())
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), s.Close())
+	}
+}
+
+// newMember opens the folder of a member. Where etcd's packages find that they cannot go on, they end the goroutine, and
+// that is an error.
+func newMember(o server.Options, lost <-chan error) (*server.Server, error) {
+	type result struct {
+		member *server.Server
+		err    error
+	}
+	made := make(chan result, 1)
+	go func() {
+		member, err := server.New(o)
+		made <- result{member, err}
+	}()
+	select {
+	case r := <-made:
+		return r.member, r.err
+	case err := <-lost:
+		return nil, fmt.Errorf("cannot open the store in %s: %w; where it is damaged, restore a snapshot into a new folder", o.Dir, err)
 	}
 }
 
@@ -139,10 +160,20 @@ func (s *Store) Serve(ctx context.Context, l net.Listener, config *tls.Config) e
 		case <-ctx.Done():
 		}
 	}()
-	return listen.Serve(ctx, l, config, s.api.Server(ctx, grpc.Creds(listen.Accepted())), s.api.Pages())
+	served := make(chan error, 1)
+	go func() {
+		served <- listen.Serve(ctx, l, config, s.api.Server(ctx, grpc.Creds(listen.Accepted())), s.api.Pages())
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-s.member.Abandoned():
+		return l.Close() // calls may wait for ever for what was locked
+	}
 }
 
-// Done is closed when the store has ended, be it closed or because it cannot go on.
+// Done is closed when the store has ended, be it closed or because it cannot go on. A store whose database cannot be written
+// ends at once, and then the process has its folder, and what was in memory, until it ends itself.
 func (s *Store) Done() <-chan struct{} { return s.member.Ended() }
 
 // Err returns why the store has ended, nil if it was closed, and after Done only.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,6 +105,10 @@ func TestAgain(t *testing.T) {
 	left := must(s.Client().TimeToLive(t.Context(), lease.ID, clientv3.WithAttachedKeys()))(t)
 	if left.TTL <= 0 || len(left.Keys) != 1 {
 		t.Errorf("the lease is %v", left)
+	}
+	other := must(open(t, store.Options{}).Client().Get(t.Context(), "k"))(t)
+	if other.Header.ClusterId == got.Header.ClusterId || other.Header.MemberId == got.Header.MemberId {
+		t.Errorf("two stores are both called %v", got.Header)
 	}
 	must(s.Client().Revoke(t.Context(), lease.ID))(t)
 	if got := must(s.Client().Get(t.Context(), "k"))(t); got.Count != 0 {
@@ -208,6 +213,65 @@ func TestWatchPermission(t *testing.T) {
 		if allowed := err == nil && first.Created; allowed != test.allowed {
 			t.Errorf("a watch from %q: allowed is %v: %v", test.key, allowed, err)
 		}
+	}
+}
+
+// TestProgress: a watch that is told how far it is has seen all events up to there.
+func TestProgress(t *testing.T) {
+	c := dial(t, open(t, store.Options{}), nil, clientv3.Config{})
+	watch := c.Watch(t.Context(), "", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	<-watch
+	const puts = 200
+	done := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(done)
+	writer.Go(func() {
+		for i := 0; ; i++ {
+			if i < puts {
+				must(c.Put(t.Context(), "k", "v"))(t)
+			}
+			if err := c.RequestProgress(t.Context()); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	seen, told := int64(1), 0
+	for seen < 1+puts || told == 0 {
+		r := <-watch
+		for _, e := range r.Events {
+			seen = e.Kv.ModRevision
+		}
+		if r.IsProgressNotify() {
+			told++
+		}
+		if r.IsProgressNotify() && r.Header.Revision > seen {
+			t.Fatalf("it is told of revision %d when it has seen %d", r.Header.Revision, seen)
+		}
+	}
+}
+
+// TestBounds: a request that is too large is refused before anybody has read it, and one with too many operations
+// however it hides them.
+func TestBounds(t *testing.T) {
+	c := dial(t, open(t, store.Options{MaxTxnOps: 10}), nil, clientv3.Config{MaxCallSendMsgSize: 8 << 20})
+	_, err := c.Put(t.Context(), "k", strings.Repeat("x", 3<<20))
+	if err == nil || !strings.Contains(err.Error(), "larger than max") {
+		t.Errorf("3 MB are refused with %v", err)
+	}
+	var ops []clientv3.Op
+	for i := range 6 {
+		ops = append(ops, clientv3.OpPut(fmt.Sprint(i), ""))
+	}
+	must(c.Txn(t.Context()).Then(ops...).Commit())(t)
+	_, err = c.Txn(t.Context()).Then(clientv3.OpTxn(nil, ops, nil), clientv3.OpGet("a"), clientv3.OpGet("b"), clientv3.OpGet("c"), clientv3.OpGet("d")).Commit()
+	if !errors.Is(rpctypes.Error(err), rpctypes.ErrTooManyOps) {
+		t.Errorf("11 operations are refused with %v", err)
 	}
 }
 

@@ -19,12 +19,15 @@ import (
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
 	"go.etcd.io/etcd/etcdutl/v3/etcdutl"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+
+	"github.com/divisi-go/divisi/lab"
 )
 
 // binaries is a folder with this program by the names of etcd's, as which it is those, and with the store.
 var binaries string
 
 func TestMain(m *testing.M) {
+	lab.Enter()
 	switch filepath.Base(os.Args[0]) {
 	case "etcdctl":
 		ctlv3.MustStart()
@@ -72,19 +75,45 @@ func withBinaries(m *testing.M) int {
 
 // program is one that serves.
 type program struct {
-	cmd *exec.Cmd
-	url string
+	cmd   *exec.Cmd
+	url   string
+	log   string      // the file of its standard error
+	lines chan string // of its standard output
 }
 
 // serve starts the store in a folder, and returns when it is ready.
 func serve(t *testing.T, dir string, flags ...string) *program {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(binaries, "divisi-store"), append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, flags...)...)
-	return started(t, cmd, "ready to serve client requests at ")
+	return started(t, cmd, announced)
 }
+
+// announced is how the store begins the line that says that it serves.
+const announced = "ready to serve client requests at "
 
 // started starts a program, and returns when it says that it is ready, and where.
 func started(t *testing.T, cmd *exec.Cmd, ready string) *program {
+	t.Helper()
+	p := launched(t, cmd)
+	if err := p.serves(ready); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// serves returns when a program says that it is ready, and fails when it ends before.
+func (p *program) serves(ready string) error {
+	for line := range p.lines {
+		if _, url, found := strings.Cut(line, ready); found {
+			p.url = url
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has ended before it was ready:\n%s", p.cmd.Path, p.said())
+}
+
+// launched starts a program.
+func launched(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -102,19 +131,21 @@ func started(t *testing.T, cmd *exec.Cmd, ready string) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{cmd: cmd}
-	t.Cleanup(func() { p.end(syscall.SIGKILL) })
-
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if _, url, found := strings.Cut(lines.Text(), ready); found {
-			p.url = url
-			return p
+	p := &program{cmd: cmd, log: log.Name(), lines: make(chan string, 10)}
+	go func() {
+		defer close(p.lines)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			p.lines <- lines.Text()
 		}
-	}
-	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("%s has ended before it was ready:\n%s", cmd.Path, said)
-	return nil
+	}()
+	t.Cleanup(func() { _ = p.end(syscall.SIGKILL) })
+	return p
+}
+
+// said returns what a program has said about errors.
+func (p *program) said() string {
+	text, _ := os.ReadFile(p.log)
+	return string(text)
 }
 
 // end ends a program by a signal.

@@ -108,8 +108,15 @@ func (h *History) Answered() (answered, unknown int) {
 	return h.answered, len(h.list) - h.answered
 }
 
+// T is what is told of what is wrong, as a test is.
+type T interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+}
+
 // Check fails the test where what clients were told is not true of any store. No worker may be at work any more.
-func (h *History) Check(t *testing.T) {
+func (h *History) Check(t T) {
 	t.Helper()
 	got := porcupine.CheckOperationsTimeout(model, h.list, checkTime)
 	if got != porcupine.Ok {
@@ -122,7 +129,7 @@ func (h *History) Check(t *testing.T) {
 
 // Compare fails the test where a watch of all keys has not seen each revision once and in order, or not every write
 // that was answered. The watch may end before the history does.
-func (h *History) Compare(t *testing.T, events []*clientv3.Event) {
+func (h *History) Compare(t T, events []*clientv3.Event) {
 	t.Helper()
 	if len(events) == 0 {
 		t.Error("the watch has seen nothing")

@@ -133,7 +133,7 @@ func (d *Disk) prepare() error {
 		return fmt.Errorf("cannot open the store in %s: a recovery of it was cut short: run divisi store recover again", d.config.DataDir)
 	}
 	for _, dir := range []string{d.config.DataDir, d.config.MemberDir(), d.config.SnapDir()} {
-		err := fileutil.TouchDirAll(d.config.Logger, dir)
+		err := d.makeFolder(dir)
 		if err != nil {
 			return fmt.Errorf("cannot open the store in %s: %w", d.config.DataDir, err)
 		}
@@ -181,14 +181,47 @@ func Hold(dir string) (release func(), err error) {
 	return func() { _ = f.Close() }, err
 }
 
+// makeFolder makes a folder, and those that it is in. They are still there when the machine has lost its power.
+func (d *Disk) makeFolder(path string) error {
+	parent := filepath.Dir(path)
+	if !fileutil.Exist(parent) {
+		err := d.makeFolder(parent)
+		if err != nil {
+			return err
+		}
+	}
+	err := fileutil.TouchDirAll(d.config.Logger, path)
+	if err != nil {
+		return err
+	}
+	err = syncFolder(parent)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // somebody else has made the folder
+	}
+	return err
+}
+
+// syncFolder returns when the names in a folder are on the disk.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 func (d *Disk) openLog(found Identity, existed bool) error {
 	if !wal.Exist(d.config.WALDir()) {
 		return d.createLog(found, existed)
 	}
 
+	err := checkEnd(d.config.WALDir())
+	if err != nil {
+		return damaged(err)
+	}
 	newest, err := d.newestCheckpoint()
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	if newest != nil {
 		d.Backend, err = storage.RecoverSnapshotBackend(d.config, d.Backend, newest, existed, d.Hooks)
@@ -221,6 +254,10 @@ func (d *Disk) createLog(found Identity, existed bool) error {
 	log, err := wal.Create(d.config.Logger, d.config.WALDir(), metadata)
 	if err != nil {
 		return err
+	}
+	err = syncFolder(d.config.WALDir()) // the name of the first segment
+	if err != nil {
+		return errors.Join(err, log.Close())
 	}
 	d.log = storage.NewStorage(d.config.Logger, log, d.Snapshots)
 	return nil
@@ -255,7 +292,7 @@ func (d *Disk) readLog() error {
 		log, metadata, err = d.readAll(&from)
 	}
 	if err != nil {
-		return fmt.Errorf("the log is damaged: %w: replace this member, or restore a snapshot into a new folder", err)
+		return damaged(err)
 	}
 	d.log = storage.NewStorage(d.config.Logger, log, d.Snapshots)
 
@@ -267,6 +304,10 @@ func (d *Disk) readLog() error {
 	d.Identity = Identity{Member: identity.GetNodeID(), Cluster: identity.GetClusterID()}
 	d.New = d.Snapshot == nil && len(d.Entries) == 0
 	return d.reconcile(from.GetIndex())
+}
+
+func damaged(err error) error {
+	return fmt.Errorf("the log is damaged: %w: replace this member, or restore a snapshot into a new folder", err)
 }
 
 func (d *Disk) readAll(from *walpb.Snapshot) (*wal.WAL, []byte, error) {
@@ -371,8 +412,13 @@ func (d *Disk) failed(err error) error {
 
 // Checkpoint notes that the state has all entries up to an index on the disk, so older ones may go.
 func (d *Disk) Checkpoint(meta *raftpb.SnapshotMetadata) error {
+	// The state may have got its name since: when it was made, installed, or written anew without gaps.
+	err := syncFolder(d.config.SnapDir())
+	if err != nil {
+		return d.failed(err)
+	}
 	snapshot := &raftpb.Snapshot{Metadata: meta}
-	err := d.log.SaveSnap(snapshot)
+	err = d.log.SaveSnap(snapshot)
 	if err == nil {
 		err = d.log.Release(snapshot)
 	}

@@ -12,22 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// plant is a mistake that the world makes on purpose, which its checks have to find.
-type plant int
-
-const (
-	correct     plant = iota
-	toldEarly         // others and raft are told of an append before it is on the disk
-	forgetVote        // what raft promises about votes does not come to the disk
-	applyTwice        // the state forgets at a crash how far it was, and what it has applied stays
-	lostSnapped       // the log is let go before the state that stands for it is on the disk
-)
-
 // world is a group of members whose clocks, disks and network do what a random source says. It has no goroutine, so
 // a seed is always the same run.
 type world struct {
 	random *rand.Rand
-	plant  plant
 	nodes  map[uint64]*node
 	group  *raftpb.ConfState // of the last change that was applied anywhere
 
@@ -36,6 +24,8 @@ type world struct {
 
 	proposed int
 	answered map[string]bool   // values that a client was told of
+	told     uint64            // the last index of those
+	asked    map[string]uint64 // what that was when a client asked for a read
 	agreed   map[uint64]string // what is committed, by its index
 	leaders  map[uint64]uint64 // who led, by the term
 	trace    []string
@@ -78,12 +68,12 @@ func (s machineState) clone() machineState {
 // quiet is a raft.Logger that says nothing, and panics where raft does.
 func quiet() raft.Logger { return &raft.DefaultLogger{Logger: newSilent()} }
 
-func newWorld(seed uint64, members int, p plant) *world {
+func newWorld(seed uint64, members int) *world {
 	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(members)})
 	crand.Reader = source // raft takes its election timeouts from there
 	w := &world{
-		random: rand.New(source), plant: p, nodes: map[uint64]*node{}, group: &raftpb.ConfState{},
-		cut: map[[2]uint64]bool{}, answered: map[string]bool{}, agreed: map[uint64]string{}, leaders: map[uint64]uint64{},
+		random: rand.New(source), nodes: map[uint64]*node{}, group: &raftpb.ConfState{},
+		cut: map[[2]uint64]bool{}, answered: map[string]bool{}, asked: map[string]uint64{}, agreed: map[uint64]string{}, leaders: map[uint64]uint64{},
 	}
 	var founders []raft.Peer
 	for id := range uint64(members) {
@@ -141,11 +131,13 @@ func (w *world) giveOut(n *node) {
 			break
 		}
 		w.send(n, work.Send)
+		for _, read := range work.Reads {
+			if before := w.asked[string(read.RequestCtx)]; read.Index < before {
+				w.fail("member %d reads at index %d what was asked for after %d was answered", n.id, read.Index, before)
+			}
+		}
 		if work.Append != nil {
 			n.appends = append(n.appends, work.Append)
-			if w.plant == toldEarly {
-				w.tell(n, work.Append)
-			}
 		}
 		if work.Apply != nil {
 			n.applies = append(n.applies, work.Apply)
@@ -190,7 +182,7 @@ func (w *world) persist(n *node, a *Append) {
 		n.disk.snapshot, n.disk.entries = a.Snapshot, nil
 		n.disk.state = stateOf(a.Snapshot)
 	}
-	if a.State != nil && w.plant != forgetVote {
+	if a.State != nil {
 		n.disk.hard = proto.Clone(a.State).(*raftpb.HardState)
 	}
 	if n.disk.hard == nil {
@@ -219,9 +211,7 @@ func (w *world) write(n *node) {
 			delete(n.waiting, value) // its client hears nothing any more
 		}
 	}
-	if w.plant != toldEarly {
-		w.tell(n, a)
-	}
+	w.tell(n, a)
 }
 
 // apply does the next apply of a member.
@@ -264,6 +254,7 @@ func (w *world) applyEntry(n *node, e *raftpb.Entry) {
 	if n.waiting[value] {
 		delete(n.waiting, value)
 		w.answered[value] = true
+		w.told = max(w.told, index)
 	}
 }
 
@@ -272,9 +263,7 @@ func (w *world) commit(n *node) { n.disk.state = n.state.clone() }
 
 // checkpoint lets go of the log up to what the state machine has on its disk.
 func (w *world) checkpoint(n *node) {
-	if w.plant != lostSnapped {
-		w.commit(n)
-	}
+	w.commit(n)
 	meta := snapshotOf(n.state)
 	first := n.disk.snapshot.GetMetadata().GetIndex() + 1
 	if n.state.index == 0 || n.state.index < first || n.state.index-first >= uint64(len(n.disk.entries)) {
@@ -290,18 +279,10 @@ func (w *world) checkpoint(n *node) {
 // crash ends a member. Of what was on its way to the disk some may have come there, in order.
 func (w *world) crash(n *node) {
 	for _, a := range n.appends[:w.random.IntN(len(n.appends)+1)] {
-		if w.plant == toldEarly {
-			break // all of it was in memory only
-		}
 		w.persist(n, a)
 	}
 	if w.random.IntN(2) == 0 && n.state.index > n.disk.state.index { // not where a newer state has just come in
 		w.commit(n)
-	}
-	if w.plant == applyTwice {
-		kept := n.disk.state.index
-		n.disk.state = n.state.clone()
-		n.disk.state.index = kept
 	}
 	n.core, n.appends, n.applies = nil, nil, nil
 	clear(n.waiting)

@@ -9,10 +9,12 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// New returns a logger that writes to handler. What is fatal ends the goroutine that says so, in the place of the
-// process, after failed was told: a store that has lost its disk is no reason for the rest of the process to end.
+// New returns a logger that writes to handler. What is fatal, or a panic, ends the goroutine that says so, in the place of
+// the process, after failed was told: a store that has lost its disk is no reason for the rest of the process to end. The
+// goroutine keeps what it has locked.
 func New(handler slog.Handler, failed func(error)) *zap.Logger {
-	return zap.New(core{handler: handler}, zap.WithFatalHook(goexit{failed}))
+	hook := goexit{failed}
+	return zap.New(core{handler: handler}, zap.WithFatalHook(hook), zap.WithPanicHook(hook))
 }
 
 // Failure is what could not be done.

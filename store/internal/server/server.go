@@ -75,6 +75,9 @@ type Server struct {
 	context  context.Context // ends when the server does
 	cancel   context.CancelCauseFunc
 	ready    chan struct{} // closed when the member has said to the others who it is
+	lost     chan struct{} // closed when the member was abandoned
+	losing   sync.Once     // closes lost
+	why      error         // valid after lost
 	ended    chan struct{} // closed when Serve has returned
 	mu       sync.Mutex    // guards stopped
 	stopped  bool          // nothing may start any more
@@ -100,7 +103,7 @@ func New(o Options) (*Server, error) {
 		options: o, logger: o.Logger, disk: d,
 		ids:           idutil.NewGenerator(uint16(d.Member), time.Now()),
 		leaderChanged: notify.NewNotifier(),
-		ready:         make(chan struct{}), ended: make(chan struct{}),
+		ready:         make(chan struct{}), lost: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.context, s.cancel = context.WithCancelCause(context.Background())
 
@@ -169,12 +172,26 @@ func (s *Server) follow(state raft.SoftState) {
 	}
 }
 
-// Serve works until the context ends, or until this member cannot go on. Nothing of it is left when it returns, but
-// for what a failed disk does not let go.
+// Serve works until the context ends, or until this member cannot go on. Nothing of it is left when it returns, unless it
+// was abandoned.
 func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.cancel(ctx.Err()) })
 	defer stop()
 
+	worked := make(chan error, 1)
+	go func() { worked <- s.work() }()
+	select {
+	case s.finished = <-worked:
+	case <-s.lost:
+		s.finished = s.why
+		s.cancel(s.why)
+	}
+	close(s.ended)
+	return s.finished
+}
+
+// work works until the context of the server ends, and ends all that it has started.
+func (s *Server) work() error {
 	if s.compactor != nil {
 		s.compactor.Run()
 	}
@@ -202,8 +219,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	if failed == nil || errors.Is(failed, ErrRemoved) || errors.Is(failed, ErrCorrupt) {
 		failed = errors.Join(failed, s.State.Close(), s.disk.Close())
 	}
-	s.finished = failed
-	close(s.ended)
 	return failed
 }
 
@@ -253,6 +268,18 @@ func (s *Server) handOver() {
 
 // Fail ends the server for a reason that is not its own.
 func (s *Server) Fail(err error) { s.cancel(&failure{err}) }
+
+// Abandon ends the server at once: a goroutine of it has ended in the middle of its work, and others may wait for ever for what
+// it has locked. The process has the folder until it ends.
+func (s *Server) Abandon(err error) {
+	s.losing.Do(func() {
+		s.why = err
+		close(s.lost)
+	})
+}
+
+// Abandoned is closed when the server was abandoned: what was asked of it may have no answer, ever.
+func (s *Server) Abandoned() <-chan struct{} { return s.lost }
 
 // failure is why a server ends that could go on.
 type failure struct{ error }
