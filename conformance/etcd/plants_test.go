@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -65,7 +64,7 @@ func plants() []plant {
 			omitted("no-lease-checkpoints", "internal/server/server.go", "s.State.SetCheckpointer(s.checkpointLeases)"),
 		}, longLease, false},
 		{"a member has an ID that another one has had", "same-id", []patch{
-			{"internal/server/found.go", "_, _ = rand.Read(random[:]) // it does not fail", `_, _ = rand.Read(random[:])
+			{disk, "_, _ = rand.Read(random[:]) // it does not fail", `_, _ = rand.Read(random[:])
 			if faultPlanted("same-id") {
 				copy(random[:], "as always, always")
 			}`},
@@ -264,13 +263,10 @@ func longLease(t *testing.T, plants ...string) error {
 	if err != nil {
 		return err
 	}
-	for left := int64(100); left > 95; time.Sleep(100 * time.Millisecond) {
+	until(t, "the lease has 95 s left", func() bool {
 		now, err := c.TimeToLive(ctx, lease.ID)
-		if err != nil {
-			return err
-		}
-		left = now.TTL
-	}
+		return err == nil && now.TTL <= 95
+	})
 	_ = p.end(syscall.SIGKILL)
 	if _, err := begin(); err != nil {
 		return err

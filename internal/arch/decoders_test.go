@@ -28,6 +28,7 @@ var decoders = map[string]string{
 	"codegen.FindInfos":                        "FuzzFindInfos",
 	"codegen.NewDecoder":                       "FuzzDecoder",
 	"codegen.ParseInfo":                        "FuzzFindInfos",
+	"store/internal/disk.lost":                 "FuzzLost",
 	"store/internal/api.(*API).Server":         "FuzzRequest",
 	"store/internal/api.checkTxn":              "FuzzTxn",
 	"internal/logline.(*Attrs).UnmarshalJSON":  "FuzzParse",
