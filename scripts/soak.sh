@@ -43,7 +43,8 @@ part() {
   store)
     (long store -run TestWorlds ./internal/drive -args -seeds 1000) &&
       (long store -run TestWorlds ./internal/world -args -seeds 200 -turns 40) &&
-      (long store -run TestHerd ./consulapi -args -watchers 2000) && (CGO_ENABLED=1 long store -race ./...) &&
+      (long store -run TestHerd ./consulapi -args -watchers 2000) &&
+      (CGO_ENABLED=1 long store -race ./...) &&
       (long conformance -run TestOracle -count 20 ./etcd) &&
       (long conformance -run TestLoad ./etcd -args -load 20) &&
       (long conformance -run TestKeeper ./etcd -args -keeper) &&

@@ -2,6 +2,7 @@ package consulapi
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,7 +63,10 @@ func TestExpire(t *testing.T) {
 	if r := s.do(t, http.MethodPut, "/v1/session/renew/"+id, ""); r.StatusCode != http.StatusNotFound {
 		t.Errorf("the session is renewed with %d", r.StatusCode)
 	}
-	s.do(t, http.MethodPut, "/v1/agent/check/pass/service:web", "").Body.Close()
+	if r := s.do(t, http.MethodPut, "/v1/agent/check/pass/service:web", ""); r.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(r.Body)
+		t.Fatalf("the check is renewed with %d: %s", r.StatusCode, said)
+	}
 	checks.until(t, s.url, catalog.Passing)
 
 	lock("l")

@@ -286,13 +286,13 @@ func (c *Catalog) Update(ctx context.Context, node, id, status, output string) (
 				now.Rule.Lease = lease
 			}
 			if now.Rule.TTL != 0 && lease == 0 {
-				_, err := c.client.KeepAliveOnce(ctx, now.Rule.Lease)
-				if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-					missing = now.Rule.TTL
-					return nil
-				}
+				lives, err := c.renew(ctx, now.Rule.Lease)
 				if err != nil {
 					return err
+				}
+				if !lives {
+					missing = now.Rule.TTL
+					return nil
 				}
 			}
 			if now.Rule.Lease == was.Rule.Lease && now.alike(was) {
@@ -310,6 +310,18 @@ func (c *Catalog) Update(ctx context.Context, node, id, status, output string) (
 		}
 		lease = granted.ID
 	}
+}
+
+// renew lets a lease begin anew, and reports whether there is one.
+func (c *Catalog) renew(ctx context.Context, lease clientv3.LeaseID) (lives bool, err error) {
+	if lease == 0 {
+		return false, nil
+	}
+	_, err = c.client.KeepAliveOnce(ctx, lease)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Expire makes one check critical that nobody has renewed in time, or removes one service that has been critical for longer
