@@ -99,10 +99,12 @@ func (t *target) greet(ctx context.Context, client *clientv3.Client) error {
 	case codes.Unimplemented:
 		return fmt.Errorf("cannot use %s: what answers there speaks gRPC, and is no store and no etcd", t.stores)
 	}
-	why := reason(err)
+	why, encrypted := reason(err), t.secure.ca != "" || strings.Contains(t.stores, "https://")
 	switch {
 	case strings.Contains(why, "certificate required"):
 		why += ": give one with --tls-cert and --tls-key"
+	case encrypted && t.secure.cert == "" && ended(why):
+		why += ": if it wants certificates of clients, give one with --tls-cert and --tls-key"
 	case strings.Contains(why, "first record does not look like a TLS handshake"):
 		why += ": it does not encrypt, so leave out --tls-ca and https://"
 	case strings.Contains(why, "HTTP/1.1 header"):
@@ -124,6 +126,11 @@ func reason(err error) string {
 	}
 	text = strings.TrimRight(text, `"`)
 	return strings.TrimPrefix(text, "transport: ")
+}
+
+// ended reports whether the other end has closed a connection, which is seen in several ways.
+func ended(why string) bool {
+	return strings.Contains(why, "broken pipe") || strings.Contains(why, "connection reset") || strings.HasSuffix(why, "EOF")
 }
 
 // explained adds the way out to what a store says.

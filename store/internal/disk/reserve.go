@@ -18,8 +18,9 @@ const plenty = 3
 // Reserve is a file that keeps room on a disk, for what makes room when there is no other: deleting and compacting
 // write to the log and to the database before they give anything back.
 type Reserve struct {
-	path string
-	size int64
+	path  string
+	size  int64
+	given bool // it was given back, and not taken again
 }
 
 func newReserve(dir string, size int64) *Reserve {
@@ -39,15 +40,17 @@ func (r *Reserve) Mind() (full bool, err error) {
 	return false, err
 }
 
-// Full says whether less of the disk is free than the reserve has. Then that is given back.
+// Full says whether less of the disk is free than the reserve has. Then that is given back, and the disk is full until there
+// is plenty.
 func (r *Reserve) Full() (bool, error) {
 	if r.size <= 0 {
 		return false, nil
 	}
 	room, err := r.room()
 	if err != nil || room >= r.size {
-		return false, err
+		return err == nil && r.given && room < plenty*r.size, err
 	}
+	r.given = true
 	err = os.Remove(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -74,5 +77,6 @@ func (r *Reserve) take() error {
 		_ = os.Remove(r.path)
 		return fmt.Errorf("cannot keep %d bytes of the disk in reserve: %w", r.size, err)
 	}
+	r.given = false
 	return nil
 }
