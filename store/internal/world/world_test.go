@@ -136,7 +136,8 @@ func (w *world) start(m *member) {
 	}
 	m.client = services.Client
 	m.conn = dial(w.t, ctx, services.Server(ctx))
-	go func() { m.ended <- s.Serve(ctx) }()
+	ended := m.ended
+	go func() { ended <- s.Serve(ctx) }()
 	w.net.join(m.id, s)
 }
 
