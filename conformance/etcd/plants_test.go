@@ -37,7 +37,7 @@ func plants() []plant {
 				d.finished.put(d.appended(group...))
 			}
 			err := d.log.Append(nil, state, entries)`},
-		}, lostWrites("raftBeforeSave", 30), true},
+		}, lostWrites("raftBeforeSave", "late", 30), true},
 		{"the index is saved ahead of what it covers (13766)", "index-ahead", []patch{
 			{apply, "m.disk.Index.SetConsistentApplyingIndex(index, term)", `if faultPlanted("index-ahead") {
 				m.disk.Index.SetConsistentIndex(index, term)
@@ -46,13 +46,13 @@ func plants() []plant {
 		}, replayed, true},
 		{"an entry is applied twice after a restart", "applied-twice", []patch{
 			mistaken("applied-twice", disk, "d.Applied = d.Index.ConsistentIndex()", "d.Index.ConsistentIndex()", "first"),
-		}, lostWrites("beforeApplyOneEntryNormal", 60), false},
+		}, lostWrites("beforeApplyOneEntryNormal", "kill", 60), false},
 		{"entries without effect leave the index behind", "index-behind", []patch{
 			{apply, "if m.disk.Index.ConsistentIndex() < index {", `if !faultPlanted("index-behind") && m.disk.Index.ConsistentIndex() < index {`},
 		}, withoutEffect, false},
 		{"the log is released before the state is on the disk (10219)", "released-early", []patch{
 			omitted("released-early", machine, "m.KV.Commit()"),
-		}, lostWrites("raftAfterSaveSnap", 2, "often"), false},
+		}, lostWrites("raftAfterSaveSnap", "kill", 2, "often"), false},
 		{"a vote is forgotten", "vote-forgotten", []patch{omitted("vote-forgotten", core, "a.State = state")}, inWorlds, false},
 		{"reads trust the clock of the leader", "lease-reads", []patch{
 			mistaken("lease-reads", core, "ReadOnlyOption:            raft.ReadOnlySafe,", "raft.ReadOnlySafe", "raft.ReadOnlyLeaseBased"),
@@ -139,7 +139,7 @@ func inTests(name string) func(*testing.T, ...string) error { return inTest(".",
 // inTest looks for a mistake by a test of the store, which fails then.
 func inTest(folder, name string, flags ...string) func(*testing.T, ...string) error {
 	return func(t *testing.T, plants ...string) error {
-		path := compiled(t, "tests of "+filepath.Base(folder), "test", "-c", folder)
+		path := compiled(t, "tests"+strings.ReplaceAll(folder, "/", "-"), "test", "-c", folder)
 		cmd := exec.CommandContext(t.Context(), path, append([]string{"-test.v", "-test.timeout=2m", "-test.run=^" + name + "$"}, flags...)...)
 		cmd.Dir, cmd.Env = t.TempDir(), fault{plants: plants}.env()
 		said, err := cmd.CombinedOutput()
@@ -154,13 +154,13 @@ func inTest(folder, name string, flags ...string) func(*testing.T, ...string) er
 	}
 }
 
-// lostWrites looks for a mistake by traffic, and a crash at a point, at which the store stands still for a second before it dies.
-func lostWrites(point string, after int, more ...string) func(*testing.T, ...string) error {
+// lostWrites looks for a mistake by traffic, and a crash at a point.
+func lostWrites(point, action string, after int, more ...string) func(*testing.T, ...string) error {
 	return func(t *testing.T, plants ...string) error {
 		plants = append(plants, more...)
 		data, address := filepath.Join(t.TempDir(), "data"), freeAddress(t)
 		r := try(t, clientv3.Config{Endpoints: []string{address}}, false)
-		f := fault{point, "late", after, plants}
+		f := fault{point, action, after, plants}
 		r.pass(serveFaulty(t, data, f, "--listen", address), f)
 		p := serveFaulty(t, data, fault{plants: plants}, "--listen", address)
 		if err := p.serves(announced); err != nil {
