@@ -71,7 +71,7 @@ var apart = []string{"/MemberAdd", "/MemberUpdate", "/Alarm", "/AuthEnable"}
 func FuzzRequest(f *testing.F) {
 	member, err := server.New(server.Options{
 		Dir: f.TempDir(), Name: "default", PeerURL: "http://localhost:2380", Quota: 1 << 30, MaxRequestBytes: 1 << 20, MaxTxnOps: 128,
-		CompactionMode: "periodic", Tokens: "simple", BcryptCost: 4, Logger: zap.NewNop(),
+		CompactionMode: "periodic", Tokens: "simple", BcryptCost: 4, CheckInterval: time.Hour, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		f.Fatal(err)
