@@ -53,6 +53,7 @@ func (p *program) json(t *testing.T) {
 		{"kv/deleterange", `{` + key + `}`, `"deleted":"1"`},
 		{"lease/grant", `{"ID":77,"TTL":600}`, `"ID":"77","TTL":"600"`},
 		{"lease/keepalive", `{"ID":77}`, `{"result":{"header":`},
+		{"lease/keepalive", `{"ID":0}`, `200 {"result":{"header":`}, // of no lease: it has no time to live
 		{"lease/timetolive", `{"ID":77}`, `"grantedTTL":"600"`},
 		{"lease/revoke", `{"ID":77}`, `200 {"header"`},
 		{"lock/lock", `{"name":"` + b64("jl") + `"}`, `"key":"`},

@@ -46,7 +46,7 @@ func (s *Server) Renew(ctx context.Context, id lease.LeaseID) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	a, err := s.askLeader(ctx, question{Renew: id})
+	a, err := s.askLeader(ctx, question{Renew: &id})
 	if err != nil {
 		return 0, err
 	}

@@ -73,10 +73,10 @@ func (s *Server) Unreachable(member uint64) { _ = s.driver.Unreachable(s.context
 
 // question is what a member asks another one. One of its fields is given.
 type question struct {
-	Renew  lease.LeaseID `json:",omitempty"`
-	Left   *leaseAsked   `json:",omitempty"`
-	Change *change       `json:",omitempty"`
-	Hash   *int64        `json:",omitempty"` // of the keys as of a revision
+	Renew  *lease.LeaseID `json:",omitempty"`
+	Left   *leaseAsked    `json:",omitempty"`
+	Change *change        `json:",omitempty"`
+	Hash   *int64         `json:",omitempty"` // of the keys as of a revision
 }
 
 type leaseAsked struct {
@@ -149,8 +149,8 @@ func parseQuestion(text []byte) (question, error) {
 func (s *Server) answer(ctx context.Context, q question) (a answer, err error) {
 	ctx = s.State.Auth.WithRoot(ctx)
 	switch {
-	case q.Renew != lease.NoLease:
-		a.TTL, err = s.renewHere(ctx, q.Renew)
+	case q.Renew != nil:
+		a.TTL, err = s.renewHere(ctx, *q.Renew)
 	case q.Left != nil:
 		a.Left, err = s.leftHere(*q.Left)
 	case q.Change != nil:

@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
+	"go.etcd.io/etcd/server/v3/lease"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/raft/v3/raftpb"
 )
@@ -14,7 +15,7 @@ import (
 // FuzzQuestion: what is read of a question is what is written of it again.
 func FuzzQuestion(f *testing.F) {
 	for _, q := range []question{
-		{Renew: 7}, {Left: &leaseAsked{ID: 7, Keys: true}}, {Hash: new(int64(3))},
+		{Renew: new(lease.LeaseID(7))}, {Left: &leaseAsked{ID: 7, Keys: true}}, {Hash: new(int64(3))},
 		{Change: &change{Kind: raftpb.ConfChangeRemoveNode, Member: membership.Member{ID: 1}}},
 		{Change: &change{Promote: true, Member: membership.Member{ID: 1}}},
 	} {
