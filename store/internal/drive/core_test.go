@@ -150,8 +150,12 @@ func (w *world) propose(n *node) {
 	w.giveOut(n)
 }
 
-// read asks for a linearizable read, of which the world wants to know the index only.
+// read asks for a linearizable read, of which the world wants to know the index only. A member that has not applied an entry of its
+// term is not asked, as the server is not before: alone, raft answers by what it knew to be committed before it ended.
 func (w *world) read(n *node) {
+	if n.state.term != n.core.Status().GetTerm() {
+		return
+	}
 	id := fmt.Sprint("read ", len(w.asked))
 	w.asked[id] = w.told
 	n.core.ReadIndex([]byte(id))
