@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -152,28 +151,6 @@ func (h *History) Compare(t T, events []*clientv3.Event) {
 			t.Errorf("%q was written at revision %d, where the watch shows %q", in.write, out.revision, at[out.revision])
 		}
 	}
-}
-
-// Watch returns all events of all keys until the context ends. It goes on where it has ended, at the client that
-// next returns.
-func Watch(ctx context.Context, t *testing.T, next func() *clientv3.Client) []*clientv3.Event {
-	var events []*clientv3.Event
-	revision := int64(1)
-	for ctx.Err() == nil {
-		watching, cancel := context.WithCancel(ctx)
-		for r := range next().Watch(watching, "", clientv3.WithPrefix(), clientv3.WithRev(revision)) {
-			if r.CompactRevision != 0 {
-				t.Errorf("a watch from %d was told of a compaction at %d", revision, r.CompactRevision)
-			}
-			events = append(events, r.Events...)
-			if len(r.Events) > 0 {
-				revision = r.Events[len(r.Events)-1].Kv.ModRevision + 1
-			}
-		}
-		cancel()
-		rest(ctx)
-	}
-	return events
 }
 
 func ask(ctx context.Context, c *clientv3.Client, in asked) answer {
