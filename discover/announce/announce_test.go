@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,63 +73,68 @@ func (s *store) set(away bool) {
 	s.away = away
 }
 
-// is reports whether the store has what is announced.
-func (s *store) is() bool {
+// has checks whether the store has what is announced, and how many leases it has given.
+func (s *store) has(t *testing.T, what string, there bool, leases int) {
+	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.last != nil && !s.last.ended && time.Now().Before(s.last.until)
+	is := s.last != nil && !s.last.ended && time.Now().Before(s.last.until)
+	if is != there || s.leases != leases {
+		t.Errorf("%s: it is there: %v, with %d leases; want %v, with %d", what, is, s.leases, there, leases)
+	}
+}
+
+// forget has the store forget its lease.
+func (s *store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last.ended = true
 }
 
 // TestServe: it is there while it is served, whatever becomes of the store meanwhile, and gone at once afterwards.
 func TestServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{away: true}
-		failures := 0
-		a := &Announcement{To: s, Key: "k", OnError: func(error) { failures++ }}
+		var failures atomic.Int64
+		a := &Announcement{To: s, Key: "k", OnError: func(error) { failures.Add(1) }}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- a.Serve(ctx) }()
 
 		time.Sleep(time.Minute)
-		if failures < 5 || failures > 60 {
-			t.Errorf("%d failures in a minute without a store", failures)
+		if n := failures.Load(); n < 5 || n > 60 {
+			t.Errorf("%d failures in a minute without a store", n)
 		}
 		if err := a.Serve(t.Context()); !errors.Is(err, ErrServed) {
 			t.Errorf("served twice: %v", err)
 		}
 		s.set(false)
-		if err := a.Ready(t.Context()); err != nil || !s.is() {
-			t.Errorf("the store is back: %v", err)
+		if err := a.Ready(t.Context()); err != nil {
+			t.Error(err)
 		}
+		s.has(t, "the store is back", true, 1)
 		time.Sleep(time.Hour)
-		if !s.is() || s.leases != 1 {
-			t.Errorf("after an hour: %v, with %d leases", s.is(), s.leases)
-		}
+		s.has(t, "after an hour", true, 1)
 		s.set(true)
 		time.Sleep(6 * time.Second)
 		s.set(false)
 		time.Sleep(4 * time.Second)
-		if !s.is() || s.leases != 1 {
-			t.Errorf("after a short outage: %v, with %d leases", s.is(), s.leases)
-		}
+		s.has(t, "after a short outage", true, 1)
 		s.set(true)
 		time.Sleep(time.Minute)
 		s.set(false)
 		time.Sleep(20 * time.Second)
-		if !s.is() || s.leases != 2 {
-			t.Errorf("after a long outage: %v, with %d leases", s.is(), s.leases)
-		}
-		_ = s.last.End(t.Context())
+		s.has(t, "after a long outage", true, 2)
+		s.forget()
 		time.Sleep(5 * time.Second)
-		if !s.is() || s.leases != 3 {
-			t.Errorf("a forgotten lease: %v, with %d leases", s.is(), s.leases)
-		}
+		s.has(t, "a forgotten lease", true, 3)
 
 		begun := time.Now()
 		cancel()
-		if err := <-ended; err != nil || s.is() || time.Since(begun) > 0 {
-			t.Errorf("at the end: %v, it is there: %v, after %v", err, s.is(), time.Since(begun))
+		if err := <-ended; err != nil || time.Since(begun) > 0 {
+			t.Errorf("at the end: %v after %v", err, time.Since(begun))
 		}
+		s.has(t, "at the end", false, 3)
 	})
 }
 
