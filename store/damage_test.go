@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,13 +29,22 @@ func logged(t *testing.T) (dir, path string, text []byte, records []int) {
 	path = segments[0]
 	text = begin(t, path)
 	for at := 0; ; {
-		n := binary.LittleEndian.Uint64(text[at:])
-		if n == 0 {
+		next := after(text, at)
+		if next == at {
 			return dir, path, text, records
 		}
 		records = append(records, at)
-		at += 8 + int(n&(1<<56-1)) + int(n>>56)&7
+		at = next
 	}
+}
+
+// after returns where the record after one begins, which is where that one does if there is none.
+func after(text []byte, at int) int {
+	n := binary.LittleEndian.Uint64(text[at:])
+	if n == 0 {
+		return at
+	}
+	return at + 8 + int(n&(1<<56-1)) + int(n>>56)&7
 }
 
 // begin returns the part of a log that was written: the rest of its file is empty.
@@ -49,9 +59,12 @@ func begin(t *testing.T, path string) []byte {
 
 // TestTornLog: a log whose last write came to the disk in part goes on before that.
 func TestTornLog(t *testing.T) {
-	dir, path, _, records := logged(t)
+	dir, path, text, records := logged(t)
 	last := records[len(records)-1]
-	if err := os.Truncate(path, int64(last+12)); err != nil {
+	next := int64(after(text, last))
+	f := must(os.OpenFile(path, os.O_RDWR, 0))(t)
+	must(f.WriteAt(text[last:last+12], next))(t)
+	if err := errors.Join(f.Truncate(next+12), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, store.Options{Dir: dir})
@@ -60,6 +73,14 @@ func TestTornLog(t *testing.T) {
 		t.Error("the last key is lost")
 	}
 	must(s.Client().Put(t.Context(), "again", "v"))(t)
+}
+
+// padding returns the length of a padding: the first bit of its byte says that there is one, and the last three how long it is.
+func padding(b byte) byte {
+	if b&0x80 == 0 {
+		return 0
+	}
+	return b & 7
 }
 
 // TestFlippedLog: a log in which a byte has become another one is refused, and stays as it is, wherever that was.
@@ -74,8 +95,8 @@ func TestFlippedLog(t *testing.T) {
 	} {
 		for _, value := range []byte{0, 0x7f, 0xff} {
 			damaged := bytes.Clone(text)
-			if damaged[at] == value || at == middle+7 && damaged[at]&0x87 == value&0x87 {
-				continue // of the length of a padding some bits mean nothing
+			if damaged[at] == value || at == middle+7 && padding(damaged[at]) == padding(value) {
+				continue // some bits of it mean nothing
 			}
 			damaged[at] = value
 			must(f.WriteAt(damaged, 0))(t)

@@ -168,7 +168,8 @@ func (s *Store) Serve(ctx context.Context, l net.Listener, config *tls.Config) e
 	case err := <-served:
 		return err
 	case <-s.member.Abandoned():
-		return l.Close() // calls may wait for ever for what was locked
+		_ = l.Close() // the other one may have closed it, and may wait for ever for what was locked
+		return nil
 	}
 }
 

@@ -24,7 +24,6 @@ type plant struct {
 	name    string
 	patches []patch
 	find    func(t *testing.T, plants ...string) error // returns what it has found, nil for nothing
-	quick   bool                                       // looked for in any case
 }
 
 // plants are the mistakes in what is ours.
@@ -37,53 +36,53 @@ func plants() []plant {
 				d.finished.put(d.appended(group...))
 			}
 			err := d.log.Append(nil, state, entries)`},
-		}, lostWrites("raftBeforeSave", "late", 30), true},
+		}, lostWrites("raftBeforeSave", "late", 30)},
 		{"the index is saved ahead of what it covers (13766)", "index-ahead", []patch{
 			{apply, "m.disk.Index.SetConsistentApplyingIndex(index, term)", `if faultPlanted("index-ahead") {
 				m.disk.Index.SetConsistentIndex(index, term)
 			}
 			m.disk.Index.SetConsistentApplyingIndex(index, term)`},
-		}, replayed, true},
+		}, replayed},
 		{"an entry is applied twice after a restart", "applied-twice", []patch{
 			mistaken("applied-twice", disk, "d.Applied = d.Index.ConsistentIndex()", "d.Index.ConsistentIndex()", "first"),
-		}, lostWrites("beforeApplyOneEntryNormal", "kill", 60), false},
+		}, lostWrites("beforeApplyOneEntryNormal", "kill", 60)},
 		{"entries without effect leave the index behind", "index-behind", []patch{
 			{apply, "if m.disk.Index.ConsistentIndex() < index {", `if !faultPlanted("index-behind") && m.disk.Index.ConsistentIndex() < index {`},
-		}, withoutEffect, false},
+		}, withoutEffect},
 		{"the log is released before the state is on the disk (10219)", "released-early", []patch{
 			omitted("released-early", machine, "m.KV.Commit()"),
-		}, lostWrites("raftAfterSaveSnap", "kill", 2, "often"), false},
-		{"a vote is forgotten", "vote-forgotten", []patch{omitted("vote-forgotten", core, "a.State = state")}, inWorlds, false},
+		}, lostWrites("raftAfterSaveSnap", "kill", 2, "often")},
+		{"a vote is forgotten", "vote-forgotten", []patch{omitted("vote-forgotten", core, "a.State = state")}, inWorlds},
 		{"reads trust the clock of the leader", "lease-reads", []patch{
 			mistaken("lease-reads", core, "ReadOnlyOption:            raft.ReadOnlySafe,", "raft.ReadOnlySafe", "raft.ReadOnlyLeaseBased"),
-		}, inWorlds, false},
+		}, inWorlds},
 		{"keys find their leases in another lessor after a restart", "keys-first", []patch{
 			mistaken("keys-first", machine, "mvcc.New(o.Logger, m.backend, m.Lessor, ", "m.Lessor", "lease.Lessor(&lease.FakeLessor{})"),
-		}, inTests("TestAgain"), false},
+		}, inTests("TestAgain")},
 		{"long leases never end over many leaders", "no-lease-checkpoints", []patch{
 			omitted("no-lease-checkpoints", "internal/server/server.go", "s.State.SetCheckpointer(s.checkpointLeases)"),
-		}, longLease, false},
+		}, longLease},
 		{"a member has an ID that another one has had", "same-id", []patch{
 			{disk, "_, _ = rand.Read(random[:]) // it does not fail", `_, _ = rand.Read(random[:])
 			if faultPlanted("same-id") {
 				copy(random[:], "as always, always")
 			}`},
-		}, inTests("TestAgain"), false},
+		}, inTests("TestAgain")},
 		{"a watch shows more than its user may read (GHSA-xg4h-6gfc-h4m8)", "wide-watch", []patch{
 			mistaken("wide-watch", "internal/api/watch.go", "return s.MayRead(ctx, p.key, p.end)", "p.end", "[]byte(nil)"),
-		}, inTests("TestWatchPermission"), false},
+		}, inTests("TestWatchPermission")},
 		{"progress is told ahead of events (15220)", "progress-ahead", []patch{
 			{"internal/api/watch.go", "v.source.RequestProgressAll()", `if faultPlanted("progress-ahead") {
 				return v.stream.Send(&pb.WatchResponse{Header: v.header(v.s.State.KV.Rev()), WatchId: clientv3.InvalidWatchID})
 			}
 			v.source.RequestProgressAll()`},
-		}, inTests("TestProgress"), false},
+		}, inTests("TestProgress")},
 		{"transactions inside others are not counted", "nested-free", []patch{
 			mistaken("nested-free", "internal/api/check.go", "return checkOperations(o.RequestTxn, left)", "checkOperations(o.RequestTxn, left)", "error(nil)"),
-		}, inTests("TestBounds"), false},
+		}, inTests("TestBounds")},
 		{"a request has no bound", "unbounded", []patch{
 			mistaken("unbounded", "internal/api/api.go", "grpc.MaxRecvMsgSize(a.keys.s.Options().MaxRequestBytes + overhead)", "a.keys.s.Options().MaxRequestBytes + overhead", "math.MaxInt32"),
-		}, inTests("TestBounds"), false},
+		}, inTests("TestBounds")},
 	}
 }
 
@@ -108,18 +107,15 @@ func patches() []patch {
 
 // TestPlants: each mistake is found, by what finds nothing without it.
 func TestPlants(t *testing.T) {
+	if !*every {
+		t.Skip("what is planted is looked for by make soak: -every")
+	}
 	for _, p := range plants() {
-		if !p.quick && !*every {
-			continue
-		}
 		t.Run(p.name, func(t *testing.T) {
 			if err := p.find(t, p.name); err == nil {
 				t.Errorf("%s: nothing is found", p.bug)
 			} else {
 				t.Logf("%s: %.300s", p.bug, err)
-			}
-			if !*every {
-				return // the same tests are run elsewhere, without it
 			}
 			if err := p.find(t); err != nil {
 				t.Errorf("without a mistake this is found: %v", err)

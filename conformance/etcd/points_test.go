@@ -257,7 +257,7 @@ func serveFaulty(t *testing.T, dir string, f fault, flags ...string) *program {
 	return launched(t, cmd)
 }
 
-var every = flag.Bool("every", false, "also points and plants that are not quick, and the points that etcd has in its own packages, which are compiled anew with them")
+var every = flag.Bool("every", false, "plants, and all points: also those that etcd has in its own packages, which are compiled anew with them")
 
 // quick are points of which TestPoints sees to in any case, and after how many passings.
 var quick = map[string]int{"raftBeforeSave": 30, "beforeApplyOneEntryNormal": 60, "raftAfterSaveSnap": 2, "beforeSendWatchResponse": 20}

@@ -174,8 +174,8 @@ func (s *Server) leftHere(asked leaseAsked) (*leaseLeft, error) {
 			left.Keys = append(left.Keys, []byte(key))
 		}
 	}
-	if found.Demoted() { // another member counts it by now
-		return nil, servererrors.ErrLeaderChanged
+	if found.Demoted() { // another member counts it by now, or this one does not yet
+		return nil, lease.ErrNotPrimary
 	}
 	return left, nil
 }
