@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -44,6 +45,9 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	case "type":
 		_, err := s.master.WriteString(cmp.Or(keys[args[1]], args[1]))
 		ts.Check(err)
+		if args[1] == "ctrl-s" { // the kernel comes to that when it has time
+			poll(ts, "the terminal stands still", s.still.Load)
+		}
 	case "end":
 		<-s.ended
 		if (s.err != nil) != neg {
@@ -60,6 +64,7 @@ type session struct{ *screen }
 // screen is a terminal and the first program in it.
 type screen struct {
 	master *os.File
+	still  atomic.Bool // somebody has stopped it
 	ended  chan struct{}
 	err    error // of the program, after ended
 }
@@ -85,7 +90,7 @@ func (s *session) start(ts *testscript.TestScript, file string, command []string
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = shown.ReadFrom(master) // until nobody has the terminal open any more
+		now.show(shown)
 		shown.Close()
 	}()
 	go func() {
@@ -93,10 +98,31 @@ func (s *session) start(ts *testscript.TestScript, file string, command []string
 		close(now.ended)
 	}()
 	ts.Defer(func() {
-		master.Close() // hangs up
+		master.Close() // hangs up, which a program passes over that nohup has started, or whose parent it has
+		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-now.ended
 		<-read
 	})
+}
+
+// show writes what the terminal shows to a file until nobody has it open any more. The terminal is in packet mode: the first byte of
+// what is read is 0 before what is shown, and else says what has become of it.
+func (s *screen) show(file *os.File) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := s.master.Read(buffer)
+		if err != nil || n == 0 {
+			return
+		}
+		switch is := buffer[0]; {
+		case is == unix.TIOCPKT_DATA:
+			_, _ = file.Write(buffer[1:n])
+		case is&unix.TIOCPKT_STOP != 0:
+			s.still.Store(true)
+		case is&unix.TIOCPKT_START != 0:
+			s.still.Store(false)
+		}
+	}
 }
 
 // openTerminal opens a new terminal: the side of who looks at it and types, and that of programs.
@@ -111,6 +137,9 @@ func openTerminal() (master, slave *os.File, err error) {
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCPKT, 1)
 	}
 	if err == nil {
 		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), flags, 0)

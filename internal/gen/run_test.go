@@ -3,9 +3,11 @@ package gen
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,34 +123,47 @@ func TestRunWritesWhatHasChanged(t *testing.T) {
 	}
 }
 
-// TestRunMendsBrokenFiles has generated files in all states, in the package that is generated
-// and in one that it imports.
+// TestRunMendsBrokenFiles has generated files in all states, in packages that are generated
+// and in those that they import.
 func TestRunMendsBrokenFiles(t *testing.T) {
 	t.Parallel()
-	dir := module(t, runSource)
-	mustGenerate(t, dir, "./...")
-	file := filepath.Join(dir, "store", load.File)
-	good, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	broken := map[string]func(good string) string{
+		"empty":    func(string) string { return "" },
+		"cut":      func(good string) string { return good[:len(good)/2] },
+		"merge":    func(good string) string { return "<<<<<<< ours\n" + good + "=======\n>>>>>>> theirs\n" },
+		"stale":    func(good string) string { return strings.ReplaceAll(good, "Get", "Fetch") },
+		"renamed":  func(good string) string { return strings.Replace(good, "package store", "package other", 1) },
+		"garbage":  func(string) string { return "\x00\x01" },
+		"constant": func(string) string { return load.Header + "\n\npackage store\n\nconst Broken = 1 + \"a\"\n" },
 	}
-	for name, content := range map[string]string{
-		"empty":    "",
-		"cut":      string(good[:len(good)/2]),
-		"merge":    "<<<<<<< ours\n" + string(good) + "=======\n>>>>>>> theirs\n",
-		"stale":    strings.ReplaceAll(string(good), "Get", "Fetch"),
-		"renamed":  strings.Replace(string(good), "package store", "package other", 1),
-		"garbage":  "\x00\x01",
-		"constant": load.Header + "\n\npackage store\n\nconst Broken = 1 + \"a\"\n",
-	} {
-		writeFile(t, file, []byte(content))
-		if name == "renamed" || name == "cut" {
-			if report := mustGenerate(t, dir, "./user"); strings.Contains(report, file) {
-				t.Errorf("%s: a package that was not named was generated: %s", name, report)
-			}
+	names := slices.Sorted(maps.Keys(broken))
+	var files strings.Builder
+	_, parts, _ := strings.Cut(runSource, "-- store/store.go --\n")
+	store, rest, _ := strings.Cut(parts, "-- user/user.go --\n")
+	user, _, _ := strings.Cut(rest, "-- plain/plain.go --\n")
+	for _, name := range names {
+		fmt.Fprintf(&files, "-- %s/store.go --\n%s-- by/%s/user.go --\n%s", name, store, name, strings.Replace(user, "gen/store", "gen/"+name, 1))
+	}
+	dir := module(t, files.String())
+	mustGenerate(t, dir, "./...")
+
+	path := func(name string) string { return filepath.Join(dir, name, load.File) }
+	good := map[string][]byte{}
+	for _, name := range names {
+		text, err := os.ReadFile(path(name))
+		if err != nil {
+			t.Fatal(err)
 		}
-		mustGenerate(t, dir, "./store")
-		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, good) {
+		good[name] = text
+		writeFile(t, path(name), []byte(broken[name](string(text))))
+	}
+	report := mustGenerate(t, dir, "./by/renamed", "./by/cut")
+	if strings.Contains(report, path("renamed")) || strings.Contains(report, path("cut")) {
+		t.Errorf("a package that was not named was generated: %s", report)
+	}
+	mustGenerate(t, dir, "./...")
+	for _, name := range names {
+		if got, err := os.ReadFile(path(name)); err != nil || !bytes.Equal(got, good[name]) {
 			t.Errorf("%s: the file was not mended (%v)", name, err)
 		}
 	}
